@@ -1,0 +1,203 @@
+"""A language: one definition that samples strings, parses text, gives probabilities and knows its features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from dni_jax.corpora import Corpus, ParseTrees
+from dni_jax.corpora.trees import concatenate
+from dni_jax.features import FeatureLibrary, default_library
+from dni_jax.languages.grammar import Grammar, Weights, compile_grammar
+from dni_jax.languages.parsing import ParseError, Parser
+from dni_jax.languages.probability import log_probability
+from dni_jax.languages.sampling import sample
+
+
+@dataclass(frozen=True, eq=False)
+class Language:
+    """A language defined by a Lark grammar and weights for its productions.
+
+    Make one with `Language.from_lark`, or take a built-in one with ``dni.languages.get(name)``.
+
+    Attributes
+    ----------
+    name
+        What the language is called in results.
+    grammar
+        The grammar in Lark's notation. A rule whose name starts with ``_`` and a ``?rule`` with a single part make
+        no nodes, as in Lark; terminals that are written as fixed words make none either.
+    start
+        The start rule.
+    weights
+        For a rule's name, a positive weight for each of its productions in the grammar's order; rules without weights
+        get equal ones, lowered for productions with many non-terminals until strings stay finite on average.
+    parser
+        ``"lalr"`` or ``"earley"``; None takes LALR where the grammar has no conflict and Earley otherwise.
+    options
+        Further options of ``lark.Lark`` (``postlex``, ``lexer``, ...).
+    token_spans
+        For a terminal's name, a kind's name and a regular expression: each match inside such a token becomes a node.
+    library
+        Makes the features; None takes `dni_jax.features.default_library`.
+    final_newline
+        Whether a text must end in a line break to parse; one is then added where it is missing.
+    """
+
+    name: str
+    grammar: str
+    start: str = "start"
+    weights: Weights = field(default_factory=dict)
+    parser: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    token_spans: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    library: Callable[[], FeatureLibrary] | None = None
+    final_newline: bool = False
+
+    @classmethod
+    def from_lark(
+        cls,
+        grammar: str,
+        *,
+        weights: Weights | None = None,
+        start: str = "start",
+        name: str = "grammar",
+        **more: Any,
+    ) -> Language:
+        """Define a language by a Lark grammar; see the attributes for the arguments.
+
+        Raises
+        ------
+        ValueError
+            Where Lark refuses the grammar, with Lark's explanation.
+
+        Examples
+        --------
+        >>> language = Language.from_lark('start: "a" start "b" | "ab"', weights={"start": [1, 2]})
+        >>> language.parse("aabb").symbols
+        ('start',)
+        >>> language.sample(3, seed=0).strings
+        ('ab', 'ab', 'ab')
+        """
+        language = cls(name=name, grammar=grammar, start=start, weights=weights or {}, **more)
+        _ = language.engine
+        return language
+
+    def __repr__(self) -> str:
+        return f"Language({self.name}, start={self.start!r}, {'LALR' if self.engine.is_lalr else 'Earley'})"
+
+    @cached_property
+    def engine(self) -> Parser:
+        """The Lark parser that fills flat trees."""
+        return Parser(self.grammar, self.start, self.parser, self.options, self.token_spans)
+
+    @cached_property
+    def productions(self) -> Grammar:
+        """The weighted productions over characters.
+
+        Raises
+        ------
+        ValueError
+            Where the grammar can only parse: its lexer declares terminals or uses look-around.
+        """
+        return compile_grammar(self.engine.lark, self.start, self.weights)
+
+    def sample(
+        self, n_strings: int, seed: int = 0, max_length: int | None = None, max_depth: int | None = None
+    ) -> Corpus:
+        """Draw strings with their derivation trees.
+
+        Parameters
+        ----------
+        n_strings
+            How many strings.
+        seed
+            The same seed gives the same corpus.
+        max_length, max_depth
+            Strings with more characters, or with deeper derivations, are drawn anew: the distribution is the
+            grammar's conditioned on the bounds. ``corpus.coverage["accepted"]`` is the share of draws kept.
+
+        Raises
+        ------
+        ValueError
+            Where a bound is out of reach, or the language can only be parsed.
+
+        Examples
+        --------
+        >>> from dni_jax.languages import get
+        >>> get("parentheses").sample(2, seed=1).strings
+        ('((2(((44)))))', '0(111(2(3()3)))')
+        """
+        if n_strings < 1:
+            raise ValueError(f"expected n_strings of at least 1, got {n_strings}")
+        drawn = sample(self.productions, n_strings, seed, max_length, max_depth)
+        return Corpus.from_flat(
+            drawn.text,
+            drawn.offsets,
+            trees=drawn.trees,
+            language=self.name,
+            coverage={"accepted": drawn.accepted},
+            seed=seed,
+        )
+        corpus = Corpus.from_flat(drawn.text, drawn.offsets, trees=drawn.trees, language=self.name, seed=seed)
+        corpus.coverage.update(accepted=drawn.accepted)
+        return corpus
+
+    def parse(self, text: str) -> ParseTrees:
+        """Parse one string; where a grammar is ambiguous, Lark's resolution is taken.
+
+        Raises
+        ------
+        ParseError
+            (a ``ValueError``) where the text is not in the language: line, column, context, what was expected.
+        """
+        return self.engine.parse(text + "\n" if self.final_newline and not text.endswith("\n") else text)
+
+    def corpus(self, strings: Sequence[str], seed: int = 0) -> Corpus:
+        """Parse strings into a corpus.
+
+        Raises
+        ------
+        ParseError
+            Where a string is not in the language; names the string.
+        """
+        trees = []
+        for number, string in enumerate(strings):
+            try:
+                trees.append(self.parse(string))
+            except ParseError as error:
+                raise ParseError(f"string {number}: {error}") from error
+        return Corpus.from_strings(strings, trees=concatenate(trees) if trees else None, language=self.name, seed=seed)
+
+    def features(self) -> FeatureLibrary:
+        """Give the features that fit this language."""
+        if self.library is not None:
+            return self.library()
+        return default_library(self.engine.kinds, self.characters)
+
+    @cached_property
+    def characters(self) -> tuple[str, ...] | None:
+        """The characters that sampled strings are made of; None for a language that can only be parsed."""
+        try:
+            grammar = self.productions
+        except ValueError:
+            return None
+        return tuple(sorted({part for right in grammar.right for part in right if isinstance(part, str)}))
+
+    def log_probability(self, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
+        """Exact natural log of each string's probability; see `dni_jax.languages.probability.log_probability`."""
+        return log_probability(self.productions, strings)
+
+    def ideal_cross_entropy(self, corpus: Corpus) -> float:
+        """Cross entropy, in nats per symbol, of the best possible predictor on these very strings.
+
+        Every character and the boundary behind each string counts as one symbol, as in training: the sum of the
+        predictor's log-probabilities telescopes to the log-probability of the strings.
+        """
+        total = -self.log_probability(corpus.strings).sum()
+        return float(total / (corpus.n_positions + len(corpus)))

@@ -1,0 +1,182 @@
+"""Strings from a grammar, all at once: derivations grow level by level, spans follow from sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from dni_jax.corpora.trees import ParseTrees, concatenate, concatenated_ranges
+from dni_jax.languages.grammar import Grammar
+
+_ROUNDS = 100  # draws of the missing strings before a bound is called unreachable
+_NODES = 1_000_000  # a derivation of more nodes than this is given up: its grammar has no finite mean
+
+
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """The productions as arrays: parts >= 0 are non-terminals, part -c - 1 is the character with code point c."""
+
+    threshold: Float[np.ndarray, " P"]
+    size: Int[np.ndarray, " P"]
+    first: Int[np.ndarray, " P"]
+    part: Int[np.ndarray, " Q"]
+    kind: Int[np.ndarray, " P"]
+
+    @classmethod
+    def of(cls, grammar: Grammar) -> _Tables:
+        size = np.asarray([len(right) for right in grammar.right])
+        part = [p if isinstance(p, int) else -ord(p) - 1 for right in grammar.right for p in right]
+        opens = np.flatnonzero(np.diff(grammar.left, prepend=-1))
+        running = np.cumsum(grammar.weight)
+        before = np.repeat(running[opens] - grammar.weight[opens], np.diff([*opens, len(size)]))
+        # A draw for symbol A lies in [A, A + 1); the last production of each symbol takes the rounding.
+        threshold = grammar.left + np.minimum(running - before, 1.0)
+        threshold[np.append(opens[1:], len(size)) - 1] = grammar.left[np.append(opens[1:], len(size)) - 1] + 1.0
+        return cls(threshold, size, np.cumsum(size) - size, np.asarray(part, np.int64), grammar.kind)
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The nodes of one depth of all derivations; the children of one parent stand together."""
+
+    string: Int[np.ndarray, " n"]
+    parent: Int[np.ndarray, " n"]
+    part: Int[np.ndarray, " n"]
+    kind: Int[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Drawn strings: code points end to end, offsets ``(S + 1,)``, trees, and the share of draws that was kept."""
+
+    text: Int[np.ndarray, " T"]
+    offsets: Int[np.ndarray, " S1"]
+    trees: ParseTrees
+    accepted: float
+
+
+def sample(
+    grammar: Grammar, n_strings: int, seed: int, max_length: int | None = None, max_depth: int | None = None
+) -> Sample:
+    """Draw strings with their derivation trees.
+
+    Empty strings, strings longer than `max_length` characters and derivations deeper than `max_depth` levels are
+    drawn anew, so the result follows the grammar's distribution conditioned on the bounds.
+
+    Raises
+    ------
+    ValueError
+        Where hardly any draw keeps within the bounds.
+    """
+    rng = np.random.default_rng(seed)
+    tables = _Tables.of(grammar)
+    kept: list[tuple[np.ndarray, np.ndarray, ParseTrees]] = []
+    missing, drawn = n_strings, 0
+    for _ in range(_ROUNDS):
+        levels, alive = _derive(grammar, tables, missing, rng, max_length, max_depth)
+        text, offsets, trees = _lay_out(levels, missing, grammar)
+        fits = alive & (np.diff(offsets) > 0)
+        if max_length is not None:
+            fits &= np.diff(offsets) <= max_length
+        drawn += missing
+        missing -= int(fits.sum())
+        if fits.all():
+            kept.append((text, offsets, trees))
+        else:
+            rows = np.flatnonzero(fits)
+            lengths = np.diff(offsets)[rows]
+            positions = concatenated_ranges(offsets[rows], lengths)
+            kept.append((text[positions], np.concatenate([[0], np.cumsum(lengths)]), trees.take(rows)))
+        if missing == 0:
+            return _joined(kept, drawn)
+    raise ValueError(
+        f"expected {n_strings} strings within max_length={max_length} and max_depth={max_depth}, got only "
+        f"{n_strings - missing} in {drawn} draws: raise the bounds, or lower the weights of recursive productions"
+    )
+
+
+def _joined(kept: list[tuple[np.ndarray, np.ndarray, ParseTrees]], drawn: int) -> Sample:
+    lengths = np.concatenate([np.diff(offsets) for _, offsets, _ in kept])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    text = np.concatenate([text for text, _, _ in kept])
+    return Sample(text, offsets, concatenate([trees for _, _, trees in kept]), len(lengths) / drawn)
+
+
+def _derive(
+    grammar: Grammar,
+    tables: _Tables,
+    n_strings: int,
+    rng: np.random.Generator,
+    max_length: int | None,
+    max_depth: int | None,
+) -> tuple[list[_Level], Bool[np.ndarray, " S"]]:
+    """Expand all strings' non-terminals level by level; strings past a bound are given up."""
+    alive = np.ones(n_strings, bool)
+    budget = np.full(n_strings, _NODES if max_length is None else min(_NODES, 40 * max_length))
+    levels: list[_Level] = []
+    string, parent = np.arange(n_strings), np.full(n_strings, -1)
+    part = np.full(n_strings, grammar.start)
+    while True:
+        kind = np.full(len(part), -1)
+        levels.append(_Level(string, parent, part, kind))
+        open_rows = np.flatnonzero((part >= 0) & alive[string])
+        if max_depth is not None and len(levels) > max_depth:
+            alive[string[open_rows]] = False
+            open_rows = open_rows[:0]
+        if len(open_rows) == 0:
+            return levels, alive
+        symbols = part[open_rows]
+        rule = np.searchsorted(tables.threshold, symbols + rng.random(len(symbols)), side="right")
+        kind[open_rows] = tables.kind[rule]
+        size = tables.size[rule]
+        parent = np.repeat(open_rows, size)
+        string = string[parent]
+        part = tables.part[concatenated_ranges(tables.first[rule], size)]
+        budget = budget - np.bincount(string, minlength=n_strings)
+        alive &= budget >= 0
+
+
+def _lay_out(levels: list[_Level], n_strings: int, grammar: Grammar) -> tuple[np.ndarray, np.ndarray, ParseTrees]:
+    """Turn levels into text and pre-order trees: lengths from the leaves up, places from the roots down."""
+    sizes = [(level.kind >= 0).astype(np.int64) for level in levels]
+    lengths = [(level.part < 0).astype(np.int64) for level in levels]
+    for upper in range(len(levels) - 2, -1, -1):
+        parent, count = levels[upper + 1].parent, len(levels[upper].part)
+        lengths[upper] += _sum_by(parent, lengths[upper + 1], count)
+        sizes[upper] += _sum_by(parent, sizes[upper + 1], count)
+    offsets = np.concatenate([[0], np.cumsum(lengths[0])])
+    node_offsets = np.concatenate([[0], np.cumsum(sizes[0])])
+    text = np.zeros(offsets[-1], np.uint32)
+    rows = {name: np.zeros(node_offsets[-1], np.int32) for name in ("rule", "start", "end", "parent", "depth")}
+    start, place = np.zeros(n_strings, np.int64), np.zeros(n_strings, np.int64)
+    above, depth = np.full(n_strings, -1), np.zeros(n_strings, np.int64)
+    for number, level in enumerate(levels):
+        leaf, visible = level.part < 0, level.kind >= 0
+        text[offsets[level.string[leaf]] + start[leaf]] = -level.part[leaf] - 1
+        at = node_offsets[level.string[visible]] + place[visible]
+        rows["rule"][at] = level.kind[visible]
+        rows["start"][at] = start[visible]
+        rows["end"][at] = (start + lengths[number])[visible]
+        rows["parent"][at] = above[visible]
+        rows["depth"][at] = depth[visible]
+        if number + 1 < len(levels):
+            parent = levels[number + 1].parent
+            above, depth = np.where(visible, place, above)[parent], (depth + visible)[parent]
+            start = start[parent] + _before(parent, lengths[number + 1])
+            place = (place + visible)[parent] + _before(parent, sizes[number + 1])
+    return text, offsets, ParseTrees(grammar.kinds, **rows, offsets=node_offsets)
+
+
+def _sum_by(parent: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    return np.bincount(parent, weights=values, minlength=count).astype(np.int64)
+
+
+def _before(parent: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sum of the elder siblings' values."""
+    if len(parent) == 0:
+        return values
+    running = np.cumsum(values) - values
+    opens = np.flatnonzero(np.diff(parent, prepend=-1))
+    return running - np.repeat(running[opens], np.diff(np.append(opens, len(parent))))
