@@ -1,0 +1,33 @@
+"""Progress bars for people; nothing at all where nobody watches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+Advance = Callable[[float, str], None]
+
+
+@contextmanager
+def bar(description: str, total: float, enabled: bool = True) -> Iterator[Advance]:
+    """Show a bar with a rate; yields ``advance(done, note)`` that sets how much is done and a few words beside it.
+
+    Written to standard error, and only to a terminal.
+    """
+    if not (enabled and sys.stderr.isatty()):
+        yield lambda done, note="": None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(description, total=total, note="")
+        yield lambda done, note="": progress.update(task, completed=done, note=note)
