@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Integer
 
 from dni_jax.corpora.trees import ParseTrees, concatenated_ranges
 from dni_jax.corpora.vocabulary import Vocabulary, code_points, to_string
@@ -47,7 +47,7 @@ class Corpus:
         What was read, parsed and left out, as counts.
     """
 
-    text: Int[np.ndarray, " T"]
+    text: Integer[np.ndarray, " T"]
     offsets: Int[np.ndarray, " S1"]
     vocabulary: Vocabulary
     trees: ParseTrees | None
@@ -103,7 +103,7 @@ class Corpus:
     @classmethod
     def from_flat(
         cls,
-        text: Int[np.ndarray, " T"],
+        text: Integer[np.ndarray, " T"],
         offsets: Int[np.ndarray, " S1"],
         *,
         trees: ParseTrees | None,

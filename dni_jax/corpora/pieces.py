@@ -13,11 +13,13 @@ from dni_jax.corpora.trees import ParseTrees, concatenated_ranges
 
 def piece_offsets(corpus: Corpus, size: int) -> Int[np.ndarray, " P1"]:
     """Cut every string into pieces of at most `size` characters, behind a line break where one is near enough."""
-    lines = np.flatnonzero(corpus.text == ord("\n")) + 1
+    if size < 1:
+        raise ValueError(f"expected pieces of at least 1 character, got size {size}")
+    lines = np.concatenate([[0], np.flatnonzero(corpus.text == ord("\n")) + 1])
     cuts = [0]
     for last in corpus.offsets[1:].tolist():
         while last - cuts[-1] > size:
-            candidate = int(lines[np.searchsorted(lines, cuts[-1] + size, side="right") - 1]) if len(lines) else 0
+            candidate = int(lines[np.searchsorted(lines, cuts[-1] + size, side="right") - 1])
             cuts.append(candidate if candidate > cuts[-1] + size // 2 else cuts[-1] + size)
         cuts.append(last)
     return np.asarray(cuts, np.int64)
@@ -27,7 +29,8 @@ def cut(corpus: Corpus, size: int) -> Corpus:
     r"""Give the same text in pieces of at most `size` characters.
 
     A piece remembers whether it begins and ends where its string did; a node that sticks out of a piece keeps its
-    true ends, so that a piece's first character is never mistaken for the node's.
+    true ends, so that a piece's first character is never mistaken for the node's. A node without characters goes
+    where the node around it is.
 
     Examples
     --------
@@ -52,9 +55,9 @@ def _cut_trees(corpus: Corpus, trees: ParseTrees, offsets: Int[np.ndarray, " P1"
     """Give every piece the nodes that overlap it, in their order."""
     base = corpus.offsets[trees.string]
     start, end = base + trees.start, base + trees.end
-    first = np.searchsorted(offsets, start, side="right") - 1
-    last = np.searchsorted(offsets, np.maximum(end - 1, start), side="right") - 1
-    first, last = np.minimum(first, len(offsets) - 2), np.minimum(last, len(offsets) - 2)
+    inside_first, inside_last = _characters(corpus, trees)
+    first = np.searchsorted(offsets, inside_first, side="right") - 1
+    last = np.searchsorted(offsets, inside_last, side="right") - 1
     copies = last - first + 1
     rows = np.repeat(np.arange(len(start)), copies)
     piece = concatenated_ranges(first, copies)
@@ -77,3 +80,23 @@ def _cut_trees(corpus: Corpus, trees: ParseTrees, offsets: Int[np.ndarray, " P1"
         trees.depth[rows],
         node_offsets,
     )
+
+
+def _characters(corpus: Corpus, trees: ParseTrees) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
+    """First and last character of each node within its string; an empty node takes the nearest one around it."""
+    string = trees.string
+    base, top = corpus.offsets[string], corpus.offsets[string + 1]
+    first, last = np.maximum(base + trees.start, base), np.minimum(base + trees.end, top) - 1
+    empty = np.flatnonzero(trees.start == trees.end)
+    above = empty
+    while True:  # the nearest node around it that has characters, or else the whole string
+        parent = trees.parent[above]
+        above = np.where(parent < 0, above, trees.offsets[string[above]] + parent)
+        climbing = (parent >= 0) & (trees.start[above] == trees.end[above])
+        if not climbing.any():
+            break
+    whole = trees.start[above] == trees.end[above]
+    low = np.where(whole, base[empty], first[above])
+    high = np.where(whole, top[empty] - 1, last[above])
+    first[empty] = last[empty] = np.clip(first[empty], low, high)
+    return first, last

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Integer, UInt32
 
 REPLACEMENT = "\ufffd"
 BOUNDARY = 0
@@ -35,12 +35,12 @@ def character_type(character: str) -> str:
     return next((name for name, holds in tests if holds), "punctuation")
 
 
-def code_points(text: str) -> Int[np.ndarray, " T"]:
+def code_points(text: str) -> UInt32[np.ndarray, " T"]:
     """The characters of a text as unsigned 32-bit code points."""
     return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
-def to_string(points: Int[np.ndarray, " T"]) -> str:
+def to_string(points: Integer[np.ndarray, " T"]) -> str:
     """Turn code points back into a string."""
     return points.astype("<u4").tobytes().decode("utf-32-le")
 
@@ -72,7 +72,7 @@ class Vocabulary:
         return len(self.characters) + 1
 
     @classmethod
-    def of(cls, text: str | Int[np.ndarray, " T"], max_symbols: int | None = None) -> Vocabulary:
+    def of(cls, text: str | Integer[np.ndarray, " T"], max_symbols: int | None = None) -> Vocabulary:
         """Collect the symbols of a text; at most `max_symbols` of them, the most frequent."""
         points = code_points(text) if isinstance(text, str) else text
         if len(points) == 0:
@@ -98,7 +98,7 @@ class Vocabulary:
         """The class of each symbol by code (`character_type`; ``"boundary"`` for code 0)."""
         return ("boundary", *(character_type(character) for character in self.characters))
 
-    def encode(self, text: str | Int[np.ndarray, " T"]) -> Int[np.ndarray, " T"]:
+    def encode(self, text: str | Integer[np.ndarray, " T"]) -> Int[np.ndarray, " T"]:
         """Turn text (or code points) into int32 codes.
 
         Raises

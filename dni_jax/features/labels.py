@@ -50,6 +50,11 @@ class Labels:
             values[:, place] = column
         return values
 
+    @property
+    def matrix(self) -> np.ndarray:
+        """``(T, F)``: int8 if all features are binary, float32 otherwise."""
+        return np.stack(self.columns, axis=1) if self.columns else np.zeros((len(self.mask), 0), np.int8)
+
     def index(self, name: str) -> int:
         """Give the column of a feature.
 

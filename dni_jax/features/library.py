@@ -135,8 +135,7 @@ def default_library(
     - ``range:x`` and ``impulse:x`` for each non-terminal, and for each production where rules are asked for.
     """
     symbols = tuple(dict.fromkeys(kind.symbol for kind in kinds))
-    has_brackets = BRACKETS in symbols if characters is None else bool(set(characters) & set("([{"))
-    features = list(depth_features(_LEVELS)) if has_brackets else []
+    features = list(depth_features(_LEVELS)) if BRACKETS in symbols else []
     features += _character_features(characters)
     names = [symbol for symbol in symbols if symbol != BRACKETS]
     if rules if rules is not None else len(kinds) <= _MANY_RULES:

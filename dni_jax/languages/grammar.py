@@ -13,9 +13,10 @@ from lark.grammar import Rule
 from lark.lexer import PatternStr, TerminalDef
 
 from dni_jax.corpora import NodeKind
+from dni_jax.languages.brackets import BRACKETS, paired
 from dni_jax.languages.regex import Alternative, productions
 
-Weights = Mapping[str, Sequence[float]]
+Weights = Mapping[str, Sequence[int | float]]
 
 _GROWTH = 0.9  # default weights are tempered until one symbol has at most this many descendants of its own kind
 
@@ -40,6 +41,8 @@ class Grammar:
         int32 ``(P,)``: index into `kinds` of the node that the production makes, or -1 if it makes none.
     kinds
         The kinds of nodes.
+    n_rules
+        The first symbols are the grammar's rules; terminals and their helpers follow.
     """
 
     symbols: tuple[str, ...]
@@ -49,14 +52,20 @@ class Grammar:
     weight: Float[np.ndarray, " P"]
     kind: Int[np.ndarray, " P"]
     kinds: tuple[NodeKind, ...]
+    n_rules: int
 
-    def mean_matrix(self, weight: Float[np.ndarray, " P"] | None = None) -> Float[np.ndarray, "A A"]:
+    @property
+    def growth(self) -> float:
+        """How many descendants of its own kind one symbol has on average; below 1, strings are finite on average."""
+        return float(np.abs(np.linalg.eigvals(self.mean_matrix())).max())
+
+    def mean_matrix(self) -> Float[np.ndarray, "A A"]:
         """Expected number of children of each symbol (columns) in one expansion of each symbol (rows)."""
         matrix = np.zeros((len(self.symbols), len(self.symbols)))
         for row, (left, right) in enumerate(zip(self.left, self.right, strict=True)):
             for part in right:
                 if isinstance(part, int):
-                    matrix[left, part] += (self.weight if weight is None else weight)[row]
+                    matrix[left, part] += self.weight[row]
         return matrix
 
 
@@ -92,11 +101,17 @@ def token_kind(terminal: TerminalDef) -> NodeKind | None:
 
 
 def node_kinds(lark: Lark) -> tuple[NodeKind, ...]:
-    """All kinds of nodes of a grammar: its visible productions in the grammar's order, then its tokens."""
+    """All kinds of nodes of a grammar: its visible productions in the grammar's order, its tokens, its brackets."""
     terminals = {terminal.name: terminal for terminal in lark.terminals}
     rules = [node_kind(rule, terminals) for rule in lark.rules if is_visible(rule)]
     tokens = [kind for terminal in lark.terminals if (kind := token_kind(terminal)) is not None]
-    return tuple(dict.fromkeys([*rules, *tokens]))
+    brackets = [BRACKETS] if paired(fixed_words(lark)) else []
+    return tuple(dict.fromkeys([*rules, *tokens, *brackets]))
+
+
+def fixed_words(lark: Lark) -> list[str]:
+    """Give the texts of the terminals that are written as fixed words."""
+    return [terminal.pattern.value for terminal in lark.terminals if isinstance(terminal.pattern, PatternStr)]
 
 
 def compile_grammar(lark: Lark, start: str, weights: Weights | None) -> Grammar:
@@ -128,7 +143,7 @@ def compile_grammar(lark: Lark, start: str, weights: Weights | None) -> Grammar:
         shares = given.get(name, np.full(len(rules), 1.0 / len(rules)))
         for rule, share in zip(rules, shares, strict=True):
             compiler.add_production(rule, float(share))
-    grammar = compiler.assemble(compiler.number[start], node_kinds(lark))
+    grammar = compiler.assemble(compiler.number[start], node_kinds(lark), len(groups))
     free = np.asarray([grammar.symbols[left] in groups.keys() - given.keys() for left in grammar.left])
     return _tempered(grammar, free) if free.any() else grammar
 
@@ -177,7 +192,7 @@ class _Compiler:
             self.node[self.number[name]] = [token_kind(self.terminals[name])]
         return (self.number[name],)
 
-    def assemble(self, start: int, kinds: tuple[NodeKind, ...]) -> Grammar:
+    def assemble(self, start: int, kinds: tuple[NodeKind, ...], n_rules: int) -> Grammar:
         index = {kind: row for row, kind in enumerate(kinds)}
         table = [
             (left, parts, share, kind)
@@ -192,6 +207,7 @@ class _Compiler:
             np.asarray([share for _, _, share, _ in table]),
             np.asarray([-1 if kind is None else index[kind] for *_, kind in table], np.int32),
             kinds,
+            n_rules,
         )
 
 
@@ -211,10 +227,9 @@ def checked_weights(weights: Weights, sizes: Mapping[str, int]) -> dict[str, Flo
 def _tempered(grammar: Grammar, free: np.ndarray) -> Grammar:
     """Lower the free weights of productions with many non-terminals until strings are finite on average."""
     branching = np.asarray([sum(isinstance(part, int) for part in right) for right in grammar.right])
-    weight = grammar.weight
     for _ in range(60):
-        if np.abs(np.linalg.eigvals(grammar.mean_matrix(weight))).max() <= _GROWTH:
+        if grammar.growth <= _GROWTH:
             break
-        weight = np.where(free, weight * 0.8**branching, weight)
-        weight = weight / np.bincount(grammar.left, weights=weight)[grammar.left]
-    return replace(grammar, weight=weight)
+        weight = np.where(free, grammar.weight * 0.8**branching, grammar.weight)
+        grammar = replace(grammar, weight=weight / np.bincount(grammar.left, weights=weight)[grammar.left])
+    return grammar

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from dni_jax.corpora import Corpus, ParseTrees
+from dni_jax.corpora import Corpus, ParseTrees, Vocabulary
 from dni_jax.corpora.trees import concatenate
 from dni_jax.features import FeatureLibrary, default_library
 from dni_jax.languages.grammar import Grammar, Weights, compile_grammar
@@ -110,7 +110,7 @@ class Language:
     def sample(
         self, n_strings: int, seed: int = 0, max_length: int | None = None, max_depth: int | None = None
     ) -> Corpus:
-        """Draw strings with their derivation trees.
+        """Draw strings with their derivation trees; the vocabulary holds every character of the language.
 
         Parameters
         ----------
@@ -119,8 +119,8 @@ class Language:
         seed
             The same seed gives the same corpus.
         max_length, max_depth
-            Strings with more characters, or with deeper derivations, are drawn anew: the distribution is the
-            grammar's conditioned on the bounds. ``corpus.coverage["accepted"]`` is the share of draws kept.
+            Strings with more characters, or with deeper derivations, are drawn anew, as are empty ones: the
+            distribution is the grammar's conditioned on that. ``corpus.coverage["accepted"]`` is the share kept.
 
         Raises
         ------
@@ -131,7 +131,7 @@ class Language:
         --------
         >>> from dni_jax.languages import get
         >>> get("parentheses").sample(2, seed=1).strings
-        ('((2(((44)))))', '0(111(2(3()3)))')
+        ('((2((4)3333))11)', '((222(33()33)2))')
         """
         if n_strings < 1:
             raise ValueError(f"expected n_strings of at least 1, got {n_strings}")
@@ -140,13 +140,11 @@ class Language:
             drawn.text,
             drawn.offsets,
             trees=drawn.trees,
+            vocabulary=Vocabulary(self.characters or ()),
             language=self.name,
             coverage={"accepted": drawn.accepted},
             seed=seed,
         )
-        corpus = Corpus.from_flat(drawn.text, drawn.offsets, trees=drawn.trees, language=self.name, seed=seed)
-        corpus.coverage.update(accepted=drawn.accepted)
-        return corpus
 
     def parse(self, text: str) -> ParseTrees:
         """Parse one string; where a grammar is ambiguous, Lark's resolution is taken.

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 from lark import Lark, Token
-from lark.exceptions import GrammarError, LarkError, UnexpectedInput
+from lark.exceptions import GrammarError, LarkError, UnexpectedEOF, UnexpectedInput
 from lark.grammar import Rule
-from lark.lexer import PatternStr, TerminalDef
+from lark.lexer import PatternStr
 from lark.parsers.lalr_analysis import LALR_Analyzer
 
 from dni_jax.corpora import NodeKind, ParseTrees
+from dni_jax.languages.brackets import BRACKETS, match, paired
 from dni_jax.languages.grammar import is_visible, node_kind, node_kinds, token_kind
+
+_EXPECTED = 12  # of what was expected, shown in an error
 
 # A part of a tree under construction: first and last character (-1: no character yet) and the nodes in it.
 _Part = tuple[int, int, list[int]]
@@ -34,7 +37,7 @@ class _Record:
     end: list[int] = field(default_factory=list)
     children: list[list[int]] = field(default_factory=list)
     outside: list[tuple[int, int, int]] = field(default_factory=list)
-    opened: list[tuple[str, int]] = field(default_factory=list)
+    brackets: set[tuple[int, str]] = field(default_factory=set)
 
     def add(self, rule: int, part: _Part) -> _Part:
         self.rule.append(rule)
@@ -85,8 +88,8 @@ def build_lark(grammar: str, start: str, parser: str | None, options: Mapping[st
 class Parser:
     """A Lark parser that fills flat trees.
 
-    Besides the grammar's own nodes, an LALR parser records what its lexer sees: each matched pair of bracket tokens
-    as a node of kind ``brackets``, and what `token_spans` asks for.
+    Besides the grammar's own nodes, each matched pair of brackets in the grammar's fixed words becomes a node of kind
+    ``brackets``, and an LALR parser's lexer records what `token_spans` asks for.
 
     Parameters
     ----------
@@ -112,13 +115,18 @@ class Parser:
         callbacks = self.lark.lexer_conf.callbacks
         for name, (kind, pattern) in (token_spans or {}).items():
             callbacks[name] = self._span_watcher(kind, pattern)
-        brackets = self._watch_brackets(terminals, callbacks) if self.is_lalr else []
         seen = [kind for kind, _ in (token_spans or {}).values()] if self.is_lalr else []
-        more = [NodeKind(name, name) for name in [*brackets, *seen]]
+        more = [NodeKind(name, name) for name in seen]
         self.kinds = tuple(dict.fromkeys([*node_kinds(self.lark), *more]))
         self._number = {kind: row for row, kind in enumerate(self.kinds)}
         kinds = {name: token_kind(terminal) for name, terminal in terminals.items()}
+        self._known = frozenset(terminals)
         self._token = {name: self._number[kind] for name, kind in kinds.items() if kind is not None}
+        words = {t.name: t.pattern.value for t in self.lark.terminals if isinstance(t.pattern, PatternStr)}
+        brackets = paired(words.values())
+        self._bracketed = {name: word for name, word in words.items() if set(word) & set(brackets)}
+        self._brackets = frozenset(brackets)
+        self._has_layout = "postlex" in (options or {})
         inner = self.lark.parser.parser
         reductions = inner.parser.callbacks if self.is_lalr else inner.callbacks
         for rule in self.lark.rules:
@@ -140,26 +148,6 @@ class Parser:
             return token
 
         return watch
-
-    def _watch_brackets(self, terminals: Mapping[str, TerminalDef], callbacks: dict[str, Any]) -> list[str]:
-        """Ask the lexer for its bracket tokens."""
-        names = {t.pattern.value: name for name, t in terminals.items() if isinstance(t.pattern, PatternStr)}
-        pairs = [(names[a], names[b]) for a, b in ("()", "[]", "{}") if a in names and b in names]
-
-        def opening(token: Token) -> Token:
-            self._record.opened.append((token.type, token.start_pos or 0))
-            return token
-
-        def closing(token: Token) -> Token:
-            opened = self._record.opened
-            if opened and (opened[-1][0], token.type) in pairs:
-                number = self._number[NodeKind("brackets", "brackets")]
-                self._record.outside.append((number, opened.pop()[1], (token.start_pos or 0) + 1))
-            return token
-
-        for first, last in pairs:
-            callbacks[first], callbacks[last] = opening, closing
-        return ["brackets"] if pairs else []
 
     def _reduction(self, rule: Rule, number: int | None) -> Callable[[list[Any]], _Part]:
         leaf = self._leaf
@@ -192,9 +180,11 @@ class Parser:
 
     def _leaf(self, token: Token) -> _Part:
         name = token.type
-        if name.startswith("_") and not name.startswith("__"):
-            return -1, -1, []  # layout; Lark itself names unnamed terminals "__ANON_1"
+        if self._has_layout and name.startswith("_") and not name.startswith("__"):
+            return -1, -1, []  # line ends and indents; Lark itself names unnamed terminals "__ANON_1"
         first = token.start_pos or 0
+        if name in self._bracketed:
+            self._record.brackets |= {(first + i, c) for i, c in enumerate(token) if c in self._brackets}
         part: _Part = (first, first + len(token), [])
         if name in self._token:
             return self._record.add(self._token[name], part)
@@ -212,21 +202,50 @@ class Parser:
         try:
             root: Any = self.lark.parse(text)
         except UnexpectedInput as error:
-            raise ParseError(_explain(error, text)) from error
+            raise ParseError(_explain(error, text, self._written)) from error
         except (LarkError, AssertionError) as error:
-            raise ParseError(f"expected a text of the language, got one that {error}") from error
+            raise ParseError(f"does not parse: {error}") from error
         _, _, nodes = self._leaf(root) if isinstance(root, Token) else root
         self._record.settle([row for row in nodes if self._record.start[row] < 0], 0)
+        self._match_brackets()
         return _ordered(self._record, nodes, self.kinds)
 
+    def _match_brackets(self) -> None:
+        if not self._record.brackets:
+            return
+        found = sorted(self._record.brackets)
+        characters = np.asarray([ord(c) for _, c in found])
+        number = self._number[BRACKETS]
+        for first, last in zip(*match(characters, np.zeros(len(found), np.int64)), strict=True):
+            self._record.outside.append((number, found[first][0], found[last][0] + 1))
 
-def _explain(error: UnexpectedInput, text: str) -> str:
-    line, column = getattr(error, "line", -1), getattr(error, "column", -1)
-    expected = getattr(error, "expected", None) or getattr(error, "allowed", None) or getattr(error, "accepts", None)
-    wanted = ", ".join(sorted(map(str, expected))[:12]) if expected else "something else"
-    context = error.get_context(text) if (error.pos_in_stream or -1) >= 0 else f"...{text[-40:]!r} (the end)\n"
-    where = f"line {line}, column {column}" if line and line > 0 else "the end of the text"
-    return f"does not parse at {where}:\n{context}expected {wanted}"
+    def _written(self, terminal: str) -> str:
+        """Show a terminal as a person would write it."""
+        if terminal == "$END":
+            return "the end of the text"
+        pattern = self.lark.get_terminal(terminal).pattern if terminal in self._known else None
+        if isinstance(pattern, PatternStr):
+            return repr(pattern.value)
+        return str(pattern.value) if pattern is not None and terminal.startswith("__") else terminal
+
+
+def _explain(error: UnexpectedInput, text: str, written: Callable[[str], str]) -> str:
+    """Say where the text leaves the language, what stands there, and what was expected."""
+    token = getattr(error, "token", None)
+    place = error.pos_in_stream
+    at_end = isinstance(error, UnexpectedEOF) or (token is not None and token.type == "$END")
+    if at_end or place is None or place < 0:
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+        where = f"the text ends too early (line {line}, column {column}), after {text[-40:]!r}"
+        context = "\n"
+    else:
+        found = "" if token is None else f" at {str(token)!r}"
+        where = f"does not parse{found} (line {error.line}, column {error.column})"
+        context = f":\n{error.get_context(text)}"
+    wanted = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None)
+    names = sorted({written(str(name)) for name in wanted or ()})
+    some = ", ".join(names[:_EXPECTED]) + (f" or {len(names) - _EXPECTED} others" if len(names) > _EXPECTED else "")
+    return f"{where}{context}expected {some or 'something else'}"
 
 
 def _ordered(record: _Record, roots: list[int], kinds: tuple[NodeKind, ...]) -> ParseTrees:

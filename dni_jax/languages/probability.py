@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 
 from dni_jax.languages.grammar import Grammar
 
-_SCALE = 1.0  # nats added per character, so that long strings stay within float64
 _CHART_BYTES = 200_000_000
 
 
@@ -24,6 +23,7 @@ class _Binary:
     character: dict[str, int]
     closure: Float[np.ndarray, "A A"]
     empty: Float[np.ndarray, " A"]
+    cost: Float[np.ndarray, " A"]
     start: int
 
 
@@ -66,13 +66,16 @@ def _binarise(grammar: Grammar) -> _Binary:
         above[row, a] = w
         unit[a, x] += w * empty[y]
         unit[a, y] += w * empty[x]
+    closure = np.linalg.inv(np.eye(count) - unit)
+    likeliest = np.max(closure * (1 - np.eye(count)), axis=0)
     return _Binary(
         above,
         np.asarray([x for *_, x, _ in pairs], int),
         np.asarray([y for *_, y in pairs], int),
         {key: value for key, value in number.items() if isinstance(key, str)},
-        np.linalg.inv(np.eye(count) - unit),
+        closure,
         empty,
+        -np.log(np.where(likeliest > 0, likeliest, 1.0)),
         grammar.start,
     )
 
@@ -110,23 +113,39 @@ def log_probability(grammar: Grammar, strings: Sequence[str]) -> Float[np.ndarra
 
 
 def _inside(binary: _Binary, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
+    """Fill the charts of strings side by side, from short spans to long ones.
+
+    Charts are kept within float64 by factors: one for each character (about what it costs on its own) and one for
+    each length of spans (what brings the likeliest to 1); their logs are taken off at the end.
+    """
     longest = max(len(string) for string in strings)
     leaves = np.zeros((len(strings), longest, len(binary.empty)))
+    added = np.zeros(len(strings))
     for row, string in enumerate(strings):
         for place, character in enumerate(string):
             if character in binary.character:
-                leaves[row, place, binary.character[character]] = np.exp(_SCALE)
+                symbol = binary.character[character]
+                leaves[row, place, symbol] = np.exp(binary.cost[symbol])
+                added[row] += binary.cost[symbol]
     spans = [leaves @ binary.closure.T]
+    scale = np.zeros((longest + 1, len(strings)))
     result = np.full(len(strings), -np.inf)
     for length in range(1, longest + 1):
         if length > 1:
             places = longest - length + 1
             joined = np.zeros((len(strings), places, len(binary.left)))
+            scale[length] = scale[length - 1] * length / (length - 1)
             for split in range(1, length):
                 former, latter = spans[split - 1], spans[length - split - 1]
-                joined += former[:, :places, binary.left] * latter[:, split : split + places, binary.right]
-            spans.append(joined @ binary.above @ binary.closure.T)
+                factor = np.exp(scale[length] - scale[split] - scale[length - split])[:, None, None]
+                both = former[:, :places, binary.left] * latter[:, split : split + places, binary.right]
+                joined += both * factor
+            chart = joined @ binary.above @ binary.closure.T
+            top = chart.max(axis=(1, 2))
+            top = np.where(top > 0, top, 1.0)
+            spans.append(chart / top[:, None, None])
+            scale[length] -= np.log(top)
         done = [row for row, string in enumerate(strings) if len(string) == length]
         with np.errstate(divide="ignore"):
-            result[done] = np.log(spans[-1][done, 0, binary.start]) - length * _SCALE
-    return result
+            result[done] = np.log(spans[-1][done, 0, binary.start]) - scale[length, done]
+    return result - added

@@ -11,6 +11,7 @@ from typing import Any
 Alternative = tuple[float, tuple[str | int, ...]]
 AddSymbol = Callable[[list[Alternative]], int]
 
+_RANGE = 0x300  # characters of one range that are drawn, at most
 _PRINTABLE = tuple(chr(code) for code in range(32, 127))
 _CATEGORIES: dict[Any, Callable[[str], bool]] = {
     op.CATEGORY_DIGIT: str.isdigit,
@@ -30,12 +31,15 @@ def characters_of(items: list[tuple[Any, Any]]) -> tuple[str, ...]:
         if kind is op.LITERAL:
             members.add(chr(value))
         elif kind is op.RANGE:
-            members.update(chr(code) for code in range(value[0], min(value[1], 0x2FF) + 1))
+            members.update(chr(code) for code in range(value[0], min(value[1], value[0] + _RANGE - 1) + 1))
         elif kind is op.CATEGORY:
             members.update(c for c in _PRINTABLE if _CATEGORIES[value](c))
         else:
             raise NotImplementedError(str(kind))
-    return tuple(c for c in _PRINTABLE if c not in members) if negated else tuple(sorted(members))
+    chosen = [c for c in _PRINTABLE if c not in members] if negated else sorted(members)
+    if not chosen:
+        raise NotImplementedError("a class without printable ASCII characters")
+    return tuple(chosen)
 
 
 def productions(pattern: str, add: AddSymbol) -> list[Alternative]:

@@ -48,7 +48,8 @@ def load_text(
 ) -> Corpus:
     r"""Read and parse text files into a corpus.
 
-    Files are taken in random order until `max_chars` characters are read. Each becomes pieces of at most 4,000
+    Files are taken in random order until `max_chars` characters are parsed; one that would go past is left out, but
+    the first that parses is always taken. Each becomes pieces of at most 4,000
     characters, cut behind line breaks, that share one group; fewer than ten files are split and grouped by piece.
     Line ends are read as ``\\n``; all but the `max_symbols` most frequent symbols are read as U+FFFD.
 
@@ -59,7 +60,7 @@ def load_text(
     files
         Their paths.
     max_chars
-        Where to stop reading; None reads everything.
+        How many characters to parse at most; None reads everything.
     max_symbols
         The size of the symbol table.
     seed
@@ -69,9 +70,9 @@ def load_text(
 
     Returns
     -------
-    Corpus whose ``coverage`` has ``files``, ``files_parsed``, ``characters``, ``characters_parsed``, ``replaced``
-    (characters read as U+FFFD), ``groups`` ("files" or "pieces") and ``failed``: a message for each file that does
-    not parse or is not UTF-8 text.
+    Corpus whose ``coverage`` has ``files`` (parsed or failed), ``files_parsed``, ``characters`` (of these files),
+    ``characters_parsed``, ``replaced`` (characters read as U+FFFD), ``groups`` ("files" or "pieces") and
+    ``failed``: a message for each file that cannot be read, is not UTF-8 text, or does not parse.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def load_text(
     """
     order = np.random.default_rng(seed).permutation(len(files))
     chosen = [Path(files[row]) for row in order]
-    total = max_chars or sum(file.stat().st_size for file in chosen)
+    total = max_chars or sum(file.stat().st_size for file in chosen if file.is_file())
     texts: list[str] = []
     trees: list[ParseTrees] = []
     failed: dict[str, str] = {}
@@ -105,15 +106,17 @@ def load_text(
         raise ValueError(
             f"expected text that {language.name} parses, got none in {len(files)} files; {reason[0]}: {reason[1]}"
         )
-    return _assemble(language, texts, trees, failed, max_symbols, seed)
+    return _assemble(language, texts, trees, failed, seen, max_symbols, seed)
 
 
 def _read(files: Sequence[Path]) -> Iterator[tuple[Path, str, str]]:
     for file in files:
         try:
             yield file, file.read_text(encoding="utf-8"), ""
-        except (UnicodeDecodeError, OSError) as error:
+        except UnicodeDecodeError as error:
             yield file, "", f"expected UTF-8 text, got {error}"
+        except OSError as error:
+            yield file, "", f"expected a file that can be read, got {error}"
 
 
 def _assemble(
@@ -121,6 +124,7 @@ def _assemble(
     texts: list[str],
     trees: list[ParseTrees],
     failed: dict[str, str],
+    n_seen: int,
     max_symbols: int,
     seed: int,
 ) -> Corpus:
@@ -138,6 +142,7 @@ def _assemble(
         coverage={
             "files": len(texts) + len(failed),
             "files_parsed": len(texts),
+            "characters": n_seen,
             "characters_parsed": whole.n_positions,
             "replaced": int((~known).sum()),
             "groups": "files" if by_file else "pieces",
