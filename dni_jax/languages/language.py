@@ -82,7 +82,7 @@ class Language:
         >>> language.parse("aabb").symbols
         ('start',)
         >>> language.sample(3, seed=0).strings
-        ('ab', 'ab', 'ab')
+        ('ab', 'aaabbb', 'aabb')
         """
         language = cls(name=name, grammar=grammar, start=start, weights=weights or {}, **more)
         _ = language.engine
