@@ -1,0 +1,127 @@
+"""Input checks of the probes: every error names the argument, what came, and what is accepted."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dni_jax.probes._registry import PROBES, Probe
+
+
+def check_hidden(hidden: Any) -> np.ndarray | jax.Array:
+    """Return floating states (T, N), finite everywhere; integers become float64."""
+    if not isinstance(hidden, jax.Array):
+        hidden = np.asarray(hidden)
+    if hidden.ndim != 2 or 0 in hidden.shape:
+        raise ValueError(f"expected hidden of shape (T, N), at least one of each, got {hidden.shape}")
+    if hidden.dtype.kind in "biu":
+        return np.asarray(hidden).astype(np.float64)
+    if not jnp.issubdtype(hidden.dtype, jnp.floating):
+        raise ValueError(f"expected hidden of a real floating type, got {hidden.dtype}; try hidden.astype('float32')")
+    if hidden.dtype.itemsize < 4:
+        hidden = hidden.astype(np.float32)
+    finite = np.isfinite(hidden) if isinstance(hidden, np.ndarray) else jnp.isfinite(hidden)
+    if not finite.all():
+        t, n = np.argwhere(~np.asarray(finite))[0]
+        raise ValueError(
+            f"expected finite hidden, got {np.asarray(hidden)[t, n]} at position {t}, neuron {n}; "
+            "leave such positions out with fold -1 only after replacing their values"
+        )
+    return hidden
+
+
+def check_labels(labels: Any, n_positions: int, binary: bool, probe: str) -> np.ndarray:
+    """Return labels (T, F): bool for binary probes, float64 for continuous ones."""
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or labels.shape[0] != n_positions or labels.shape[1] == 0:
+        hint = "; try labels[:, None]" if labels.ndim == 1 else ""
+        raise ValueError(f"expected labels of shape ({n_positions}, F) to match hidden, got {labels.shape}{hint}")
+    if labels.dtype.kind not in "biuf" and not jnp.issubdtype(labels.dtype, jnp.floating):
+        raise ValueError(f"expected labels of a boolean, integer or floating type, got {labels.dtype}")
+    if labels.dtype == bool:
+        return labels if binary else labels.astype(np.float64)
+    if not binary:
+        labels = labels.astype(np.float64)
+    if labels.dtype.kind not in "iu":
+        finite = np.isfinite(labels.astype(np.float64))
+        if not finite.all():
+            t, f = np.argwhere(~finite)[0]
+            raise ValueError(f"expected finite labels, got {labels[t, f]} at position {t}, feature {f}")
+    if not binary:
+        return labels
+    fits = (labels == 0) | (labels == 1)
+    if not fits.all():
+        t, f = np.argwhere(~fits)[0]
+        raise ValueError(
+            f'expected labels of 0 and 1 for probe="{probe}", got {labels[t, f]} in feature column {f}; '
+            'try probe="ols" for continuous labels'
+        )
+    return labels == 1
+
+
+def check_folds(folds: Any, n_positions: int, n_features: int) -> np.ndarray:
+    """Return int32 folds, (T,) or (T, F), in which every fold 0..K-1 occurs and K is at least 2."""
+    folds = np.asarray(folds)
+    if folds.shape not in ((n_positions,), (n_positions, n_features)):
+        raise ValueError(
+            f"expected folds of shape ({n_positions},) or ({n_positions}, {n_features}), got {folds.shape}"
+        )
+    if folds.dtype.kind not in "iu":
+        raise ValueError(f"expected integer folds, got {folds.dtype}; try make_folds(n_positions, k=20)")
+    columns = folds.reshape(n_positions, -1)
+    k = int(folds.max(initial=-1)) + 1
+    for number, column in enumerate(columns.T):
+        where = f" in column {number}" if folds.ndim == 2 else ""
+        if (column < -1).any():
+            raise ValueError(f"expected folds >= -1, got {column.min()}{where}; only -1 marks positions not used")
+        present = np.unique(column[column >= 0])
+        if len(present) < 2:
+            raise ValueError(f"expected at least 2 folds, got {len(present)}{where}; one leaves nothing to train on")
+        if len(present) != k:
+            missing = sorted(set(range(k)) - set(present.tolist()))[:5]
+            raise ValueError(f"expected every fold from 0 to {k - 1} to hold a position, got none in {missing}{where}")
+    return folds.astype(np.int32)
+
+
+def check_probe(name: str, metrics: tuple[str, ...] | None) -> tuple[Probe, tuple[str, ...], bool]:
+    """Return the probe, the metrics to compute, and whether it is fitted as a classifier."""
+    if name not in PROBES:
+        raise ValueError(f"expected probe to be one of {', '.join(PROBES)}, got {name!r}")
+    probe = PROBES[name]
+    if metrics is None:
+        metrics = ("accuracy", "auc") if probe.classify else ("r2", "pearson")
+    if isinstance(metrics, str):
+        metrics = (metrics,)
+    if not metrics:
+        raise ValueError(f"expected at least one metric of {', '.join(probe.metrics)}, got none")
+    for metric in metrics:
+        if metric not in probe.metrics:
+            raise ValueError(f'expected metrics for probe="{name}" among {", ".join(probe.metrics)}, got {metric!r}')
+    regression = [metric in ("r2", "pearson") for metric in metrics]
+    if any(regression) and not all(regression):
+        raise ValueError(f"expected metrics of one kind, got {metrics}; score classes and values in two calls")
+    return probe, tuple(metrics), not any(regression)
+
+
+def check_positive(name: str, value: float, zero: bool = False) -> float:
+    """Return a finite number above 0 (or not below it)."""
+    if not np.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"expected {name} {'>= 0' if zero else '> 0'}, got {value}")
+    return float(value)
+
+
+def check_batch(name: str, value: int | None) -> int | None:
+    """Return a batch size of at least 1, or None for automatic."""
+    if value is not None and (isinstance(value, bool) or value < 1):
+        raise ValueError(f"expected {name} to be None or a whole number >= 1, got {value!r}")
+    return None if value is None else int(value)
+
+
+def check_class_weight(class_weight: str | None, classifies: bool) -> bool:
+    """Return whether classes are balanced."""
+    if class_weight not in (None, "balanced"):
+        raise ValueError(f'expected class_weight to be None or "balanced", got {class_weight!r}')
+    if class_weight and not classifies:
+        raise ValueError('expected class_weight=None for a continuous probe, got "balanced"')
+    return class_weight == "balanced"

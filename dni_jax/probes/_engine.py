@@ -1,0 +1,132 @@
+"""All neurons x features x folds in one jitted call, neurons sharded over the devices."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int, UInt64
+
+from dni_jax.probes import _held_out, linear, metrics
+from dni_jax.probes._moments import Moments, fold_moments, fold_products
+from dni_jax.probes._registry import PROBES
+from dni_jax.probes._sorted import Layout, sort_neuron
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is fixed when the call is compiled."""
+
+    probe: str
+    metrics: tuple[str, ...]
+    n_folds: int
+    feature_batch: int
+    neuron_batch: int
+    balanced: bool
+    classifies: bool
+
+
+class Data(NamedTuple):
+    """What the devices share; rows are the positions in use, fold after fold."""
+
+    used: Int[Array, " U"]
+    fold_of: Int[Array, " U"]
+    label_bits: UInt64[Array, "G U W"]
+    fold_bits: UInt64[Array, "U V"]
+    valid: UInt64[Array, " B"]
+    labels: Array
+    rows: Int[Array, "J R"]
+    real: Bool[Array, "J R"]
+    block_fold: Int[Array, " J"]
+    constant: Bool[Array, "K F"]
+    same: Bool[Array, "K F"]
+    strength: Float[Array, ""]
+
+
+def _classify_batch(x: Float[Array, "M U"], group: tuple, data: Data, plan: Plan) -> dict[str, Float[Array, "M K F"]]:
+    """Fit and score a few neurons on one group of features."""
+    label_bits, labels = group
+    layout = Layout(label_bits, data.fold_bits, data.valid, data.fold_of)
+    solve = PROBES[plan.probe].classify
+    assert solve is not None
+
+    def one(x: Array) -> tuple:
+        neuron = sort_neuron(x, layout, plan.feature_batch, plan.n_folds)
+        fit = solve(neuron, data.strength, plan.balanced)
+        counts = _held_out.confusion(neuron, fit)
+        ranks = _held_out.midranks(neuron, data.fold_of) if "auc" in plan.metrics else None
+        return fit._replace(threshold=fit.threshold + neuron.centre), counts, ranks
+
+    fit, counts, ranks = lax.map(one, x)
+    scores = {name: metrics.FROM_COUNTS[name](counts) for name in plan.metrics if name != "auc"}
+    if ranks is not None:
+        sums = fold_products(ranks.T, labels, data.rows, data.real, data.block_fold, plan.n_folds)
+        scores["auc"] = metrics.auc(jnp.swapaxes(sums, 0, 1), counts, fit.weight)
+    bias = jnp.where(fit.constant, 1.0, -1.0)
+    scores["weight"] = fit.weight
+    scores["bias"] = jnp.where(fit.weight == 0, bias, 0.0 - fit.weight * fit.threshold)
+    return scores
+
+
+def _classify(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, Float[Array, "N K F"]]:
+    x = hidden[data.used].T
+    n_neurons = x.shape[0]
+    x = x.reshape(-1, plan.neuron_batch, x.shape[1])
+
+    def batch(x: Array) -> dict:
+        groups = (data.label_bits, data.labels)
+        scores = lax.map(lambda group: _classify_batch(x, group, data, plan), groups)
+        # (group, neuron, fold, feature) -> (neuron, fold, all features)
+        return {key: jnp.moveaxis(s, 0, 2).reshape(*s.shape[1:3], -1) for key, s in scores.items()}
+
+    scores = lax.map(batch, x)
+    return {key: s.reshape(n_neurons, *s.shape[2:]) for key, s in scores.items()}
+
+
+def _regress(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, Float[Array, "N K F"]]:
+    solve = PROBES[plan.probe].regress
+    assert solve is not None
+    held = fold_moments(hidden, data.labels, data.used[data.rows], data.real, data.block_fold, plan.n_folds)
+    train = held.without_each()
+    line = solve(train, data.strength)
+    constant, same = data.constant[:, None, :], data.same[:, None, :]
+    scores = {}
+    if "r2" in plan.metrics:
+        scores["r2"] = linear.r2(held, line, constant, same)
+    if "pearson" in plan.metrics:
+        scores["pearson"] = linear.pearson(held, line, constant)
+    x0, y0 = hidden[data.used[0]].astype(jnp.float64), data.labels[data.used[0]]
+    scores["weight"] = line.slope
+    scores["bias"] = line.y_mean + y0 - line.slope * (line.x_mean + x0[None, :, None])
+    return {key: jnp.swapaxes(score, 0, 1) for key, score in scores.items()}
+
+
+def regression_baseline(data: Data, n_folds: int) -> Float[Array, "K F"]:
+    """R^2 of the training mean."""
+    nothing = jnp.zeros((data.labels.shape[0], 1), jnp.float64)
+    held: Moments = fold_moments(nothing, data.labels, data.used[data.rows], data.real, data.block_fold, n_folds)
+    train = held.without_each()
+    return linear.mean_baseline(held, train, data.constant[:, None, :], data.same[:, None, :])
+
+
+@partial(jax.jit, static_argnames=("plan", "mesh"))
+def run(hidden: Float[Array, "T N"], data: Data, plan: Plan, mesh: Mesh) -> dict[str, Float[Array, "N K F"]]:
+    """Score all neurons; results do not depend on how many devices the mesh has."""
+    n_neurons = hidden.shape[1]
+    multiple = mesh.size * (plan.neuron_batch if plan.classifies else 1)
+    hidden = jnp.pad(hidden, ((0, 0), (0, -n_neurons % multiple)))
+    body = partial(_classify if plan.classifies else _regress, plan=plan)
+    sharded = jax.shard_map(
+        body,
+        mesh=mesh,
+        in_specs=(PartitionSpec(None, "neurons"), PartitionSpec()),
+        out_specs=PartitionSpec("neurons"),
+        check_vma=False,
+    )
+    scores = {key: score[:n_neurons] for key, score in sharded(hidden, data).items()}
+    if not plan.classifies:
+        scores["baseline"] = regression_baseline(data, plan.n_folds)
+    return scores

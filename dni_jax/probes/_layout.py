@@ -1,0 +1,73 @@
+"""Positions as the solvers want them: only those in use, fold after fold, in blocks that never cross a fold."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int, Shaped, UInt64
+
+from dni_jax.probes import _bits
+
+_BLOCK = 2048
+
+
+class Blocks(NamedTuple):
+    """Rows of equal length that cover every position in use once.
+
+    Attributes
+    ----------
+    rows : int32 (J, R)
+        Positions; the padding repeats position 0.
+    real : bool (J, R)
+        False at the padding.
+    fold : int32 (J,)
+        The fold that each block lies in.
+    """
+
+    rows: Int[np.ndarray, "J R"]
+    real: Bool[np.ndarray, "J R"]
+    fold: Int[np.ndarray, " J"]
+
+
+def used_positions(folds: Int[np.ndarray, " T"]) -> Int[np.ndarray, " U"]:
+    """Positions in use, ordered by fold."""
+    order = np.argsort(folds, kind="stable").astype(np.int32)
+    return order[np.count_nonzero(folds < 0) :]
+
+
+def make_blocks(fold_of: Int[np.ndarray, " T"], n_folds: int) -> Blocks:
+    """Cut positions, already ordered by fold, into blocks; `fold_of` is their fold."""
+    sizes = np.bincount(fold_of, minlength=n_folds)
+    # Folds end in a padded block, so blocks much longer than a fold would be mostly padding.
+    length = int(min(_BLOCK, 1 << max(6, int(sizes.mean() / 4).bit_length())))
+    per_fold = -(-sizes // length)
+    fold = np.repeat(np.arange(n_folds, dtype=np.int32), per_fold)
+    starts = np.concatenate([[0], np.cumsum(sizes)])[:-1]
+    number = np.arange(len(fold)) - np.repeat(np.cumsum(per_fold) - per_fold, per_fold)
+    within = number[:, None] * length + np.arange(length)
+    real = within < sizes[fold][:, None]
+    rows = np.where(real, starts[fold][:, None] + within, 0).astype(np.int32)
+    return Blocks(rows, real, fold)
+
+
+def pack_folds(fold_of: Int[np.ndarray, " T"], n_folds: int) -> UInt64[np.ndarray, "T V"]:
+    """Pack the folds' members into bits."""
+    return _bits.pack_columns(fold_of[:, None] == np.arange(n_folds))
+
+
+def valid_words(n_positions: int) -> UInt64[np.ndarray, " B"]:
+    """Bits of the ranks that exist among words of 64."""
+    n_words = -(-n_positions // _bits.WORD)
+    exists = np.arange(n_words * _bits.WORD) < n_positions
+    return _bits.pack_columns(exists.reshape(n_words, _bits.WORD))[:, 0]
+
+
+def label_statistics(
+    labels: Shaped[np.ndarray, "T F"], fold_of: Int[np.ndarray, " T"], n_folds: int
+) -> dict[str, np.ndarray]:
+    """Per fold and feature, (K, F): number, minimum and maximum of the labels."""
+    starts = np.searchsorted(fold_of, np.arange(n_folds))
+    return {
+        "minimum": np.minimum.reduceat(labels, starts, axis=0),
+        "maximum": np.maximum.reduceat(labels, starts, axis=0),
+        "n": np.bincount(fold_of, minlength=n_folds)[:, None],
+    }

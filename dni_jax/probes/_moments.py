@@ -1,0 +1,110 @@
+"""Sums, squares and cross products of every neuron with every label, fold by fold."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, Shaped
+
+# A spread this small against the sum of squares is rounding: the values are equal.
+_ROUNDING = 1e-14
+
+
+class Moments(NamedTuple):
+    """Raw moments of sets of positions, about any fixed origin; the axes are (set, neuron, feature)."""
+
+    n: Float[Array, "K 1 1"]
+    x: Float[Array, "K N 1"]
+    xx: Float[Array, "K N 1"]
+    y: Float[Array, "K 1 F"]
+    yy: Float[Array, "K 1 F"]
+    xy: Float[Array, "K N F"]
+
+    def without_each(self) -> "Moments":
+        """Moments of all sets but one, summed anew: differences from a total would lose digits."""
+        n_sets = self.n.shape[0]
+        others = 1.0 - jnp.eye(n_sets, dtype=self.n.dtype)
+        return Moments(*(jnp.tensordot(others, moment, axes=1) for moment in self))
+
+    def about(self, x: Array, y: Array) -> "Moments":
+        """Move the origin to x and y."""
+        return Moments(
+            self.n,
+            self.x - self.n * x,
+            self.xx - 2.0 * x * self.x + self.n * x * x,
+            self.y - self.n * y,
+            self.yy - 2.0 * y * self.y + self.n * y * y,
+            self.xy - x * self.y - y * self.x + self.n * x * y,
+        )
+
+    def centred(self) -> "Moments":
+        """Move each set's origin to its own mean; squares that are only rounding become 0."""
+        moved = self.about(self.x / self.n, self.y / self.n)
+        return moved._replace(
+            xx=jnp.where(moved.xx <= _ROUNDING * self.xx, 0.0, moved.xx),
+            yy=jnp.where(moved.yy <= _ROUNDING * self.yy, 0.0, moved.yy),
+        )
+
+
+def fold_products(
+    left: Float[Array, "T N"],
+    right: Shaped[Array, "T F"],
+    rows: Int[Array, "J R"],
+    real: Bool[Array, "J R"],
+    fold: Int[Array, " J"],
+    n_folds: int,
+) -> Float[Array, "K N F"]:
+    """``left.T @ right`` over each fold's positions, block after block in float64."""
+
+    def add(total: Array, block: tuple) -> tuple[Array, None]:
+        rows, real, fold = block
+        a = jnp.where(real[:, None], left[rows], 0).astype(jnp.float64)
+        return total.at[fold].add(a.T @ right[rows].astype(jnp.float64)), None
+
+    start = jnp.zeros((n_folds, left.shape[1], right.shape[1]), jnp.float64)
+    return lax.scan(add, start, (rows, real, fold))[0]
+
+
+def fold_moments(
+    hidden: Float[Array, "T N"],
+    labels: Shaped[Array, "T F"],
+    rows: Int[Array, "J R"],
+    real: Bool[Array, "J R"],
+    fold: Int[Array, " J"],
+    n_folds: int,
+) -> Moments:
+    """Moments of each fold about the first position in use, in float64.
+
+    The origin keeps sums of large, close values from cancelling, and constant neurons exactly at 0.
+    """
+    x0 = hidden[rows[0, 0]].astype(jnp.float64)
+    y0 = labels[rows[0, 0]].astype(jnp.float64)
+    n_neurons, n_features = hidden.shape[1], labels.shape[1]
+
+    def add(total: Moments, block: tuple) -> tuple[Moments, None]:
+        rows, real, fold = block
+        keep = real[:, None]
+        x = jnp.where(keep, hidden[rows].astype(jnp.float64) - x0, 0.0)
+        y = jnp.where(keep, labels[rows].astype(jnp.float64) - y0, 0.0)
+        part = Moments(
+            jnp.sum(keep, axis=0, keepdims=True).astype(jnp.float64),
+            jnp.sum(x, axis=0)[:, None],
+            jnp.sum(x * x, axis=0)[:, None],
+            jnp.sum(y, axis=0)[None, :],
+            jnp.sum(y * y, axis=0)[None, :],
+            x.T @ y,
+        )
+        return Moments(*(t.at[fold].add(p) for t, p in zip(total, part, strict=True))), None
+
+    def zeros(*shape: int) -> Array:
+        return jnp.zeros((n_folds, *shape), jnp.float64)
+
+    start = Moments(
+        zeros(1, 1),
+        zeros(n_neurons, 1),
+        zeros(n_neurons, 1),
+        zeros(1, n_features),
+        zeros(1, n_features),
+        zeros(n_neurons, n_features),
+    )
+    return lax.scan(add, start, (rows, real, fold))[0]

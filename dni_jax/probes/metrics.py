@@ -1,0 +1,62 @@
+"""Scores from counts, rank sums and moments. Undefined scores have one documented value each."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dni_jax.probes._held_out import Confusion
+
+Scores = Float[Array, "*fits"]
+
+
+def _ratio(numerator: Array, denominator: Array, otherwise: float) -> Array:
+    empty = denominator == 0
+    return jnp.where(empty, otherwise, numerator / jnp.where(empty, 1.0, denominator))
+
+
+def _floats(counts: Confusion) -> tuple[Array, Array, Array, Array]:
+    tp, fp, fn, tn = (count.astype(jnp.float64) for count in counts)
+    return tp, fp, fn, tn
+
+
+def accuracy(counts: Confusion) -> Scores:
+    """Share of held-out positions predicted right."""
+    tp, fp, fn, tn = _floats(counts)
+    return (tp + tn) / (tp + fp + fn + tn)
+
+
+def balanced_accuracy(counts: Confusion) -> Scores:
+    """Mean recall of the classes that the held-out fold contains."""
+    tp, fp, fn, tn = _floats(counts)
+    present = (tp + fn > 0).astype(jnp.float64) + (tn + fp > 0).astype(jnp.float64)
+    return (_ratio(tp, tp + fn, 0.0) + _ratio(tn, tn + fp, 0.0)) / present
+
+
+def f1(counts: Confusion) -> Scores:
+    """Harmonic mean of precision and recall of class 1; 0 where there is neither a positive nor a prediction of one."""
+    tp, fp, fn, _ = _floats(counts)
+    return _ratio(2.0 * tp, 2.0 * tp + fp + fn, 0.0)
+
+
+def mcc(counts: Confusion) -> Scores:
+    """Matthews correlation coefficient; 0 where truth or prediction is constant."""
+    tp, fp, fn, tn = _floats(counts)
+    spread = jnp.sqrt((tp + fp) * (tp + fn)) * jnp.sqrt((tn + fp) * (tn + fn))
+    return _ratio(tp * tn - fp * fn, spread, 0.0)
+
+
+def auc(rank_sum: Scores, counts: Confusion, weight: Scores) -> Scores:
+    """Area under the ROC curve of the decision value, from the rank sum of the held-out positives.
+
+    ``(R - n1 (n1 + 1) / 2) / (n1 n0)`` for the neuron itself (Mann-Whitney); one minus that for a falling line.
+    A probe without a slope scores .5. NaN where the fold lacks a class: no pair is left to rank.
+    """
+    tp, fp, fn, tn = _floats(counts)
+    positives, negatives = tp + fn, tn + fp
+    rising = _ratio(rank_sum - positives * (positives + 1.0) / 2.0, positives * negatives, jnp.nan)
+    directed = jnp.where(weight > 0, rising, 1.0 - rising)
+    return jnp.where((weight == 0) & ~jnp.isnan(rising), 0.5, directed)
+
+
+FROM_COUNTS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "f1": f1, "mcc": mcc}
+CLASSIFICATION = (*FROM_COUNTS, "auc")
+REGRESSION = ("r2", "pearson")

@@ -1,0 +1,128 @@
+"""The oracle: the same scores from scikit-learn, one estimator a neuron, feature and fold. Slow; for checking."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from sklearn import metrics as sk
+from sklearn.linear_model import LinearRegression
+from sklearn.svm import SVC
+
+from dni_jax.probes import _check
+from dni_jax.probes.score import Scores
+
+
+def score_neurons(
+    hidden: Any,
+    labels: Any,
+    folds: Any,
+    *,
+    probe: str = "svm",
+    metrics: tuple[str, ...] | None = None,
+    C: float = 1.0,
+    alpha: float = 1.0,
+    class_weight: str | None = None,
+    engine: str = "auto",
+    neuron_batch: int | None = None,
+    feature_batch: int | None = None,
+) -> Scores:
+    """Score as `dni_jax.probes.score_neurons` does, with scikit-learn's estimators and metrics.
+
+    Parameters
+    ----------
+    hidden, labels, folds, probe, metrics, C, alpha, class_weight
+        As in `dni_jax.probes.score_neurons`.
+    engine, neuron_batch, feature_batch
+        Accepted, so that both can be called alike, and without effect.
+
+    Returns
+    -------
+    Scores
+        As in `dni_jax.probes.score_neurons`.
+
+    Raises
+    ------
+    ValueError
+        As in `dni_jax.probes.score_neurons`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dni_jax.probes import make_folds, reference
+    >>> x = np.linspace(-1, 1, 40)[:, None]
+    >>> folds = make_folds(40, k=2, scheme="shuffled")
+    >>> float(reference.score_neurons(x, x > 0, folds)["auc"].min())
+    1.0
+    """
+    _, metrics, classifies = _check.check_probe(probe, metrics)
+    hidden = np.asarray(_check.check_hidden(hidden)).astype(np.float64)
+    labels = _check.check_labels(labels, hidden.shape[0], classifies, probe)
+    folds = _check.check_folds(folds, *labels.shape)
+    _check.check_class_weight(class_weight, classifies)
+    make = _estimator(probe, C, alpha, class_weight)
+    (n_neurons, n_features), k = (hidden.shape[1], labels.shape[1]), int(folds.max()) + 1
+    result = {metric: np.empty((n_neurons, n_features, k)) for metric in metrics}
+    result["baseline"] = np.empty((n_features, k))
+    for feature, y in enumerate(labels.T):
+        column = folds if folds.ndim == 1 else folds[:, feature]
+        for fold in range(k):
+            train, test = (column >= 0) & (column != fold), column == fold
+            result["baseline"][feature, fold] = _baseline(y[train], y[test])
+            for neuron, x in enumerate(hidden.T):
+                scores = _score_one(make, x, y, train, test, classifies)
+                for metric in metrics:
+                    result[metric][neuron, feature, fold] = scores[metric]
+    return Scores(result, {"probe": probe, "engine": "scikit-learn", "C": C, "alpha": alpha})
+
+
+def _estimator(probe: str, C: float, alpha: float, class_weight: str | None) -> Callable[[], Any]:
+    return {
+        "svm": lambda: SVC(kernel="linear", C=C, tol=1e-6, cache_size=500, class_weight=class_weight),
+        "ols": LinearRegression,
+    }[probe]
+
+
+def _score_one(
+    make: Callable[[], Any], x: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray, classifies: bool
+) -> dict[str, float]:
+    """Fit one estimator; a training set with one class predicts that class, which scikit-learn refuses to do."""
+    if not classifies:
+        prediction = make().fit(x[train, None], y[train]).predict(x[test, None])
+        return _regression_scores(y[test], prediction)
+    if y[train].min() == y[train].max():
+        decision = np.zeros(np.count_nonzero(test))
+        return _class_scores(y[test], np.full(len(decision), y[train][0]), decision)
+    model = make().fit(x[train, None], y[train])
+    return _class_scores(y[test], model.predict(x[test, None]), model.decision_function(x[test, None]))
+
+
+def _class_scores(
+    truth: Bool[np.ndarray, " T"], predicted: Bool[np.ndarray, " T"], decision: Float[np.ndarray, " T"]
+) -> dict[str, float]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # folds without a class: defined below and in the docstring
+        return {
+            "accuracy": sk.accuracy_score(truth, predicted),
+            "balanced_accuracy": sk.balanced_accuracy_score(truth, predicted),
+            "f1": sk.f1_score(truth, predicted, zero_division=0),
+            "mcc": sk.matthews_corrcoef(truth, predicted),
+            "auc": sk.roc_auc_score(truth, decision) if 0 < truth.sum() < len(truth) else np.nan,
+        }
+
+
+def _regression_scores(truth: Float[np.ndarray, " T"], predicted: Float[np.ndarray, " T"]) -> dict[str, float]:
+    constant = len(truth) < 2 or truth.min() == truth.max() or np.ptp(predicted) <= 1e-12 * np.abs(predicted).max()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer than two positions: NaN, as documented
+        r2 = sk.r2_score(truth, predicted)
+    return {"r2": r2, "pearson": np.nan if constant else np.corrcoef(truth, predicted)[0, 1]}
+
+
+def _baseline(train: np.ndarray, test: np.ndarray) -> float:
+    if train.dtype == bool:
+        return float(np.mean(test == (2 * train.sum() > len(train))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(sk.r2_score(test, np.full(len(test), train.mean())))

@@ -1,0 +1,271 @@
+"""The one call: every neuron x feature x fold, scored on held-out positions."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from dni_jax.probes import _bits, _check, _layout
+from dni_jax.probes._engine import Data, Plan, run
+
+# Neurons whose ranks are kept for one product with the labels.
+_NEURON_BATCH = 16
+# Bytes that one neuron's prefixes may take before features are split.
+_PREFIX_BYTES = 512 * 2**20
+
+
+class Scores(dict[str, np.ndarray]):
+    """Scores by metric, float64 (N, F, K), with "baseline" (F, K); `attrs` says how they were computed."""
+
+    def __init__(self, scores: dict[str, np.ndarray], attrs: dict[str, Any]) -> None:
+        super().__init__(scores)
+        self.attrs = attrs
+
+
+def score_neurons(
+    hidden: Any,
+    labels: Any,
+    folds: Any,
+    *,
+    probe: str = "svm",
+    metrics: tuple[str, ...] | None = None,
+    C: float = 1.0,
+    alpha: float = 1.0,
+    class_weight: str | None = None,
+    engine: str = "auto",
+    neuron_batch: int | None = None,
+    feature_batch: int | None = None,
+) -> Scores:
+    """Fit one probe for every neuron, feature and fold, and score it on the fold it did not see.
+
+    Parameters
+    ----------
+    hidden : float array (T, N)
+        States, NumPy or JAX. float64 is kept; half precision is widened to float32, integers to float64, which
+        changes no value.
+    labels : bool, integer or float array (T, F)
+        0 and 1 for classifying probes, any finite number for continuous ones.
+    folds : integer array (T,) or (T, F)
+        The fold that holds each position out; -1 leaves it out everywhere. A column a feature runs one call a
+        distinct column, which is slower.
+    probe : {"svm", "ols"}
+        "svm" is scikit-learn's ``SVC(kernel="linear", C=C)``, solved exactly; "ols" ``LinearRegression``.
+    metrics : tuple of str, optional
+        Of accuracy, balanced_accuracy, f1, mcc and auc for classifiers (default accuracy and auc), of r2 and
+        pearson for continuous probes (default both).
+    C : float
+        Cost of margin violations.
+    alpha : float
+        Penalty of ridge regression.
+    class_weight : {None, "balanced"}
+        "balanced" weighs classes by ``n / (2 * n_class)`` in each training set, as scikit-learn does.
+    engine : {"auto", "exact"}
+        "exact" works on sorted positions.
+    neuron_batch, feature_batch : int, optional
+        Neurons and features worked on at a time by each device; lower values need less memory.
+
+    Returns
+    -------
+    Scores
+        A dict of float64 arrays (N, F, K) by metric, and "baseline" (F, K): the held-out accuracy of the training
+        set's majority class (class 0 in a tie), or the held-out R^2 of the training mean. ``attrs`` holds probe,
+        engine and settings.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not match, values that are not finite, labels that do not fit the probe, folds out of
+        range, or unknown names.
+
+    Notes
+    -----
+    A constant neuron, or a training set with one class, predicts the training set's majority (weight 0, AUC .5).
+    A held-out fold with one class has AUC NaN: there is no pair to rank. F1 and MCC are 0 where their denominator is.
+    Points exactly on the boundary are predicted to be in class 0. R^2 of constant held-out labels is 0, or 1 where
+    training saw only that constant; their Pearson correlation is NaN, as is a constant prediction's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dni_jax.probes import make_folds, score_neurons
+    >>> rng = np.random.default_rng(0)
+    >>> hidden = rng.normal(size=(200, 3)).astype("float32")
+    >>> labels = hidden[:, :1] > 0
+    >>> scores = score_neurons(hidden, labels, make_folds(200, k=4, scheme="shuffled"))
+    >>> bool(scores["accuracy"][0].mean() > 0.95 > scores["accuracy"][1].mean())
+    True
+    """
+    fits = _solve(hidden, labels, folds, probe, metrics, C, alpha, class_weight, engine, neuron_batch, feature_batch)
+    keep = [key for key in fits if key not in ("weight", "bias")]
+    return Scores({key: fits[key] for key in keep}, fits.attrs)
+
+
+def fit_neurons(
+    hidden: Any,
+    labels: Any,
+    folds: Any,
+    *,
+    probe: str = "svm",
+    C: float = 1.0,
+    alpha: float = 1.0,
+    class_weight: str | None = None,
+) -> Scores:
+    """Return the fitted lines themselves: decision or prediction is ``weight * x + bias``.
+
+    Parameters
+    ----------
+    hidden, labels, folds, probe, C, alpha, class_weight
+        As in `score_neurons`.
+
+    Returns
+    -------
+    Scores
+        "weight" and "bias", float64 (N, F, K), of the training sets that leave each fold out. Where the weight is 0,
+        the bias is +1 or -1: the constant prediction of a classifier.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dni_jax.probes import fit_neurons
+    >>> hidden = np.array([[-3.0], [-1.0], [1.0], [3.0]] * 2)
+    >>> line = fit_neurons(hidden, hidden > 0, np.repeat([0, 1], 4))
+    >>> line["weight"][0, 0].tolist(), line["bias"][0, 0].tolist()
+    ([1.0, 1.0], [0.0, 0.0])
+    """
+    fits = _solve(hidden, labels, folds, probe, None, C, alpha, class_weight, "auto", None, None)
+    return Scores({key: fits[key] for key in ("weight", "bias")}, fits.attrs)
+
+
+def _solve(
+    hidden: Any,
+    labels: Any,
+    folds: Any,
+    probe: str,
+    metrics: tuple[str, ...] | None,
+    C: float,
+    alpha: float,
+    class_weight: str | None,
+    engine: str,
+    neuron_batch: int | None,
+    feature_batch: int | None,
+) -> Scores:
+    """Check everything, then run one call a distinct fold column."""
+    chosen, metrics, classifies = _check.check_probe(probe, metrics)
+    if engine not in ("auto", "exact"):
+        raise ValueError(f"expected engine to be one of auto, exact, got {engine!r}")
+    hidden = _check.check_hidden(hidden)
+    labels = _check.check_labels(labels, hidden.shape[0], classifies, probe)
+    folds = _check.check_folds(folds, *labels.shape)
+    strength = _check.check_positive("C", C) if classifies else _check.check_positive("alpha", alpha, zero=True)
+    if not classifies and not chosen.penalised:
+        strength = 0.0
+    balanced = _check.check_class_weight(class_weight, classifies)
+    neuron_batch = _check.check_batch("neuron_batch", neuron_batch)
+    feature_batch = _check.check_batch("feature_batch", feature_batch)
+
+    n_features = labels.shape[1]
+    columns, member = np.unique(folds.reshape(len(folds), -1), axis=1, return_inverse=True)
+    member = np.broadcast_to(member.reshape(-1), (n_features,))
+    result: dict[str, np.ndarray] = {}
+    for number, column in enumerate(columns.T):
+        features = np.flatnonzero(member == number)
+        plan = Plan(
+            probe=probe,
+            metrics=metrics,
+            n_folds=int(column.max()) + 1,
+            feature_batch=_feature_batch(len(features), column, feature_batch),
+            neuron_batch=_neuron_batch(hidden.shape[1], neuron_batch),
+            balanced=balanced,
+            classifies=classifies,
+        )
+        part = _run_column(hidden, labels[:, features], column, strength, plan)
+        for key, value in part.items():
+            shape = (*value.shape[:-2], n_features, value.shape[-1])
+            result.setdefault(key, np.empty(shape))[..., features, :] = value
+    attrs = {
+        "probe": probe,
+        "engine": "exact",
+        "C": float(C),
+        "alpha": float(alpha),
+        "class_weight": str(class_weight),
+        "n_devices": len(jax.devices()),
+    }
+    return Scores(result, attrs)
+
+
+def _neuron_batch(n_neurons: int, wanted: int | None) -> int:
+    per_device = -(-n_neurons // len(jax.devices()))
+    return min(wanted or _NEURON_BATCH, per_device)
+
+
+def _feature_batch(n_features: int, folds: Int[np.ndarray, " T"], wanted: int | None) -> int:
+    n_words = -(-int(np.count_nonzero(folds >= 0)) // _bits.WORD)
+    fitting = max(1, _PREFIX_BYTES // (12 * n_words * (int(folds.max()) + 1)))
+    n_groups = -(-n_features // min(wanted or fitting, n_features))
+    return -(-n_features // n_groups)
+
+
+def _run_column(
+    hidden: Any, labels: Shaped[np.ndarray, "T F"], folds: np.ndarray, strength: float, plan: Plan
+) -> dict[str, Float[np.ndarray, "..."]]:
+    """Run one fold assignment; returns (N, F, K) scores and the (F, K) baseline."""
+    used = _layout.used_positions(folds)
+    fold_of = folds[used]
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("neurons",))
+    statistics = _layout.label_statistics(labels[used], fold_of, plan.n_folds)
+    with jax.enable_x64(True):
+        data = _shared_data(labels, used, fold_of, statistics, strength, plan)
+        scores = {key: np.asarray(score) for key, score in run(hidden, data, plan, mesh).items()}
+    if plan.classifies:
+        scores["baseline"] = _majority_baseline(labels[used], fold_of, plan.n_folds)
+    n_features = labels.shape[1]
+    return {key: np.swapaxes(score, -1, -2)[..., :n_features, :] for key, score in scores.items()}
+
+
+def _shared_data(
+    labels: np.ndarray, used: np.ndarray, fold_of: np.ndarray, statistics: dict, strength: float, plan: Plan
+) -> Data:
+    n_features = labels.shape[1]
+    blocks = _layout.make_blocks(fold_of, plan.n_folds)
+    label_bits, fold_bits, valid = (np.zeros((0,) * axes, np.uint64) for axes in (3, 2, 1))
+    grouped = labels
+    if plan.classifies:
+        n_groups = -(-n_features // plan.feature_batch)
+        grouped = np.pad(labels[used], ((0, 0), (0, n_groups * plan.feature_batch - n_features)))
+        grouped = np.stack(np.split(grouped, n_groups, axis=1))
+        label_bits = np.stack([_bits.pack_columns(group) for group in grouped])
+        fold_bits, valid = _layout.pack_folds(fold_of, plan.n_folds), _layout.valid_words(len(used))
+    constant = statistics["minimum"] == statistics["maximum"]
+    low, high = _others(statistics["minimum"], np.minimum), _others(statistics["maximum"], np.maximum)
+    return Data(
+        used=jnp.asarray(used),
+        fold_of=jnp.asarray(fold_of),
+        label_bits=jnp.asarray(label_bits),
+        fold_bits=jnp.asarray(fold_bits),
+        valid=jnp.asarray(valid),
+        labels=jnp.asarray(grouped),
+        rows=jnp.asarray(blocks.rows),
+        real=jnp.asarray(blocks.real),
+        block_fold=jnp.asarray(blocks.fold),
+        constant=jnp.asarray(constant),
+        same=jnp.asarray(constant & (low == high) & (low == statistics["minimum"])),
+        strength=jnp.asarray(strength, jnp.float64),
+    )
+
+
+def _others(values: Shaped[np.ndarray, "K F"], reduce: np.ufunc) -> np.ndarray:
+    """Reduce over all folds but each one."""
+    n_folds = len(values)
+    return np.stack([reduce.reduce(np.delete(values, fold, axis=0), axis=0) for fold in range(n_folds)])
+
+
+def _majority_baseline(
+    labels: Bool[np.ndarray, "T F"], fold_of: Int[np.ndarray, " T"], n_folds: int
+) -> Float[np.ndarray, "K F"]:
+    """Held-out accuracy of the training set's majority class, class 0 in a tie."""
+    n = np.bincount(fold_of, minlength=n_folds)[:, None]
+    positives = np.stack([np.count_nonzero(labels[fold_of == fold], axis=0) for fold in range(n_folds)])
+    majority = 2 * (positives.sum(0) - positives) > n.sum() - n
+    return np.where(majority, positives, n - positives) / n

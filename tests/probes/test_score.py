@@ -1,0 +1,140 @@
+"""The call itself: inputs it takes and refuses, batching, compilation, shapes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from probe_problems import problem
+
+from dni_jax.probes import _engine, make_folds, reference, score_neurons
+from dni_jax.probes._registry import PROBES
+
+
+def _arguments(name):
+    """Inputs where every neuron has a slope: libsvm's slope of a neuron that knows nothing is rounding."""
+    rng = np.random.default_rng(3)
+    hidden = rng.normal(size=(240, 3)).astype(np.float32)
+    labels = hidden @ np.array([[2.0, 1, -1], [1, -2, 1], [-2, 1, 2]]) + rng.normal(size=(240, 3))
+    folds = rng.permutation(np.arange(240) % 4).astype(np.int32)
+    if PROBES[name].classify is not None:
+        labels = labels > 0.5
+    return hidden, labels, folds, {"probe": name, "metrics": PROBES[name].metrics}
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_every_probe_matches_its_reference(name):
+    hidden, labels, folds, options = _arguments(name)
+    ours = score_neurons(hidden, labels, folds, **options)
+    theirs = reference.score_neurons(hidden, labels, folds, **options)
+    assert set(ours) == set(theirs) == {*options["metrics"], "baseline"}
+    for key in ours:
+        assert ours[key].shape == ((3, 4) if key == "baseline" else (3, 3, 4))
+        np.testing.assert_allclose(ours[key], theirs[key], atol=1e-6, err_msg=key)
+    assert ours.attrs["probe"] == name
+    assert ours.attrs["engine"] == "exact"
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_batched_equals_one_by_one(name):
+    hidden, labels, folds, options = _arguments(name)
+    folds = folds.copy()
+    folds[::7] = -1
+    whole = score_neurons(hidden, labels, folds, **options)
+    small = score_neurons(hidden, labels, folds, neuron_batch=1, feature_batch=2, **options)
+    for n, f in np.ndindex(3, 3):
+        one = score_neurons(hidden[:, n : n + 1], labels[:, f : f + 1], folds, **options)
+        for metric in options["metrics"]:
+            np.testing.assert_allclose(one[metric][0, 0], whole[metric][n, f], atol=1e-12)
+            np.testing.assert_allclose(small[metric][n, f], whole[metric][n, f], atol=1e-12)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_positions_left_out_do_not_count(name):
+    hidden, labels, folds, options = _arguments(name)
+    keep = np.arange(len(folds)) % 5 != 0
+    masked = score_neurons(hidden, labels, np.where(keep, folds, -1), **options)
+    cut = score_neurons(hidden[keep], labels[keep], folds[keep], **options)
+    for key in masked:
+        np.testing.assert_allclose(masked[key], cut[key], atol=1e-12)
+
+
+def test_folds_of_each_feature():
+    hidden, labels, _ = problem("random", 3)
+    folds = make_folds(len(hidden), k=4, scheme="stratified_contiguous", labels=labels)
+    together = score_neurons(hidden, labels, folds)
+    for feature in range(3):
+        alone = score_neurons(hidden, labels[:, [feature]], folds[:, feature])
+        for metric in ("accuracy", "auc"):
+            np.testing.assert_array_equal(together[metric][:, [feature]], alone[metric])
+        np.testing.assert_array_equal(together["baseline"][[feature]], alone["baseline"])
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.int8, np.int64, np.float32, np.float64])
+def test_label_and_array_types(kind):
+    hidden, labels, folds = problem("random", 3)
+    expected = score_neurons(hidden, labels, folds)["accuracy"]
+    for array in (np.asarray, jnp.asarray):
+        with jax.enable_x64(True):
+            given = array(hidden), array(labels.astype(kind)), array(folds)
+        np.testing.assert_array_equal(score_neurons(*given)["accuracy"], expected)
+    double = score_neurons(hidden.astype(np.float64), labels, folds.astype(np.int64))["accuracy"]
+    np.testing.assert_array_equal(double, expected)
+
+
+def test_second_call_compiles_nothing():
+    hidden, labels, folds = problem("random", 3)
+    score_neurons(hidden, labels, folds)
+    compiled = _engine.run._cache_size()
+    score_neurons(hidden + 1, ~labels, np.roll(folds, 1))
+    score_neurons(hidden, labels, folds, C=3.0)
+    assert _engine.run._cache_size() == compiled
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int32])
+def test_other_state_types_are_widened(dtype):
+    hidden, labels, folds = problem("tied", 3)
+    expected = score_neurons(hidden, labels, folds)["accuracy"]
+    np.testing.assert_array_equal(score_neurons(hidden.astype(dtype), labels, folds)["accuracy"], expected)
+
+
+def _spoil(array, value, where=(2, 1)):
+    array = np.array(array, float)
+    array[where] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h, y, k: {"hidden": h[:, 0]}, r"hidden of shape \(T, N\)"),
+        (lambda h, y, k: {"hidden": _spoil(h, np.nan)}, "finite hidden, got nan at position 2, neuron 1"),
+        (lambda h, y, k: {"hidden": jnp.asarray(_spoil(h, np.inf))}, "finite hidden, got inf at position 2"),
+        (lambda h, y, k: {"hidden": h.astype(complex)}, "real floating type"),
+        (lambda h, y, k: {"labels": y[:, 0]}, r"try labels\[:, None\]"),
+        (lambda h, y, k: {"labels": y[1:]}, "to match hidden"),
+        (lambda h, y, k: {"labels": _spoil(y, np.nan)}, "got nan at position 2, feature 1"),
+        (lambda h, y, k: {"labels": _spoil(y, 2)}, "got 2.0 in feature column 1"),
+        (lambda h, y, k: {"labels": y.astype(str)}, "boolean, integer or floating"),
+        (lambda h, y, k: {"folds": k[1:]}, "folds of shape"),
+        (lambda h, y, k: {"folds": k.astype(float)}, "integer folds"),
+        (lambda h, y, k: {"folds": k - 2}, "folds >= -1, got -2"),
+        (lambda h, y, k: {"folds": k * 0}, "at least 2 folds"),
+        (lambda h, y, k: {"folds": k * 2}, r"every fold from 0 to 6 to hold a position, got none in \[1, 3, 5\]"),
+        (lambda h, y, k: {"probe": "tree"}, "expected probe to be one of svm"),
+        (lambda h, y, k: {"metrics": ("r2",)}, "got 'r2'"),
+        (lambda h, y, k: {"metrics": ()}, "at least one metric"),
+        (lambda h, y, k: {"C": 0.0}, "expected C > 0, got 0.0"),
+        (lambda h, y, k: {"C": np.nan}, "expected C > 0"),
+        (lambda h, y, k: {"class_weight": "even"}, "class_weight"),
+        (lambda h, y, k: {"probe": "ols", "class_weight": "balanced"}, "class_weight=None"),
+        (lambda h, y, k: {"engine": "quick"}, "engine"),
+        (lambda h, y, k: {"neuron_batch": 0}, "neuron_batch"),
+        (lambda h, y, k: {"feature_batch": -3}, "feature_batch"),
+    ],
+)
+def test_bad_input_is_named(change, message):
+    hidden, labels, folds = problem("random", 3)
+    arguments = {"hidden": hidden, "labels": labels, "folds": folds}
+    arguments.update(change(hidden, labels, folds))
+    with pytest.raises(ValueError, match=message):
+        score_neurons(**arguments)
