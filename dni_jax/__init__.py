@@ -1,9 +1,39 @@
-"""Which neurons of a recurrent network know X, how sure are we, and does the network use it?"""
+"""Which neurons of a recurrent network know X, how sure are we, and does the network use it?"""  # noqa: D400
 
 from dni_jax import languages
 from dni_jax.config import TrainConfig
 from dni_jax.corpora import Corpus
 from dni_jax.features import FeatureLibrary, Labels, char_feature, feature
+from dni_jax.inspection import inspect, top
 from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
 from dni_jax.languages import Language
 from dni_jax.models import Activations, TrainedModel, generate, load, record, train
+from dni_jax.probes import make_folds, reference, score_neurons
+from dni_jax.verification import verify
+
+__all__ = [
+    "Activations",
+    "Corpus",
+    "FeatureLibrary",
+    "Labels",
+    "Language",
+    "TrainConfig",
+    "TrainedModel",
+    "ablate",
+    "char_feature",
+    "clamp",
+    "clamp_to_labels",
+    "feature",
+    "generate",
+    "inspect",
+    "languages",
+    "load",
+    "make_folds",
+    "patch",
+    "record",
+    "reference",
+    "score_neurons",
+    "top",
+    "train",
+    "verify",
+]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
 
 
 @dataclass(frozen=True)
@@ -48,3 +52,79 @@ class TrainConfig:
         for name in ("learning_rate", "clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"expected {name} above 0, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Which language, how much text, which network, and where the results go.
+
+    Attributes
+    ----------
+    language
+        A built-in language: parentheses, arithmetic, or python (the standard library's source).
+    grammar
+        A Lark grammar of your own instead.
+    start
+        The grammar's start rule.
+    text
+        A file or folder of your own text in that language; without it, text is sampled from the grammar.
+    glob
+        Which files under a folder of text to read.
+    strings
+        Number of strings to sample.
+    characters
+        Number of characters of real text to read.
+    inspect_characters
+        Held-out characters that neurons are scored on; by default 20,000, of real text 100,000.
+    verify_characters
+        Held-out characters that overridden networks read; by default 10,000, of real text 30,000.
+    probe
+        Scores binary features; continuous ones are scored by least squares.
+    folds
+        Folds of the cross-validation, to which whole strings (or files) are dealt; by default 20, or as many as
+        there are held-out files.
+    random_sets
+        Random sets of neurons that each top set is compared with.
+    out
+        The run's folder; without it, the first free one of runs/NAME, runs/NAME-2, ...
+    force
+        Replace another run in that folder.
+    resume
+        Go on with the run in that folder (without --out: the last runs/NAME) where it was cut off.
+    train
+        How the network is trained.
+    """
+
+    language: Positional[Annotated[str, arg(metavar="LANGUAGE")]] = "parentheses"
+    grammar: str | None = None
+    start: str = "start"
+    text: str | None = None
+    glob: str = "**/*"
+    strings: int = 60_000
+    characters: int = 1_200_000
+    inspect_characters: int | None = None
+    verify_characters: int | None = None
+    probe: str = "svm"
+    folds: int | None = None
+    random_sets: int = 32
+    out: str | None = None
+    force: bool = False
+    resume: bool = False
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("strings", "characters", "inspect_characters", "verify_characters", "random_sets"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"expected {name} of at least 1, got {value}")
+        if self.folds is not None and self.folds < 2:
+            raise ValueError(f"expected folds of at least 2, got {self.folds}")
+        if self.text is not None and self.grammar is None and self.language != "python":
+            raise ValueError(
+                f"expected --grammar FILE.lark (or the language python) beside --text, got --text {self.text}"
+            )
+
+    @property
+    def name(self) -> str:
+        """What the run is about: the language, or the grammar's file name."""
+        return str(self.language) if self.grammar is None else Path(self.grammar).stem

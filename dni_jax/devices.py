@@ -18,7 +18,7 @@ def use_all_cores() -> None:
     if os.environ.get("XLA_FLAGS", "").find("host_platform_device_count") >= 0:
         return
     try:
-        if jax.config.jax_num_cpu_devices < 1:
+        if jax.config.values["jax_num_cpu_devices"] < 1:
             jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     except RuntimeError:
         pass  # the backend has started: its devices are what they are

@@ -12,6 +12,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 Advance = Callable[[float, str], None]
 
 
+def _ignore(done: float, note: str = "") -> None:
+    """Nobody watches."""
+
+
 @contextmanager
 def bar(description: str, total: float, enabled: bool = True) -> Iterator[Advance]:
     """Show a bar with a rate; yields ``advance(done, note)`` that sets how much is done and a few words beside it.
@@ -19,7 +23,7 @@ def bar(description: str, total: float, enabled: bool = True) -> Iterator[Advanc
     Written to standard error, and only to a terminal.
     """
     if not (enabled and sys.stderr.isatty()):
-        yield lambda done, note="": None
+        yield _ignore
         return
     columns = (
         TextColumn("{task.description}"),
@@ -30,4 +34,8 @@ def bar(description: str, total: float, enabled: bool = True) -> Iterator[Advanc
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(description, total=total, note="")
-        yield lambda done, note="": progress.update(task, completed=done, note=note)
+
+        def advance(done: float, note: str = "") -> None:
+            progress.update(task, completed=done, note=note)
+
+        yield advance

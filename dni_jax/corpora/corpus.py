@@ -218,6 +218,10 @@ class Corpus:
         """The strings that neither training nor stopping has seen."""
         return self.take(np.flatnonzero(self.split == 2))
 
+    def shuffled(self, seed: int) -> Corpus:
+        """Give the strings in random order."""
+        return self.take(np.random.default_rng(seed).permutation(len(self)))
+
     def head(self, n_positions: int) -> Corpus:
         """Give the first strings that hold at most `n_positions` characters together (at least one string)."""
         count = int(np.searchsorted(self.offsets, n_positions, side="right")) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,6 +85,21 @@ class Labels:
     def of_kind(self, kind: str) -> Labels:
         """Give the binary or the continuous features."""
         return self.select([name for name, its in zip(self.names, self.kinds, strict=True) if its == kind])
+
+    @cached_property
+    def duplicates(self) -> dict[str, str]:
+        """For each feature whose labels an earlier one has too, exactly or with 0 and 1 exchanged: that one's name."""
+        first: dict[bytes, str] = {}
+        same = {}
+        for name, kind, column in zip(self.names, self.kinds, self.columns, strict=True):
+            used = column[self.mask]
+            flipped = 1 - used if kind == "binary" and len(used) and used[0] else used
+            key = kind.encode() + hashlib.sha256(np.ascontiguousarray(flipped).tobytes()).digest()
+            if key in first:
+                same[name] = first[key]
+            else:
+                first[key] = name
+        return same
 
     @property
     def constant(self) -> tuple[str, ...]:

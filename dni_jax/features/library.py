@@ -12,6 +12,7 @@ from dni_jax.features.feature import Feature, char_feature
 from dni_jax.features.labels import Labels, unknown_feature
 from dni_jax.features.nodes import BRACKETS, depth_features, impulse_feature, range_feature
 
+CLASSES = ("digit", "letter", "parenthesis", "operator", "quote", "space", "newline", "punctuation")
 _LEVELS = 5  # depth=0 ... depth=4: the paper's grammar has four levels of brackets
 _SMALL_ALPHABET = 32  # up to here every symbol is a feature of its own
 _MANY_RULES = 64  # above, productions are told apart by their symbol only
@@ -148,9 +149,10 @@ def default_library(
 
 def _character_features(characters: Sequence[str] | None) -> list[Feature]:
     if characters is None:
-        classes = ["digit", "letter", "parenthesis", "operator", "quote", "space", "newline", "punctuation"]
+        classes = list(CLASSES)
     else:
-        classes = list(dict.fromkeys(character_type(c) for c in characters))
+        present = {character_type(c) for c in characters}
+        classes = [name for name in CLASSES if name in present]
     features = [_class_feature(name) for name in classes]
     if characters is not None and len(characters) <= _SMALL_ALPHABET:
         features += [symbol_feature(character) for character in characters]

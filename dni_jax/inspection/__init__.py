@@ -1,0 +1,7 @@
+"""The query: how well every neuron predicts every feature."""
+
+from dni_jax.inspection.inspect import inspect
+from dni_jax.inspection.ranking import best_per_feature, ranking, top
+from dni_jax.inspection.store import read_relevance, relevance_table
+
+__all__ = ["best_per_feature", "inspect", "ranking", "read_relevance", "relevance_table", "top"]

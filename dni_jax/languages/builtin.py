@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sysconfig
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from lark.indenter import PythonIndenter
+from lark import Token
+from lark.indenter import DedentError, PythonIndenter
 
 from dni_jax.features import FeatureLibrary, impulse_feature, nesting_feature, range_feature
 from dni_jax.features.library import default_library, symbol_feature
 from dni_jax.features.nodes import depth_features
 from dni_jax.languages.language import Language
+from dni_jax.languages.parsing import ParseError
 
 
 def _packaged(file: str) -> str:
@@ -69,6 +72,16 @@ def _python_library() -> FeatureLibrary:
     return FeatureLibrary((*depth_features(4), *indent, *characters, symbol_feature(":"), *nodes))
 
 
+class _Indenter(PythonIndenter):
+    """Lark's, with the line of a dedent that fits no block."""
+
+    def handle_NL(self, token: Token) -> Iterator[Token]:  # noqa: N802 (Lark's name)
+        try:
+            yield from super().handle_NL(token)
+        except DedentError as error:
+            raise ParseError(f"does not parse (line {token.end_line}, column {token.end_column}): {error}") from error
+
+
 def python() -> Language:
     """Python source code, by the grammar and the indenter that ship inside Lark; parses, does not sample."""
     grammar = (resources.files("lark") / "grammars" / "python.lark").read_text(encoding="utf-8")
@@ -78,7 +91,7 @@ def python() -> Language:
         grammar,
         start="file_input",
         parser="lalr",
-        options={"postlex": PythonIndenter()},
+        options={"postlex": _Indenter()},
         token_spans={"_NEWLINE": comments, "COMMENT": comments},
         library=_python_library,
         final_newline=True,
@@ -91,6 +104,11 @@ _LANGUAGES = {"parentheses": parentheses, "arithmetic": arithmetic, "python": py
 def names() -> tuple[str, ...]:
     """The names of the built-in languages."""
     return tuple(_LANGUAGES)
+
+
+def about(name: str) -> str:
+    """One line on a built-in language."""
+    return str(_LANGUAGES[name].__doc__).splitlines()[0]
 
 
 @cache

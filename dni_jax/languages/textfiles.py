@@ -14,7 +14,7 @@ from dni_jax.corpora.trees import concatenate
 from dni_jax.languages.language import Language
 from dni_jax.languages.parsing import ParseError
 
-PIECE = 4_000  # characters that a network reads in one go
+PIECE = 2_000  # characters that a network reads in one go
 _FILES_TO_SPLIT = 10  # with fewer files, pieces are dealt to train, validation and test instead of files
 
 
@@ -49,7 +49,7 @@ def load_text(
     r"""Read and parse text files into a corpus.
 
     Files are taken in random order until `max_chars` characters are parsed; one that would go past is left out, but
-    the first that parses is always taken. Each becomes pieces of at most 4,000
+    the first that parses is always taken. Each becomes pieces of at most 2,000
     characters, cut behind line breaks, that share one group; fewer than ten files are split and grouped by piece.
     Line ends are read as ``\\n``; all but the `max_symbols` most frequent symbols are read as U+FFFD.
 

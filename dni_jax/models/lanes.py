@@ -90,6 +90,6 @@ def lay_out(corpus: Corpus, n_lanes: int, order: Int[np.ndarray, " S"] | None = 
 
 
 def lane_count(corpus: Corpus, most: int, length: int = 256) -> int:
-    """How many lanes suit a corpus: about `length` symbols each, at most `most`, no more than strings; even if above 1."""
+    """How many lanes suit a corpus: about `length` symbols each, at most `most`, no more than strings; even, or one."""
     wanted = min(len(corpus), most, max(corpus.n_positions // length, 1))
     return wanted - wanted % 2 if wanted > 1 else wanted

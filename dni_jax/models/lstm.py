@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -67,13 +67,14 @@ class CharLSTM(nnx.Module):
     @property
     def weights(self) -> Weights:
         """The parameters as arrays."""
-        bias = self.head.bias
-        return Weights(self.wx[...], self.wh[...], self.b[...], self.head.kernel[...], bias[...])
+        head_b = cast("nnx.Param[Array]", self.head.bias)
+        return Weights(self.wx[...], self.wh[...], self.b[...], self.head.kernel[...], head_b[...])
 
     def set_weights(self, weights: Weights) -> None:
         """Put other parameters in place, for example another framework's."""
         self.wx[...], self.wh[...], self.b[...] = weights.wx, weights.wh, weights.b
-        self.head.kernel[...], self.head.bias[...] = weights.head, weights.head_b
+        head_b = cast("nnx.Param[Array]", self.head.bias)
+        self.head.kernel[...], head_b[...] = weights.head, weights.head_b
 
     def __call__(self, codes: Int[Array, "B L"]) -> Float[Array, "B L V"]:
         """Logits of the next symbol after each symbol, from the zero state."""

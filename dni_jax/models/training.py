@@ -172,7 +172,7 @@ def _take_steps(state: State, batch: Batch, optimizer: Any, devices: Mesh) -> tu
 
         return jax.lax.scan(one, state, batch)
 
-    whole, lanes = State(P(), P(), P("lanes")), Batch(*[P(None, None, "lanes")] * 4)
+    whole, lanes = State._make([P(), P(), P("lanes")]), Batch(*[P(None, None, "lanes")] * 4)
     spread = jax.shard_map(local, mesh=devices, in_specs=(whole, lanes), out_specs=(whole, P()), check_vma=False)
     return spread(state, batch)
 

@@ -1,0 +1,129 @@
+"""The command line: ``dni ...``."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+import time
+from collections.abc import Sequence
+
+import pandas as pd
+import tyro
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dni_jax.config import RunConfig
+
+_ROWS = 24  # features in the table that ends a run
+
+
+def run_command(config: RunConfig) -> None:
+    """Train a network on a language, find the neurons that know its features, test what the network uses them for.
+
+    `dni run parentheses` or `dni run python` need nothing else; `dni run arithmetic --hidden 64 --out runs/small` keeps
+    the results where you say; `dni run --grammar json.lark --start value --text data --glob '**/*.json'` reads your
+    own files in your own language.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    began = time.perf_counter()
+    from dni_jax.pipeline import run  # JAX takes a second to import: --help and wrong flags need not wait for it
+
+    result = run(config, lambda line: console.print(f"[dim]{time.perf_counter() - began:6.1f} s[/dim]  {line}"))
+    console.print()
+    console.print(findings_table(result.findings, result.k))
+    for line in reading_guide(result.findings, result.k):
+        console.print(line, markup=False)
+    console.print(f"\nResults: [bold]{result.path}[/bold]  (relevance.png, effects.png, samples.json, *.parquet)")
+
+
+def languages_command() -> None:
+    """List the built-in languages."""
+    from dni_jax import languages
+
+    for name in languages.names():
+        print(f"{name:14}{languages.about(name)}")
+
+
+def findings_table(findings: pd.DataFrame, k: int) -> Table:
+    """Lay the findings out for a person: the features that are known best."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("feature", no_wrap=True, overflow="ellipsis")
+    table.add_column("neurons", no_wrap=True, min_width=11)
+    for name, width in (("score", 5), ("base", 5), ("AUC", 5), (f"top {k}", 6), ("random", 6), ("p", 4)):
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    for row in _shown(findings).head(_ROWS).itertuples():
+        effect = ("-", "-", "-")
+        if pd.notna(row.effect):
+            effect = (f"{row.effect:+.3f}", f"{row.random_high:+.3f}", f"{row.p:.2f}")
+        name = f"{row.feature} (R²)" if row.kind == "continuous" else str(row.feature)
+        auc = "-" if pd.isna(row.auc) else f"{row.auc:.3f}"
+        neurons = " ".join(map(str, row.neurons))
+        table.add_row(Text(name), neurons, f"{row.score:.3f}", f"{row.baseline:.3f}", auc, *effect)
+    return table
+
+
+def _shown(findings: pd.DataFrame) -> pd.DataFrame:
+    return findings[(findings["lift"] > 0) & (findings["same_as"] == "")]
+
+
+def reading_guide(findings: pd.DataFrame, k: int) -> list[str]:
+    """Say what the columns are, and what the table leaves out."""
+    lines = [
+        "score  held-out accuracy of the best neuron alone (R² where it says so);  base  without looking at any neuron",
+        f"top {k}  change of the loss, in nats a character where the feature holds, with the {k} best neurons silenced",
+        f"random  the 97.5th percentile of the same for {k} random neurons;  p  share of random sets that do at least",
+        "  as much harm (the top set counted in)",
+        "",
+    ]
+    shown = _shown(findings)
+    if len(shown) > _ROWS:
+        lines.append(f"{len(shown) - _ROWS} more features are known above their baseline: see relevance.parquet.")
+    varies = (findings["kind"] == "continuous") | ((findings["share"] > 0) & (findings["share"] < 1))
+    unknown = findings[(findings["lift"] <= 0) & varies]
+    if len(unknown):
+        lines.append(f"No single neuron beats the baseline for: {', '.join(unknown['feature'])}.")
+    same = findings[(findings["same_as"] != "") & varies]
+    if len(same):
+        pairs = (f"{row.feature} as {row.same_as}" for row in same.itertuples())
+        lines.append(f"The same labels (or their opposite): {', '.join(pairs)}.")
+    if not varies.all():
+        lines.append(f"The same at every character of this text: {', '.join(findings[~varies]['feature'])}.")
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; wrong input ends with a message and exit code 2."""
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    app = tyro.extras.SubcommandApp()
+    app.command(name="run")(run_command)
+    app.command(name="languages")(languages_command)
+    try:
+        app.cli(
+            prog="dni",
+            description="Which neurons of a recurrent network know X, how sure are we, and does the network use it?",
+            args=None if arguments is None else list(arguments),
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+        )
+    except ValueError as error:
+        _stop(str(error))
+    except OSError as error:
+        _stop(_explain(error))
+    except KeyboardInterrupt:
+        _stop("stopped; `--resume` goes on where it was cut off", code=130)
+
+
+def _explain(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"expected room for the results, but the disk is full{where}: free some, then go on with --resume"
+    if error.errno in (errno.EACCES, errno.EROFS):
+        return f"expected a folder that can be written to, got {error.strerror}{where}: try another --out"
+    return f"{error.strerror or error}{where}"
+
+
+def _stop(message: str, code: int = 2) -> None:
+    Console(stderr=True, highlight=False).print(f"[bold red]dni:[/bold red] {message}", markup=True, soft_wrap=True)
+    sys.exit(code)

@@ -1,0 +1,131 @@
+"""Scores of all neurons for all features, as one labelled dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from dni_jax.features import Labels
+from dni_jax.probes import make_folds, score_neurons
+
+REGRESSIONS = ("ols",)
+_OF_REGRESSIONS = ("r2", "pearson")
+
+
+def inspect(
+    states: Any,
+    labels: Labels,
+    probe: str = "svm",
+    folds: int | np.ndarray = 20,
+    *,
+    groups: np.ndarray | None = None,
+    metrics: Sequence[str] = ("accuracy", "auc", "r2"),
+    seed: int = 0,
+    **options: Any,
+) -> xr.Dataset:
+    """Score how well each neuron alone predicts each feature, cross-validated.
+
+    Binary features are scored with `probe`; continuous ones with ordinary least squares, as in the paper (Lin & Wu
+    2017, section 3).
+
+    Parameters
+    ----------
+    states
+        ``Activations``, or an array ``(T, N)`` of any network's states.
+    labels
+        The features' labels on the same T positions.
+    probe
+        See `dni_jax.probes.score_neurons`.
+    folds
+        A number of folds, into which whole groups are dealt; or int ``(T,)``: the fold of each position, -1 for
+        positions to leave out.
+    groups
+        int ``(T,)``: positions that folds must not tear apart; taken from `states` if they are ``Activations``.
+    metrics
+        Which scores to keep: those that fit a feature's kind.
+    seed
+        Deals the groups to folds.
+    options
+        Further arguments of `score_neurons`.
+
+    Returns
+    -------
+    Dataset with dimensions ``(neuron, feature, fold)``: one variable a metric (NaN where the metric does not fit the
+    feature's kind), ``score`` (accuracy for binary features, R^2 for continuous ones), and ``baseline``
+    ``(feature, fold)``, the score of the majority class or of the mean. The coordinate ``kind`` tells binary from
+    continuous, ``share`` is a feature's mean label.
+
+    Raises
+    ------
+    ValueError
+        For sizes that do not match, states that are not finite, an unknown probe, or more folds than groups.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
+    >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
+    >>> labels = dni.languages.get("parentheses").features().label(corpus)
+    >>> dict(dni.inspect(dni.record(model, corpus), labels, folds=5).sizes)
+    {'neuron': 8, 'feature': 51, 'fold': 5}
+    """
+    hidden = np.asarray(getattr(states, "hidden", states))
+    if hidden.ndim != 2 or len(hidden) != len(labels.mask):
+        raise ValueError(
+            f"expected states of shape (T, N) on the T = {len(labels.mask)} labelled positions, "
+            f"got shape {hidden.shape}: record and label the same corpus"
+        )
+    chosen = _folds(states, labels, folds, groups, seed)
+    shape = (hidden.shape[1], len(labels), int(chosen.max()) + 1)
+    arrays = {name: np.full(shape, np.nan, np.float32) for name in dict.fromkeys(("score", *metrics))}
+    baseline = np.full(shape[1:], np.nan, np.float32)
+    regression = probe if probe in REGRESSIONS else "ols"
+    for kind, its_probe, headline in (("binary", probe, "accuracy"), ("continuous", regression, "r2")):
+        columns = np.flatnonzero([its == kind for its in labels.kinds])
+        if len(columns) == 0:
+            continue
+        if its_probe in REGRESSIONS:
+            headline = "r2"
+        fitting = [name for name in metrics if (name in _OF_REGRESSIONS) == (headline == "r2")]
+        asked = tuple(dict.fromkeys((headline, *fitting)))
+        scores = score_neurons(hidden, labels.of_kind(kind).matrix, chosen, probe=its_probe, metrics=asked, **options)
+        for name in fitting:
+            arrays[name][:, columns] = scores[name]
+        arrays["score"][:, columns] = scores[headline]
+        baseline[columns] = scores["baseline"]
+    return _dataset(arrays, baseline, labels, chosen, probe)
+
+
+def _folds(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:
+    if isinstance(folds, (int, np.integer)):
+        groups = getattr(states, "groups", None) if groups is None else groups
+        if groups is None:
+            raise ValueError(
+                "expected groups=(T,) beside an array of states (the string of each position), got none: pass them, "
+                "or pass folds=dni.make_folds(T, scheme='shuffled') if positions are independent"
+            )
+        chosen = np.asarray(make_folds(len(labels.mask), int(folds), groups=np.asarray(groups), seed=seed))
+    else:
+        chosen = np.asarray(folds)
+    return np.where(labels.mask, chosen, -1).astype(np.int32)
+
+
+def _dataset(
+    arrays: dict[str, np.ndarray], baseline: np.ndarray, labels: Labels, folds: np.ndarray, probe: str
+) -> xr.Dataset:
+    used = folds >= 0
+    dims = ("neuron", "feature", "fold")
+    return xr.Dataset(
+        {name: (dims, array) for name, array in arrays.items()} | {"baseline": (dims[1:], baseline)},
+        coords={
+            "neuron": np.arange(arrays["score"].shape[0]),
+            "feature": list(labels.names),
+            "fold": np.arange(baseline.shape[1]),
+            "kind": ("feature", list(labels.kinds)),
+            "share": ("feature", [float(column[used].mean()) for column in labels.columns]),
+        },
+        attrs={"probe": probe, "positions": int(used.sum()), "library": labels.library},
+    )

@@ -1,0 +1,116 @@
+"""Which neurons come first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Int
+
+from dni_jax.features.labels import unknown_feature
+
+
+def _one_feature(relevance: xr.Dataset, feature: str) -> xr.Dataset:
+    names = [str(name) for name in relevance["feature"].values]
+    if feature not in names:
+        raise ValueError(unknown_feature(feature, names))
+    return relevance.sel(feature=feature)
+
+
+def ranking(relevance: xr.Dataset, feature: str, by: str = "score") -> Int[np.ndarray, " N"]:
+    """All neurons, the best first.
+
+    Ordered by the mean over folds of `by`; neurons that tie (as all do on a rare feature, where accuracy is the
+    majority's) by AUC, then by number.
+
+    Raises
+    ------
+    ValueError
+        For a feature or a score that is not there.
+    """
+    one = _one_feature(relevance, feature)
+    if by not in one or one[by].dims != ("neuron", "fold"):
+        scores = [str(name) for name in one if one[name].dims == ("neuron", "fold")]
+        raise ValueError(f"expected by= one of {scores}, got {by!r}")
+    keys = [one[name].mean("fold").fillna(-np.inf).values for name in (by, "auc") if name in one]
+    neurons = one["neuron"].values
+    return neurons[np.lexsort((neurons, *(-np.round(key, 7) for key in reversed(keys))))].astype(np.int64)
+
+
+def top(
+    relevance: xr.Dataset, feature: str, k: int = 10, minimum: float | None = None, *, by: str = "score"
+) -> pd.DataFrame:
+    """Give the neurons that predict a feature best, the best first.
+
+    Parameters
+    ----------
+    relevance
+        From `dni_jax.inspect`.
+    feature
+        Its name.
+    k
+        How many at most.
+    minimum
+        Only neurons with at least this mean score.
+    by
+        What to rank by: ``"score"`` (accuracy or R^2), ``"auc"``, or another metric of the dataset.
+
+    Returns
+    -------
+    DataFrame with one row a neuron: ``neuron``, then the mean of each score over folds, ``score_sd`` (its standard
+    deviation over folds), ``baseline``, and ``lift``, the score's share of the way from the baseline to 1.
+
+    Raises
+    ------
+    ValueError
+        For an unknown feature, or k below 1 or above the number of neurons.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
+    >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
+    >>> labels = dni.languages.get("parentheses").features().label(corpus)
+    >>> best = dni.top(dni.inspect(dni.record(model, corpus), labels, folds=5), "depth", k=3)
+    >>> len(best), best.columns[0]
+    (3, 'neuron')
+    """
+    n_neurons = relevance.sizes["neuron"]
+    if not 1 <= k <= n_neurons:
+        raise ValueError(f"expected k from 1 to {n_neurons} (the number of neurons), got {k}")
+    one = _one_feature(relevance, feature)
+    order = ranking(relevance, feature, by)
+    frame = pd.DataFrame({"neuron": order})
+    for name in one:
+        if one[name].dims == ("neuron", "fold") and not np.isnan(one[name].values).all():
+            frame[str(name)] = one[name].mean("fold").sel(neuron=order).values
+    frame["score_sd"] = one["score"].std("fold", ddof=1).sel(neuron=order).values
+    frame["baseline"] = float(one["baseline"].mean("fold"))
+    room = 1 - frame["baseline"]
+    frame["lift"] = np.where(room > 0, (frame["score"] - frame["baseline"]) / room.where(room > 0, 1), 0.0)
+    if minimum is not None:
+        frame = frame[frame[by] >= minimum]
+    return frame.head(k).reset_index(drop=True)
+
+
+def best_per_feature(relevance: xr.Dataset, k: int = 3, *, by: str = "score") -> pd.DataFrame:
+    """One row a feature: its k best neurons, and the scores of the best.
+
+    Columns: ``feature``, ``kind``, ``share``, ``neurons`` (a list), ``score``, ``score_sd``, ``auc``, ``baseline``,
+    ``lift``.
+    """
+    rows = []
+    for feature in relevance["feature"].values:
+        best = top(relevance, str(feature), k, by=by)
+        first = best.iloc[0]
+        one = relevance.sel(feature=feature)
+        rows.append(
+            {
+                "feature": str(feature),
+                "kind": str(one["kind"].values),
+                "share": float(one["share"]),
+                "neurons": best["neuron"].tolist(),
+                **{name: float(first.get(name, np.nan)) for name in ("score", "score_sd", "auc", "baseline", "lift")},
+            }
+        )
+    return pd.DataFrame(rows)

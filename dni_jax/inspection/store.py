@@ -1,0 +1,41 @@
+"""Relevance as a table on disk, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from dni_jax.files import written_aside
+
+
+def relevance_table(relevance: xr.Dataset) -> pd.DataFrame:
+    """One row for each neuron, feature and fold, with every score and the baseline."""
+    return relevance.to_dataframe().reset_index()
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as Parquet; the file appears whole or not at all."""
+    with written_aside(path) as aside:
+        table.to_parquet(aside, index=False)
+
+
+def read_relevance(path: str | Path) -> xr.Dataset:
+    """Read back the dataset that a run has written as ``relevance.parquet``.
+
+    Raises
+    ------
+    ValueError
+        Where the file is missing or is no such table.
+    """
+    try:
+        table = pd.read_parquet(path)
+        features = list(dict.fromkeys(table["feature"]))
+        dataset = xr.Dataset.from_dataframe(table.set_index(["neuron", "feature", "fold"])).sel(feature=features)
+        first = {"neuron": 0, "fold": 0}
+        return dataset.assign(baseline=dataset["baseline"].isel(neuron=0)).assign_coords(
+            kind=("feature", dataset["kind"].isel(first).values), share=("feature", dataset["share"].isel(first).values)
+        )
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(f"expected a relevance table in {str(path)!r}, got: {error}") from error

@@ -1,0 +1,275 @@
+"""The main job, end to end: text, network, states, labels, scores, verdict, figures, in one run folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from dni_jax import languages
+from dni_jax.config import RunConfig
+from dni_jax.corpora import Corpus
+from dni_jax.features import Labels
+from dni_jax.files import written_aside
+from dni_jax.inspection import best_per_feature, inspect, ranking, relevance_table
+from dni_jax.inspection.store import write_table
+from dni_jax.interventions import clamp
+from dni_jax.languages import Language
+from dni_jax.models import TrainedModel, cross_entropy, generate, load, record, train
+from dni_jax.progress import bar
+from dni_jax.report import effects_figure, relevance_figure
+from dni_jax.report.figures import save
+from dni_jax.runfolder import RunFolder
+from dni_jax.verification import symbol_shares, verify
+
+Say = Callable[[str], None]
+
+KS = (1, 5, 10)
+_FOLDS = 20
+_HELD_OUT = {"sampled": (20_000, 10_000), "text": (100_000, 30_000)}
+_IDEAL_STRINGS = 2_000
+# What a reader asks about first, where the language has it.
+_HEADLINES = ("digit", "parenthesis", "range:string", "range:comment", "operator", "depth=1")
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What a run has found.
+
+    Attributes
+    ----------
+    path
+        The run's folder.
+    findings
+        One row a feature, the best known first: neurons, score, AUC, baseline, effect of silencing.
+    loss, ideal
+        The network's cross entropy on held-out strings and, for sampled languages, the best possible one on the same
+        strings; nats a symbol.
+    k
+        How many neurons the effects in `findings` are about.
+    """
+
+    path: Path
+    findings: pd.DataFrame
+    loss: float
+    ideal: float | None
+    k: int
+
+
+def run(config: RunConfig, say: Say = lambda line: None) -> RunResult:
+    """Do the main job and write the run folder.
+
+    Parameters
+    ----------
+    config
+        What to run; see `RunConfig`.
+    say
+        Takes one line of text at each stage.
+
+    Raises
+    ------
+    ValueError
+        For anything in the config that cannot be done; says what was expected, what came, and what to try.
+    """
+    folder = RunFolder.claim(config)
+    language = language_of(config)
+    corpus = read_corpus(config, language, say)
+    held_out = corpus.test.shuffled(config.train.seed)
+    model = _network(config, folder, language, corpus, say)
+    loss, ideal = _loss_and_ideal(model, language, held_out)
+    best = "" if ideal is None else f"; the best possible predictor has {ideal:.4f} (gap {loss / ideal - 1:.2%})"
+    say(f"network: {loss:.4f} nats a symbol on unseen text{best}")
+    relevance, labels = _relevance(config, folder, language, model, held_out, say)
+    effects, headlines = _effects(config, folder, model, held_out, relevance, labels, say)
+    _samples(folder, model, relevance, headlines, config.train.seed)
+    distinct = [n for n in labels.names if n not in labels.duplicates and n not in labels.constant]
+    save(relevance_figure(relevance.sel(feature=distinct)), folder.path / "relevance.png")
+    save(effects_figure(effects, headlines), folder.path / "effects.png")
+    findings = summarise(relevance, effects["ablate"], labels.duplicates)
+    k = int(effects["ablate"]["k"].values[-1])
+    summary = {"loss": loss, "ideal": ideal, "positions": relevance.attrs["positions"], "coverage": corpus.coverage}
+    folder.finish(summary)
+    return RunResult(folder.path, findings, loss, ideal, k)
+
+
+def language_of(config: RunConfig) -> Language:
+    """Give the language that a config names: a built-in one, or a grammar file."""
+    if config.grammar is None:
+        return languages.get(config.language)
+    path = Path(config.grammar)
+    if not path.is_file():
+        raise ValueError(f"expected a Lark grammar file, got {config.grammar!r}, which does not exist")
+    return Language.from_lark(path.read_text(encoding="utf-8"), start=config.start, name=path.stem)
+
+
+def read_corpus(config: RunConfig, language: Language, say: Say) -> Corpus:
+    """Sample strings, or read and parse files."""
+    seed = config.train.seed
+    if config.text is None and config.name != "python":
+        corpus = language.sample(config.strings, seed)
+    else:
+        files = languages.standard_library_files()
+        if config.text is not None:
+            files = languages.find_files(config.text, config.glob)
+        with bar(f"parsing {language.name}", config.characters) as advance:
+            corpus = languages.load_text(
+                language, files, max_chars=config.characters, seed=seed, progress=lambda done, _: advance(done, "")
+            )
+    for line in _describe(corpus):
+        say(line)
+    if len(np.unique(corpus.split)) < 3:
+        raise ValueError(
+            f"expected text for training, validation and test, got {len(np.unique(corpus.groups))} strings or pieces "
+            "of 2,000 characters: give more text, or more --strings"
+        )
+    return corpus
+
+
+def _describe(corpus: Corpus) -> list[str]:
+    lines = [f"text: {corpus}"]
+    coverage = corpus.coverage
+    if "files" in coverage:
+        lines.append(f"files: {coverage['files_parsed']} of {coverage['files']} parsed")
+        failed = coverage["failed"]
+        lines += [f"  left out {name}: {reason.splitlines()[0]}" for name, reason in list(failed.items())[:5]]
+        lines += [f"  and {len(failed) - 5} more, in summary.json"] if len(failed) > 5 else []
+        if coverage["replaced"]:
+            lines.append(f"  {coverage['replaced']} characters outside the symbol table are read as U+FFFD")
+        if coverage["groups"] == "pieces":
+            lines.append("  fewer than ten files: pieces of text, not files, are split and cross-validated")
+    return lines
+
+
+def _network(config: RunConfig, folder: RunFolder, language: Language, corpus: Corpus, say: Say) -> TrainedModel:
+    """Train, or take up where an interrupted run stopped."""
+    if folder.model.exists():
+        say(f"network: taken from {folder.model}")
+        return load(folder.model)
+    ideal = _ideal(language, corpus.validation) if language.characters is not None and config.text is None else None
+    began = time.perf_counter()
+    model = train(corpus, config=config.train, checkpoints=folder.training, ideal=ideal)
+    model.save(folder.model)
+    folder.drop_training()
+    say(f"network: {model} after {model.history[-1]['step']:,} steps, {time.perf_counter() - began:.0f} s")
+    return model
+
+
+def _ideal(language: Language, corpus: Corpus) -> float:
+    return language.ideal_cross_entropy(corpus.take(np.arange(min(len(corpus), _IDEAL_STRINGS))))
+
+
+def _loss_and_ideal(model: TrainedModel, language: Language, held_out: Corpus) -> tuple[float, float | None]:
+    """Compare the network with the best predictor on the very same unseen strings."""
+    some = held_out.take(np.arange(min(len(held_out), _IDEAL_STRINGS)))
+    loss = cross_entropy(model.weights, some)
+    sampled = "accepted" in held_out.coverage
+    return loss, language.ideal_cross_entropy(some) if sampled else None
+
+
+def _sizes(config: RunConfig, corpus: Corpus) -> tuple[int, int]:
+    inspected, verified = _HELD_OUT["sampled" if "accepted" in corpus.coverage else "text"]
+    return config.inspect_characters or inspected, config.verify_characters or verified
+
+
+def _relevance(
+    config: RunConfig, folder: RunFolder, language: Language, model: TrainedModel, held_out: Corpus, say: Say
+) -> tuple[xr.Dataset, Labels]:
+    corpus = held_out.head(_sizes(config, held_out)[0])
+    labels = language.features().label(corpus)
+    groups = len(np.unique(corpus.groups))
+    folds = config.folds or min(_FOLDS, groups)
+    grid = f"{model.n_neurons} neurons x {len(labels)} features x {folds} folds"
+    say(f"inspecting: {grid} on {corpus.n_positions:,} characters")
+    began = time.perf_counter()
+    relevance = inspect(record(model, corpus), labels, config.probe, folds, seed=config.train.seed)
+    write_table(relevance_table(relevance), folder.path / "relevance.parquet")
+    say(f"  {model.n_neurons * len(labels) * folds:,} probes in {time.perf_counter() - began:.1f} s")
+    return relevance, labels
+
+
+def _effects(
+    config: RunConfig,
+    folder: RunFolder,
+    model: TrainedModel,
+    held_out: Corpus,
+    relevance: xr.Dataset,
+    labels: Labels,
+    say: Say,
+) -> tuple[dict[str, xr.Dataset], list[str]]:
+    corpus = held_out.head(_sizes(config, held_out)[1])
+    names = [name for name in labels.names if name not in labels.constant]
+    headlines = headline_features(relevance, [name for name in names if name not in labels.duplicates])
+    ks = [k for k in KS if k <= model.n_neurons]
+    began = time.perf_counter()
+    sets = len(names) * len(ks) + config.random_sets * len(ks)
+    say(f"verifying: {sets} sets of neurons silenced on {corpus.n_positions:,} unseen characters")
+    settings: dict[str, Any] = {"ks": ks, "n_random": config.random_sets, "seed": config.train.seed}
+    effects = {"ablate": verify(model, corpus, relevance, names, **settings)}
+    for kind in ("clamp", "oracle"):
+        effects[kind] = verify(model, corpus, relevance, headlines, intervention=kind, **settings)
+    table = pd.concat([effects_table(dataset) for dataset in effects.values()], ignore_index=True)
+    write_table(table, folder.path / "effects.parquet")
+    say(f"  done in {time.perf_counter() - began:.1f} s")
+    return effects, headlines
+
+
+def headline_features(relevance: xr.Dataset, names: Sequence[str], most: int = 3) -> list[str]:
+    """The features that figures and samples show: those readers ask about first, then the best known."""
+    best = best_per_feature(relevance, k=1).set_index("feature")["lift"]
+    rest = sorted((n for n in names if n not in _HEADLINES), key=lambda n: -best[n])
+    return [n for n in (*_HEADLINES, *rest) if n in names][:most]
+
+
+def effects_table(effects: xr.Dataset) -> pd.DataFrame:
+    """One row for each feature, k and measure of one intervention."""
+    frame = effects.drop_vars(["random", "neurons"]).to_dataframe().reset_index()
+    frame.insert(0, "intervention", effects.attrs["intervention"])
+    chosen = {
+        (str(f), int(k)): [int(n) for n in effects["neurons"].sel(feature=f, k=k).values if n >= 0]
+        for f in effects["feature"].values
+        for k in effects["k"].values
+    }
+    frame["neurons"] = [chosen[str(row.feature), int(row.k)] for row in frame.itertuples()]
+    return frame
+
+
+def _samples(folder: RunFolder, model: TrainedModel, relevance: xr.Dataset, features: Sequence[str], seed: int) -> None:
+    """Write texts: the network left alone, with the best neurons of a feature set to 1, and with random ones."""
+    k = min(10, model.n_neurons)
+
+    def described(neurons: Sequence[int] | None) -> dict[str, Any]:
+        intervention = None if neurons is None else clamp(neurons, 1.0)
+        texts = generate(model, n=16, length=200, seed=seed, intervention=intervention)
+        return {"neurons": neurons, "shares": symbol_shares(texts, model.vocabulary.boundary_text), "texts": texts[:4]}
+
+    drawn = np.random.default_rng(seed).permutation(model.n_neurons)[:k].tolist()
+    samples: dict[str, Any] = {"intact": described(None), "random neurons set to 1": described(drawn)}
+    for feature in features:
+        samples[f"{feature} neurons set to 1"] = described(ranking(relevance, feature)[:k].tolist())
+    with written_aside(folder.path / "samples.json") as aside:
+        aside.write_text(json.dumps(samples, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def summarise(relevance: xr.Dataset, effects: xr.Dataset, duplicates: Mapping[str, str]) -> pd.DataFrame:
+    """One row a feature, the best known first.
+
+    Columns as in `dni_jax.inspection.best_per_feature`, and for the largest k verified: ``effect`` (loss in nats a
+    character over the characters that the feature holds for, with its best neurons silenced, less the intact
+    network's), ``random`` (the same for random neurons, mean), ``random_high`` (their 97.5th percentile) and ``p``.
+    ``same_as`` names an earlier feature with the same labels, or is empty.
+    """
+    table = best_per_feature(relevance)
+    table["same_as"] = [duplicates.get(name, "") for name in table["feature"]]
+    last = effects.isel(k=-1).sel(measure="loss_on")
+    columns = {"effect": "top_effect", "random": "random_effect", "random_high": "random_effect_high", "p": "p"}
+    extra = pd.DataFrame({name: last[source].values for name, source in columns.items()})
+    extra["feature"] = [str(name) for name in last["feature"].values]
+    merged = table.merge(extra, on="feature", how="left")
+    return merged.sort_values(["lift", "score"], ascending=False, kind="stable").reset_index(drop=True)

@@ -1,0 +1,115 @@
+"""The folder of one run: claimed once, filled piece by piece, marked when whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from dni_jax.config import RunConfig
+from dni_jax.files import written_aside
+
+ROOT = Path("runs")
+_NOT_OF_THE_RUN = ("out", "force", "resume")  # settings that say where and how, not what
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """What the config file holds: all that decides the results; what is None is left out."""
+    given = {name: value for name, value in asdict(config).items() if name not in _NOT_OF_THE_RUN}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside a run's folder.
+
+    ``config.toml`` appears first and says which run it is; ``summary.json`` appears last and says that it is whole.
+    """
+
+    path: Path
+
+    @classmethod
+    def claim(cls, config: RunConfig) -> RunFolder:
+        """Find the folder for a run, and write its config.
+
+        Raises
+        ------
+        ValueError
+            Where the folder holds another run, or something that is no run, or there is nothing to resume.
+        """
+        folder = cls(_place(config))
+        settings = settings_of(config)
+        if folder.path.exists() and any(folder.path.iterdir()):
+            folder._check_taken(config, settings)
+        elif config.resume and config.out is None:
+            raise ValueError(f"expected a run of {config.name} under {ROOT}/ to resume, got none: leave --resume out")
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with written_aside(folder.path / "config.toml") as aside:
+            aside.write_text(tomli_w.dumps(settings), encoding="utf-8")
+        return folder
+
+    def _check_taken(self, config: RunConfig, settings: Mapping[str, Any]) -> None:
+        file = self.path / "config.toml"
+        if not file.is_file():
+            raise ValueError(f"expected an empty or new folder for --out, got {str(self.path)!r}, which holds no run")
+        if config.force:
+            shutil.rmtree(self.path)
+            return
+        if not config.resume:
+            raise ValueError(
+                f"expected an empty or new folder for --out, got {str(self.path)!r}, which holds another run: "
+                "--resume goes on with it, --force replaces it, another --out keeps both"
+            )
+        held = tomllib.loads(file.read_text(encoding="utf-8"))
+        if held != settings:
+            differ = sorted(_flat(held).items() ^ _flat(settings).items())
+            names = ", ".join(dict.fromkeys(name for name, _ in differ))
+            raise ValueError(
+                f"expected the settings that the run in {str(self.path)!r} was begun with, got others for: {names}: "
+                "resume with the same ones, or use another --out"
+            )
+
+    @property
+    def model(self) -> Path:
+        """The trained network."""
+        return self.path / "checkpoint"
+
+    @property
+    def training(self) -> Path:
+        """States of an unfinished training."""
+        return self.path / "training"
+
+    def drop_training(self) -> None:
+        """Remove the states of a training that has ended."""
+        shutil.rmtree(self.training, ignore_errors=True)
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Mark the run as whole."""
+        with written_aside(self.path / "summary.json") as aside:
+            aside.write_text(json.dumps(dict(summary), indent=1), encoding="utf-8")
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _place(config: RunConfig) -> Path:
+    if config.out is not None:
+        return Path(config.out)
+    names = (ROOT / (config.name if number == 1 else f"{config.name}-{number}") for number in count(1))
+    last = None
+    for path in names:
+        if not path.exists():
+            return last if config.resume and last is not None else path
+        last = path
+    raise AssertionError("count() does not end")
