@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +18,14 @@ class TrainConfig:
     hidden
         Number of LSTM neurons.
     steps
-        Number of gradient steps.
+        Number of gradient steps; by default 1,200, with more than 32 symbols 3,000.
     batch
-        Texts read side by side in one step.
+        Texts read side by side in one step; by default 32, with more than 32 symbols 64.
     window
         Characters of each text in one step; gradients reach back that far, states flow on beyond.
     learning_rate
-        Adam's rate at the start; it falls to a hundredth along a cosine.
+        Adam's rate at the start, which falls to a hundredth along a cosine; by default 0.01, with more than 32 symbols
+        0.004.
     clip
         The gradient's norm is clipped here.
     evaluate_every
@@ -36,10 +37,10 @@ class TrainConfig:
     """
 
     hidden: int = 128
-    steps: int = 1_200
-    batch: int = 32
+    steps: int | None = None
+    batch: int | None = None
     window: int = 64
-    learning_rate: float = 1e-2
+    learning_rate: float | None = None
     clip: float = 1.0
     evaluate_every: int = 100
     patience: int = 5
@@ -47,11 +48,36 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("hidden", "steps", "batch", "window", "evaluate_every", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} of at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"expected {name} of at least 1, got {value}")
         for name in ("learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"expected {name} above 0, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"expected {name} above 0, got {value}")
+
+    def plan(self, n_symbols: int) -> TrainPlan:
+        """Fill in what is None, for a vocabulary of this size."""
+        defaults = (1_200, 32, 1e-2) if n_symbols <= 32 else (3_000, 64, 4e-3)
+        given = asdict(self)
+        for name, default in zip(("steps", "batch", "learning_rate"), defaults, strict=True):
+            given[name] = default if given[name] is None else given[name]
+        return TrainPlan(**given)
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """`TrainConfig` with every number decided."""
+
+    hidden: int
+    steps: int
+    batch: int
+    window: int
+    learning_rate: float
+    clip: float
+    evaluate_every: int
+    patience: int
+    seed: int
 
 
 @dataclass(frozen=True)

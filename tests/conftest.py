@@ -1,4 +1,4 @@
-"""What holds for every test: strict dtype promotion, and two host devices as on a user's machine."""
+"""What holds for every test: strict dtype promotion, two host devices as on a user's machine, one small network."""
 
 import os
 
@@ -8,3 +8,43 @@ import jax
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+import pytest
+
+import dni_jax as dni
+
+
+@pytest.fixture(scope="session")
+def parentheses():
+    return dni.languages.get("parentheses")
+
+
+@pytest.fixture(scope="session")
+def corpus(parentheses):
+    return parentheses.sample(2_000, seed=0)
+
+
+@pytest.fixture(scope="session")
+def model(corpus):
+    """A network that has learnt something: 24 neurons, a few seconds."""
+    return dni.train(corpus, hidden=24, steps=150, batch=16, window=32, evaluate_every=50, progress=False)
+
+
+@pytest.fixture(scope="session")
+def held_out(corpus):
+    return corpus.test
+
+
+@pytest.fixture(scope="session")
+def states(model, held_out):
+    return dni.record(model, held_out, what=("hidden", "cell", "gates"))
+
+
+@pytest.fixture(scope="session")
+def labels(parentheses, held_out):
+    return parentheses.features().label(held_out)
+
+
+@pytest.fixture(scope="session")
+def relevance(states, labels):
+    return dni.inspect(states, labels, folds=5)

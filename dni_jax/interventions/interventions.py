@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,8 +92,8 @@ def _spread(edit: Edit, n_neurons: int, n_positions: int) -> np.ndarray | None:
     return drive
 
 
-def _neurons(neurons: Sequence[int]) -> tuple[int, ...]:
-    numbers = np.asarray(neurons)
+def _neurons(neurons: Iterable[int]) -> tuple[int, ...]:
+    numbers = np.asarray(list(neurons))
     if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
         raise ValueError(f"expected a list of at least one neuron's number, got {neurons!r}")
     if numbers.min() < 0 or len(np.unique(numbers)) != len(numbers):
@@ -124,7 +124,7 @@ def _reference(states: Any, chosen: tuple[int, ...]) -> np.ndarray:
 
 
 def ablate(
-    neurons: Sequence[int], mode: str = "zero", *, reference: Any = None, seed: int = 0, where: str = "recurrent"
+    neurons: Iterable[int], mode: str = "zero", *, reference: Any = None, seed: int = 0, where: str = "recurrent"
 ) -> Intervention:
     """Silence neurons (the paper's Rm-Neuron; Lin & Wu 2017, section 4).
 
@@ -164,7 +164,7 @@ def ablate(
     return Intervention((Edit(chosen, zero, zero + 1, drawn, _where(where), about),))
 
 
-def clamp(neurons: Sequence[int], value: float | Sequence[float], *, where: str = "recurrent") -> Intervention:
+def clamp(neurons: Iterable[int], value: float | Sequence[float], *, where: str = "recurrent") -> Intervention:
     """Hold neurons at a value (one for all, or one each).
 
     Examples
@@ -182,7 +182,7 @@ def clamp(neurons: Sequence[int], value: float | Sequence[float], *, where: str 
 
 
 def clamp_to_labels(
-    neurons: Sequence[int], signal: Any, low: float = -1.0, high: float = 1.0, *, where: str = "recurrent"
+    neurons: Iterable[int], signal: Any, low: float = -1.0, high: float = 1.0, *, where: str = "recurrent"
 ) -> Intervention:
     """Drive neurons by labels: `low` where the signal is 0, `high` where it is 1 (the paper's Oracle).
 
@@ -207,7 +207,7 @@ def clamp_to_labels(
     return Intervention((Edit(chosen, lows, highs, drive, _where(where), about),))
 
 
-def patch(neurons: Sequence[int], states: Any, *, where: str = "recurrent") -> Intervention:
+def patch(neurons: Iterable[int], states: Any, *, where: str = "recurrent") -> Intervention:
     """Give neurons the values they had in another run.
 
     Parameters

@@ -10,14 +10,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dni_jax.config import TrainConfig
+from dni_jax.config import TrainPlan
 from dni_jax.corpora import Corpus
 from dni_jax.models.state import Look, Run
 
 
-def fingerprint(config: TrainConfig, corpus: Corpus) -> str:
+def fingerprint(plan: TrainPlan, corpus: Corpus) -> str:
     """A short name of everything that a training depends on."""
-    digest = hashlib.sha256(repr(sorted(asdict(config).items())).encode())
+    digest = hashlib.sha256(repr(sorted(asdict(plan).items())).encode())
     for array in (corpus.text, corpus.offsets, corpus.split):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
@@ -26,9 +26,9 @@ def fingerprint(config: TrainConfig, corpus: Corpus) -> str:
 class Checkpoints:
     """The last two states of one training, under a folder; with no folder, nothing is kept."""
 
-    def __init__(self, path: str | Path | None, config: TrainConfig, corpus: Corpus) -> None:
+    def __init__(self, path: str | Path | None, plan: TrainPlan, corpus: Corpus) -> None:
         self.path = None if path is None else Path(path).resolve()
-        self._name = fingerprint(config, corpus)
+        self._name = fingerprint(plan, corpus)
         self._manager = None
         if self.path is not None:
             options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)

@@ -13,7 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 
-from dni_jax.config import TrainConfig
+from dni_jax.config import TrainConfig, TrainPlan
 from dni_jax.corpora import Vocabulary
 from dni_jax.files import written_aside
 from dni_jax.models.lstm import CharLSTM, Weights
@@ -40,7 +40,7 @@ class TrainedModel:
 
     module: CharLSTM
     vocabulary: Vocabulary
-    config: TrainConfig
+    config: TrainPlan
     history: Sequence[Mapping[str, float]] = ()
 
     @property
@@ -78,9 +78,10 @@ class TrainedModel:
                 checkpointer.save((aside / "weights").resolve(), arrays)
 
 
-def untrained(vocabulary: Vocabulary, config: TrainConfig) -> TrainedModel:
+def untrained(vocabulary: Vocabulary, config: TrainConfig | TrainPlan) -> TrainedModel:
     """Give a network with initial weights; the same config gives the same weights."""
-    return TrainedModel(CharLSTM(len(vocabulary), config.hidden, rngs=nnx.Rngs(config.seed)), vocabulary, config)
+    plan = config.plan(len(vocabulary)) if isinstance(config, TrainConfig) else config
+    return TrainedModel(CharLSTM(len(vocabulary), plan.hidden, rngs=nnx.Rngs(plan.seed)), vocabulary, plan)
 
 
 def load(path: str | Path) -> TrainedModel:
@@ -96,7 +97,7 @@ def load(path: str | Path) -> TrainedModel:
         about: dict[str, Any] = json.loads((path / "model.json").read_text(encoding="utf-8"))
         if about["format"] > FORMAT:
             raise ValueError(f"format {about['format']}, which is newer than this version's {FORMAT}")
-        model = untrained(Vocabulary(tuple(about["characters"])), TrainConfig(**about["config"]))
+        model = untrained(Vocabulary(tuple(about["characters"])), TrainPlan(**about["config"]))
         wanted = {name: np.asarray(array) for name, array in model.weights._asdict().items()}
         with ocp.StandardCheckpointer() as checkpointer:
             arrays = checkpointer.restore((path / "weights").resolve(), wanted)

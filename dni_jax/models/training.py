@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
-from dni_jax.config import TrainConfig
+from dni_jax.config import TrainConfig, TrainPlan
 from dni_jax.corpora import Corpus
 from dni_jax.devices import mesh
 from dni_jax.models.checkpoints import Checkpoints
@@ -88,26 +88,26 @@ def train(
     >>> dni.train(corpus, hidden=8, steps=2, progress=False).n_neurons
     8
     """
-    config = replace(config or TrainConfig(), **settings)
-    start = untrained(corpus.vocabulary, config)
+    plan = replace(config or TrainConfig(), **settings).plan(len(corpus.vocabulary))
+    start = untrained(corpus.vocabulary, plan)
     text, validation = corpus.train, _validation(corpus)
-    optimizer = _optimizer(config.learning_rate, config.steps, config.clip)
-    devices = mesh("lanes", config.batch)
-    state = State(start.weights, optimizer.init(start.weights), zero_carry(config.batch, config.hidden))
-    store = Checkpoints(checkpoints, config, corpus)
+    optimizer = _optimizer(plan.learning_rate, plan.steps, plan.clip)
+    devices = mesh("lanes", plan.batch)
+    state = State(start.weights, optimizer.init(start.weights), zero_carry(plan.batch, plan.hidden))
+    store = Checkpoints(checkpoints, plan, corpus)
     run = Run(state, jax.device_get(start.weights), [])
     step = store.restore_into(run)
-    chunk = math.gcd(_CHUNK, config.evaluate_every)
+    chunk = math.gcd(_CHUNK, plan.evaluate_every)
     losses: list[Any] = []
     began = time.perf_counter() - (run.looks[-1].seconds if run.looks else 0.0)
-    with bar("training", config.steps, progress) as advance:
-        for batch in _batches(text, config, step, chunk):
+    with bar("training", plan.steps, progress) as advance:
+        for batch in _batches(text, plan, step, chunk):
             run.state, loss = _take_steps(run.state, batch, optimizer, devices)
             losses.append(loss)
             step += len(batch.codes)
-            if step % config.evaluate_every and step < config.steps:
+            if step % plan.evaluate_every and step < plan.steps:
                 continue
-            look = _look(run.state, step, losses, validation, config, time.perf_counter() - began)
+            look = _look(run.state, step, losses, validation, plan, time.perf_counter() - began)
             losses = []
             if not math.isfinite(look.train_loss):
                 raise ValueError(_diverged(look, store))
@@ -115,9 +115,9 @@ def train(
             store.save(run, step)
             on_look(look)
             advance(step, _note(look, ideal))
-            if run.stale >= config.patience:
+            if run.stale >= plan.patience:
                 break
-    model = untrained(corpus.vocabulary, config)
+    model = untrained(corpus.vocabulary, plan)
     model.module.set_weights(jax.tree.map(jnp.asarray, run.best))
     return replace(model, history=tuple(asdict(look) for look in run.looks))
 
@@ -134,19 +134,19 @@ def _optimizer(learning_rate: float, steps: int, clip: float) -> optax.GradientT
     return optax.chain(optax.clip_by_global_norm(clip), optax.adam(schedule))
 
 
-def _windows(text: Corpus, config: TrainConfig) -> Iterator[tuple[np.ndarray, ...]]:
+def _windows(text: Corpus, plan: TrainPlan) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield the text of one step after the other; every epoch lays the strings out in a new order."""
     for epoch in count():
-        order = np.random.default_rng((config.seed, epoch)).permutation(len(text))
-        lanes = lay_out(text, config.batch, order, config.window)
+        order = np.random.default_rng((plan.seed, epoch)).permutation(len(text))
+        lanes = lay_out(text, plan.batch, order, plan.window)
         lanes.resets[0] = True  # an epoch starts from the zero state
-        for first in range(0, len(lanes.codes), config.window):
-            yield tuple(array[first : first + config.window] for array in lanes[:4])
+        for first in range(0, len(lanes.codes), plan.window):
+            yield tuple(array[first : first + plan.window] for array in lanes[:4])
 
 
-def _batches(text: Corpus, config: TrainConfig, done: int, chunk: int) -> Iterator[Batch]:
+def _batches(text: Corpus, plan: TrainPlan, done: int, chunk: int) -> Iterator[Batch]:
     """Yield the steps behind those already done, `chunk` of them at a time."""
-    windows = islice(_windows(text, config), done, config.steps)
+    windows = islice(_windows(text, plan), done, plan.steps)
     while steps := list(islice(windows, chunk)):
         yield Batch(*(jnp.asarray(np.stack(arrays)) for arrays in zip(*steps, strict=True)))
 
@@ -167,7 +167,8 @@ def _take_steps(state: State, batch: Batch, optimizer: Any, devices: Mesh) -> tu
 
             (loss, carry), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.weights)
             loss, gradient = jax.lax.psum((loss, gradient), "lanes")
-            update, memory = optimizer.update(gradient, state.optimizer, state.weights)
+            with jax.numpy_dtype_promotion("standard"):  # Optax counts on it
+                update, memory = optimizer.update(gradient, state.optimizer, state.weights)
             return State(optax.apply_updates(state.weights, update), memory, carry), loss
 
         return jax.lax.scan(one, state, batch)
@@ -178,11 +179,11 @@ def _take_steps(state: State, batch: Batch, optimizer: Any, devices: Mesh) -> tu
 
 
 def _look(
-    state: State, step: int, losses: list[Any], validation: Corpus | None, config: TrainConfig, seconds: float
+    state: State, step: int, losses: list[Any], validation: Corpus | None, plan: TrainPlan, seconds: float
 ) -> Look:
     train_loss = float(np.concatenate([np.asarray(loss) for loss in losses]).mean()) if losses else math.nan
     validation_loss = train_loss if validation is None else cross_entropy(state.weights, validation)
-    return Look(step, step * config.batch * config.window, train_loss, validation_loss, seconds)
+    return Look(step, step * plan.batch * plan.window, train_loss, validation_loss, seconds)
 
 
 def _note(look: Look, ideal: float | None) -> str:

@@ -1,0 +1,78 @@
+"""Predictions under many overrides at once, against one network at a time."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import dni_jax as dni
+from dni_jax.interventions import Override
+from dni_jax.models import cross_entropy, predict
+
+
+def overrides(masks, low=0.0):
+    masks = np.asarray(masks)
+    return Override(jnp.asarray(masks), jnp.full(masks.shape, low), jnp.ones(masks.shape))
+
+
+def masks_of(model, *sets):
+    masks = np.zeros((len(sets), model.n_neurons), bool)
+    for row, neurons in enumerate(sets):
+        masks[row, list(neurons)] = True
+    return masks
+
+
+def test_intact_losses_equal_the_modules_own(model, held_out):
+    predictions = predict(model.weights, held_out, overrides(masks_of(model, ())))
+    for string in (0, 3):
+        codes = held_out.vocabulary.encode(held_out.strings[string])
+        logits = model.module(jnp.asarray([[0, *codes[:-1].tolist()]], jnp.int32))[0]
+        losses = -jax.nn.log_softmax(logits)[np.arange(len(codes)), codes]
+        place = slice(held_out.offsets[string], held_out.offsets[string + 1])
+        np.testing.assert_allclose(predictions.loss[0, place], losses, atol=1e-4)
+        np.testing.assert_array_equal(predictions.best[0, place], np.argmax(logits, -1))
+    assert predictions.total_loss[0] == pytest.approx(cross_entropy(model.weights, held_out), rel=1e-5)
+    assert predictions.predicted.all()
+
+
+def test_sets_do_not_touch_each_other(model, held_out):
+    sets = masks_of(model, (), (3,), (1, 5, 7), tuple(range(model.n_neurons)), (3,))
+    together = predict(model.weights, held_out, overrides(sets))
+    for row in range(len(sets)):
+        alone = predict(model.weights, held_out, overrides(sets[row : row + 1]))
+        np.testing.assert_allclose(together.loss[row], alone.loss[0], atol=1e-5)
+        np.testing.assert_array_equal(together.best[row], alone.best[0])
+
+
+def test_silencing_everything_leaves_the_bias(model, held_out):
+    everything = masks_of(model, tuple(range(model.n_neurons)))
+    predictions = predict(model.weights, held_out, overrides(everything))
+    logits = np.asarray(model.weights.head_b)
+    expected = -(logits - np.log(np.exp(logits).sum()))[held_out.flat_codes]
+    np.testing.assert_allclose(predictions.loss[0], expected, atol=1e-5)
+
+
+def test_an_override_equals_a_network_without_the_neuron(model, held_out):
+    """A neuron held at 0 is a neuron whose outgoing weights are 0."""
+    from dni_jax.models.lstm import Weights
+
+    weights = model.weights
+    neuron = 4
+    cut_off = Weights(
+        weights.wx, weights.wh.at[neuron].set(0.0), weights.b, weights.head.at[neuron].set(0.0), weights.head_b
+    )
+    silenced = predict(weights, held_out, overrides(masks_of(model, (neuron,))))
+    without = predict(cut_off, held_out, overrides(masks_of(model, ())))
+    np.testing.assert_allclose(silenced.loss, without.loss, atol=1e-5)
+
+
+def test_a_drive_is_the_value_where_the_signal_is_one(model, held_out):
+    masks = masks_of(model, (2, 6))
+    ones = np.ones(held_out.n_positions, np.float32)
+    driven = predict(model.weights, held_out, overrides(masks, low=-1.0), ones)
+    recorded = dni.record(model, held_out, intervention=dni.clamp_to_labels([2, 6], ones))
+    assert (recorded.hidden[:, [2, 6]] == 1.0).all()
+    # Boundaries have no label, so the signal is 0 there: the first character of each string differs from a clamp.
+    assert driven.loss.shape == (1, held_out.n_positions)
+    clamped = predict(model.weights, held_out, Override(*(jnp.asarray(a) for a in (masks, masks * 1.0, masks * 1.0))))
+    assert not np.allclose(driven.loss, clamped.loss)

@@ -1,0 +1,61 @@
+"""Generated text follows the network's own distribution, and the overrides."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import dni_jax as dni
+from dni_jax.models.generation import draw
+from dni_jax.models.lstm import Weights
+
+
+def test_draw_inverts_the_cumulative_distribution():
+    probabilities = np.asarray([0.1, 0.2, 0.0, 0.7])
+    uniform = np.linspace(0, 1, 20_001)[:-1].astype(np.float32)
+    logits = jnp.broadcast_to(jnp.log(jnp.asarray(probabilities, jnp.float32)), (len(uniform), 4))
+    drawn = np.asarray(draw(logits, jnp.asarray(uniform), jnp.float32(1.0)))
+    np.testing.assert_allclose(np.bincount(drawn, minlength=4) / len(uniform), probabilities, atol=2e-3)
+    assert (np.asarray(draw(logits, jnp.asarray(uniform), jnp.float32(0.0))) == 3).all()
+
+
+def test_same_seed_same_text(model):
+    first = dni.generate(model, n=3, length=50, seed=7)
+    assert first == dni.generate(model, n=3, length=50, seed=7)
+    assert first != dni.generate(model, n=3, length=50, seed=8)
+    assert {len(text) for text in first} == {50}
+
+
+def share_in_language(language, network):
+    lines = [line for text in dni.generate(network, n=32, length=200, seed=0) for line in text.split("\n")[:-1]]
+    return np.mean(np.isfinite(language.log_probability([line for line in lines if line])))
+
+
+def test_training_brings_the_text_into_the_language(parentheses, model):
+    untrained = dni.models.untrained(model.vocabulary, model.config)
+    assert share_in_language(parentheses, model) > 0.1 > 10 * share_in_language(parentheses, untrained)
+
+
+def test_with_the_output_forced_every_symbol_is_that_one(model):
+    """With the head reading only neuron 0, holding it high must force the symbol it votes for."""
+    weights = model.weights
+    digit = model.vocabulary.symbols.index("2")
+    head = jnp.zeros_like(weights.head).at[0, digit].set(100.0)
+    voter = dni.models.untrained(model.vocabulary, model.config)
+    voter.module.set_weights(Weights(weights.wx, weights.wh, weights.b, head, jnp.zeros_like(weights.head_b)))
+    forced = dni.generate(voter, n=2, length=30, intervention=dni.clamp([0], 1.0))
+    assert forced == ["2" * 30] * 2
+    schedule = np.zeros(30)
+    schedule[10:20] = 1.0
+    driven = dni.generate(voter, n=2, length=30, intervention=dni.clamp_to_labels([0], schedule, low=0.0))
+    assert all(text[10:20] == "2" * 10 for text in driven)
+    assert any(text[:10] != "2" * 10 for text in driven)
+
+
+def test_bad_sizes_are_named(model):
+    for bad in ({"n": 0}, {"length": 0}):
+        with pytest.raises(ValueError, match="at least 1"):
+            dni.generate(model, **bad)
+    with pytest.raises(ValueError, match="temperature"):
+        dni.generate(model, temperature=-1.0)
+    with pytest.raises(ValueError, match="one row for each of the 20 positions"):
+        dni.generate(model, length=20, intervention=dni.clamp_to_labels([0], [1.0] * 19))
