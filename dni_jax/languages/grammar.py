@@ -105,13 +105,15 @@ def node_kinds(lark: Lark) -> tuple[NodeKind, ...]:
     terminals = {terminal.name: terminal for terminal in lark.terminals}
     rules = [node_kind(rule, terminals) for rule in lark.rules if is_visible(rule)]
     tokens = [kind for terminal in lark.terminals if (kind := token_kind(terminal)) is not None]
-    brackets = [BRACKETS] if paired(fixed_words(lark)) else []
+    brackets = [BRACKETS] if paired(fixed_words(lark).values()) else []
     return tuple(dict.fromkeys([*rules, *tokens, *brackets]))
 
 
-def fixed_words(lark: Lark) -> list[str]:
-    """Give the texts of the terminals that are written as fixed words."""
-    return [terminal.pattern.value for terminal in lark.terminals if isinstance(terminal.pattern, PatternStr)]
+def fixed_words(lark: Lark) -> dict[str, str]:
+    """Give the texts of the terminals that are written as fixed words, by their names."""
+    return {
+        t.name: t.pattern.value for t in lark.terminals if isinstance(t.pattern, PatternStr) and not t.pattern.flags
+    }
 
 
 def compile_grammar(lark: Lark, start: str, weights: Weights | None) -> Grammar:
@@ -178,7 +180,7 @@ class _Compiler:
                 f"expected terminals that can be drawn, got {name}, which only a lexer makes: parse text instead"
             )
         pattern = self.terminals[name].pattern
-        if isinstance(pattern, PatternStr):
+        if isinstance(pattern, PatternStr) and not pattern.flags:
             return tuple(pattern.value)
         if name not in self.number:
             try:

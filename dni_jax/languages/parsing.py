@@ -16,7 +16,7 @@ from lark.parsers.lalr_analysis import LALR_Analyzer
 
 from dni_jax.corpora import NodeKind, ParseTrees
 from dni_jax.languages.brackets import BRACKETS, match, paired
-from dni_jax.languages.grammar import is_visible, node_kind, node_kinds, token_kind
+from dni_jax.languages.grammar import fixed_words, is_visible, node_kind, node_kinds, token_kind
 
 _EXPECTED = 12  # of what was expected, shown in an error
 
@@ -122,7 +122,7 @@ class Parser:
         kinds = {name: token_kind(terminal) for name, terminal in terminals.items()}
         self._known = frozenset(terminals)
         self._token = {name: self._number[kind] for name, kind in kinds.items() if kind is not None}
-        words = {t.name: t.pattern.value for t in self.lark.terminals if isinstance(t.pattern, PatternStr)}
+        words = fixed_words(self.lark)
         brackets = paired(words.values())
         self._bracketed = {name: word for name, word in words.items() if set(word) & set(brackets)}
         self._brackets = frozenset(brackets)

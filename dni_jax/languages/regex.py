@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from re import _constants as op
 from re import _parser as parser
@@ -23,8 +24,11 @@ _CATEGORIES: dict[Any, Callable[[str], bool]] = {
 }
 
 
-def characters_of(items: list[tuple[Any, Any]]) -> tuple[str, ...]:
-    """The printable ASCII members of a character class (more where the class names them one by one)."""
+def characters_of(items: list[tuple[Any, Any]], fold: bool = False) -> tuple[str, ...]:
+    """The printable ASCII members of a character class (more where the class names them one by one).
+
+    With `fold`, letters stand for both of their cases.
+    """
     negated = bool(items) and items[0][0] is op.NEGATE
     members: set[str] = set()
     for kind, value in items[1:] if negated else items:
@@ -36,6 +40,8 @@ def characters_of(items: list[tuple[Any, Any]]) -> tuple[str, ...]:
             members.update(c for c in _PRINTABLE if _CATEGORIES[value](c))
         else:
             raise NotImplementedError(str(kind))
+    if fold:
+        members = {one for c in members for one in (c, c.lower(), c.upper()) if len(one) == 1}
     chosen = [c for c in _PRINTABLE if c not in members] if negated else sorted(members)
     if not chosen:
         raise NotImplementedError("a class without printable ASCII characters")
@@ -48,11 +54,13 @@ def productions(pattern: str, add: AddSymbol) -> list[Alternative]:
     Classes and branches are uniform; an open repeat goes on with probability 1/2; a negated class draws from
     printable ASCII. Look-around, back references and the like raise ``NotImplementedError``.
     """
-    return [(1.0, _sequence(list(parser.parse(pattern)), add))]
+    parsed = parser.parse(pattern)
+    return [(1.0, _sequence(list(parsed), add, bool(parsed.state.flags & re.IGNORECASE)))]
 
 
-def _sequence(items: list[tuple[Any, Any]], add: AddSymbol) -> tuple[str | int, ...]:
-    return tuple(part for item in items for part in _item(*item, add))
+def _sequence(items: list[tuple[Any, Any]], add: AddSymbol, fold: bool) -> tuple[str | int, ...]:
+    """Write out items in turn; `fold` draws letters in either case."""
+    return tuple(part for item in items for part in _item(*item, add, fold))
 
 
 def _uniform(choices: list[tuple[str | int, ...]], add: AddSymbol) -> tuple[str | int, ...]:
@@ -61,27 +69,27 @@ def _uniform(choices: list[tuple[str | int, ...]], add: AddSymbol) -> tuple[str 
     return (add([(1.0 / len(choices), choice) for choice in choices]),)
 
 
-def _item(kind: Any, value: Any, add: AddSymbol) -> tuple[str | int, ...]:
+def _item(kind: Any, value: Any, add: AddSymbol, fold: bool) -> tuple[str | int, ...]:
     if kind is op.LITERAL:
-        return (chr(value),)
+        return _uniform([(c,) for c in characters_of([(kind, value)], fold)], add)
     if kind is op.NOT_LITERAL:
-        return _uniform([(c,) for c in _PRINTABLE if c != chr(value)], add)
+        return _uniform([(c,) for c in characters_of([(op.NEGATE, None), (op.LITERAL, value)], fold)], add)
     if kind is op.ANY:
         return _uniform([(c,) for c in _PRINTABLE], add)
     if kind is op.IN:
-        return _uniform([(c,) for c in characters_of(value)], add)
+        return _uniform([(c,) for c in characters_of(value, fold)], add)
     if kind is op.BRANCH:
-        return _uniform([_sequence(list(branch), add) for branch in value[1]], add)
+        return _uniform([_sequence(list(branch), add, fold) for branch in value[1]], add)
     if kind is op.SUBPATTERN:
-        return _sequence(list(value[-1]), add)
+        _, on, off, body = value
+        return _sequence(list(body), add, bool((fold or on & re.IGNORECASE) and not off & re.IGNORECASE))
     if kind in (op.MAX_REPEAT, op.MIN_REPEAT):
         least, most, body = value
-        return _repeat(least, most, list(body), add)
+        return _repeat(least, most, _sequence(list(body), add, fold), add)
     raise NotImplementedError(str(kind))
 
 
-def _repeat(least: int, most: Any, body: list[tuple[Any, Any]], add: AddSymbol) -> tuple[str | int, ...]:
-    once = _sequence(body, add)
+def _repeat(least: int, most: Any, once: tuple[str | int, ...], add: AddSymbol) -> tuple[str | int, ...]:
     if most is op.MAXREPEAT:
         # The helper refers to itself, so its number is asked for before its alternatives are known.
         alternatives: list[Alternative] = [(0.5, ())]
