@@ -240,10 +240,9 @@ def split_groups(groups: Int[np.ndarray, " S"], lengths: Int[np.ndarray, " S"], 
     order = np.random.default_rng(seed).permutation(len(names))
     before = (np.cumsum(sizes[order]) - sizes[order]) / sizes.sum()
     part = np.where(before < 0.1, 2, np.where(before < 0.2, 1, 0)).astype(np.int8)
-    if not (part == 1).any():
-        part[1] = 1
-    if not (part == 0).any():
-        part[2:] = 0
+    if len(np.unique(part)) < 3:  # few groups, or one that holds most of the text
+        part[:] = 0
+        part[:2] = 2, 1
     split = np.empty(len(names), np.int8)
     split[order] = part
     return split[index]

@@ -91,10 +91,10 @@ def _characters(corpus: Corpus, trees: ParseTrees) -> tuple[Int[np.ndarray, " M"
     above = empty
     while True:  # the nearest node around it that has characters, or else the whole string
         parent = trees.parent[above]
-        above = np.where(parent < 0, above, trees.offsets[string[above]] + parent)
         climbing = (parent >= 0) & (trees.start[above] == trees.end[above])
         if not climbing.any():
             break
+        above = np.where(climbing, trees.offsets[string[above]] + parent, above)
     whole = trees.start[above] == trees.end[above]
     low = np.where(whole, base[empty], first[above])
     high = np.where(whole, top[empty] - 1, last[above])

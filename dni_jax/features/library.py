@@ -97,11 +97,12 @@ def _checked(feature: Feature, corpus: Corpus) -> tuple[np.ndarray, str]:
         )
     if column.dtype.kind not in "biuf":
         raise ValueError(f"feature {feature.name!r}: expected numbers or bools, got {column.dtype}")
-    if column.dtype.kind == "f" and not np.isfinite(column).all():
-        where = int(np.flatnonzero(~np.isfinite(column))[0])
+    finite = np.abs(column) <= np.finfo(np.float32).max if column.dtype.kind == "f" else np.ones(len(column), bool)
+    if not finite.all():
+        where = int(np.flatnonzero(~finite)[0])
         string = int(corpus.string_of[where])
         raise ValueError(
-            f"feature {feature.name!r}: expected finite labels, got {column[where]} at character "
+            f"feature {feature.name!r}: expected finite labels (as float32), got {column[where]} at character "
             f"{where - int(corpus.offsets[string])} of string {string} ({corpus.strings[string][:40]!r})"
         )
     only_01 = bool(((column == 0) | (column == 1)).all())

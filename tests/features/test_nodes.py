@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from dni_jax.corpora import Corpus, cut
+from dni_jax.features import impulse_feature, nesting_feature, range_feature
+from dni_jax.features.nodes import bracket_nesting, depth_features
+from dni_jax.languages import get
+
+
+def walk(corpus, names):
+    """How many nodes cover each character, and whether one begins or ends there, node by node and place by place."""
+    covered, ends = np.zeros(corpus.n_positions, int), np.zeros(corpus.n_positions, int)
+    trees = corpus.trees
+    for string in range(len(corpus)):
+        offset, length = int(corpus.offsets[string]), len(corpus.strings[string])
+        for row in range(trees.offsets[string], trees.offsets[string + 1]):
+            kind = trees.kinds[trees.rule[row]]
+            if kind.name not in names and kind.symbol not in names:
+                continue
+            places = range(trees.start[row], trees.end[row])
+            for place in places:
+                if 0 <= place < length:
+                    covered[offset + place] += 1
+                    if place in (places[0], places[-1]):
+                        ends[offset + place] = 1
+    return covered, ends
+
+
+def node_names(corpus):
+    kinds = [corpus.trees.kinds[rule] for rule in np.unique(corpus.trees.rule)]
+    return list(dict.fromkeys([k.symbol for k in kinds] + [k.name for k in kinds]))
+
+
+def test_range_impulse_and_nesting_against_a_walk_over_every_node(corpus):
+    names = node_names(corpus)
+    assert len(names) >= 4
+    for wanted in [*([name] for name in names), names[:2], names]:
+        covered, ends = walk(corpus, wanted)
+        np.testing.assert_array_equal(range_feature("r", wanted).compute(corpus), covered > 0, err_msg=str(wanted))
+        np.testing.assert_array_equal(impulse_feature("i", wanted).compute(corpus), ends, err_msg=str(wanted))
+        scaled = nesting_feature("n", wanted).compute(corpus)
+        np.testing.assert_allclose(scaled, covered / max(covered.max(), 1), rtol=1e-6)
+        assert scaled.dtype == np.float32
+        for level in range(3):
+            exact = nesting_feature("n", wanted, level).compute(corpus)
+            np.testing.assert_array_equal(exact, covered == level)
+
+
+def test_nodes_of_one_character_have_one_impulse():
+    corpus = get("arithmetic").corpus(["1+(2)"])
+    assert impulse_feature("d", ["d"]).compute(corpus).tolist() == [1, 0, 0, 1, 0]
+    assert impulse_feature("e", ["e -> ( e )"]).compute(corpus).tolist() == [0, 0, 1, 0, 1]
+    assert impulse_feature("e", ["e -> e + e"]).compute(corpus).tolist() == [1, 0, 0, 0, 1]
+    assert range_feature("e", ["e -> ( e )"]).compute(corpus).tolist() == [0, 0, 1, 1, 1]
+
+
+def test_nodes_without_characters_give_no_label():
+    corpus = get("parentheses").corpus(["(((())))", "(((44)))".replace("44", "(4)")])
+    assert not range_feature("r", ["e4 -> epsilon"]).compute(corpus).any()
+    assert range_feature("r", ["e4"]).compute(corpus).sum() == 1
+
+
+def depth_by_hand(string):
+    labels, depth = [], 0
+    for character in string:
+        depth += character in "([{"
+        labels.append(depth)
+        depth -= character in ")]}"
+    return labels
+
+
+@pytest.mark.parametrize("name", ["parentheses", "arithmetic"])
+@pytest.mark.parametrize("with_trees", [True, False])
+def test_depth_counts_brackets(name, with_trees):
+    corpus = get(name).sample(100, seed=4)
+    expected = np.concatenate([depth_by_hand(string) for string in corpus.strings])
+    if not with_trees:
+        corpus = Corpus.from_strings(corpus.strings)
+    np.testing.assert_array_equal(bracket_nesting(corpus), expected)
+    scaled, *levels = (feature.compute(corpus) for feature in depth_features(5))
+    np.testing.assert_allclose(scaled, expected / expected.max(), rtol=1e-6)
+    assert (scaled.min(), scaled.max()) == (0 if name == "arithmetic" else scaled.min(), 1)
+    for level, labels in enumerate(levels):
+        np.testing.assert_array_equal(labels, expected == level)
+
+
+def test_brackets_in_strings_and_comments_do_not_count():
+    source = "x = ['((', {1: (2)}]  # [[\ny = '''(\n['''\n"
+    corpus = get("python").corpus([source])
+    expected = depth_by_hand(source.replace("'(('", "'..'").replace("# [[", "# ..").replace("(\n[", ".\n."))
+    assert bracket_nesting(corpus).tolist() == expected
+    for size in (3, 8, 20):
+        assert bracket_nesting(cut(corpus, size)).tolist() == expected
+
+
+def test_a_string_starts_anew_even_behind_an_open_bracket():
+    corpus = Corpus.from_strings(["((a", "b", "(c)d)"])
+    assert bracket_nesting(corpus).tolist() == [1, 2, 2, 0, 1, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("make", [range_feature, impulse_feature, nesting_feature])
+def test_bad_input(make):
+    with pytest.raises(ValueError, match=r"a corpus with parse trees, got one without: make it with language\.corpus"):
+        make("x", ["e0"]).compute(Corpus.from_strings(["a"]))
+    with pytest.raises(ValueError, match=r"a node of the language \(e0, e1, .*got \['e9'\]"):
+        make("x", ["e9"]).compute(get("parentheses").sample(2))
