@@ -127,3 +127,7 @@ def _explain(error: OSError) -> str:
 def _stop(message: str, code: int = 2) -> None:
     Console(stderr=True, highlight=False).print(f"[bold red]dni:[/bold red] {message}", markup=True, soft_wrap=True)
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -18,14 +18,14 @@ class TrainConfig:
     hidden
         Number of LSTM neurons.
     steps
-        Number of gradient steps; by default 1,200, with more than 32 symbols 3,000.
+        Number of gradient steps; by default 1,200, with more than 32 symbols 4,000.
     batch
-        Texts read side by side in one step; by default 32, with more than 32 symbols 64.
+        Texts read side by side in one step.
     window
         Characters of each text in one step; gradients reach back that far, states flow on beyond.
     learning_rate
         Adam's rate at the start, which falls to a hundredth along a cosine; by default 0.01, with more than 32 symbols
-        0.004.
+        0.005.
     clip
         The gradient's norm is clipped here.
     evaluate_every
@@ -38,7 +38,7 @@ class TrainConfig:
 
     hidden: int = 128
     steps: int | None = None
-    batch: int | None = None
+    batch: int = 32
     window: int = 64
     learning_rate: float | None = None
     clip: float = 1.0
@@ -58,9 +58,9 @@ class TrainConfig:
 
     def plan(self, n_symbols: int) -> TrainPlan:
         """Fill in what is None, for a vocabulary of this size."""
-        defaults = (1_200, 32, 1e-2) if n_symbols <= 32 else (3_000, 64, 4e-3)
+        defaults = (1_200, 1e-2) if n_symbols <= 32 else (4_000, 5e-3)
         given = asdict(self)
-        for name, default in zip(("steps", "batch", "learning_rate"), defaults, strict=True):
+        for name, default in zip(("steps", "learning_rate"), defaults, strict=True):
             given[name] = default if given[name] is None else given[name]
         return TrainPlan(**given)
 
@@ -130,7 +130,7 @@ class RunConfig:
     characters: int = 1_200_000
     inspect_characters: int | None = None
     verify_characters: int | None = None
-    probe: str = "svm"
+    probe: Literal["svm", "linear_svc", "logistic", "ridge"] = "svm"
     folds: int | None = None
     random_sets: int = 32
     out: str | None = None

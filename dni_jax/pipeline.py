@@ -78,10 +78,11 @@ def run(config: RunConfig, say: Say = lambda line: None) -> RunResult:
     ValueError
         For anything in the config that cannot be done; says what was expected, what came, and what to try.
     """
-    folder = RunFolder.claim(config)
     language = language_of(config)
+    folder = RunFolder.claim(config)
     corpus = read_corpus(config, language, say)
     held_out = corpus.test.shuffled(config.train.seed)
+    _check_folds(config, held_out)
     model = _network(config, folder, language, corpus, say)
     loss, ideal = _loss_and_ideal(model, language, held_out)
     best = "" if ideal is None else f"; the best possible predictor has {ideal:.4f} (gap {loss / ideal - 1:.2%})"
@@ -97,6 +98,16 @@ def run(config: RunConfig, say: Say = lambda line: None) -> RunResult:
     summary = {"loss": loss, "ideal": ideal, "positions": relevance.attrs["positions"], "coverage": corpus.coverage}
     folder.finish(summary)
     return RunResult(folder.path, findings, loss, ideal, k)
+
+
+def _check_folds(config: RunConfig, held_out: Corpus) -> None:
+    """Refuse before training what would be refused after it."""
+    groups = len(np.unique(held_out.head(_sizes(config, held_out)[0]).groups))
+    if groups < (config.folds or 2):
+        raise ValueError(
+            f"expected at least as many held-out strings (or files) as folds, got {groups} strings for "
+            f"{config.folds or 2} folds: lower --folds, or give more text"
+        )
 
 
 def language_of(config: RunConfig) -> Language:

@@ -22,8 +22,12 @@ _NOT_OF_THE_RUN = ("out", "force", "resume")  # settings that say where and how,
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
     """What the config file holds: all that decides the results; what is None is left out."""
-    given = {name: value for name, value in asdict(config).items() if name not in _NOT_OF_THE_RUN}
-    return {name: value for name, value in given.items() if value is not None}
+    return _given({name: value for name, value in asdict(config).items() if name not in _NOT_OF_THE_RUN})
+
+
+def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    whole = {name: _given(value) if isinstance(value, Mapping) else value for name, value in settings.items()}
+    return {name: value for name, value in whole.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class RunFolder:
         """
         folder = cls(_place(config))
         settings = settings_of(config)
-        if folder.path.exists() and any(folder.path.iterdir()):
+        if folder.is_taken:
             folder._check_taken(config, settings)
         elif config.resume and config.out is None:
             raise ValueError(f"expected a run of {config.name} under {ROOT}/ to resume, got none: leave --resume out")
@@ -54,6 +58,11 @@ class RunFolder:
         with written_aside(folder.path / "config.toml") as aside:
             aside.write_text(tomli_w.dumps(settings), encoding="utf-8")
         return folder
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether anything but the config of a run that never began lies in the folder."""
+        return self.path.exists() and any(path.name != "config.toml" for path in self.path.iterdir())
 
     def _check_taken(self, config: RunConfig, settings: Mapping[str, Any]) -> None:
         file = self.path / "config.toml"
@@ -106,10 +115,10 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _place(config: RunConfig) -> Path:
     if config.out is not None:
         return Path(config.out)
-    names = (ROOT / (config.name if number == 1 else f"{config.name}-{number}") for number in count(1))
-    last = None
-    for path in names:
-        if not path.exists():
-            return last if config.resume and last is not None else path
-        last = path
-    raise AssertionError("count() does not end")
+    taken = []
+    for number in count(1):
+        path = ROOT / (config.name if number == 1 else f"{config.name}-{number}")
+        if not RunFolder(path).is_taken:
+            return taken[-1] if config.resume and taken else path
+        taken.append(path)
+    raise RuntimeError("count() does not end")

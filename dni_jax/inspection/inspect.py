@@ -11,7 +11,6 @@ import xarray as xr
 from dni_jax.features import Labels
 from dni_jax.probes import make_folds, score_neurons
 
-REGRESSIONS = ("ols",)
 _OF_REGRESSIONS = ("r2", "pearson")
 
 
@@ -29,7 +28,7 @@ def inspect(
     """Score how well each neuron alone predicts each feature, cross-validated.
 
     Binary features are scored with `probe`; continuous ones with ordinary least squares, as in the paper (Lin & Wu
-    2017, section 3).
+    2017, section 3), or with ridge regression if `probe` is "ridge". With "ols", binary features are scored by R^2 too.
 
     Parameters
     ----------
@@ -78,17 +77,18 @@ def inspect(
             f"expected states of shape (T, N) on the T = {len(labels.mask)} labelled positions, "
             f"got shape {hidden.shape}: record and label the same corpus"
         )
+    if len(labels) == 0:
+        raise ValueError("expected labels of at least one feature, got none")
     chosen = _folds(states, labels, folds, groups, seed)
     shape = (hidden.shape[1], len(labels), int(chosen.max()) + 1)
     arrays = {name: np.full(shape, np.nan, np.float32) for name in dict.fromkeys(("score", *metrics))}
     baseline = np.full(shape[1:], np.nan, np.float32)
-    regression = probe if probe in REGRESSIONS else "ols"
+    regression = "ridge" if probe == "ridge" else "ols"
     for kind, its_probe, headline in (("binary", probe, "accuracy"), ("continuous", regression, "r2")):
         columns = np.flatnonzero([its == kind for its in labels.kinds])
         if len(columns) == 0:
             continue
-        if its_probe in REGRESSIONS:
-            headline = "r2"
+        headline = "r2" if its_probe == "ols" else headline
         fitting = [name for name in metrics if (name in _OF_REGRESSIONS) == (headline == "r2")]
         asked = tuple(dict.fromkeys((headline, *fitting)))
         scores = score_neurons(hidden, labels.of_kind(kind).matrix, chosen, probe=its_probe, metrics=asked, **options)

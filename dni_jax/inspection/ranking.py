@@ -75,10 +75,9 @@ def top(
     >>> len(best), best.columns[0]
     (3, 'neuron')
     """
-    n_neurons = relevance.sizes["neuron"]
+    one, n_neurons = _one_feature(relevance, feature), relevance.sizes["neuron"]
     if not 1 <= k <= n_neurons:
         raise ValueError(f"expected k from 1 to {n_neurons} (the number of neurons), got {k}")
-    one = _one_feature(relevance, feature)
     order = ranking(relevance, feature, by)
     frame = pd.DataFrame({"neuron": order})
     for name in one:

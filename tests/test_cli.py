@@ -1,0 +1,229 @@
+"""The main job from the command line: results, refusals, resumption, one's own grammar and files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dni_jax as dni
+from dni_jax.cli import main
+
+SMALL = ["--strings", "1500", "--hidden", "12", "--steps", "40", "--batch", "8", "--window", "32",
+         "--evaluate-every", "20", "--inspect-characters", "2000", "--verify-characters", "1000",
+         "--random-sets", "4", "--folds", "4"]  # fmt: skip
+
+JSON = r"""
+?value: object | array | string | number | "true" -> true | "false" -> false | "null" -> null
+array: "[" [value ("," value)*] "]"
+object: "{" [pair ("," pair)*] "}"
+pair: string ":" value
+string: STRING
+number: NUMBER
+STRING: /"[^"\\]*"/
+NUMBER: /-?[0-9]+(\.[0-9]+)?/
+%ignore /[ \t\n]+/
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    main(["run", "parentheses", "--out", str(folder / "first"), *SMALL])
+    return folder / "first"
+
+
+def refused(arguments, capsys):
+    """The message of a run that ends with exit code 2."""
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    output = capsys.readouterr()
+    assert "Traceback" not in output.err + output.out
+    return " ".join((output.err + output.out).split())
+
+
+def test_the_run_folder_is_whole(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names == {"config.toml", "checkpoint", "relevance.parquet", "effects.parquet", "samples.json",
+                     "relevance.png", "effects.png", "summary.json"}  # fmt: skip
+    relevance = pd.read_parquet(finished / "relevance.parquet")
+    assert len(relevance) == 12 * 51 * 4
+    effects = pd.read_parquet(finished / "effects.parquet")
+    assert set(effects["intervention"]) == {"ablate", "clamp", "oracle"}
+    samples = json.loads((finished / "samples.json").read_text())
+    assert len(samples["intact"]["texts"]) == 4
+    assert dni.load(finished / "checkpoint").n_neurons == 12
+    for picture in ("relevance.png", "effects.png"):
+        assert (finished / picture).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_same_seed_gives_the_same_results(finished, tmp_path):
+    main(["run", "parentheses", "--out", str(tmp_path / "again"), *SMALL])
+    for name in ("relevance.parquet", "effects.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "again" / name))
+
+
+def test_prints_a_table_a_person_can_read(finished, tmp_path, capsys):
+    main(["run", "parentheses", "--out", str(tmp_path / "run"), *SMALL])
+    printed = capsys.readouterr().out
+    for word in (
+        "best possible predictor",
+        "feature",
+        "neurons",
+        "score",
+        "AUC",
+        "base",
+        "top 10",
+        "random",
+        "Results:",
+    ):
+        assert word in printed
+
+
+def test_another_run_is_not_overwritten(finished, capsys):
+    before = (finished / "config.toml").read_text()
+    message = refused(["run", "arithmetic", "--out", str(finished), *SMALL], capsys)
+    assert "--force" in message
+    assert "--resume" in message
+    assert (finished / "config.toml").read_text() == before
+
+
+def test_a_folder_that_is_no_run_is_never_touched(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("all my work")
+    assert "holds no run" in refused(["run", "parentheses", "--out", str(tmp_path), "--force", *SMALL], capsys)
+    assert (tmp_path / "thesis.txt").read_text() == "all my work"
+
+
+def test_resume_wants_the_same_settings(finished, capsys):
+    message = refused(["run", "parentheses", "--out", str(finished), "--resume", *SMALL, "--hidden", "13"], capsys)
+    assert "train.hidden" in message
+
+
+def test_default_folders_do_not_collide(tmp_path, monkeypatch):
+    from dni_jax.config import RunConfig
+    from dni_jax.runfolder import RunFolder
+
+    monkeypatch.chdir(tmp_path)
+    config = RunConfig()
+    assert str(RunFolder.claim(config).path) == "runs/parentheses"
+    (tmp_path / "runs" / "parentheses" / "training").mkdir()
+    assert str(RunFolder.claim(config).path) == "runs/parentheses-2"
+    assert str(RunFolder.claim(RunConfig(resume=True)).path) == "runs/parentheses"
+    with pytest.raises(ValueError, match="to resume"):
+        RunFolder.claim(RunConfig(language="arithmetic", resume=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["latin"], ["parentheses, arithmetic, python", "'latin'"]),
+        (["parentheses", "--folds", "5000"], ["fold"]),
+        (["parentheses", "--folds", "1"], ["at least 2"]),
+        (["parentheses", "--strings", "0"], ["strings"]),
+        (["parentheses", "--strings", "2"], ["validation"]),
+        (["parentheses", "--probe", "magic"], ["probe", "svm"]),
+        (["parentheses", "--text", "somewhere"], ["--grammar"]),
+        (["python", "--text", "/nowhere"], ["/nowhere"]),
+        (["--grammar", "/nowhere.lark"], ["/nowhere.lark"]),
+        (["parentheses", "--hidden", "many"], ["many"]),
+    ],
+)
+def test_bad_input_ends_with_a_message_and_code_2(arguments, words, tmp_path, capsys):
+    message = refused(["run", "--out", str(tmp_path / "run"), *SMALL, *arguments], capsys)
+    for word in words:
+        assert word in message
+
+
+def test_a_grammar_that_lark_refuses(tmp_path, capsys):
+    (tmp_path / "bad.lark").write_text("start: missing")
+    message = refused(["run", "--grammar", str(tmp_path / "bad.lark"), "--out", str(tmp_path / "run"), *SMALL], capsys)
+    assert "missing" in message
+
+
+def test_a_full_disk_is_said(tmp_path, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device", str(tmp_path / "run" / "relevance.parquet"))
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    message = refused(["run", "parentheses", "--out", str(tmp_path / "run"), *SMALL], capsys)
+    assert "disk is full" in message
+    assert "--resume" in message
+    assert not (tmp_path / "run" / "relevance.parquet").exists()
+    monkeypatch.undo()
+    main(["run", "parentheses", "--out", str(tmp_path / "run"), "--resume", *SMALL])
+    assert (tmp_path / "run" / "summary.json").exists()
+
+
+def test_own_grammar_on_own_files(tmp_path, capsys):
+    grammar, texts = tmp_path / "json.lark", tmp_path / "texts"
+    grammar.write_text(JSON)
+    texts.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(30):
+        rows = [
+            {"id": int(rng.integers(1000)), "tags": ["a", "bc"][: rng.integers(3)], "ok": bool(rng.integers(2))}
+            for _ in range(12)
+        ]
+        (texts / f"{number}.json").write_text(json.dumps(rows))
+    (texts / "broken.json").write_text('{"id": [1, 2')
+    (texts / "notes.md").write_text("no JSON at all")
+    main(["run", "--grammar", str(grammar), "--start", "value", "--text", str(texts), "--glob", "*.json",
+          "--out", str(tmp_path / "run"), *SMALL[2:-2]])  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "30 of 31 parsed" in printed
+    assert "broken.json" in printed
+    relevance = pd.read_parquet(tmp_path / "run" / "relevance.parquet")
+    assert {"range:string", "range:pair", "impulse:array", "depth", "digit"} <= set(relevance["feature"])
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["ideal"] is None
+    assert list(summary["coverage"]["failed"]) == [str(texts / "broken.json")]
+
+
+def test_own_grammar_sampled(tmp_path):
+    grammar = tmp_path / "palindromes.lark"
+    grammar.write_text('start: "a" start "a" | "b" start "b" | "(" start ")" | "c"')
+    main(["run", "--grammar", str(grammar), "--out", str(tmp_path / "run"), *SMALL])
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["loss"] > summary["ideal"] > 0
+
+
+def test_help_names_every_setting(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    for flag in ("--seed", "--hidden", "--out", "--force", "--resume", "--grammar", "--text", "--steps", "--folds"):
+        assert flag in printed
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_results(tmp_path):
+    settings = [*SMALL, "--steps", "400"]
+    main(["run", "parentheses", "--out", str(tmp_path / "whole"), *settings])
+    command = [sys.executable, "-m", "dni_jax.cli", "run", "parentheses", "--out", str(tmp_path / "cut"), *settings]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    training = tmp_path / "cut" / "training"
+    while not (training.is_dir() and any(path.name.isdigit() for path in training.iterdir())):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "cut" / "summary.json").exists()
+    main(["run", "parentheses", "--out", str(tmp_path / "cut"), "--resume", *settings])
+    for name in ("relevance.parquet", "effects.parquet"):
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(tmp_path / "whole" / name), pd.read_parquet(tmp_path / "cut" / name)
+        )
+
+
+@pytest.mark.slow
+def test_python_source(tmp_path, capsys):
+    main(["run", "python", "--out", str(tmp_path / "run"), "--characters", "200000", *SMALL[2:-2]])
+    assert "range:string" in set(pd.read_parquet(tmp_path / "run" / "relevance.parquet")["feature"])
