@@ -1,7 +1,20 @@
 """Probes: what a single neuron knows about a feature, as pure functions on arrays."""
 
 from dni_jax.probes import reference
+from dni_jax.probes._result import Scores
+from dni_jax.probes.binned import Counts, choose_levels, count, score_counts, score_stream
 from dni_jax.probes.folds import make_folds
-from dni_jax.probes.score import Scores, fit_neurons, score_neurons
+from dni_jax.probes.score import fit_neurons, score_neurons
 
-__all__ = ["Scores", "fit_neurons", "make_folds", "reference", "score_neurons"]
+__all__ = [
+    "Counts",
+    "Scores",
+    "choose_levels",
+    "count",
+    "fit_neurons",
+    "make_folds",
+    "reference",
+    "score_counts",
+    "score_neurons",
+    "score_stream",
+]

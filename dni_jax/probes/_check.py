@@ -84,13 +84,17 @@ def check_folds(folds: Any, n_positions: int, n_features: int) -> np.ndarray:
     return folds.astype(np.int32)
 
 
-def check_probe(name: str, metrics: tuple[str, ...] | None) -> tuple[Probe, tuple[str, ...], bool]:
-    """Return the probe, the metrics to compute, and whether it is fitted as a classifier."""
+def check_probe(name: str, metrics: tuple[str, ...] | str | None, labels: Any) -> tuple[Probe, tuple[str, ...], bool]:
+    """Return the probe, the metrics to compute, and whether it is fitted as a classifier.
+
+    A probe of both kinds classifies, unless the metrics or, without metrics, the labels are continuous.
+    """
     if name not in PROBES:
         raise ValueError(f"expected probe to be one of {', '.join(PROBES)}, got {name!r}")
     probe = PROBES[name]
     if metrics is None:
-        metrics = ("accuracy", "auc") if probe.classify else ("r2", "pearson")
+        classifies = probe.classify is not None and (probe.regress is None or is_binary(labels))
+        metrics = ("accuracy", "auc") if classifies else ("r2", "pearson")
     if isinstance(metrics, str):
         metrics = (metrics,)
     if not metrics:
@@ -104,11 +108,22 @@ def check_probe(name: str, metrics: tuple[str, ...] | None) -> tuple[Probe, tupl
     return probe, tuple(metrics), not any(regression)
 
 
-def check_positive(name: str, value: float, zero: bool = False) -> float:
-    """Return a finite number above 0 (or not below it)."""
-    if not np.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise ValueError(f"expected {name} {'>= 0' if zero else '> 0'}, got {value}")
-    return float(value)
+def is_binary(labels: Any) -> bool:
+    """Whether all labels are 0 or 1."""
+    labels = np.asarray(labels)
+    return bool(labels.dtype == bool or ((labels == 0) | (labels == 1)).all())
+
+
+def check_strength(probe: Probe, C: float, alpha: Any) -> tuple[float, ...]:
+    """Return the strengths the probe's solver takes, one a repetition; 0 for a probe without one."""
+    if not np.isfinite(C) or C <= 0:
+        raise ValueError(f"expected C > 0, got {C}")
+    alphas = np.asarray(alpha, np.float64)
+    if alphas.ndim > 1 or alphas.size == 0 or not np.isfinite(alphas).all() or (alphas < 0).any():
+        raise ValueError(f"expected alpha >= 0, one number or several, got {alpha}")
+    if probe.strength == "C":
+        return (float(C),)
+    return tuple(alphas.reshape(-1).tolist()) if probe.strength == "alpha" else (0.0,)
 
 
 def check_batch(name: str, value: int | None) -> int | None:

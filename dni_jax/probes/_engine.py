@@ -43,35 +43,40 @@ class Data(NamedTuple):
     block_fold: Int[Array, " J"]
     constant: Bool[Array, "K F"]
     same: Bool[Array, "K F"]
-    strength: Float[Array, ""]
+    strength: Float[Array, " A"]
 
 
-def _classify_batch(x: Float[Array, "M U"], group: tuple, data: Data, plan: Plan) -> dict[str, Float[Array, "M K F"]]:
+def _classify_batch(x: Float[Array, "M U"], group: tuple, data: Data, plan: Plan) -> dict[str, Float[Array, "M A K F"]]:
     """Fit and score a few neurons on one group of features."""
     label_bits, labels = group
     layout = Layout(label_bits, data.fold_bits, data.valid, data.fold_of)
-    solve = PROBES[plan.probe].classify
-    assert solve is not None
+    probe = PROBES[plan.probe]
+    assert probe.classify is not None
 
     def one(x: Array) -> tuple:
-        neuron = sort_neuron(x, layout, plan.feature_batch, plan.n_folds)
-        fit = solve(neuron, data.strength, plan.balanced)
-        counts = _held_out.confusion(neuron, fit)
+        neuron = sort_neuron(x, layout, plan.feature_batch, plan.n_folds, probe.squares)
+
+        def solve(strength: Array) -> tuple:
+            fit = probe.classify(neuron, strength, plan.balanced)  # type: ignore[misc]
+            counts = _held_out.confusion(neuron, fit)
+            return fit._replace(threshold=fit.threshold + neuron.centre), counts
+
         ranks = _held_out.midranks(neuron, data.fold_of) if "auc" in plan.metrics else None
-        return fit._replace(threshold=fit.threshold + neuron.centre), counts, ranks
+        return *lax.map(solve, data.strength), ranks
 
     fit, counts, ranks = lax.map(one, x)
     scores = {name: metrics.FROM_COUNTS[name](counts) for name in plan.metrics if name != "auc"}
     if ranks is not None:
         sums = fold_products(ranks.T, labels, data.rows, data.real, data.block_fold, plan.n_folds)
-        scores["auc"] = metrics.auc(jnp.swapaxes(sums, 0, 1), counts, fit.weight)
+        sums = jnp.broadcast_to(jnp.swapaxes(sums, 0, 1)[:, None], fit.weight.shape)
+        scores["auc"] = metrics.auc(sums, counts, fit.weight)
     bias = jnp.where(fit.constant, 1.0, -1.0)
     scores["weight"] = fit.weight
     scores["bias"] = jnp.where(fit.weight == 0, bias, 0.0 - fit.weight * fit.threshold)
     return scores
 
 
-def _classify(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, Float[Array, "N K F"]]:
+def _classify(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, Float[Array, "N A K F"]]:
     x = hidden[data.used].T
     n_neurons = x.shape[0]
     x = x.reshape(-1, plan.neuron_batch, x.shape[1])
@@ -79,29 +84,33 @@ def _classify(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, 
     def batch(x: Array) -> dict:
         groups = (data.label_bits, data.labels)
         scores = lax.map(lambda group: _classify_batch(x, group, data, plan), groups)
-        # (group, neuron, fold, feature) -> (neuron, fold, all features)
-        return {key: jnp.moveaxis(s, 0, 2).reshape(*s.shape[1:3], -1) for key, s in scores.items()}
+        # (group, neuron, strength, fold, feature) -> (neuron, strength, fold, all features)
+        return {key: jnp.moveaxis(s, 0, 3).reshape(*s.shape[1:4], -1) for key, s in scores.items()}
 
     scores = lax.map(batch, x)
     return {key: s.reshape(n_neurons, *s.shape[2:]) for key, s in scores.items()}
 
 
-def _regress(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, Float[Array, "N K F"]]:
-    solve = PROBES[plan.probe].regress
-    assert solve is not None
+def _regress(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, Float[Array, "N A K F"]]:
+    regress = PROBES[plan.probe].regress
+    assert regress is not None
     held = fold_moments(hidden, data.labels, data.used[data.rows], data.real, data.block_fold, plan.n_folds)
     train = held.without_each()
-    line = solve(train, data.strength)
     constant, same = data.constant[:, None, :], data.same[:, None, :]
-    scores = {}
-    if "r2" in plan.metrics:
-        scores["r2"] = linear.r2(held, line, constant, same)
-    if "pearson" in plan.metrics:
-        scores["pearson"] = linear.pearson(held, line, constant)
     x0, y0 = hidden[data.used[0]].astype(jnp.float64), data.labels[data.used[0]]
-    scores["weight"] = line.slope
-    scores["bias"] = line.y_mean + y0 - line.slope * (line.x_mean + x0[None, :, None])
-    return {key: jnp.swapaxes(score, 0, 1) for key, score in scores.items()}
+
+    def solve(strength: Array) -> dict:
+        line = regress(train, strength)
+        scores = {"weight": line.slope}
+        scores["bias"] = line.y_mean + y0 - line.slope * (line.x_mean + x0[None, :, None])
+        if "r2" in plan.metrics:
+            scores["r2"] = linear.r2(held, line, constant, same)
+        if "pearson" in plan.metrics:
+            scores["pearson"] = linear.pearson(held, line, constant)
+        return scores
+
+    # (strength, fold, neuron, feature) -> (neuron, strength, fold, feature)
+    return {key: jnp.moveaxis(score, 2, 0) for key, score in lax.map(solve, data.strength).items()}
 
 
 def regression_baseline(data: Data, n_folds: int) -> Float[Array, "K F"]:
@@ -113,8 +122,8 @@ def regression_baseline(data: Data, n_folds: int) -> Float[Array, "K F"]:
 
 
 @partial(jax.jit, static_argnames=("plan", "mesh"))
-def run(hidden: Float[Array, "T N"], data: Data, plan: Plan, mesh: Mesh) -> dict[str, Float[Array, "N K F"]]:
-    """Score all neurons; results do not depend on how many devices the mesh has."""
+def run(hidden: Float[Array, "T N"], data: Data, plan: Plan, mesh: Mesh) -> dict[str, Array]:
+    """Score all neurons, (N, A, K, F) for A strengths; results do not depend on how many devices the mesh has."""
     n_neurons = hidden.shape[1]
     multiple = mesh.size * (plan.neuron_batch if plan.classifies else 1)
     hidden = jnp.pad(hidden, ((0, 0), (0, -n_neurons % multiple)))

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Array, Bool, Float
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
 
 
 class Fit(NamedTuple):
@@ -15,3 +16,22 @@ class Fit(NamedTuple):
     weight: Float[Array, "*fits"]
     threshold: Float[Array, "*fits"]
     constant: Bool[Array, "*fits"]
+
+
+def from_line(weight: Float[Array, "*fits"], bias: Float[Array, "*fits"], size: Int[Array, "2 *fits"]) -> Fit:
+    """Turn ``weight * x + bias`` into a `Fit`; a training set with one class predicts that class.
+
+    `size` counts the training positives and negatives.
+    """
+    single = (size[0] == 0) | (size[1] == 0)
+    flat = single | (weight == 0)
+    threshold = jnp.where(flat, 0.0, -bias / jnp.where(flat, 1.0, weight))
+    return Fit(jnp.where(flat, 0.0, weight), threshold, jnp.where(single, size[1] == 0, bias > 0))
+
+
+def class_weights(size: Int[Array, "2 *fits"], balanced: bool) -> Float[Array, "2 *fits"]:
+    """Weights of the positives and the negatives: 1, or ``n / (2 * n_class)`` where `balanced`."""
+    if not balanced:
+        return jnp.ones(size.shape, jnp.float64)
+    counts = size.astype(jnp.float64)
+    return jnp.sum(counts, axis=0) / (2.0 * jnp.maximum(counts, 1.0))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dni_jax.probes import linear, metrics, svm
+from dni_jax.probes import linear, linear_svc, logistic, metrics, ridge, svm
 
 
 @dataclass(frozen=True)
@@ -12,17 +12,20 @@ class Probe:
 
     Attributes
     ----------
-    classify : (SortedNeuron, cost, balanced) -> Fit, or None
+    classify : (SortedNeuron, strength, balanced) -> Fit, or None
         Fits binary labels on a sorted neuron.
-    regress : (Moments, alpha) -> Line, or None
+    regress : (Moments, strength) -> Line, or None
         Fits continuous labels from moments.
-    penalised : bool
-        Whether `regress` takes `alpha`; it is 0 otherwise.
+    strength : {"C", "alpha", None}
+        The argument that is passed as the solvers' strength; 0 is passed for None.
+    squares : bool
+        Whether `classify` needs prefix sums of squares.
     """
 
     classify: Callable | None = None
     regress: Callable | None = None
-    penalised: bool = False
+    strength: str | None = None
+    squares: bool = False
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -32,6 +35,9 @@ class Probe:
 
 
 PROBES = {
-    "svm": Probe(classify=svm.fit),
+    "svm": Probe(classify=svm.fit, strength="C"),
+    "linear_svc": Probe(classify=linear_svc.fit, strength="C", squares=True),
+    "logistic": Probe(classify=logistic.fit, strength="C"),
+    "ridge": Probe(classify=ridge.classify, regress=linear.fit, strength="alpha", squares=True),
     "ols": Probe(regress=linear.fit),
 }

@@ -52,6 +52,8 @@ class SortedNeuron(NamedTuple):
         Sums of x over the same sets.
     all_positive : int32 (B + 1, F)
         Counts over all folds.
+    square_positive, square_all : float64 (B + 1, K, F), (B + 1, K), or None
+        Sums of squares over the training sets, for the solvers that need them.
     """
 
     x: Float[Array, "B 64"]
@@ -65,6 +67,35 @@ class SortedNeuron(NamedTuple):
     sum_positive: Float[Array, "B1 K F"]
     sum_all: Float[Array, "B1 K"]
     all_positive: Int[Array, "B1 F"]
+    square_positive: Float[Array, "B1 K F"] | None = None
+    square_all: Float[Array, "B1 K"] | None = None
+
+    def values(self) -> Float[Array, " T"]:
+        """Values in rank order."""
+        return self.x.reshape(-1)[: self.order.shape[0]]
+
+    def held_before(self, rank: Int[Array, "*fits"], fold: Int[Array, "*fits"]) -> Int[Array, "*fits"]:
+        """Positions of a fold among the first `rank` ranks."""
+        word, bit = rank // WORD, rank % WORD
+        # At rank B * 64 the prefix is complete and bit is 0: the mask is empty, whatever word is read.
+        last = jnp.minimum(word, self.fold.shape[0] - 1)
+        partial = _bits.popcount(self.fold[last, fold] & _bits.below(bit))
+        return jnp.minimum(word * WORD, self.order.shape[0]) - self.train_all[word, fold] + partial
+
+    def held_below(self, rank: Int[Array, "K F"]) -> tuple[Int[Array, "K F"], Int[Array, "K F"]]:
+        """Held-out positives, and all held-out positions, among the first `rank` ranks."""
+        n_words, n_features = self.positive.shape
+        fold = jnp.broadcast_to(jnp.arange(self.fold.shape[1], dtype=jnp.int32)[:, None], rank.shape)
+        feature = jnp.arange(n_features, dtype=jnp.int32)[None, :]
+        word, bit = rank // WORD, rank % WORD
+        last = jnp.minimum(word, n_words - 1)
+        held = self.fold[last, fold] & self.positive[last, feature] & _bits.below(bit)
+        positives = self.all_positive[word, feature] - self.train_positive[word, fold, feature]
+        return positives + _bits.popcount(held), self.held_before(rank, fold)
+
+    def classes(self, negate: Bool[Array, "Q KF"]) -> "TrainingClass":
+        """Classes of the training sets; `negate` picks the negatives."""
+        return TrainingClass(self, negate)
 
 
 def sort_order(x: Float[Array, " T"]) -> Int[Array, " T"]:
@@ -88,7 +119,9 @@ def _exclusive(total: Array, prefix: Array) -> Array:
     return jnp.concatenate([prefix, total[None]])
 
 
-def sort_neuron(x: Float[Array, " T"], layout: Layout, n_features: int, n_folds: int) -> SortedNeuron:
+def sort_neuron(
+    x: Float[Array, " T"], layout: Layout, n_features: int, n_folds: int, squares: bool = False
+) -> SortedNeuron:
     """Sort a neuron and accumulate the training sets' counts and sums over its words."""
     order = sort_order(x)
     ranked = x[order].astype(jnp.float64)
@@ -97,32 +130,75 @@ def sort_neuron(x: Float[Array, " T"], layout: Layout, n_features: int, n_folds:
     ranked = jnp.pad(ranked - centre, (0, n_words * WORD - x.shape[0]), mode="edge").reshape(n_words, WORD)
     positive = _bits.words_by_rank(layout.labels, order, n_features)
     fold = _bits.words_by_rank(layout.folds, order, n_folds)
+    words = (positive, fold, layout.valid)
+    counts = _prefix_counts(*words)
+    sums = _prefix_sums(ranked, *words)
+    square = _prefix_sums(ranked * ranked, *words) if squares else (None, None)
+    train_positive, train_all, every = counts
+    return SortedNeuron(
+        ranked, centre, order, positive, fold, layout.valid, train_positive, train_all, *sums, every, *square
+    )
+
+
+def _prefix_counts(
+    positive: UInt64[Array, "B F"], fold: UInt64[Array, "B K"], valid: UInt64[Array, " B"]
+) -> tuple[Array, Array, Array]:
+    """Training positives, training positions, and all positives before each word."""
 
     def step(carry: tuple, word: tuple) -> tuple[tuple, tuple]:
-        counts, counts_all, sums, sums_all, every = carry
-        values, pos, out, valid = word
+        counts, counts_all, every = carry
+        pos, out, valid = word
         train = valid & ~out
-        train_bits = _bits.expand(train).astype(jnp.float64)
-        weighted = _bits.expand(pos).astype(jnp.float64) * values
         new = (
             counts + _bits.popcount(pos[None, :] & train[:, None]),
             counts_all + _bits.popcount(train),
-            sums + train_bits @ weighted.T,
-            sums_all + train_bits @ values,
             every + _bits.popcount(pos),
         )
         return new, carry
 
-    start = (
-        jnp.zeros((n_folds, n_features), jnp.int32),
-        jnp.zeros(n_folds, jnp.int32),
-        jnp.zeros((n_folds, n_features), jnp.float64),
-        jnp.zeros(n_folds, jnp.float64),
-        jnp.zeros(n_features, jnp.int32),
-    )
-    totals, prefixes = lax.scan(step, start, (ranked, positive, fold, layout.valid))
-    counts, counts_all, sums, sums_all, every = map(_exclusive, totals, prefixes)
-    return SortedNeuron(ranked, centre, order, positive, fold, layout.valid, counts, counts_all, sums, sums_all, every)
+    n_features, n_folds = positive.shape[1], fold.shape[1]
+    start = tuple(jnp.zeros(shape, jnp.int32) for shape in ((n_folds, n_features), n_folds, n_features))
+    totals, prefixes = lax.scan(step, start, (positive, fold, valid))
+    counts, counts_all, every = map(_exclusive, totals, prefixes)
+    return counts, counts_all, every
+
+
+def _prefix_sums(
+    values: Float[Array, "B 64"],
+    positive: UInt64[Array, "B F"],
+    fold: UInt64[Array, "B K"],
+    valid: UInt64[Array, " B"],
+) -> tuple[Array, Array]:
+    """Sums of values over the training positives and the training positions before each word."""
+
+    def step(carry: tuple, word: tuple) -> tuple[tuple, tuple]:
+        sums, sums_all = carry
+        values, pos, out, valid = word
+        train = _bits.expand(valid & ~out).astype(jnp.float64)
+        weighted = _bits.expand(pos).astype(jnp.float64) * values
+        return (sums + train @ weighted.T, sums_all + train @ values), carry
+
+    n_features, n_folds = positive.shape[1], fold.shape[1]
+    start = (jnp.zeros((n_folds, n_features), jnp.float64), jnp.zeros(n_folds, jnp.float64))
+    totals, prefixes = lax.scan(step, start, (values, positive, fold, valid))
+    sums, sums_all = map(_exclusive, totals, prefixes)
+    return sums, sums_all
+
+
+def count_below(
+    x: Float[Array, " T"], bound: Float[Array, "*fits"], inclusive: Bool[Array, "*fits"]
+) -> Int[Array, "*fits"]:
+    """Count sorted values less than the bound, or, where `inclusive`, at most the bound."""
+    n = x.shape[0]
+    n_steps = n.bit_length()
+
+    def descend(step: Array, found: Array) -> Array:
+        candidate = found + (1 << (n_steps - 1 - step))
+        value = x[jnp.minimum(candidate, n) - 1]
+        low = (value < bound) | (inclusive & (value == bound))
+        return jnp.where((candidate <= n) & low, candidate, found)
+
+    return lax.fori_loop(0, n_steps, descend, jnp.zeros(bound.shape, jnp.int32))
 
 
 class TrainingClass(NamedTuple):
@@ -142,11 +218,16 @@ class TrainingClass(NamedTuple):
         positives = self.neuron.train_positive.reshape(-1, fit.shape[0])[word, fit]
         return jnp.where(self.negate, self.neuron.train_all[word, fold] - positives, positives)
 
-    def total(self, word: Int[Array, "Q KF"]) -> Float[Array, "Q KF"]:
-        """Sum of the members in the words before `word`."""
+    def total(self, word: Int[Array, "Q KF"], squares: bool = False) -> Float[Array, "Q KF"]:
+        """Sum of the members, or of their squares, in the words before `word`."""
+        neuron = self.neuron
+        both = (neuron.square_positive, neuron.square_all) if squares else (neuron.sum_positive, neuron.sum_all)
+        of_positives, of_all = both
+        assert of_positives is not None
+        assert of_all is not None
         fit, fold, _ = self._fits()
-        positives = self.neuron.sum_positive.reshape(-1, fit.shape[0])[word, fit]
-        return jnp.where(self.negate, self.neuron.sum_all[word, fold] - positives, positives)
+        positives = of_positives.reshape(-1, fit.shape[0])[word, fit]
+        return jnp.where(self.negate, of_all[word, fold] - positives, positives)
 
     def members(self, word: Int[Array, "Q KF"]) -> UInt64[Array, "Q KF"]:
         """The members of one word."""
@@ -176,3 +257,31 @@ class TrainingClass(NamedTuple):
         before = _bits.expand(members & _bits.below(bit))
         rest = jnp.sum(jnp.where(before, self.neuron.x[word], 0.0), axis=-1)
         return self.neuron.x.reshape(-1)[word * WORD + bit], self.total(word) + rest
+
+    def sizes(self) -> Int[Array, "Q KF"]:
+        """Members of each class."""
+        return self.size(self._last())
+
+    def moments(self) -> Float[Array, "3 Q KF"]:
+        """Number, sum and sum of squares of all members."""
+        last = self._last()
+        return jnp.stack([self.size(last).astype(jnp.float64), self.total(last), self.total(last, squares=True)])
+
+    def moments_below(self, bound: Float[Array, "Q KF"]) -> Float[Array, "3 Q KF"]:
+        """Number, sum and sum of squares of the members less than the bound."""
+        n_words = self.neuron.valid.shape[0]
+        rank = count_below(self.neuron.values(), bound, jnp.zeros(bound.shape, bool))
+        word, bit = rank // WORD, rank % WORD
+        last = jnp.minimum(word, n_words - 1)
+        before = self.members(last) & _bits.below(bit)
+        chosen, values = _bits.expand(before), self.neuron.x[last]
+        return jnp.stack(
+            [
+                (self.size(word) + _bits.popcount(before)).astype(jnp.float64),
+                self.total(word) + jnp.sum(jnp.where(chosen, values, 0.0), axis=-1),
+                self.total(word, squares=True) + jnp.sum(jnp.where(chosen, values * values, 0.0), axis=-1),
+            ]
+        )
+
+    def _last(self) -> Int[Array, "Q KF"]:
+        return jnp.full(self.negate.shape, self.neuron.valid.shape[0], jnp.int32)

@@ -57,6 +57,12 @@ def auc(rank_sum: Scores, counts: Confusion, weight: Scores) -> Scores:
     return jnp.where((weight == 0) & ~jnp.isnan(rising), 0.5, directed)
 
 
+def tie_bound(tied: Scores, counts: Confusion) -> Scores:
+    """Most that breaking ties could change an AUC by: half the share of pairs that tie; NaN without both classes."""
+    tp, fp, fn, tn = _floats(counts)
+    return _ratio(tied / 2.0, (tp + fn) * (tn + fp), jnp.nan)
+
+
 FROM_COUNTS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "f1": f1, "mcc": mcc}
 CLASSIFICATION = (*FROM_COUNTS, "auc")
 REGRESSION = ("r2", "pearson")

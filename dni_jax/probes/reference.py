@@ -1,17 +1,17 @@
 """The oracle: the same scores from scikit-learn, one estimator a neuron, feature and fold. Slow; for checking."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 from sklearn import metrics as sk
-from sklearn.linear_model import LinearRegression
-from sklearn.svm import SVC
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
+from sklearn.svm import SVC, LinearSVC
 
 from dni_jax.probes import _check
-from dni_jax.probes.score import Scores
+from dni_jax.probes._result import Scores
 
 
 def score_neurons(
@@ -22,9 +22,10 @@ def score_neurons(
     probe: str = "svm",
     metrics: tuple[str, ...] | None = None,
     C: float = 1.0,
-    alpha: float = 1.0,
+    alpha: float | Sequence[float] = 1.0,
     class_weight: str | None = None,
     engine: str = "auto",
+    n_bins: int = 512,
     neuron_batch: int | None = None,
     feature_batch: int | None = None,
 ) -> Scores:
@@ -34,7 +35,7 @@ def score_neurons(
     ----------
     hidden, labels, folds, probe, metrics, C, alpha, class_weight
         As in `dni_jax.probes.score_neurons`.
-    engine, neuron_batch, feature_batch
+    engine, n_bins, neuron_batch, feature_batch
         Accepted, so that both can be called alike, and without effect.
 
     Returns
@@ -56,12 +57,23 @@ def score_neurons(
     >>> float(reference.score_neurons(x, x > 0, folds)["auc"].min())
     1.0
     """
-    _, metrics, classifies = _check.check_probe(probe, metrics)
+    _, metrics, classifies = _check.check_probe(probe, metrics, labels)
     hidden = np.asarray(_check.check_hidden(hidden)).astype(np.float64)
     labels = _check.check_labels(labels, hidden.shape[0], classifies, probe)
     folds = _check.check_folds(folds, *labels.shape)
     _check.check_class_weight(class_weight, classifies)
-    make = _estimator(probe, C, alpha, class_weight)
+    alphas = np.atleast_1d(np.asarray(alpha, np.float64))
+    parts = [
+        _score_all(_estimator(probe, C, a, class_weight, classifies), hidden, labels, folds, metrics) for a in alphas
+    ]
+    result = parts[0] if np.ndim(alpha) == 0 else {key: np.stack([part[key] for part in parts]) for key in metrics}
+    result["baseline"] = parts[0]["baseline"]
+    return Scores(result, {"probe": probe, "engine": "scikit-learn", "C": C, "alpha": alpha})
+
+
+def _score_all(
+    make: Callable[[], Any], hidden: np.ndarray, labels: np.ndarray, folds: np.ndarray, metrics: tuple[str, ...]
+) -> dict[str, np.ndarray]:
     (n_neurons, n_features), k = (hidden.shape[1], labels.shape[1]), int(folds.max()) + 1
     result = {metric: np.empty((n_neurons, n_features, k)) for metric in metrics}
     result["baseline"] = np.empty((n_features, k))
@@ -71,24 +83,31 @@ def score_neurons(
             train, test = (column >= 0) & (column != fold), column == fold
             result["baseline"][feature, fold] = _baseline(y[train], y[test])
             for neuron, x in enumerate(hidden.T):
-                scores = _score_one(make, x, y, train, test, classifies)
+                scores = _score_one(make, x, y, train, test)
                 for metric in metrics:
                     result[metric][neuron, feature, fold] = scores[metric]
-    return Scores(result, {"probe": probe, "engine": "scikit-learn", "C": C, "alpha": alpha})
+    return result
 
 
-def _estimator(probe: str, C: float, alpha: float, class_weight: str | None) -> Callable[[], Any]:
+def _estimator(probe: str, C: float, alpha: float, class_weight: str | None, classifies: bool) -> Callable[[], Any]:
+    """Make scikit-learn's estimators, with tolerances that let them converge."""
+    ridge: Callable[[], Any] = lambda: Ridge(alpha=alpha)  # noqa: E731
+    if classifies:
+        ridge = lambda: RidgeClassifier(alpha=alpha, class_weight=class_weight)  # noqa: E731
     return {
         "svm": lambda: SVC(kernel="linear", C=C, tol=1e-6, cache_size=500, class_weight=class_weight),
+        "linear_svc": lambda: LinearSVC(C=C, tol=1e-10, dual=False, max_iter=100_000, class_weight=class_weight),
+        "logistic": lambda: LogisticRegression(C=C, tol=1e-10, solver="newton-cholesky", class_weight=class_weight),
+        "ridge": ridge,
         "ols": LinearRegression,
     }[probe]
 
 
 def _score_one(
-    make: Callable[[], Any], x: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray, classifies: bool
+    make: Callable[[], Any], x: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> dict[str, float]:
     """Fit one estimator; a training set with one class predicts that class, which scikit-learn refuses to do."""
-    if not classifies:
+    if y.dtype != bool:
         prediction = make().fit(x[train, None], y[train]).predict(x[test, None])
         return _regression_scores(y[test], prediction)
     if y[train].min() == y[train].max():

@@ -1,5 +1,6 @@
 """The one call: every neuron x feature x fold, scored on held-out positions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,19 +10,18 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from dni_jax.probes import _bits, _check, _layout
 from dni_jax.probes._engine import Data, Plan, run
+from dni_jax.probes._result import Scores
+from dni_jax.probes.binned import choose_levels, count, fit_counts
 
+_ENGINES = ("auto", "exact", "binned")
+_EXACT_POSITIONS = 500_000
+# Positions that levels are chosen from, and positions counted at a time.
+_SAMPLE = 200_000
+_CHUNK = 65_536
 # Neurons whose ranks are kept for one product with the labels.
 _NEURON_BATCH = 16
 # Bytes that one neuron's prefixes may take before features are split.
 _PREFIX_BYTES = 512 * 2**20
-
-
-class Scores(dict[str, np.ndarray]):
-    """Scores by metric, float64 (N, F, K), with "baseline" (F, K); `attrs` says how they were computed."""
-
-    def __init__(self, scores: dict[str, np.ndarray], attrs: dict[str, Any]) -> None:
-        super().__init__(scores)
-        self.attrs = attrs
 
 
 def score_neurons(
@@ -32,9 +32,10 @@ def score_neurons(
     probe: str = "svm",
     metrics: tuple[str, ...] | None = None,
     C: float = 1.0,
-    alpha: float = 1.0,
+    alpha: float | Sequence[float] = 1.0,
     class_weight: str | None = None,
     engine: str = "auto",
+    n_bins: int = 512,
     neuron_batch: int | None = None,
     feature_batch: int | None = None,
 ) -> Scores:
@@ -50,19 +51,24 @@ def score_neurons(
     folds : integer array (T,) or (T, F)
         The fold that holds each position out; -1 leaves it out everywhere. A column a feature runs one call a
         distinct column, which is slower.
-    probe : {"svm", "ols"}
-        "svm" is scikit-learn's ``SVC(kernel="linear", C=C)``, solved exactly; "ols" ``LinearRegression``.
+    probe : {"svm", "linear_svc", "logistic", "ridge", "ols"}
+        scikit-learn's ``SVC(kernel="linear")``, ``LinearSVC``, ``LogisticRegression``, ``RidgeClassifier`` (``Ridge``
+        for continuous labels) and ``LinearRegression``, each at its exact optimum.
     metrics : tuple of str, optional
         Of accuracy, balanced_accuracy, f1, mcc and auc for classifiers (default accuracy and auc), of r2 and
-        pearson for continuous probes (default both).
+        pearson for continuous probes (default both). "ridge" classifies binary labels unless asked for r2 or pearson.
     C : float
-        Cost of margin violations.
-    alpha : float
-        Penalty of ridge regression.
+        Cost of errors for "svm", "linear_svc" and "logistic".
+    alpha : float, or several
+        Penalty of "ridge". Several alphas share one pass, and the scores get a leading axis for them.
     class_weight : {None, "balanced"}
         "balanced" weighs classes by ``n / (2 * n_class)`` in each training set, as scikit-learn does.
-    engine : {"auto", "exact"}
-        "exact" works on sorted positions.
+    engine : {"auto", "exact", "binned"}
+        "exact" works on sorted positions, "binned" on neurons rounded to `n_bins` levels, solved exactly on those
+        (`score_stream` takes chunks instead of whole arrays). "auto" bins classifiers above 500,000 positions, where
+        the exact prefixes outgrow the caches; ``attrs`` says what was done, and the error that binning can cause.
+    n_bins : int
+        Levels a neuron of the binned engine, about equally full.
     neuron_batch, feature_batch : int, optional
         Neurons and features worked on at a time by each device; lower values need less memory.
 
@@ -97,7 +103,9 @@ def score_neurons(
     >>> bool(scores["accuracy"][0].mean() > 0.95 > scores["accuracy"][1].mean())
     True
     """
-    fits = _solve(hidden, labels, folds, probe, metrics, C, alpha, class_weight, engine, neuron_batch, feature_batch)
+    fits = _solve(
+        hidden, labels, folds, probe, metrics, C, alpha, class_weight, engine, n_bins, neuron_batch, feature_batch
+    )
     keep = [key for key in fits if key not in ("weight", "bias")]
     return Scores({key: fits[key] for key in keep}, fits.attrs)
 
@@ -109,7 +117,7 @@ def fit_neurons(
     *,
     probe: str = "svm",
     C: float = 1.0,
-    alpha: float = 1.0,
+    alpha: float | Sequence[float] = 1.0,
     class_weight: str | None = None,
 ) -> Scores:
     """Return the fitted lines themselves: decision or prediction is ``weight * x + bias``.
@@ -134,7 +142,7 @@ def fit_neurons(
     >>> line["weight"][0, 0].tolist(), line["bias"][0, 0].tolist()
     ([1.0, 1.0], [0.0, 0.0])
     """
-    fits = _solve(hidden, labels, folds, probe, None, C, alpha, class_weight, "auto", None, None)
+    fits = _solve(hidden, labels, folds, probe, None, C, alpha, class_weight, "auto", 512, None, None)
     return Scores({key: fits[key] for key in ("weight", "bias")}, fits.attrs)
 
 
@@ -145,22 +153,23 @@ def _solve(
     probe: str,
     metrics: tuple[str, ...] | None,
     C: float,
-    alpha: float,
+    alpha: Any,
     class_weight: str | None,
     engine: str,
+    n_bins: int,
     neuron_batch: int | None,
     feature_batch: int | None,
 ) -> Scores:
     """Check everything, then run one call a distinct fold column."""
-    chosen, metrics, classifies = _check.check_probe(probe, metrics)
-    if engine not in ("auto", "exact"):
-        raise ValueError(f"expected engine to be one of auto, exact, got {engine!r}")
+    chosen, metrics, classifies = _check.check_probe(probe, metrics, labels)
+    if engine not in _ENGINES:
+        raise ValueError(f"expected engine to be one of {', '.join(_ENGINES)}, got {engine!r}")
+    if engine == "binned" and not classifies:
+        raise ValueError(f'expected engine="exact" for continuous scores, got "binned" with probe="{probe}"')
     hidden = _check.check_hidden(hidden)
     labels = _check.check_labels(labels, hidden.shape[0], classifies, probe)
     folds = _check.check_folds(folds, *labels.shape)
-    strength = _check.check_positive("C", C) if classifies else _check.check_positive("alpha", alpha, zero=True)
-    if not classifies and not chosen.penalised:
-        strength = 0.0
+    strength = _check.check_strength(chosen, C, alpha)
     balanced = _check.check_class_weight(class_weight, classifies)
     neuron_batch = _check.check_batch("neuron_batch", neuron_batch)
     feature_batch = _check.check_batch("feature_batch", feature_batch)
@@ -168,31 +177,56 @@ def _solve(
     n_features = labels.shape[1]
     columns, member = np.unique(folds.reshape(len(folds), -1), axis=1, return_inverse=True)
     member = np.broadcast_to(member.reshape(-1), (n_features,))
+    binned = classifies and (engine == "binned" or (engine == "auto" and len(hidden) > _EXACT_POSITIONS))
+    errors: dict[str, float] = {}
     result: dict[str, np.ndarray] = {}
     for number, column in enumerate(columns.T):
         features = np.flatnonzero(member == number)
-        plan = Plan(
-            probe=probe,
-            metrics=metrics,
-            n_folds=int(column.max()) + 1,
-            feature_batch=_feature_batch(len(features), column, feature_batch),
-            neuron_batch=_neuron_batch(hidden.shape[1], neuron_batch),
-            balanced=balanced,
-            classifies=classifies,
-        )
-        part = _run_column(hidden, labels[:, features], column, strength, plan)
+        if binned:
+            scores = _bin_column(
+                hidden, labels[:, features], column, n_bins, (probe, metrics, C, strength, class_weight)
+            )
+            errors = {key: max(errors.get(key, 0.0), scores.attrs[key]) for key in ("auc_error", "accuracy_error")}
+            part = dict(scores)
+        else:
+            plan = Plan(
+                probe=probe,
+                metrics=metrics,
+                n_folds=int(column.max()) + 1,
+                feature_batch=_feature_batch(len(features), column, feature_batch),
+                neuron_batch=_neuron_batch(hidden.shape[1], neuron_batch),
+                balanced=balanced,
+                classifies=classifies,
+            )
+            part = _run_column(hidden, labels[:, features], column, strength, plan)
         for key, value in part.items():
             shape = (*value.shape[:-2], n_features, value.shape[-1])
             result.setdefault(key, np.empty(shape))[..., features, :] = value
+    if np.ndim(alpha) == 0:
+        result = {key: value if key == "baseline" else value[0] for key, value in result.items()}
     attrs = {
         "probe": probe,
-        "engine": "exact",
+        "engine": "binned" if binned else "exact",
         "C": float(C),
-        "alpha": float(alpha),
+        "alpha": float(alpha) if np.ndim(alpha) == 0 else tuple(map(float, alpha)),
         "class_weight": str(class_weight),
         "n_devices": len(jax.devices()),
+        **errors,
     }
+    if binned:
+        attrs["n_bins"] = n_bins
     return Scores(result, attrs)
+
+
+def _bin_column(hidden: Any, labels: np.ndarray, folds: np.ndarray, n_bins: int, options: tuple) -> Scores:
+    """Run one fold assignment on the binned engine."""
+    probe, metrics, C, strength, class_weight = options
+    used = np.flatnonzero(folds >= 0)
+    levels = choose_levels(hidden[used[:: max(1, len(used) // _SAMPLE)]], n_bins)
+    starts = range(0, len(folds), _CHUNK)
+    chunks = ((hidden[i : i + _CHUNK], labels[i : i + _CHUNK], folds[i : i + _CHUNK]) for i in starts)
+    counts = count(chunks, levels, int(folds.max()) + 1)
+    return fit_counts(counts, probe, metrics, C, strength, class_weight)
 
 
 def _neuron_batch(n_neurons: int, wanted: int | None) -> int:
@@ -208,9 +242,9 @@ def _feature_batch(n_features: int, folds: Int[np.ndarray, " T"], wanted: int | 
 
 
 def _run_column(
-    hidden: Any, labels: Shaped[np.ndarray, "T F"], folds: np.ndarray, strength: float, plan: Plan
+    hidden: Any, labels: Shaped[np.ndarray, "T F"], folds: np.ndarray, strength: tuple[float, ...], plan: Plan
 ) -> dict[str, Float[np.ndarray, "..."]]:
-    """Run one fold assignment; returns (N, F, K) scores and the (F, K) baseline."""
+    """Run one fold assignment; returns (A, N, F, K) scores, A strengths, and the (F, K) baseline."""
     used = _layout.used_positions(folds)
     fold_of = folds[used]
     mesh = jax.sharding.Mesh(np.array(jax.devices()), ("neurons",))
@@ -221,11 +255,12 @@ def _run_column(
     if plan.classifies:
         scores["baseline"] = _majority_baseline(labels[used], fold_of, plan.n_folds)
     n_features = labels.shape[1]
-    return {key: np.swapaxes(score, -1, -2)[..., :n_features, :] for key, score in scores.items()}
+    scores = {key: np.swapaxes(score, -1, -2)[..., :n_features, :] for key, score in scores.items()}
+    return {key: score if key == "baseline" else np.swapaxes(score, 0, 1) for key, score in scores.items()}
 
 
 def _shared_data(
-    labels: np.ndarray, used: np.ndarray, fold_of: np.ndarray, statistics: dict, strength: float, plan: Plan
+    labels: np.ndarray, used: np.ndarray, fold_of: np.ndarray, statistics: dict, strength: tuple[float, ...], plan: Plan
 ) -> Data:
     n_features = labels.shape[1]
     blocks = _layout.make_blocks(fold_of, plan.n_folds)

@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from dni_jax.probes._fit import Fit
-from dni_jax.probes._sorted import SortedNeuron, TrainingClass
+from dni_jax.probes._neuron import Neuron
 
 
 class _Problem(NamedTuple):
@@ -32,9 +32,9 @@ class _Problem(NamedTuple):
     limit: Int[Array, " KF"]
 
 
-def _pose(neuron: SortedNeuron, cost: Float[Array, ""], balanced: bool) -> _Problem:
+def _pose(neuron: Neuron, cost: Float[Array, ""], balanced: bool) -> _Problem:
     """Set up the problems, with the class of the higher mean on top (the other sign has no solution but 0)."""
-    n_features = neuron.positive.shape[1]
+    n_features = neuron.train_positive.shape[2]
     positive = neuron.train_positive[-1].reshape(-1).astype(jnp.int64)
     n_all = jnp.repeat(neuron.train_all[-1], n_features).astype(jnp.int64)
     count = jnp.stack([positive, n_all - positive])
@@ -53,18 +53,18 @@ def _ceil(a: Int[Array, "*shape"], b: Int[Array, "*shape"]) -> Int[Array, "*shap
     return -((-a) // b)
 
 
-def _nth(neuron: SortedNeuron, problem: _Problem, n: Int[Array, "R 2 KF"]) -> tuple[Array, Array]:
+def _nth(neuron: Neuron, problem: _Problem, n: Int[Array, "R 2 KF"]) -> tuple[Array, Array]:
     """Upper class's n-th values from the bottom, the lower's from the top, and the sums of the values passed."""
     upper, lower = n[:, 0], problem.size[1] - 1 - n[:, 1]
     flat = jnp.stack([upper, lower], axis=1).reshape(-1, n.shape[-1]).astype(jnp.int32)
-    value, before = TrainingClass(neuron, jnp.tile(problem.negate, (n.shape[0], 1))).nth(flat)
+    value, before = neuron.classes(jnp.tile(problem.negate, (n.shape[0], 1))).nth(flat)
     value, before = value.reshape(n.shape), before.reshape(n.shape)
     above = problem.total[1] - before[:, 1] - value[:, 1]
     return value, jnp.stack([before[:, 0], above], axis=1)
 
 
 def _weight_at(
-    neuron: SortedNeuron, problem: _Problem, mass: Int[Array, " KF"]
+    neuron: Neuron, problem: _Problem, mass: Int[Array, " KF"]
 ) -> tuple[Float[Array, " KF"], Float[Array, "2 KF"]]:
     """W(mass), and the values a and b just below the mass; needs 0 < mass <= limit."""
     mass = jnp.maximum(mass, 1)
@@ -77,7 +77,7 @@ def _weight_at(
 
 
 def _first(
-    neuron: SortedNeuron, problem: _Problem, ends: "_Ends", low: Int[Array, " KF"], high: Int[Array, " KF"]
+    neuron: Neuron, problem: _Problem, ends: "_Ends", low: Int[Array, " KF"], high: Int[Array, " KF"]
 ) -> Int[Array, " KF"]:
     """Smallest step in [low, high) at whose end the crossing is reached; `high` where there is none."""
 
@@ -107,7 +107,7 @@ class _Ends(NamedTuple):
 
 
 def _threshold(
-    neuron: SortedNeuron, problem: _Problem, mass: Int[Array, " KF"], weight: Float[Array, " KF"]
+    neuron: Neuron, problem: _Problem, mass: Int[Array, " KF"], weight: Float[Array, " KF"]
 ) -> Float[Array, " KF"]:
     """Middle of the interval of thresholds that leaves each class's violating mass as it is."""
     both = jnp.stack([mass, mass])
@@ -120,7 +120,7 @@ def _threshold(
     return (lowest + highest) / 2.0
 
 
-def fit(neuron: SortedNeuron, cost: Float[Array, ""], balanced: bool) -> Fit:
+def fit(neuron: Neuron, cost: Float[Array, ""], balanced: bool) -> Fit:
     """Solve the SVM of every fold and feature on one neuron.
 
     Minimises ``w ** 2 / 2 + cost * sum(c_y * max(0, 1 - y * (w * x + b)))`` over w and b for y in {-1, +1}, with
