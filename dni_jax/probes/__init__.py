@@ -4,17 +4,24 @@ from dni_jax.probes import reference
 from dni_jax.probes._result import Scores
 from dni_jax.probes.binned import Counts, choose_levels, count, score_counts, score_stream
 from dni_jax.probes.folds import make_folds
+from dni_jax.probes.joint import score_jointly, select_neurons
+from dni_jax.probes.measures import MEASURES, measure_counts, measure_neurons
 from dni_jax.probes.score import fit_neurons, score_neurons
 
 __all__ = [
+    "MEASURES",
     "Counts",
     "Scores",
     "choose_levels",
     "count",
     "fit_neurons",
     "make_folds",
+    "measure_counts",
+    "measure_neurons",
     "reference",
     "score_counts",
+    "score_jointly",
     "score_neurons",
     "score_stream",
+    "select_neurons",
 ]

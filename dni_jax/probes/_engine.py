@@ -59,17 +59,17 @@ def _classify_batch(x: Float[Array, "M U"], group: tuple, data: Data, plan: Plan
         def solve(strength: Array) -> tuple:
             fit = probe.classify(neuron, strength, plan.balanced)  # type: ignore[misc]
             counts = _held_out.confusion(neuron, fit)
-            return fit._replace(threshold=fit.threshold + neuron.centre), counts
+            return fit._replace(threshold=fit.threshold + neuron.centre), counts, direction(neuron, fit.weight)
 
         ranks = _held_out.midranks(neuron, data.fold_of) if "auc" in plan.metrics else None
         return *lax.map(solve, data.strength), ranks
 
-    fit, counts, ranks = lax.map(one, x)
+    fit, counts, towards, ranks = lax.map(one, x)
     scores = {name: metrics.FROM_COUNTS[name](counts) for name in plan.metrics if name != "auc"}
     if ranks is not None:
         sums = fold_products(ranks.T, labels, data.rows, data.real, data.block_fold, plan.n_folds)
         sums = jnp.broadcast_to(jnp.swapaxes(sums, 0, 1)[:, None], fit.weight.shape)
-        scores["auc"] = metrics.auc(sums, counts, fit.weight)
+        scores["auc"] = metrics.auc(sums, counts, towards)
     bias = jnp.where(fit.constant, 1.0, -1.0)
     scores["weight"] = fit.weight
     scores["bias"] = jnp.where(fit.weight == 0, bias, 0.0 - fit.weight * fit.threshold)

@@ -295,7 +295,7 @@ def _score(levels: Array, table: Array, strengths: Array, plan: _Plan, mesh: Mes
             counts = _held_out.confusion(binned, fit)
             scores = {name: metrics.FROM_COUNTS[name](counts) for name in plan.metrics if name != "auc"}
             if "auc" in plan.metrics:
-                scores["auc"] = metrics.auc(rank_sum, counts, fit.weight)
+                scores["auc"] = metrics.auc(rank_sum, counts, direction(binned, fit.weight))
             scores["auc_error"] = metrics.tie_bound(tied, counts)
             scores["accuracy_error"] = _held_out.share_at_threshold(binned, fit)
             bias = jnp.where(fit.constant, 1.0, -1.0)

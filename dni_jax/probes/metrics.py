@@ -44,17 +44,17 @@ def mcc(counts: Confusion) -> Scores:
     return _ratio(tp * tn - fp * fn, spread, 0.0)
 
 
-def auc(rank_sum: Scores, counts: Confusion, weight: Scores) -> Scores:
+def auc(rank_sum: Scores, counts: Confusion, direction: Scores) -> Scores:
     """Area under the ROC curve of the decision value, from the rank sum of the held-out positives.
 
     ``(R - n1 (n1 + 1) / 2) / (n1 n0)`` for the neuron itself (Mann-Whitney); one minus that for a falling line.
-    A probe without a slope scores .5. NaN where the fold lacks a class: no pair is left to rank.
+    Without a direction .5. NaN where the fold lacks a class: no pair is left to rank.
     """
     tp, fp, fn, tn = _floats(counts)
     positives, negatives = tp + fn, tn + fp
     rising = _ratio(rank_sum - positives * (positives + 1.0) / 2.0, positives * negatives, jnp.nan)
-    directed = jnp.where(weight > 0, rising, 1.0 - rising)
-    return jnp.where((weight == 0) & ~jnp.isnan(rising), 0.5, directed)
+    directed = jnp.where(direction > 0, rising, 1.0 - rising)
+    return jnp.where((direction == 0) & ~jnp.isnan(rising), 0.5, directed)
 
 
 def tie_bound(tied: Scores, counts: Confusion) -> Scores:
