@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt64
 
 from dni_jax.probes import _held_out, linear, metrics
 from dni_jax.probes._moments import Moments, fold_moments, fold_products
+from dni_jax.probes._neuron import direction
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._sorted import Layout, sort_neuron
 

@@ -17,6 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
 from dni_jax.probes import _binned, _check, _held_out, metrics
+from dni_jax.probes._neuron import direction
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._result import Scores
 

@@ -13,6 +13,9 @@ from sklearn.svm import SVC, LinearSVC
 from dni_jax.probes import _check
 from dni_jax.probes._result import Scores
 
+# libsvm's slope where none exists is rounding of either sign; the neuron is then read by the classes' training means.
+_FLAT = 1e-4
+
 
 def score_neurons(
     hidden: Any,
@@ -114,7 +117,10 @@ def _score_one(
         decision = np.zeros(np.count_nonzero(test))
         return _class_scores(y[test], np.full(len(decision), y[train][0]), decision)
     model = make().fit(x[train, None], y[train])
-    return _class_scores(y[test], model.predict(x[test, None]), model.decision_function(x[test, None]))
+    decision = model.decision_function(x[test, None])
+    if abs(float(model.coef_.squeeze())) * np.ptp(x[train]) < _FLAT:
+        decision = x[test] * (x[train & y].mean() - x[train & ~y].mean())
+    return _class_scores(y[test], model.predict(x[test, None]), decision)
 
 
 def _class_scores(

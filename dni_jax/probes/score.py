@@ -57,6 +57,8 @@ def score_neurons(
     metrics : tuple of str, optional
         Of accuracy, balanced_accuracy, f1, mcc and auc for classifiers (default accuracy and auc), of r2 and
         pearson for continuous probes (default both). "ridge" classifies binary labels unless asked for r2 or pearson.
+        auc is the decision value's; where the fitted weight is 0, as an SVM's often is on a rare class, the neuron's
+        own, in the direction of the training classes' means.
     C : float
         Cost of errors for "svm", "linear_svc" and "logistic".
     alpha : float, or several
