@@ -18,6 +18,7 @@ from rich.text import Text
 from dni_jax.config import RunConfig
 
 _ROWS = 24  # features in the table that ends a run
+_WEAK = 0.2  # a neuron that separates a feature less well than this (AUC .6) does not know it
 
 
 def run_command(config: RunConfig) -> None:
@@ -52,7 +53,7 @@ def findings_table(findings: pd.DataFrame, k: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("feature", no_wrap=True, overflow="ellipsis")
     table.add_column("neurons", no_wrap=True, min_width=11)
-    for name, width in (("score", 5), ("base", 5), ("AUC", 5), (f"top {k}", 6), ("random", 6), ("p", 4)):
+    for name, width in (("AUC", 5), ("score", 5), ("base", 5), (f"top {k}", 6), ("random", 6), ("p", 4)):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for row in _shown(findings).head(_ROWS).itertuples():
         effect = ("-", "-", "-")
@@ -61,30 +62,31 @@ def findings_table(findings: pd.DataFrame, k: int) -> Table:
         name = f"{row.feature} (R²)" if row.kind == "continuous" else str(row.feature)
         auc = "-" if pd.isna(row.auc) else f"{row.auc:.3f}"
         neurons = " ".join(map(str, row.neurons))
-        table.add_row(Text(name), neurons, f"{row.score:.3f}", f"{row.baseline:.3f}", auc, *effect)
+        table.add_row(Text(name), neurons, auc, f"{row.score:.3f}", f"{row.baseline:.3f}", *effect)
     return table
 
 
 def _shown(findings: pd.DataFrame) -> pd.DataFrame:
-    return findings[(findings["lift"] > 0) & (findings["same_as"] == "")]
+    return findings[(findings["strength"] > _WEAK) & (findings["same_as"] == "")]
 
 
 def reading_guide(findings: pd.DataFrame, k: int) -> list[str]:
     """Say what the columns are, and what the table leaves out."""
     lines = [
-        "score  held-out accuracy of the best neuron alone (R² where it says so);  base  without looking at any neuron",
-        f"top {k}  change of the loss, in nats a character where the feature holds, with the {k} best neurons silenced",
-        f"random  the 97.5th percentile of the same for {k} random neurons;  p  share of random sets that do at least",
-        "  as much harm (the top set counted in)",
+        "AUC     how well the best neuron alone separates where the feature holds from where it does not, on unseen text",
+        "score   its held-out accuracy (R² where it says so);  base  the same without looking at any neuron",
+        f"top {k:<3} change of the loss, in nats a character where the feature holds, with the {k} best neurons silenced",
+        f"random  the 97.5th percentile of the same for {k} random neurons",
+        "p       share of random sets that do at least as much harm (the top set counted in)",
         "",
     ]
     shown = _shown(findings)
     if len(shown) > _ROWS:
-        lines.append(f"{len(shown) - _ROWS} more features are known above their baseline: see relevance.parquet.")
+        lines.append(f"{len(shown) - _ROWS} more features are known to a neuron: see relevance.parquet.")
     varies = (findings["kind"] == "continuous") | ((findings["share"] > 0) & (findings["share"] < 1))
-    unknown = findings[(findings["lift"] <= 0) & varies]
+    unknown = findings[(findings["strength"] <= _WEAK) & varies]
     if len(unknown):
-        lines.append(f"No single neuron beats the baseline for: {', '.join(unknown['feature'])}.")
+        lines.append(f"Hardly known to any single neuron: {', '.join(unknown['feature'])}.")
     same = findings[(findings["same_as"] != "") & varies]
     if len(same):
         pairs = (f"{row.feature} as {row.same_as}" for row in same.itertuples())

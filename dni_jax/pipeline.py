@@ -32,6 +32,7 @@ from dni_jax.verification import symbol_shares, verify
 Say = Callable[[str], None]
 
 KS = (1, 5, 10)
+BY = "auc"  # ranks rare features too, where every accuracy is the majority's
 _FOLDS = 20
 _HELD_OUT = {"sampled": (20_000, 10_000), "text": (100_000, 30_000)}
 _IDEAL_STRINGS = 2_000
@@ -221,7 +222,7 @@ def _effects(
     began = time.perf_counter()
     sets = len(names) * len(ks) + config.random_sets * len(ks)
     say(f"verifying: {sets} sets of neurons silenced on {corpus.n_positions:,} unseen characters")
-    settings: dict[str, Any] = {"ks": ks, "n_random": config.random_sets, "seed": config.train.seed}
+    settings: dict[str, Any] = {"ks": ks, "n_random": config.random_sets, "by": BY, "seed": config.train.seed}
     effects = {"ablate": verify(model, corpus, relevance, names, **settings)}
     for kind in ("clamp", "oracle"):
         effects[kind] = verify(model, corpus, relevance, headlines, intervention=kind, **settings)
@@ -233,7 +234,7 @@ def _effects(
 
 def headline_features(relevance: xr.Dataset, names: Sequence[str], most: int = 3) -> list[str]:
     """The features that figures and samples show: those readers ask about first, then the best known."""
-    best = best_per_feature(relevance, k=1).set_index("feature")["lift"]
+    best = best_per_feature(relevance, k=1, by=BY).set_index("feature")["strength"]
     rest = sorted((n for n in names if n not in _HEADLINES), key=lambda n: -best[n])
     return [n for n in (*_HEADLINES, *rest) if n in names][:most]
 
@@ -263,7 +264,7 @@ def _samples(folder: RunFolder, model: TrainedModel, relevance: xr.Dataset, feat
     drawn = np.random.default_rng(seed).permutation(model.n_neurons)[:k].tolist()
     samples: dict[str, Any] = {"intact": described(None), "random neurons set to 1": described(drawn)}
     for feature in features:
-        samples[f"{feature} neurons set to 1"] = described(ranking(relevance, feature)[:k].tolist())
+        samples[f"{feature} neurons set to 1"] = described(ranking(relevance, feature, BY)[:k].tolist())
     with written_aside(folder.path / "samples.json") as aside:
         aside.write_text(json.dumps(samples, indent=1, ensure_ascii=False), encoding="utf-8")
 
@@ -276,11 +277,11 @@ def summarise(relevance: xr.Dataset, effects: xr.Dataset, duplicates: Mapping[st
     network's), ``random`` (the same for random neurons, mean), ``random_high`` (their 97.5th percentile) and ``p``.
     ``same_as`` names an earlier feature with the same labels, or is empty.
     """
-    table = best_per_feature(relevance)
+    table = best_per_feature(relevance, by=BY)
     table["same_as"] = [duplicates.get(name, "") for name in table["feature"]]
     last = effects.isel(k=-1).sel(measure="loss_on")
     columns = {"effect": "top_effect", "random": "random_effect", "random_high": "random_effect_high", "p": "p"}
     extra = pd.DataFrame({name: last[source].values for name, source in columns.items()})
     extra["feature"] = [str(name) for name in last["feature"].values]
     merged = table.merge(extra, on="feature", how="left")
-    return merged.sort_values(["lift", "score"], ascending=False, kind="stable").reset_index(drop=True)
+    return merged.sort_values(["strength", "lift"], ascending=False, kind="stable").reset_index(drop=True)

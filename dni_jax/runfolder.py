@@ -115,7 +115,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _place(config: RunConfig) -> Path:
     if config.out is not None:
         return Path(config.out)
-    taken = []
+    taken: list[Path] = []
     for number in count(1):
         path = ROOT / (config.name if number == 1 else f"{config.name}-{number}")
         if not RunFolder(path).is_taken:

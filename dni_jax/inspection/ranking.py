@@ -21,7 +21,7 @@ def ranking(relevance: xr.Dataset, feature: str, by: str = "score") -> Int[np.nd
     """All neurons, the best first.
 
     Ordered by the mean over folds of `by`; neurons that tie (as all do on a rare feature, where accuracy is the
-    majority's) by AUC, then by number.
+    majority's) by AUC, then by score, then by number. A continuous feature has no AUC: its order is the score's.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def ranking(relevance: xr.Dataset, feature: str, by: str = "score") -> Int[np.nd
     if by not in one or one[by].dims != ("neuron", "fold"):
         scores = [str(name) for name in one if one[name].dims == ("neuron", "fold")]
         raise ValueError(f"expected by= one of {scores}, got {by!r}")
-    keys = [one[name].mean("fold").fillna(-np.inf).values for name in (by, "auc") if name in one]
+    keys = [one[name].mean("fold").fillna(-np.inf).values for name in (by, "auc", "score") if name in one]
     neurons = one["neuron"].values
     return neurons[np.lexsort((neurons, *(-np.round(key, 7) for key in reversed(keys))))].astype(np.int64)
 
@@ -88,7 +88,7 @@ def top(
     room = 1 - frame["baseline"]
     frame["lift"] = np.where(room > 0, (frame["score"] - frame["baseline"]) / room.where(room > 0, 1), 0.0)
     if minimum is not None:
-        frame = frame[frame[by] >= minimum]
+        frame = frame[frame[by if by in frame else "score"] >= minimum]
     return frame.head(k).reset_index(drop=True)
 
 
@@ -96,7 +96,8 @@ def best_per_feature(relevance: xr.Dataset, k: int = 3, *, by: str = "score") ->
     """One row a feature: its k best neurons, and the scores of the best.
 
     Columns: ``feature``, ``kind``, ``share``, ``neurons`` (a list), ``score``, ``score_sd``, ``auc``, ``baseline``,
-    ``lift``.
+    ``lift``, and ``strength``, which runs from 0 to 1 whatever the feature's frequency: 2 AUC - 1, for a continuous
+    feature the lift.
     """
     rows = []
     for feature in relevance["feature"].values:
@@ -112,4 +113,5 @@ def best_per_feature(relevance: xr.Dataset, k: int = 3, *, by: str = "score") ->
                 **{name: float(first.get(name, np.nan)) for name in ("score", "score_sd", "auc", "baseline", "lift")},
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.assign(strength=np.where(table["auc"].isna(), table["lift"], 2 * table["auc"] - 1))

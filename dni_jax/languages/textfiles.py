@@ -112,7 +112,7 @@ def load_text(
 def _read(files: Sequence[Path]) -> Iterator[tuple[Path, str, str]]:
     for file in files:
         try:
-            yield file, file.read_text(encoding="utf-8"), ""
+            yield file, file.read_text(encoding="utf-8-sig"), ""
         except UnicodeDecodeError as error:
             yield file, "", f"expected UTF-8 text, got {error}"
         except OSError as error:

@@ -80,7 +80,7 @@ def test_labels_drive_between_low_and_high(model, held_out, labels):
         (lambda: dni.ablate([]), "at least one neuron"),
         (lambda: dni.ablate([1, 1]), "distinct neurons"),
         (lambda: dni.ablate([-1]), "counted from 0"),
-        (lambda: dni.ablate(np.asarray([1.5])), "list of at least one neuron's number"),
+        (lambda: dni.ablate([True]), "list of at least one neuron's number"),
         (lambda: dni.ablate([1], mode="half"), "'zero', 'mean' or 'resample'"),
         (lambda: dni.ablate([1], mode="mean"), "reference=states"),
         (lambda: dni.ablate([9], mode="mean", reference=np.zeros((4, 3))), "N > 9"),
