@@ -21,9 +21,8 @@ def check_hidden(hidden: Any) -> np.ndarray | jax.Array:
         raise ValueError(f"expected hidden of a real floating type, got {hidden.dtype}; try hidden.astype('float32')")
     if hidden.dtype.itemsize < 4:
         hidden = hidden.astype(np.float32)
-    finite = np.isfinite(hidden) if isinstance(hidden, np.ndarray) else jnp.isfinite(hidden)
-    if not finite.all():
-        t, n = np.argwhere(~np.asarray(finite))[0]
+    if not _all_finite(hidden):
+        t, n = np.argwhere(~np.isfinite(np.asarray(hidden)))[0]
         raise ValueError(
             f"expected finite hidden, got {np.asarray(hidden)[t, n]} at position {t}, neuron {n}; "
             "leave such positions out with fold -1 only after replacing their values"
@@ -31,8 +30,19 @@ def check_hidden(hidden: Any) -> np.ndarray | jax.Array:
     return hidden
 
 
+def _all_finite(values: np.ndarray | jax.Array) -> bool:
+    """Whether there is no NaN and no infinity, in one pass without a temporary array."""
+    with jax.enable_x64(True):
+        return bool(_finite(values))
+
+
+@jax.jit
+def _finite(values: jax.Array) -> jax.Array:
+    return jnp.isfinite(values).all()
+
+
 def check_labels(labels: Any, n_positions: int, binary: bool, probe: str) -> np.ndarray:
-    """Return labels (T, F): bool for binary probes, float64 for continuous ones."""
+    """Return labels (T, F): bool for binary probes, as they came for continuous ones."""
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.shape[0] != n_positions or labels.shape[1] == 0:
         hint = "; try labels[:, None]" if labels.ndim == 1 else ""
@@ -40,14 +50,10 @@ def check_labels(labels: Any, n_positions: int, binary: bool, probe: str) -> np.
     if labels.dtype.kind not in "biuf" and not jnp.issubdtype(labels.dtype, jnp.floating):
         raise ValueError(f"expected labels of a boolean, integer or floating type, got {labels.dtype}")
     if labels.dtype == bool:
-        return labels if binary else labels.astype(np.float64)
-    if not binary:
-        labels = labels.astype(np.float64)
-    if labels.dtype.kind not in "iu":
-        finite = np.isfinite(labels.astype(np.float64))
-        if not finite.all():
-            t, f = np.argwhere(~finite)[0]
-            raise ValueError(f"expected finite labels, got {labels[t, f]} at position {t}, feature {f}")
+        return labels
+    if labels.dtype.kind not in "iu" and not _all_finite(labels):
+        t, f = np.argwhere(~np.isfinite(labels.astype(np.float64)))[0]
+        raise ValueError(f"expected finite labels, got {labels[t, f]} at position {t}, feature {f}")
     if not binary:
         return labels
     fits = (labels == 0) | (labels == 1)
@@ -75,7 +81,7 @@ def check_folds(folds: Any, n_positions: int, n_features: int) -> np.ndarray:
         where = f" in column {number}" if folds.ndim == 2 else ""
         if (column < -1).any():
             raise ValueError(f"expected folds >= -1, got {column.min()}{where}; only -1 marks positions not used")
-        present = np.unique(column[column >= 0])
+        present = np.flatnonzero(np.bincount(column + 1)[1:])
         if len(present) < 2:
             raise ValueError(f"expected at least 2 folds, got {len(present)}{where}; one leaves nothing to train on")
         if len(present) != k:

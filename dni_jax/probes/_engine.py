@@ -11,7 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, UInt64
 
 from dni_jax.probes import _held_out, linear, metrics
-from dni_jax.probes._moments import Moments, fold_moments, fold_products
+from dni_jax.probes._moments import fold_moments, fold_products
 from dni_jax.probes._neuron import direction
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._sorted import Layout, sort_neuron
@@ -42,8 +42,6 @@ class Data(NamedTuple):
     rows: Int[Array, "J R"]
     real: Bool[Array, "J R"]
     block_fold: Int[Array, " J"]
-    constant: Bool[Array, "K F"]
-    same: Bool[Array, "K F"]
     strength: Float[Array, " A"]
 
 
@@ -92,13 +90,15 @@ def _classify(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, 
     return {key: s.reshape(n_neurons, *s.shape[2:]) for key, s in scores.items()}
 
 
-def _regress(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, Float[Array, "N A K F"]]:
+def _regress(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, Array]:
+    """Scores (N, A, K, F), and the baseline (K, F)."""
     regress = PROBES[plan.probe].regress
     assert regress is not None
-    held = fold_moments(hidden, data.labels, data.used[data.rows], data.real, data.block_fold, plan.n_folds)
+    blocks = (data.used[data.rows], data.real, data.block_fold, plan.n_folds)
+    held, limits = fold_moments(hidden, data.labels, *blocks)
     train = held.without_each()
-    constant, same = data.constant[:, None, :], data.same[:, None, :]
-    x0, y0 = hidden[data.used[0]].astype(jnp.float64), data.labels[data.used[0]]
+    constant, same = limits.constant()[:, None, :], limits.same()[:, None, :]
+    x0, y0 = (part[data.used[0]].astype(jnp.float64) for part in (hidden, data.labels))
 
     def solve(strength: Array) -> dict:
         line = regress(train, strength)
@@ -111,15 +111,9 @@ def _regress(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, F
         return scores
 
     # (strength, fold, neuron, feature) -> (neuron, strength, fold, feature)
-    return {key: jnp.moveaxis(score, 2, 0) for key, score in lax.map(solve, data.strength).items()}
-
-
-def regression_baseline(data: Data, n_folds: int) -> Float[Array, "K F"]:
-    """R^2 of the training mean."""
-    nothing = jnp.zeros((data.labels.shape[0], 1), jnp.float64)
-    held: Moments = fold_moments(nothing, data.labels, data.used[data.rows], data.real, data.block_fold, n_folds)
-    train = held.without_each()
-    return linear.mean_baseline(held, train, data.constant[:, None, :], data.same[:, None, :])
+    scores = {key: jnp.moveaxis(score, 2, 0) for key, score in lax.map(solve, data.strength).items()}
+    scores["baseline"] = linear.mean_baseline(held, train, constant, same)
+    return scores
 
 
 @partial(jax.jit, static_argnames=("plan", "mesh"))
@@ -129,14 +123,15 @@ def run(hidden: Float[Array, "T N"], data: Data, plan: Plan, mesh: Mesh) -> dict
     multiple = mesh.size * (plan.neuron_batch if plan.classifies else 1)
     hidden = jnp.pad(hidden, ((0, 0), (0, -n_neurons % multiple)))
     body = partial(_classify if plan.classifies else _regress, plan=plan)
+    by_neuron = PartitionSpec("neurons")
+    specs = dict.fromkeys((*plan.metrics, "weight", "bias"), by_neuron)
+    if not plan.classifies:
+        specs["baseline"] = PartitionSpec()
     sharded = jax.shard_map(
         body,
         mesh=mesh,
         in_specs=(PartitionSpec(None, "neurons"), PartitionSpec()),
-        out_specs=PartitionSpec("neurons"),
+        out_specs=specs,
         check_vma=False,
     )
-    scores = {key: score[:n_neurons] for key, score in sharded(hidden, data).items()}
-    if not plan.classifies:
-        scores["baseline"] = regression_baseline(data, plan.n_folds)
-    return scores
+    return {key: score if key == "baseline" else score[:n_neurons] for key, score in sharded(hidden, data).items()}

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped, UInt64
+from jaxtyping import Bool, Int, UInt64
 
 from dni_jax.probes import _bits
 
-_BLOCK = 2048
+_BLOCK = 512
 
 
 class Blocks(NamedTuple):
@@ -59,15 +59,3 @@ def valid_words(n_positions: int) -> UInt64[np.ndarray, " B"]:
     n_words = -(-n_positions // _bits.WORD)
     exists = np.arange(n_words * _bits.WORD) < n_positions
     return _bits.pack_columns(exists.reshape(n_words, _bits.WORD))[:, 0]
-
-
-def label_statistics(
-    labels: Shaped[np.ndarray, "T F"], fold_of: Int[np.ndarray, " T"], n_folds: int
-) -> dict[str, np.ndarray]:
-    """Per fold and feature, (K, F): number, minimum and maximum of the labels."""
-    starts = np.searchsorted(fold_of, np.arange(n_folds))
-    return {
-        "minimum": np.minimum.reduceat(labels, starts, axis=0),
-        "maximum": np.maximum.reduceat(labels, starts, axis=0),
-        "n": np.bincount(fold_of, minlength=n_folds)[:, None],
-    }

@@ -65,6 +65,21 @@ def fold_products(
     return lax.scan(add, start, (rows, real, fold))[0]
 
 
+class Range(NamedTuple):
+    """Smallest and largest label of each set."""
+
+    low: Shaped[Array, "K F"]
+    high: Shaped[Array, "K F"]
+
+    def constant(self) -> Bool[Array, "K F"]:
+        """Whether all labels of a set are equal."""
+        return self.low == self.high
+
+    def same(self) -> Bool[Array, "K F"]:
+        """Whether all labels of a set and of all others are equal."""
+        return (jnp.min(self.low, axis=0) == jnp.max(self.high, axis=0)) & self.constant()
+
+
 def fold_moments(
     hidden: Float[Array, "T N"],
     labels: Shaped[Array, "T F"],
@@ -72,8 +87,8 @@ def fold_moments(
     real: Bool[Array, "J R"],
     fold: Int[Array, " J"],
     n_folds: int,
-) -> Moments:
-    """Moments of each fold about the first position in use, in float64.
+) -> tuple[Moments, Range]:
+    """Moments of each fold about the first position in use, in float64, and the ranges of its labels.
 
     The origin keeps sums of large, close values from cancelling, and constant neurons exactly at 0.
     """
@@ -81,20 +96,26 @@ def fold_moments(
     y0 = labels[rows[0, 0]].astype(jnp.float64)
     n_neurons, n_features = hidden.shape[1], labels.shape[1]
 
-    def add(total: Moments, block: tuple) -> tuple[Moments, None]:
+    def add(total: tuple[Moments, Range], block: tuple) -> tuple[tuple[Moments, Range], None]:
         rows, real, fold = block
-        keep = real[:, None]
+        (moments, limits), keep = total, real[:, None]
         x = jnp.where(keep, hidden[rows].astype(jnp.float64) - x0, 0.0)
-        y = jnp.where(keep, labels[rows].astype(jnp.float64) - y0, 0.0)
+        values = labels[rows].astype(jnp.float64)
+        y = jnp.where(keep, values - y0, 0.0)
+        # A column of ones gives the sums of x from the same product.
+        products = x.T @ jnp.concatenate([y, jnp.ones((y.shape[0], 1), jnp.float64)], axis=1)
         part = Moments(
             jnp.sum(keep, axis=0, keepdims=True).astype(jnp.float64),
-            jnp.sum(x, axis=0)[:, None],
+            products[:, -1:],
             jnp.sum(x * x, axis=0)[:, None],
             jnp.sum(y, axis=0)[None, :],
             jnp.sum(y * y, axis=0)[None, :],
-            x.T @ y,
+            products[:, :-1],
         )
-        return Moments(*(t.at[fold].add(p) for t, p in zip(total, part, strict=True))), None
+        low = limits.low.at[fold].min(jnp.min(jnp.where(keep, values, jnp.inf), axis=0))
+        high = limits.high.at[fold].max(jnp.max(jnp.where(keep, values, -jnp.inf), axis=0))
+        moments = Moments(*(t.at[fold].add(p) for t, p in zip(moments, part, strict=True)))
+        return (moments, Range(low, high)), None
 
     def zeros(*shape: int) -> Array:
         return jnp.zeros((n_folds, *shape), jnp.float64)
@@ -107,4 +128,5 @@ def fold_moments(
         zeros(1, n_features),
         zeros(n_neurons, n_features),
     )
-    return lax.scan(add, start, (rows, real, fold))[0]
+    limits = Range(zeros(n_features) + jnp.inf, zeros(n_features) - jnp.inf)
+    return lax.scan(add, (start, limits), (rows, real, fold))[0]

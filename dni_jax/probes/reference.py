@@ -63,6 +63,7 @@ def score_neurons(
     _, metrics, classifies = _check.check_probe(probe, metrics, labels)
     hidden = np.asarray(_check.check_hidden(hidden)).astype(np.float64)
     labels = _check.check_labels(labels, hidden.shape[0], classifies, probe)
+    labels = labels if classifies else labels.astype(np.float64)
     folds = _check.check_folds(folds, *labels.shape)
     _check.check_class_weight(class_weight, classifies)
     alphas = np.atleast_1d(np.asarray(alpha, np.float64))

@@ -177,16 +177,13 @@ def _solve(
     feature_batch = _check.check_batch("feature_batch", feature_batch)
 
     n_features = labels.shape[1]
-    columns, member = np.unique(folds.reshape(len(folds), -1), axis=1, return_inverse=True)
-    member = np.broadcast_to(member.reshape(-1), (n_features,))
     binned = classifies and (engine == "binned" or (engine == "auto" and len(hidden) > _EXACT_POSITIONS))
     errors: dict[str, float] = {}
     result: dict[str, np.ndarray] = {}
-    for number, column in enumerate(columns.T):
-        features = np.flatnonzero(member == number)
+    for column, features in _distinct_columns(folds, n_features):
         if binned:
             scores = _bin_column(
-                hidden, labels[:, features], column, n_bins, (probe, metrics, C, strength, class_weight)
+                hidden, _take(labels, features), column, n_bins, (probe, metrics, C, strength, class_weight)
             )
             errors = {key: max(errors.get(key, 0.0), scores.attrs[key]) for key in ("auc_error", "accuracy_error")}
             part = dict(scores)
@@ -200,7 +197,7 @@ def _solve(
                 balanced=balanced,
                 classifies=classifies,
             )
-            part = _run_column(hidden, labels[:, features], column, strength, plan)
+            part = _run_column(hidden, _take(labels, features), column, strength, plan)
         for key, value in part.items():
             shape = (*value.shape[:-2], n_features, value.shape[-1])
             result.setdefault(key, np.empty(shape))[..., features, :] = value
@@ -231,6 +228,20 @@ def _bin_column(hidden: Any, labels: np.ndarray, folds: np.ndarray, n_bins: int,
     return fit_counts(counts, probe, metrics, C, strength, class_weight)
 
 
+def _distinct_columns(folds: Int[np.ndarray, "..."], n_features: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Each different assignment of folds, with the features that use it."""
+    if folds.ndim == 1:
+        return [(folds, np.arange(n_features))]
+    features: dict[bytes, list[int]] = {}
+    for feature in range(n_features):
+        features.setdefault(folds[:, feature].tobytes(), []).append(feature)
+    return [(np.ascontiguousarray(folds[:, members[0]]), np.array(members)) for members in features.values()]
+
+
+def _take(labels: Shaped[np.ndarray, "T F"], features: np.ndarray) -> Shaped[np.ndarray, "T G"]:
+    return labels if len(features) == labels.shape[1] else labels[:, features]
+
+
 def _neuron_batch(n_neurons: int, wanted: int | None) -> int:
     per_device = -(-n_neurons // len(jax.devices()))
     return min(wanted or _NEURON_BATCH, per_device)
@@ -249,10 +260,12 @@ def _run_column(
     """Run one fold assignment; returns (A, N, F, K) scores, A strengths, and the (F, K) baseline."""
     used = _layout.used_positions(folds)
     fold_of = folds[used]
-    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("neurons",))
-    statistics = _layout.label_statistics(labels[used], fold_of, plan.n_folds)
+    devices = jax.devices()
+    if not plan.classifies and devices[0].platform == "cpu":
+        devices = devices[:1]  # a product already uses all cores; slicing the states would cost more than it
+    mesh = jax.sharding.Mesh(np.array(devices), ("neurons",))
     with jax.enable_x64(True):
-        data = _shared_data(labels, used, fold_of, statistics, strength, plan)
+        data = _shared_data(labels, used, fold_of, strength, plan)
         scores = {key: np.asarray(score) for key, score in run(hidden, data, plan, mesh).items()}
     if plan.classifies:
         scores["baseline"] = _majority_baseline(labels[used], fold_of, plan.n_folds)
@@ -262,7 +275,7 @@ def _run_column(
 
 
 def _shared_data(
-    labels: np.ndarray, used: np.ndarray, fold_of: np.ndarray, statistics: dict, strength: tuple[float, ...], plan: Plan
+    labels: np.ndarray, used: np.ndarray, fold_of: np.ndarray, strength: tuple[float, ...], plan: Plan
 ) -> Data:
     n_features = labels.shape[1]
     blocks = _layout.make_blocks(fold_of, plan.n_folds)
@@ -274,8 +287,6 @@ def _shared_data(
         grouped = np.stack(np.split(grouped, n_groups, axis=1))
         label_bits = np.stack([_bits.pack_columns(group) for group in grouped])
         fold_bits, valid = _layout.pack_folds(fold_of, plan.n_folds), _layout.valid_words(len(used))
-    constant = statistics["minimum"] == statistics["maximum"]
-    low, high = _others(statistics["minimum"], np.minimum), _others(statistics["maximum"], np.maximum)
     return Data(
         used=jnp.asarray(used),
         fold_of=jnp.asarray(fold_of),
@@ -286,16 +297,8 @@ def _shared_data(
         rows=jnp.asarray(blocks.rows),
         real=jnp.asarray(blocks.real),
         block_fold=jnp.asarray(blocks.fold),
-        constant=jnp.asarray(constant),
-        same=jnp.asarray(constant & (low == high) & (low == statistics["minimum"])),
         strength=jnp.asarray(strength, jnp.float64),
     )
-
-
-def _others(values: Shaped[np.ndarray, "K F"], reduce: np.ufunc) -> np.ndarray:
-    """Reduce over all folds but each one."""
-    n_folds = len(values)
-    return np.stack([reduce.reduce(np.delete(values, fold, axis=0), axis=0) for fold in range(n_folds)])
 
 
 def _majority_baseline(
