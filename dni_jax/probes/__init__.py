@@ -2,11 +2,13 @@
 
 from dni_jax.probes import reference
 from dni_jax.probes._result import Scores
-from dni_jax.probes.binned import Counts, choose_levels, count, score_counts, score_stream
+from dni_jax.probes.binned import score_counts, score_stream
+from dni_jax.probes.counting import Counts, choose_levels, count
 from dni_jax.probes.folds import make_folds
-from dni_jax.probes.joint import score_jointly, select_neurons
+from dni_jax.probes.joint import score_jointly
 from dni_jax.probes.measures import MEASURES, measure_counts, measure_neurons
 from dni_jax.probes.score import fit_neurons, score_neurons
+from dni_jax.probes.selection import select_neurons
 
 __all__ = [
     "MEASURES",

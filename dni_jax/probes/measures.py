@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from dni_jax.probes import _check
 from dni_jax.probes._result import Scores
-from dni_jax.probes.binned import Counts, choose_levels, count
+from dni_jax.probes.counting import Counts, choose_levels, count
 
 MEASURES = ("auc", "pearson", "mutual_information", "jaccard", "cohens_d")
 _SAMPLE = 200_000

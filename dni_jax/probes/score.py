@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Int, Shaped
 
-from dni_jax.probes import _bits, _check, _layout
-from dni_jax.probes._engine import Data, Plan, run
+from dni_jax.probes import _bits, _check
+from dni_jax.probes._column import run_column
+from dni_jax.probes._engine import Plan
 from dni_jax.probes._result import Scores
-from dni_jax.probes.binned import choose_levels, count, fit_counts
+from dni_jax.probes.binned import fit_counts
+from dni_jax.probes.counting import choose_levels, count
 
 _ENGINES = ("auto", "exact", "binned")
 _EXACT_POSITIONS = 500_000
@@ -197,7 +198,7 @@ def _solve(
                 balanced=balanced,
                 classifies=classifies,
             )
-            part = _run_column(hidden, _take(labels, features), column, strength, plan)
+            part = run_column(hidden, _take(labels, features), column, strength, plan)
         for key, value in part.items():
             shape = (*value.shape[:-2], n_features, value.shape[-1])
             result.setdefault(key, np.empty(shape))[..., features, :] = value
@@ -252,60 +253,3 @@ def _feature_batch(n_features: int, folds: Int[np.ndarray, " T"], wanted: int | 
     fitting = max(1, _PREFIX_BYTES // (12 * n_words * (int(folds.max()) + 1)))
     n_groups = -(-n_features // min(wanted or fitting, n_features))
     return -(-n_features // n_groups)
-
-
-def _run_column(
-    hidden: Any, labels: Shaped[np.ndarray, "T F"], folds: np.ndarray, strength: tuple[float, ...], plan: Plan
-) -> dict[str, Float[np.ndarray, "..."]]:
-    """Run one fold assignment; returns (A, N, F, K) scores, A strengths, and the (F, K) baseline."""
-    used = _layout.used_positions(folds)
-    fold_of = folds[used]
-    devices = jax.devices()
-    if not plan.classifies and devices[0].platform == "cpu":
-        devices = devices[:1]  # a product already uses all cores; slicing the states would cost more than it
-    mesh = jax.sharding.Mesh(np.array(devices), ("neurons",))
-    with jax.enable_x64(True):
-        data = _shared_data(labels, used, fold_of, strength, plan)
-        scores = {key: np.asarray(score) for key, score in run(hidden, data, plan, mesh).items()}
-    if plan.classifies:
-        scores["baseline"] = _majority_baseline(labels[used], fold_of, plan.n_folds)
-    n_features = labels.shape[1]
-    scores = {key: np.swapaxes(score, -1, -2)[..., :n_features, :] for key, score in scores.items()}
-    return {key: score if key == "baseline" else np.swapaxes(score, 0, 1) for key, score in scores.items()}
-
-
-def _shared_data(
-    labels: np.ndarray, used: np.ndarray, fold_of: np.ndarray, strength: tuple[float, ...], plan: Plan
-) -> Data:
-    n_features = labels.shape[1]
-    blocks = _layout.make_blocks(fold_of, plan.n_folds)
-    label_bits, fold_bits, valid = (np.zeros((0,) * axes, np.uint64) for axes in (3, 2, 1))
-    grouped = labels
-    if plan.classifies:
-        n_groups = -(-n_features // plan.feature_batch)
-        grouped = np.pad(labels[used], ((0, 0), (0, n_groups * plan.feature_batch - n_features)))
-        grouped = np.stack(np.split(grouped, n_groups, axis=1))
-        label_bits = np.stack([_bits.pack_columns(group) for group in grouped])
-        fold_bits, valid = _layout.pack_folds(fold_of, plan.n_folds), _layout.valid_words(len(used))
-    return Data(
-        used=jnp.asarray(used),
-        fold_of=jnp.asarray(fold_of),
-        label_bits=jnp.asarray(label_bits),
-        fold_bits=jnp.asarray(fold_bits),
-        valid=jnp.asarray(valid),
-        labels=jnp.asarray(grouped),
-        rows=jnp.asarray(blocks.rows),
-        real=jnp.asarray(blocks.real),
-        block_fold=jnp.asarray(blocks.fold),
-        strength=jnp.asarray(strength, jnp.float64),
-    )
-
-
-def _majority_baseline(
-    labels: Bool[np.ndarray, "T F"], fold_of: Int[np.ndarray, " T"], n_folds: int
-) -> Float[np.ndarray, "K F"]:
-    """Held-out accuracy of the training set's majority class, class 0 in a tie."""
-    n = np.bincount(fold_of, minlength=n_folds)[:, None]
-    positives = np.stack([np.count_nonzero(labels[fold_of == fold], axis=0) for fold in range(n_folds)])
-    majority = 2 * (positives.sum(0) - positives) > n.sum() - n
-    return np.where(majority, positives, n - positives) / n
