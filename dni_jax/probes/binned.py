@@ -92,9 +92,7 @@ def fit_counts(
     mesh = Mesh(np.array(jax.devices()), ("neurons",))
     n_neurons = len(counts.levels)
     with jax.enable_x64(True):
-        pad = -n_neurons % mesh.size
-        levels = jnp.pad(jnp.asarray(counts.levels), ((0, pad), (0, 0)), mode="edge")
-        table = jnp.pad(jnp.asarray(counts.counts), ((0, pad), (0, 0), (0, 0), (0, 0)), mode="edge")
+        levels, table = counts.padded(mesh.size)
         plan = _Plan(probe, metrics, balanced)
         scores = _score(levels, table, jnp.asarray(strengths, jnp.float64), plan, mesh)
         # (neuron, strength, fold, feature) -> (strength, neuron, feature, fold)

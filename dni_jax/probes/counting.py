@@ -35,6 +35,15 @@ class Counts:
     counts: Any
     n_positions: int
 
+    def padded(self, multiple: int) -> tuple[Array, Array]:
+        """Levels and counts on the device, neurons padded to a multiple; the counts are not copied without need."""
+        pad = -len(self.levels) % multiple
+        levels, counts = jnp.asarray(self.levels), jnp.asarray(self.counts)
+        if pad:
+            levels = jnp.pad(levels, ((0, pad), (0, 0)), mode="edge")
+            counts = jnp.pad(counts, ((0, pad), (0, 0), (0, 0), (0, 0)), mode="edge")
+        return levels, counts
+
     def __add__(self, other: "Counts") -> "Counts":
         if self.levels.shape != other.levels.shape or (self.levels != other.levels).any():
             raise ValueError(
@@ -132,9 +141,10 @@ def count(chunks: Iterable[Chunk], levels: Float[np.ndarray, "N B"], n_folds: in
             hidden = jnp.pad(jnp.asarray(hidden), ((0, pad), (0, len(edges) - n_neurons)))
             labels, folds = np.pad(labels, ((0, pad), (0, 0))), np.pad(folds, (0, pad), constant_values=-1)
             total = _add_chunk(total, hidden, jnp.asarray(labels), jnp.asarray(folds), jnp.asarray(edges), mesh)
+            jax.block_until_ready(total)  # else chunks would queue up, and memory grow with their number
     if total is None:
         raise ValueError("expected at least one chunk of (hidden, labels, folds), got none")
-    return Counts(levels, total[:n_neurons], n_positions)
+    return Counts(levels, total if len(total) == n_neurons else total[:n_neurons], n_positions)
 
 
 def _checked(chunks: Iterable[Chunk], n_neurons: int, n_folds: int) -> Iterator[Chunk]:

@@ -128,9 +128,7 @@ def measure_counts(counts: Counts, *, measures: tuple[str, ...] = MEASURES, n_in
     mesh = Mesh(np.array(jax.devices()), ("neurons",))
     n_neurons = len(counts.levels)
     with jax.enable_x64(True):
-        pad = -n_neurons % mesh.size
-        levels = jnp.pad(jnp.asarray(counts.levels), ((0, pad), (0, 0)), mode="edge")
-        table = jnp.pad(jnp.asarray(counts.counts), ((0, pad), (0, 0), (0, 0), (0, 0)), mode="edge")
+        levels, table = counts.padded(mesh.size)
         found = _measure(levels, table, n_information_bins, mesh)
         result = {name: np.asarray(found[name])[:n_neurons] for name in measures}
     attrs = {"n_bins": counts.levels.shape[1], "n_information_bins": n_information_bins}

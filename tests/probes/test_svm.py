@@ -77,13 +77,14 @@ def test_not_beaten_nearby(kind, seed, C, balanced, double):
             assert best <= other * (1 + 1e-9) + 1e-12
 
 
-def test_five_hundred_fits_of_a_large_problem():
+@pytest.mark.parametrize("n_fits", [60, pytest.param(500, marks=pytest.mark.slow)])
+def test_random_fits_of_a_grid(n_fits):
     rng = np.random.default_rng(0)
     hidden = np.tanh(rng.normal(size=(1500, 10))).astype(np.float32)
     labels = hidden[:, rng.integers(0, 10, 10)] * rng.uniform(0, 2, 10) + rng.normal(size=(1500, 10)) > 0.5
     folds = (np.arange(1500) * 20 // 1500).astype(np.int32)
     lines = fit_neurons(hidden, labels, folds)
-    for number in rng.choice(10 * 10 * 20, 60, replace=False):
+    for number in rng.choice(10 * 10 * 20, n_fits, replace=False):
         n, f, k = np.unravel_index(number, (10, 10, 20))
         train = folds != k
         x, y = hidden[train, n].astype(np.float64), labels[train, f]
