@@ -67,15 +67,20 @@ def findings_table(findings: pd.DataFrame, k: int) -> Table:
 
 
 def _shown(findings: pd.DataFrame) -> pd.DataFrame:
-    return findings[(findings["strength"] > _WEAK) & (findings["same_as"] == "")]
+    return findings[(findings["strength"] > _WEAK) & (findings["same_as"] == "") & ~_rare(findings)]
+
+
+def _rare(findings: pd.DataFrame) -> pd.Series:
+    """Features that most folds cannot judge, because they never (or always) hold there."""
+    return 2 * findings["folds"] < findings["folds"].max()
 
 
 def reading_guide(findings: pd.DataFrame, k: int) -> list[str]:
     """Say what the columns are, and what the table leaves out."""
     lines = [
-        "AUC     how well the best neuron alone separates where the feature holds from where it does not, on unseen text",
+        "AUC     how well the best neuron alone tells where the feature holds, on unseen text (.5: not at all)",
         "score   its held-out accuracy (R² where it says so);  base  the same without looking at any neuron",
-        f"top {k:<3} change of the loss, in nats a character where the feature holds, with the {k} best neurons silenced",
+        f"top {k:<3} change of the loss where the feature holds, in nats a character, with the {k} best silenced",
         f"random  the 97.5th percentile of the same for {k} random neurons",
         "p       share of random sets that do at least as much harm (the top set counted in)",
         "",
@@ -84,9 +89,12 @@ def reading_guide(findings: pd.DataFrame, k: int) -> list[str]:
     if len(shown) > _ROWS:
         lines.append(f"{len(shown) - _ROWS} more features are known to a neuron: see relevance.parquet.")
     varies = (findings["kind"] == "continuous") | ((findings["share"] > 0) & (findings["share"] < 1))
-    unknown = findings[(findings["strength"] <= _WEAK) & varies]
+    unknown = findings[(findings["strength"] <= _WEAK) & varies & ~_rare(findings)]
     if len(unknown):
         lines.append(f"Hardly known to any single neuron: {', '.join(unknown['feature'])}.")
+    rare = findings[_rare(findings) & varies]
+    if len(rare):
+        lines.append(f"Too rare to judge, missing in most folds: {', '.join(rare['feature'])}.")
     same = findings[(findings["same_as"] != "") & varies]
     if len(same):
         pairs = (f"{row.feature} as {row.same_as}" for row in same.itertuples())

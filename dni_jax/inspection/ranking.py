@@ -92,12 +92,19 @@ def top(
     return frame.head(k).reset_index(drop=True)
 
 
+def _judging_folds(one: xr.Dataset) -> int:
+    """Folds with something to tell apart: AUC is not defined where a feature always, or never, holds."""
+    if str(one["kind"].values) == "continuous" or "auc" not in one:
+        return one.sizes["fold"]
+    return int((~np.isnan(one["auc"].values)).any(axis=0).sum())
+
+
 def best_per_feature(relevance: xr.Dataset, k: int = 3, *, by: str = "score") -> pd.DataFrame:
     """One row a feature: its k best neurons, and the scores of the best.
 
     Columns: ``feature``, ``kind``, ``share``, ``neurons`` (a list), ``score``, ``score_sd``, ``auc``, ``baseline``,
-    ``lift``, and ``strength``, which runs from 0 to 1 whatever the feature's frequency: 2 AUC - 1, for a continuous
-    feature the lift.
+    ``lift``, ``strength``, which runs from 0 to 1 whatever the feature's frequency (2 AUC - 1, for a continuous
+    feature the lift), and ``folds``: in how many folds the feature both holds and does not.
     """
     rows = []
     for feature in relevance["feature"].values:
@@ -110,6 +117,7 @@ def best_per_feature(relevance: xr.Dataset, k: int = 3, *, by: str = "score") ->
                 "kind": str(one["kind"].values),
                 "share": float(one["share"]),
                 "neurons": best["neuron"].tolist(),
+                "folds": _judging_folds(one),
                 **{name: float(first.get(name, np.nan)) for name in ("score", "score_sd", "auc", "baseline", "lift")},
             }
         )

@@ -83,8 +83,10 @@ def effects_figure(effects: Mapping[str, xr.Dataset], features: Sequence[str]) -
     for row, (measure, words) in zip(axes, _MEASURES.items(), strict=True):
         for axis, name in zip(row, features, strict=True):
             _effect_panel(axis, effects, name, measure)
-            axis.set(title=name if row is axes[0] else "", xlabel="k" if row is axes[-1] else "")
         row[0].set_ylabel(words)
+    for above, below, name in zip(axes[0], axes[-1], features, strict=True):
+        above.set_title(name)
+        below.set_xlabel("k")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
     figure.suptitle("The network's predictions with k neurons overridden at every step")
     return figure
