@@ -132,7 +132,7 @@ def read_corpus(config: RunConfig, language: Language, say: Say) -> Corpus:
             files = languages.find_files(config.text, config.glob)
         with bar(f"parsing {language.name}", config.characters) as advance:
             corpus = languages.load_text(
-                language, files, max_chars=config.characters, seed=seed, progress=lambda done, _: advance(done, "")
+                language, files, max_chars=config.characters, seed=seed, progress=lambda done, _: advance(done, str)
             )
     for line in _describe(corpus):
         say(line)

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-Advance = Callable[[float, str], None]
+Advance = Callable[[float, Callable[[], str]], None]
 
 
-def _ignore(done: float, note: str = "") -> None:
+def _ignore(done: float, note: Callable[[], str]) -> None:
     """Nobody watches."""
 
 
 @contextmanager
 def bar(description: str, total: float, enabled: bool = True) -> Iterator[Advance]:
-    """Show a bar with a rate; yields ``advance(done, note)`` that sets how much is done and a few words beside it.
+    """Show a bar; yields ``advance(done, note)``, which sets how much is done and asks for a few words beside it.
 
     Written to standard error, and only to a terminal.
     """
@@ -35,7 +35,7 @@ def bar(description: str, total: float, enabled: bool = True) -> Iterator[Advanc
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(description, total=total, note="")
 
-        def advance(done: float, note: str = "") -> None:
-            progress.update(task, completed=done, note=note)
+        def advance(done: float, note: Callable[[], str]) -> None:
+            progress.update(task, completed=done, note=note())
 
         yield advance

@@ -100,21 +100,23 @@ def train(
     chunk = math.gcd(_CHUNK, plan.evaluate_every)
     losses: list[Any] = []
     began = time.perf_counter() - (run.looks[-1].seconds if run.looks else 0.0)
+    stopped = run.stale >= plan.patience  # a training taken up again may have been stopped early before
     with bar("training", plan.steps, progress) as advance:
-        for batch in _batches(text, plan, step, chunk):
+        for batch in () if stopped else _batches(text, plan, step, chunk):
             run.state, loss = _take_steps(run.state, batch, optimizer, devices)
             losses.append(loss)
             step += len(batch.codes)
+            seconds = time.perf_counter() - began
+            advance(step, partial(_note, plan, step, seconds, loss, run.looks, ideal))
             if step % plan.evaluate_every and step < plan.steps:
                 continue
-            look = _look(run.state, step, losses, validation, plan, time.perf_counter() - began)
+            look = _look(run.state, step, losses, validation, plan, seconds)
             losses = []
             if not math.isfinite(look.train_loss):
                 raise ValueError(_diverged(look, store))
             run.add(look)
             store.save(run, step)
             on_look(look)
-            advance(step, _note(look, ideal))
             if run.stale >= plan.patience:
                 break
     model = untrained(corpus.vocabulary, plan)
@@ -186,10 +188,13 @@ def _look(
     return Look(step, step * plan.batch * plan.window, train_loss, validation_loss, seconds)
 
 
-def _note(look: Look, ideal: float | None) -> str:
-    gap = "" if ideal is None else f", ideal {ideal:.4f}, gap {look.validation_loss / ideal - 1:.2%}"
-    rate = look.characters / max(look.seconds, 1e-9)
-    return f"loss {look.validation_loss:.4f} nats{gap}, {rate:,.0f} characters/s"
+def _note(plan: TrainPlan, step: int, seconds: float, loss: Array, looks: list[Look], ideal: float | None) -> str:
+    words = [f"loss {float(loss[-1]):.3f}"]
+    if looks:
+        validation = looks[-1].validation_loss
+        words.append(f"unseen {validation:.4f}" + (f" ({validation / ideal - 1:.2%} above ideal)" if ideal else ""))
+    words.append(f"{step * plan.batch * plan.window / max(seconds, 1e-9):,.0f} characters/s")
+    return ", ".join(words)
 
 
 def _diverged(look: Look, store: Checkpoints) -> str:

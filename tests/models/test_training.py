@@ -77,6 +77,14 @@ def test_early_stopping_keeps_the_best_look(corpus, monkeypatch):
     np.testing.assert_array_equal(model.weights.wh, seen[1])
 
 
+def test_an_early_stopped_training_stays_stopped(corpus, monkeypatch, tmp_path):
+    losses = iter([1.0, 2.0, 3.0])
+    monkeypatch.setattr(module, "cross_entropy", lambda weights, text: next(losses))
+    settings = {**SMALL, "steps": 100, "patience": 2, "checkpoints": tmp_path}
+    first = dni.train(corpus, **settings)
+    assert_same(first, dni.train(corpus, **settings))
+
+
 def test_a_diverging_loss_stops_with_advice(corpus):
     with pytest.raises(ValueError, match="lower the learning rate"):
         dni.train(corpus, steps=60, learning_rate=3e38, clip=1e30, **SMALL)
