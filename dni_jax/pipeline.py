@@ -107,7 +107,7 @@ def _check_folds(config: RunConfig, held_out: Corpus) -> None:
     if groups < (config.folds or 2):
         raise ValueError(
             f"expected at least as many held-out strings (or files) as folds, got {groups} strings for "
-            f"{config.folds or 2} folds: lower --folds, or give more text"
+            f"{config.folds or 2} folds: lower --folds, raise --inspect-characters, or give more text"
         )
 
 

@@ -202,12 +202,16 @@ def test_help_names_every_setting(capsys):
         assert flag in printed
 
 
+def start(out, *more):
+    """A run in a process of its own."""
+    command = [sys.executable, "-m", "dni_jax.cli", "run", "parentheses", "--out", str(out), *SMALL, "--steps", "400"]
+    return subprocess.Popen([*command, *more], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_results(tmp_path):
-    settings = [*SMALL, "--steps", "400"]
-    main(["run", "parentheses", "--out", str(tmp_path / "whole"), *settings])
-    command = [sys.executable, "-m", "dni_jax.cli", "run", "parentheses", "--out", str(tmp_path / "cut"), *settings]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert start(tmp_path / "whole").wait() == 0
+    process = start(tmp_path / "cut")
     deadline = time.monotonic() + 120
     training = tmp_path / "cut" / "training"
     while not (training.is_dir() and any(path.name.isdigit() for path in training.iterdir())):
@@ -216,14 +220,17 @@ def test_a_killed_run_resumes_to_the_same_results(tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "cut" / "summary.json").exists()
-    main(["run", "parentheses", "--out", str(tmp_path / "cut"), "--resume", *settings])
+    assert start(tmp_path / "cut", "--resume").wait() == 0
+    whole, resumed = (dni.load(tmp_path / name / "checkpoint").weights for name in ("whole", "cut"))
+    for one, other in zip(whole, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
     for name in ("relevance.parquet", "effects.parquet"):
-        pd.testing.assert_frame_equal(
-            pd.read_parquet(tmp_path / "whole" / name), pd.read_parquet(tmp_path / "cut" / name)
-        )
+        first, second = (pd.read_parquet(tmp_path / folder / name) for folder in ("whole", "cut"))
+        pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
 @pytest.mark.slow
 def test_python_source(tmp_path, capsys):
-    main(["run", "python", "--out", str(tmp_path / "run"), "--characters", "200000", *SMALL[2:-2]])
+    settings = [*SMALL[2:-2], "--characters", "200000", "--inspect-characters", "20000"]
+    main(["run", "python", "--out", str(tmp_path / "run"), *settings])
     assert "range:string" in set(pd.read_parquet(tmp_path / "run" / "relevance.parquet")["feature"])
