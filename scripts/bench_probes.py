@@ -116,8 +116,8 @@ def regression(args: argparse.Namespace) -> list[dict]:
     product = jax.jit(lambda x, y: x.T @ y)
     calls = {
         "product": lambda: product(x, y).block_until_ready(),
-        "ols": lambda: probes.score_neurons(x, values, folds, probe="ols", metrics=("r2",)),
-        "ridge": lambda: probes.score_neurons(x, values, folds, probe="ridge", metrics=("r2",)),
+        "ols": lambda: probes.score_neurons(x, y, folds, probe="ols", metrics=("r2",)),
+        "ridge": lambda: probes.score_neurons(x, y, folds, probe="ridge", metrics=("r2",)),
     }
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():

@@ -50,7 +50,7 @@ def _shared_data(
         label_bits=jnp.asarray(label_bits),
         fold_bits=jnp.asarray(fold_bits),
         valid=jnp.asarray(valid),
-        labels=jnp.asarray(grouped),
+        labels=jax.device_put(grouped),  # shares the caller's memory where it can; the call ends before it returns
         rows=jnp.asarray(blocks.rows),
         real=jnp.asarray(blocks.real),
         block_fold=jnp.asarray(blocks.fold),

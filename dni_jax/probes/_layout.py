@@ -7,7 +7,8 @@ from jaxtyping import Bool, Int, UInt64
 
 from dni_jax.probes import _bits
 
-_BLOCK = 512
+# Rows of a block at most, about; and the step in which its length grows.
+_BLOCK, _STEP = 2_560, 64
 
 
 class Blocks(NamedTuple):
@@ -37,8 +38,10 @@ def used_positions(folds: Int[np.ndarray, " T"]) -> Int[np.ndarray, " U"]:
 def make_blocks(fold_of: Int[np.ndarray, " T"], n_folds: int) -> Blocks:
     """Cut positions, already ordered by fold, into blocks; `fold_of` is their fold."""
     sizes = np.bincount(fold_of, minlength=n_folds)
-    # Folds end in a padded block, so blocks much longer than a fold would be mostly padding.
-    length = int(min(_BLOCK, 1 << max(6, int(sizes.mean() / 4).bit_length())))
+    # Every fold ends in a padded block, so the length is one that divides folds of about the same size.
+    fold_size = min(int(sizes.max()), int(1.1 * sizes.mean()) + 1)
+    length = -(-fold_size // -(-fold_size // _BLOCK))
+    length = -(-length // _STEP) * _STEP
     per_fold = -(-sizes // length)
     fold = np.repeat(np.arange(n_folds, dtype=np.int32), per_fold)
     starts = np.concatenate([[0], np.cumsum(sizes)])[:-1]
