@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 
 _SCRIPT = """
 import sys
@@ -32,7 +31,6 @@ def _run(n_devices, path):
     return np.load(path)
 
 
-@pytest.mark.slow
 def test_eight_devices_give_what_one_gives(tmp_path):
     one, eight = (_run(n, tmp_path / f"{n}.npz") for n in (1, 8))
     assert one["accuracy"].shape == (11, 3, 4)

@@ -1,0 +1,71 @@
+"""Properties on drawn inputs. Every example has one of two shapes, so that nothing is compiled anew."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from probe_problems import KINDS, hinge_objective, problem
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import roc_auc_score
+from sklearn.svm import SVC
+
+from dni_jax.probes import choose_levels, count, fit_neurons, score_neurons
+
+SEEDS = st.integers(0, 10**6)
+few = settings(max_examples=6, deadline=None, derandomize=True)
+
+
+@pytest.mark.parametrize("kind", KINDS[:8])
+@given(seed=SEEDS, C=st.sampled_from([0.1, 1.0, 10.0]))
+@few
+def test_svm_is_never_above_its_oracle_and_counts_what_it_predicts(kind, seed, C):
+    hidden, labels, folds = problem(kind, seed)
+    lines, accuracy = fit_neurons(hidden, labels, folds, C=C), score_neurons(hidden, labels, folds, C=C)["accuracy"]
+    for n, f, k in np.ndindex(accuracy.shape):
+        x, y, train = hidden[:, n].astype(np.float64), labels[:, f], folds != k
+        weight, bias = lines["weight"][n, f, k], lines["bias"][n, f, k]
+        decision = weight * x[~train] + bias
+        right = np.count_nonzero((decision > 0) == y[~train])
+        at_the_boundary = np.count_nonzero(np.abs(decision) < 1e-9)
+        assert abs(accuracy[n, f, k] * len(decision) - right) <= at_the_boundary + 1e-9
+        if y[train].min() == y[train].max():
+            assert (weight, bias) == (0, 1 if y[train][0] else -1)
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # stopped early, it is only easier to beat
+            svc = SVC(kernel="linear", C=C, tol=1e-6, max_iter=10_000).fit(x[train, None], y[train])
+        theirs = hinge_objective(x[train], y[train], svc.coef_.item(), svc.intercept_.item(), C)
+        assert hinge_objective(x[train], y[train], weight, bias, C) <= theirs * (1 + 1e-9) + 1e-12
+
+
+@pytest.mark.parametrize("step", [0.0, 0.25, 1.0])
+@given(seed=SEEDS)
+@few
+def test_auc_of_rising_and_falling_lines_is_scikit_learns(step, seed):
+    rng = np.random.default_rng(seed)
+    hidden = rng.normal(size=(240, 3))
+    hidden = (np.round(hidden / step) * step if step else hidden).astype(np.float32)
+    labels = hidden * [2, -2, 1] + rng.normal(size=(240, 3)) > [0, 0.5, 1]
+    folds = rng.permutation(np.arange(240) % 4).astype(np.int32)
+    weight, auc = fit_neurons(hidden, labels, folds)["weight"], score_neurons(hidden, labels, folds)["auc"]
+    assert (weight[0, 0] > 0).all()
+    assert (weight[1, 1] < 0).all()
+    for n, f, k in zip(*np.nonzero(weight), strict=True):
+        y, decision = labels[folds == k, f], np.sign(weight[n, f, k]) * hidden[folds == k, n]
+        np.testing.assert_allclose(auc[n, f, k], roc_auc_score(y, decision), atol=1e-12)
+
+
+@given(seed=SEEDS, share=st.floats(0, 1))
+@settings(few, max_examples=20)
+def test_random_splits_of_counts_merge_to_the_bit(seed, share):
+    hidden, labels, folds = problem("random", seed)
+    levels = choose_levels(hidden, 32)
+    chosen = np.random.default_rng(seed).random(len(folds)) < share
+    parts = [(hidden, labels, np.where(mask, folds, -1)) for mask in (chosen, ~chosen)]
+    whole = count([(hidden, labels, folds)], levels, 4)
+    merged = count(parts[:1], levels, 4) + count(parts[1:], levels, 4)
+    for other in (merged, count(parts, levels, 4)):
+        assert other.n_positions == whole.n_positions == len(folds)
+        np.testing.assert_array_equal(np.asarray(other.counts), np.asarray(whole.counts))
