@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -35,9 +36,11 @@ def run_command(config: RunConfig) -> None:
     result = run(config, lambda line: console.print(f"[dim]{time.perf_counter() - began:6.1f} s[/dim]  {line}"))
     console.print()
     console.print(findings_table(result.findings, result.k))
-    for line in reading_guide(result.findings, result.k):
+    for line in reading_guide(result.findings, result.k, 1 / (1 + config.random_sets)):
         console.print(line, markup=False)
-    console.print(f"\nResults: [bold]{result.path}[/bold]  (relevance.png, effects.png, samples.json, *.parquet)")
+    console.print(
+        f"\nResults: [bold]{result.path}[/bold]  (relevance.png, effects.png, findings.csv, samples.json, *.parquet)"
+    )
 
 
 def languages_command() -> None:
@@ -75,14 +78,15 @@ def _rare(findings: pd.DataFrame) -> pd.Series:
     return 2 * findings["folds"] < findings["folds"].max()
 
 
-def reading_guide(findings: pd.DataFrame, k: int) -> list[str]:
-    """Say what the columns are, and what the table leaves out."""
+def reading_guide(findings: pd.DataFrame, k: int, least: float) -> list[str]:
+    """Say what the columns are, and what the table leaves out; `least` is the smallest p there can be."""
     lines = [
         "AUC     how well the best neuron alone tells where the feature holds, on unseen text (.5: not at all)",
         "score   its held-out accuracy (R² where it says so);  base  the same without looking at any neuron",
         f"top {k:<3} change of the loss where the feature holds, in nats a character, with the {k} best silenced",
         f"random  the 97.5th percentile of the same for {k} random neurons",
-        "p       share of random sets that do at least as much harm (the top set counted in)",
+        f"p       share of random sets that do at least as much harm; {least:.2f} at best, not corrected for the number",
+        "        of features",
         "",
     ]
     shown = _shown(findings)
@@ -91,13 +95,15 @@ def reading_guide(findings: pd.DataFrame, k: int) -> list[str]:
     varies = (findings["kind"] == "continuous") | ((findings["share"] > 0) & (findings["share"] < 1))
     unknown = findings[(findings["strength"] <= _WEAK) & varies & ~_rare(findings)]
     if len(unknown):
-        lines.append(f"Hardly known to any single neuron: {', '.join(unknown['feature'])}.")
+        lines.append(
+            f"Hardly known to any single neuron (AUC below {(1 + _WEAK) / 2:.1f}): {', '.join(unknown['feature'])}."
+        )
     rare = findings[_rare(findings) & varies]
     if len(rare):
         lines.append(f"Too rare to judge, missing in most folds: {', '.join(rare['feature'])}.")
     same = findings[(findings["same_as"] != "") & varies]
     if len(same):
-        pairs = (f"{row.feature} as {row.same_as}" for row in same.itertuples())
+        pairs = (f"{row.feature!r} as {row.same_as!r}" for row in same.itertuples())
         lines.append(f"The same labels (or their opposite): {', '.join(pairs)}.")
     if not varies.all():
         lines.append(f"The same at every character of this text: {', '.join(findings[~varies]['feature'])}.")
@@ -122,7 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         _stop(_explain(error))
     except KeyboardInterrupt:
-        _stop("stopped; `--resume` goes on where it was cut off", code=130)
+        _say_error("stopped; `--resume` goes on where it was cut off")
+        sys.stdout.flush()
+        # A compiler thread may still be at work, and must not find the interpreter gone.
+        os._exit(130)
 
 
 def _explain(error: OSError) -> str:
@@ -134,9 +143,13 @@ def _explain(error: OSError) -> str:
     return f"{error.strerror or error}{where}"
 
 
-def _stop(message: str, code: int = 2) -> None:
-    Console(stderr=True, highlight=False).print(f"[bold red]dni:[/bold red] {message}", markup=True, soft_wrap=True)
-    sys.exit(code)
+def _say_error(message: str) -> None:
+    Console(stderr=True, highlight=False).print(Text.assemble(("dni: ", "bold red"), message), soft_wrap=True)
+
+
+def _stop(message: str) -> None:
+    _say_error(message)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

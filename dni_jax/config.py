@@ -46,7 +46,8 @@ class TrainConfig:
     patience: int = 5
     seed: int = 0
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Refuse settings that cannot be; names the setting."""
         for name in ("hidden", "steps", "batch", "window", "evaluate_every", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -57,7 +58,14 @@ class TrainConfig:
                 raise ValueError(f"expected {name} above 0, got {value}")
 
     def plan(self, n_symbols: int) -> TrainPlan:
-        """Fill in what is None, for a vocabulary of this size."""
+        """Fill in what is None, for a vocabulary of this size.
+
+        Raises
+        ------
+        ValueError
+            For a setting that cannot be.
+        """
+        self.check()
         defaults = (1_200, 1e-2) if n_symbols <= 32 else (4_000, 5e-3)
         given = asdict(self)
         for name, default in zip(("steps", "learning_rate"), defaults, strict=True):
@@ -138,7 +146,9 @@ class RunConfig:
     resume: bool = False
     train: TrainConfig = field(default_factory=TrainConfig)
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Refuse settings that cannot be; names the setting."""
+        self.train.check()
         for name in ("strings", "characters", "inspect_characters", "verify_characters", "random_sets"):
             value = getattr(self, name)
             if value is not None and value < 1:

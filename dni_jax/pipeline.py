@@ -26,7 +26,7 @@ from dni_jax.models import TrainedModel, cross_entropy, generate, load, record, 
 from dni_jax.progress import bar
 from dni_jax.report import effects_figure, relevance_figure
 from dni_jax.report.figures import save
-from dni_jax.runfolder import RunFolder
+from dni_jax.runfolder import RunFolder, taken_up
 from dni_jax.verification import symbol_shares, verify
 
 Say = Callable[[str], None]
@@ -79,14 +79,21 @@ def run(config: RunConfig, say: Say = lambda line: None) -> RunResult:
     ValueError
         For anything in the config that cannot be done; says what was expected, what came, and what to try.
     """
+    config = taken_up(config) if config.resume else config
+    config.check()
     language = language_of(config)
     folder = RunFolder.claim(config)
+    if config.resume:
+        say(f"going on with the run in {folder.path}")
     corpus = read_corpus(config, language, say)
     held_out = corpus.test.shuffled(config.train.seed)
     _check_folds(config, held_out)
     model = _network(config, folder, language, corpus, say)
     loss, ideal = _loss_and_ideal(model, language, held_out)
     best = "" if ideal is None else f"; the best possible predictor has {ideal:.4f} (gap {loss / ideal - 1:.2%})"
+    if ideal is None:
+        frequencies = unigram_cross_entropy(corpus.train, held_out)
+        best = f"; a predictor that knows only how frequent each symbol is has {frequencies:.4f}"
     say(f"network: {loss:.4f} nats a symbol on unseen text{best}")
     relevance, labels = _relevance(config, folder, language, model, held_out, say)
     effects, headlines = _effects(config, folder, model, held_out, relevance, labels, say)
@@ -95,6 +102,8 @@ def run(config: RunConfig, say: Say = lambda line: None) -> RunResult:
     save(relevance_figure(relevance.sel(feature=distinct)), folder.path / "relevance.png")
     save(effects_figure(effects, headlines), folder.path / "effects.png")
     findings = summarise(relevance, effects["ablate"], labels.duplicates)
+    with written_aside(folder.path / "findings.csv") as aside:
+        findings.to_csv(aside, index=False)
     k = int(effects["ablate"]["k"].values[-1])
     summary = {"loss": loss, "ideal": ideal, "positions": relevance.attrs["positions"], "coverage": corpus.coverage}
     folder.finish(summary)
@@ -169,7 +178,9 @@ def _network(config: RunConfig, folder: RunFolder, language: Language, corpus: C
     model = train(corpus, config=config.train, checkpoints=folder.training, ideal=ideal)
     model.save(folder.model)
     folder.drop_training()
-    say(f"network: {model} after {model.history[-1]['step']:,} steps, {time.perf_counter() - began:.0f} s")
+    steps = int(model.history[-1]["step"])
+    early = " (stopped early)" if steps < model.config.steps else ""
+    say(f"network: {model} after {steps:,} steps{early}, {time.perf_counter() - began:.0f} s")
     return model
 
 
@@ -183,6 +194,21 @@ def _loss_and_ideal(model: TrainedModel, language: Language, held_out: Corpus) -
     loss = cross_entropy(model.weights, some)
     sampled = "accepted" in held_out.coverage
     return loss, language.ideal_cross_entropy(some) if sampled else None
+
+
+def unigram_cross_entropy(train: Corpus, held_out: Corpus) -> float:
+    """Cross entropy, in nats a symbol, of the symbols' frequencies in the training text, boundaries included.
+
+    Each symbol is counted once more than it was seen, so that a new one is not impossible.
+    """
+
+    def counts(corpus: Corpus) -> np.ndarray:
+        seen = np.bincount(corpus.flat_codes, minlength=len(corpus.vocabulary)).astype(float)
+        seen[0] = corpus.ends.sum()
+        return seen
+
+    known, asked = counts(train) + 1, counts(held_out)
+    return float(-(asked * np.log(known / known.sum())).sum() / asked.sum())
 
 
 def _sizes(config: RunConfig, corpus: Corpus) -> tuple[int, int]:

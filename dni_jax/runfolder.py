@@ -6,14 +6,14 @@ import json
 import shutil
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from dni_jax.config import RunConfig
+from dni_jax.config import RunConfig, TrainConfig
 from dni_jax.files import written_aside
 
 ROOT = Path("runs")
@@ -22,12 +22,41 @@ _NOT_OF_THE_RUN = ("out", "force", "resume")  # settings that say where and how,
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
     """What the config file holds: all that decides the results; what is None is left out."""
-    return _given({name: value for name, value in asdict(config).items() if name not in _NOT_OF_THE_RUN})
+    without = {*_NOT_OF_THE_RUN, *(() if config.grammar is None else ("language",))}
+    return _given({name: value for name, value in asdict(config).items() if name not in without})
 
 
 def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
     whole = {name: _given(value) if isinstance(value, Mapping) else value for name, value in settings.items()}
     return {name: value for name, value in whole.items() if value is not None}
+
+
+def taken_up(config: RunConfig) -> RunConfig:
+    """Give a config with the settings that the run to resume was begun with.
+
+    Raises
+    ------
+    ValueError
+        Where there is no run to resume, its settings cannot be read, or `config` asks for others.
+    """
+    path = _place(config)
+    file = path / "config.toml"
+    if not file.is_file():
+        raise ValueError(f"expected a run to resume in {str(path)!r}, got none: leave --resume out to begin one")
+    try:
+        held = tomllib.loads(file.read_text(encoding="utf-8"))
+        begun = RunConfig(**{**held, "train": TrainConfig(**held["train"])})
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"expected a run's settings in {str(file)!r}, got: {error}") from error
+    ours, default, theirs = (_flat(asdict(one)) for one in (config, RunConfig(), begun))
+    elsewhere = {*_NOT_OF_THE_RUN, *(() if begun.grammar is None else ("language",))}
+    differ = [name for name in ours if name not in elsewhere and ours[name] not in (default[name], theirs[name])]
+    if differ:
+        raise ValueError(
+            f"expected the settings that the run in {str(path)!r} was begun with, got others for: {', '.join(differ)}: "
+            "leave them out, or use another --out for a new run"
+        )
+    return replace(begun, out=str(path), resume=True)
 
 
 @dataclass(frozen=True)
@@ -46,17 +75,14 @@ class RunFolder:
         Raises
         ------
         ValueError
-            Where the folder holds another run, or something that is no run, or there is nothing to resume.
+            Where the folder holds another run, or something that is no run.
         """
         folder = cls(_place(config))
-        settings = settings_of(config)
         if folder.is_taken:
-            folder._check_taken(config, settings)
-        elif config.resume and config.out is None:
-            raise ValueError(f"expected a run of {config.name} under {ROOT}/ to resume, got none: leave --resume out")
+            folder._check_taken(config)
         folder.path.mkdir(parents=True, exist_ok=True)
         with written_aside(folder.path / "config.toml") as aside:
-            aside.write_text(tomli_w.dumps(settings), encoding="utf-8")
+            aside.write_text(tomli_w.dumps(settings_of(config)), encoding="utf-8")
         return folder
 
     @property
@@ -64,7 +90,7 @@ class RunFolder:
         """Whether anything but the config of a run that never began lies in the folder."""
         return self.path.exists() and any(path.name != "config.toml" for path in self.path.iterdir())
 
-    def _check_taken(self, config: RunConfig, settings: Mapping[str, Any]) -> None:
+    def _check_taken(self, config: RunConfig) -> None:
         file = self.path / "config.toml"
         if not file.is_file():
             raise ValueError(f"expected an empty or new folder for --out, got {str(self.path)!r}, which holds no run")
@@ -75,14 +101,6 @@ class RunFolder:
             raise ValueError(
                 f"expected an empty or new folder for --out, got {str(self.path)!r}, which holds another run: "
                 "--resume goes on with it, --force replaces it, another --out keeps both"
-            )
-        held = tomllib.loads(file.read_text(encoding="utf-8"))
-        if held != settings:
-            differ = sorted(_flat(held).items() ^ _flat(settings).items())
-            names = ", ".join(dict.fromkeys(name for name, _ in differ))
-            raise ValueError(
-                f"expected the settings that the run in {str(self.path)!r} was begun with, got others for: {names}: "
-                "resume with the same ones, or use another --out"
             )
 
     @property

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,7 +52,7 @@ def refused(arguments, capsys):
 def test_the_run_folder_is_whole(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {"config.toml", "checkpoint", "relevance.parquet", "effects.parquet", "samples.json",
-                     "relevance.png", "effects.png", "summary.json"}  # fmt: skip
+                     "relevance.png", "effects.png", "summary.json", "findings.csv"}  # fmt: skip
     relevance = pd.read_parquet(finished / "relevance.parquet")
     assert len(relevance) == 12 * 51 * 4
     effects = pd.read_parquet(finished / "effects.parquet")
@@ -105,18 +106,28 @@ def test_resume_wants_the_same_settings(finished, capsys):
     assert "train.hidden" in message
 
 
+def test_resume_knows_its_settings(finished, tmp_path, capsys):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
+    main(["run", "--out", str(tmp_path / "run"), "--resume"])
+    assert "going on with the run" in capsys.readouterr().out
+    assert (tmp_path / "run" / "config.toml").read_text() == (finished / "config.toml").read_text()
+    for name in ("relevance.parquet", "effects.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "run" / name))
+
+
 def test_default_folders_do_not_collide(tmp_path, monkeypatch):
     from dni_jax.config import RunConfig
-    from dni_jax.runfolder import RunFolder
+    from dni_jax.runfolder import RunFolder, taken_up
 
     monkeypatch.chdir(tmp_path)
     config = RunConfig()
     assert str(RunFolder.claim(config).path) == "runs/parentheses"
     (tmp_path / "runs" / "parentheses" / "training").mkdir()
     assert str(RunFolder.claim(config).path) == "runs/parentheses-2"
-    assert str(RunFolder.claim(RunConfig(resume=True)).path) == "runs/parentheses"
+    assert taken_up(RunConfig(resume=True)).out == "runs/parentheses"
     with pytest.raises(ValueError, match="to resume"):
-        RunFolder.claim(RunConfig(language="arithmetic", resume=True))
+        taken_up(RunConfig(language="arithmetic", resume=True))
 
 
 @pytest.mark.parametrize(

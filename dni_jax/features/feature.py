@@ -74,7 +74,13 @@ def feature(name: str, function: Callable[[str], Sequence[Any]], kind: str | Non
     def compute(corpus: Corpus) -> np.ndarray:
         columns = []
         for number, string in enumerate(corpus.strings):
-            labels = np.asarray(function(string))
+            try:
+                labels = np.asarray(function(string))
+            except Exception as error:
+                raise ValueError(
+                    f"feature {name!r}: its function fails on string {number} ({string[:40]!r}) with "
+                    f"{type(error).__name__}: {error}"
+                ) from error
             if labels.shape != (len(string),):
                 raise ValueError(
                     f"feature {name!r}: expected one label for each of the {len(string)} characters of string {number} "

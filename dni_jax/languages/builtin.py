@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sysconfig
 from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -108,7 +109,7 @@ def names() -> tuple[str, ...]:
 
 def about(name: str) -> str:
     """One line on a built-in language."""
-    return str(_LANGUAGES[name].__doc__).splitlines()[0]
+    return str(_LANGUAGES[name].__doc__).splitlines()[0].replace("``", "")
 
 
 @cache
@@ -126,8 +127,10 @@ def get(name: str) -> Language:
     Language(parentheses, start='e0', Earley)
     """
     if name not in _LANGUAGES:
+        close = get_close_matches(name, _LANGUAGES, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ValueError(
-            f"expected one of the built-in languages ({', '.join(_LANGUAGES)}), got {name!r}: "
+            f"expected one of the built-in languages ({', '.join(_LANGUAGES)}), got {name!r}{hint}: "
             "for a language of your own use Language.from_lark, or --grammar on the command line"
         )
     return _LANGUAGES[name]()

@@ -82,7 +82,10 @@ def build_lark(grammar: str, start: str, parser: str | None, options: Mapping[st
             pass  # what is wrong for LALR alone may be right for Earley; what is wrong for both is reported below
         return Lark(grammar, parser="earley", **settings)
     except LarkError as error:
-        raise ValueError(f"expected a grammar that Lark accepts, got: {error}") from error
+        raise ValueError(
+            f"expected a grammar that Lark accepts, with a rule {start!r} to start from (start=, or --start, names "
+            f"another), got: {error}"
+        ) from error
 
 
 class Parser:

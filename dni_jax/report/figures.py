@@ -20,7 +20,10 @@ _LINES = 8  # features in one panel
 
 _PANELS: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("nesting", lambda name: name.split("=")[0] in ("depth", "indent")),
-    ("characters", lambda name: ":" not in name and "=" not in name and name not in ("depth", "indent")),
+    (
+        "characters",
+        lambda name: name.startswith("symbol:") or not (set(":=") & set(name) or name in ("depth", "indent")),
+    ),
     ("range (inside a node)", lambda name: name.startswith("range:")),
     ("impulse (a node's ends)", lambda name: name.startswith("impulse:")),
 )
@@ -56,7 +59,7 @@ def relevance_figure(relevance: xr.Dataset) -> Figure:
             label = f"{name} (R²)" if str(relevance["kind"].sel(feature=name).values) == "continuous" else name
             axis.plot(np.arange(1, len(scores) + 1), scores, color=colour, label=label, linewidth=1.6)
             axis.axhline(float(mean["baseline"].sel(feature=name)), color=colour, linestyle=":", linewidth=1)
-        axis.set(title=title, xlabel="neurons, best first", ylabel="held-out accuracy")
+        axis.set(title=title, xlabel="neurons, best first", ylabel="held-out accuracy, or R²")
         axis.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[len(panels) :]:
