@@ -85,8 +85,8 @@ def reading_guide(findings: pd.DataFrame, k: int, least: float) -> list[str]:
         "score   its held-out accuracy (R² where it says so);  base  the same without looking at any neuron",
         f"top {k:<3} change of the loss where the feature holds, in nats a character, with the {k} best silenced",
         f"random  the 97.5th percentile of the same for {k} random neurons",
-        f"p       share of random sets that do at least as much harm; {least:.2f} at best, not corrected for the number",
-        "        of features",
+        f"p       share of random sets that do at least as much harm; {least:.2f} at best, not corrected for the",
+        "        number of features",
         "",
     ]
     shown = _shown(findings)
