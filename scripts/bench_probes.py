@@ -282,6 +282,7 @@ def main() -> None:
     parser.add_argument("--stream", type=int, default=0, metavar="POSITIONS")
     parser.add_argument("--out", type=Path, default=Path("."))
     args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
     machine = {"cpus": len(os.sched_getaffinity(0)), "processor": platform.processor() or platform.machine()}
     machine |= {"devices": [str(d) for d in jax.devices()], "jax": jax.__version__, "scikit-learn": sklearn.__version__}
     print(machine)
