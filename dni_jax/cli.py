@@ -36,7 +36,7 @@ def run_command(config: RunConfig) -> None:
     result = run(config, lambda line: console.print(f"[dim]{time.perf_counter() - began:6.1f} s[/dim]  {line}"))
     console.print()
     console.print(findings_table(result.findings, result.k))
-    for line in reading_guide(result.findings, result.k, 1 / (1 + config.random_sets)):
+    for line in reading_guide(result.findings, result.k, result.least_p):
         console.print(line, markup=False)
     console.print(
         f"\nResults: [bold]{result.path}[/bold]  (relevance.png, effects.png, findings.csv, samples.json, *.parquet)"

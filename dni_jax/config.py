@@ -161,6 +161,11 @@ class RunConfig:
             )
 
     @property
+    def is_sampled(self) -> bool:
+        """Whether the text is drawn from the grammar, rather than read from files."""
+        return self.text is None and (self.grammar is not None or self.language != "python")
+
+    @property
     def name(self) -> str:
         """What the run is about: the language, or the grammar's file name."""
         return str(self.language) if self.grammar is None else Path(self.grammar).stem

@@ -55,6 +55,8 @@ class RunResult:
         strings; nats a symbol.
     k
         How many neurons the effects in `findings` are about.
+    least_p
+        The smallest p there can be with the run's number of random sets.
     """
 
     path: Path
@@ -62,6 +64,7 @@ class RunResult:
     loss: float
     ideal: float | None
     k: int
+    least_p: float
 
 
 def run(config: RunConfig, say: Say = lambda line: None) -> RunResult:
@@ -89,30 +92,36 @@ def run(config: RunConfig, say: Say = lambda line: None) -> RunResult:
     held_out = corpus.test.shuffled(config.train.seed)
     _check_folds(config, held_out)
     model = _network(config, folder, language, corpus, say)
-    loss, ideal = _loss_and_ideal(model, language, held_out)
-    best = "" if ideal is None else f"; the best possible predictor has {ideal:.4f} (gap {loss / ideal - 1:.2%})"
+    unseen = _first_strings(held_out)
+    loss = cross_entropy(model.weights, unseen)
+    ideal = language.ideal_cross_entropy(unseen) if config.is_sampled else None
     if ideal is None:
         frequencies = unigram_cross_entropy(corpus.train, held_out)
-        best = f"; a predictor that knows only how frequent each symbol is has {frequencies:.4f}"
-    say(f"network: {loss:.4f} nats a symbol on unseen text{best}")
+        beside = f"a predictor that knows only how frequent each symbol is has {frequencies:.4f}"
+    else:
+        beside = f"the best possible predictor has {ideal:.4f} (gap {loss / ideal - 1:.2%})"
+    say(f"network: {loss:.4f} nats a symbol on unseen text; {beside}")
     relevance, labels = _relevance(config, folder, language, model, held_out, say)
-    effects, headlines = _effects(config, folder, model, held_out, relevance, labels, say)
+    best = best_per_feature(relevance, by=BY)
+    names = [name for name in labels.names if name not in labels.constant]
+    distinct = [name for name in names if name not in labels.duplicates]
+    headlines = headline_features(best, distinct)
+    effects = _effects(config, folder, model, held_out, relevance, names, headlines, say)
     _samples(folder, model, relevance, headlines, config.train.seed)
-    distinct = [n for n in labels.names if n not in labels.duplicates and n not in labels.constant]
     save(relevance_figure(relevance.sel(feature=distinct)), folder.path / "relevance.png")
     save(effects_figure(effects, headlines), folder.path / "effects.png")
-    findings = summarise(relevance, effects["ablate"], labels.duplicates)
+    findings = summarise(best, effects["ablate"], labels.duplicates)
     with written_aside(folder.path / "findings.csv") as aside:
         findings.to_csv(aside, index=False)
     k = int(effects["ablate"]["k"].values[-1])
     summary = {"loss": loss, "ideal": ideal, "positions": relevance.attrs["positions"], "coverage": corpus.coverage}
     folder.finish(summary)
-    return RunResult(folder.path, findings, loss, ideal, k)
+    return RunResult(folder.path, findings, loss, ideal, k, 1 / (1 + config.random_sets))
 
 
 def _check_folds(config: RunConfig, held_out: Corpus) -> None:
     """Refuse before training what would be refused after it."""
-    groups = len(np.unique(held_out.head(_sizes(config, held_out)[0]).groups))
+    groups = len(np.unique(held_out.head(_sizes(config)[0]).groups))
     if groups < (config.folds or 2):
         raise ValueError(
             f"expected at least as many held-out strings (or files) as folds, got {groups} strings for "
@@ -133,7 +142,7 @@ def language_of(config: RunConfig) -> Language:
 def read_corpus(config: RunConfig, language: Language, say: Say) -> Corpus:
     """Sample strings, or read and parse files."""
     seed = config.train.seed
-    if config.text is None and config.name != "python":
+    if config.is_sampled:
         corpus = language.sample(config.strings, seed)
     else:
         files = languages.standard_library_files()
@@ -173,7 +182,7 @@ def _network(config: RunConfig, folder: RunFolder, language: Language, corpus: C
     if folder.model.exists():
         say(f"network: taken from {folder.model}")
         return load(folder.model)
-    ideal = _ideal(language, corpus.validation) if language.characters is not None and config.text is None else None
+    ideal = language.ideal_cross_entropy(_first_strings(corpus.validation)) if config.is_sampled else None
     began = time.perf_counter()
     model = train(corpus, config=config.train, checkpoints=folder.training, ideal=ideal)
     model.save(folder.model)
@@ -184,16 +193,9 @@ def _network(config: RunConfig, folder: RunFolder, language: Language, corpus: C
     return model
 
 
-def _ideal(language: Language, corpus: Corpus) -> float:
-    return language.ideal_cross_entropy(corpus.take(np.arange(min(len(corpus), _IDEAL_STRINGS))))
-
-
-def _loss_and_ideal(model: TrainedModel, language: Language, held_out: Corpus) -> tuple[float, float | None]:
-    """Compare the network with the best predictor on the very same unseen strings."""
-    some = held_out.take(np.arange(min(len(held_out), _IDEAL_STRINGS)))
-    loss = cross_entropy(model.weights, some)
-    sampled = "accepted" in held_out.coverage
-    return loss, language.ideal_cross_entropy(some) if sampled else None
+def _first_strings(corpus: Corpus) -> Corpus:
+    """As many strings as the ideal predictor is computed on in a second."""
+    return corpus.take(np.arange(min(len(corpus), _IDEAL_STRINGS)))
 
 
 def unigram_cross_entropy(train: Corpus, held_out: Corpus) -> float:
@@ -211,15 +213,15 @@ def unigram_cross_entropy(train: Corpus, held_out: Corpus) -> float:
     return float(-(asked * np.log(known / known.sum())).sum() / asked.sum())
 
 
-def _sizes(config: RunConfig, corpus: Corpus) -> tuple[int, int]:
-    inspected, verified = _HELD_OUT["sampled" if "accepted" in corpus.coverage else "text"]
+def _sizes(config: RunConfig) -> tuple[int, int]:
+    inspected, verified = _HELD_OUT["sampled" if config.is_sampled else "text"]
     return config.inspect_characters or inspected, config.verify_characters or verified
 
 
 def _relevance(
     config: RunConfig, folder: RunFolder, language: Language, model: TrainedModel, held_out: Corpus, say: Say
 ) -> tuple[xr.Dataset, Labels]:
-    corpus = held_out.head(_sizes(config, held_out)[0])
+    corpus = held_out.head(_sizes(config)[0])
     labels = language.features().label(corpus)
     groups = len(np.unique(corpus.groups))
     folds = config.folds or min(_FOLDS, groups)
@@ -238,12 +240,12 @@ def _effects(
     model: TrainedModel,
     held_out: Corpus,
     relevance: xr.Dataset,
-    labels: Labels,
+    names: Sequence[str],
+    headlines: Sequence[str],
     say: Say,
-) -> tuple[dict[str, xr.Dataset], list[str]]:
-    corpus = held_out.head(_sizes(config, held_out)[1])
-    names = [name for name in labels.names if name not in labels.constant]
-    headlines = headline_features(relevance, [name for name in names if name not in labels.duplicates])
+) -> dict[str, xr.Dataset]:
+    """Silence the neurons of every feature; set to 1, and drive by labels, those of the headlines."""
+    corpus = held_out.head(_sizes(config)[1])
     ks = [k for k in KS if k <= model.n_neurons]
     began = time.perf_counter()
     sets = len(names) * len(ks) + config.random_sets * len(ks)
@@ -255,13 +257,13 @@ def _effects(
     table = pd.concat([effects_table(dataset) for dataset in effects.values()], ignore_index=True)
     write_table(table, folder.path / "effects.parquet")
     say(f"  done in {time.perf_counter() - began:.1f} s")
-    return effects, headlines
+    return effects
 
 
-def headline_features(relevance: xr.Dataset, names: Sequence[str], most: int = 3) -> list[str]:
+def headline_features(best: pd.DataFrame, names: Sequence[str], most: int = 3) -> list[str]:
     """The features that figures and samples show: those readers ask about first, then the best known."""
-    best = best_per_feature(relevance, k=1, by=BY).set_index("feature")["strength"]
-    rest = sorted((n for n in names if n not in _HEADLINES), key=lambda n: -best[n])
+    strength = best.set_index("feature")["strength"]
+    rest = sorted((n for n in names if n not in _HEADLINES), key=lambda n: -strength[n])
     return [n for n in (*_HEADLINES, *rest) if n in names][:most]
 
 
@@ -295,7 +297,7 @@ def _samples(folder: RunFolder, model: TrainedModel, relevance: xr.Dataset, feat
         aside.write_text(json.dumps(samples, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def summarise(relevance: xr.Dataset, effects: xr.Dataset, duplicates: Mapping[str, str]) -> pd.DataFrame:
+def summarise(best: pd.DataFrame, effects: xr.Dataset, duplicates: Mapping[str, str]) -> pd.DataFrame:
     """One row a feature, the best known first.
 
     Columns as in `dni_jax.inspection.best_per_feature`, and for the largest k verified: ``effect`` (loss in nats a
@@ -303,8 +305,7 @@ def summarise(relevance: xr.Dataset, effects: xr.Dataset, duplicates: Mapping[st
     network's), ``random`` (the same for random neurons, mean), ``random_high`` (their 97.5th percentile) and ``p``.
     ``same_as`` names an earlier feature with the same labels, or is empty.
     """
-    table = best_per_feature(relevance, by=BY)
-    table["same_as"] = [duplicates.get(name, "") for name in table["feature"]]
+    table = best.assign(same_as=[duplicates.get(name, "") for name in best["feature"]])
     last = effects.isel(k=-1).sel(measure="loss_on")
     columns = {"effect": "top_effect", "random": "random_effect", "random_high": "random_effect_high", "p": "p"}
     extra = pd.DataFrame({name: last[source].values for name, source in columns.items()})

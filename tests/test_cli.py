@@ -204,6 +204,15 @@ def test_own_grammar_sampled(tmp_path):
     assert summary["loss"] > summary["ideal"] > 0
 
 
+def test_what_is_sampled_does_not_hang_on_a_grammars_file_name():
+    from dni_jax.config import RunConfig
+
+    assert RunConfig().is_sampled
+    assert RunConfig(grammar="python.lark").is_sampled
+    assert not RunConfig(language="python").is_sampled
+    assert not RunConfig(grammar="json.lark", text="data").is_sampled
+
+
 def test_help_names_every_setting(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["run", "--help"])
