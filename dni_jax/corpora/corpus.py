@@ -45,6 +45,12 @@ class Corpus:
         The language's name.
     coverage
         What was read, parsed and left out, as counts.
+    parsed
+        bool ``(T,)``: False where a character could not be parsed; it has no labels and takes no part in any score,
+        but the network reads it. None where all is well.
+    records
+        What was noted about every character when the strings were still whole, by name: arrays ``(T,)`` (a parser's
+        states, which pieces of a string alone do not tell).
     """
 
     text: Integer[np.ndarray, " T"]
@@ -57,6 +63,8 @@ class Corpus:
     ends: Bool[np.ndarray, " S"]
     language: str = "text"
     coverage: Mapping[str, Any] = field(default_factory=dict)
+    parsed: Bool[np.ndarray, " T"] | None = None
+    records: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def from_strings(
@@ -201,6 +209,8 @@ class Corpus:
             split=self.split[strings],
             begins=self.begins[strings],
             ends=self.ends[strings],
+            parsed=None if self.parsed is None else self.parsed[positions],
+            records={name: record[positions] for name, record in self.records.items()},
         )
 
     @property

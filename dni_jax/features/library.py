@@ -83,7 +83,7 @@ class FeatureLibrary:
             column, kind = _checked(feature, corpus)
             columns.append(column)
             kinds.append(kind)
-        mask = np.ones(corpus.n_positions, bool)
+        mask = np.ones(corpus.n_positions, bool) if corpus.parsed is None else corpus.parsed
         return Labels(self.names, tuple(kinds), tuple(columns), mask, self)
 
 

@@ -161,6 +161,7 @@ def _effects(
         drive = (column - column.min()) / max(float(np.ptp(column)), 1e-9)
     predictions = predict(model.weights, corpus, override, drive)
     correct = correct_types(predictions, corpus)
+    counted = predictions.predicted & marks.mask
     groups = corpus.position_groups
     draw = bootstrap_weights(len(np.unique(groups)), _BOOTSTRAP, seed)
     n_features, n_draws, n_ks = len(tops), len(draws), len(ks)
@@ -168,7 +169,7 @@ def _effects(
     for place, column in enumerate(marks.columns):
         own = 1 + place * n_ks + np.arange(n_ks)
         rows = np.concatenate([[0], own, 1 + n_features * n_ks + np.arange(n_draws * n_ks)])
-        sums = group_sums(correct[rows], predictions.loss[rows], predictions.predicted, held_by(column), groups)
+        sums = group_sums(correct[rows], predictions.loss[rows], counted, held_by(column), groups)
         means = sums.means()
         values["intact"].append(means[0])
         values["top"].append(means[1 : 1 + n_ks])

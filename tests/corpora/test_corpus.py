@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dni_jax.corpora import Corpus, Vocabulary
+from dni_jax.corpora import Corpus, Vocabulary, cut
 from dni_jax.corpora.corpus import split_groups
+from dni_jax.features import FeatureLibrary, char_feature
 from dni_jax.languages import get
 
 STRINGS = st.lists(st.text("ab(\u20ac\n", min_size=1, max_size=9), min_size=1, max_size=30)
@@ -108,3 +111,19 @@ def test_groups_are_kept():
 
 def test_repr_tells_the_sizes():
     assert repr(get("parentheses").sample(100, seed=0)).startswith("Corpus(parentheses: 100 strings, ")
+
+
+def test_what_a_parser_noted_goes_with_the_characters():
+    corpus = Corpus.from_strings(["ab\ncd", "e", "fgh"])
+    noted = replace(corpus, parsed=corpus.text != ord("c"), records={"code": corpus.text.astype(np.int16)})
+    assert noted.train.parsed is not None
+    for part in (noted.take(np.asarray([2, 0])), cut(noted, 3), noted.shuffled(1)):
+        np.testing.assert_array_equal(part.parsed, part.text != ord("c"))
+        np.testing.assert_array_equal(part.records["code"], part.text)
+
+
+def test_characters_that_were_not_parsed_have_no_labels():
+    corpus = Corpus.from_strings(["ab", "c"])
+    library = FeatureLibrary(()) + char_feature("b", lambda c: c == "b")
+    assert library.label(corpus).mask.all()
+    assert library.label(replace(corpus, parsed=np.asarray([True, False, True]))).mask.tolist() == [True, False, True]
