@@ -60,7 +60,7 @@ def _classify_batch(x: Float[Array, "M U"], group: tuple, data: Data, plan: Plan
             counts = _held_out.confusion(neuron, fit)
             return fit._replace(threshold=fit.threshold + neuron.centre), counts, direction(neuron, fit.weight)
 
-        ranks = _held_out.midranks(neuron, data.fold_of) if "auc" in plan.metrics else None
+        ranks = _held_out.midranks(neuron) if "auc" in plan.metrics else None
         return *lax.map(solve, data.strength), ranks
 
     fit, counts, towards, ranks = lax.map(one, x)

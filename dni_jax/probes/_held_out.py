@@ -48,7 +48,7 @@ def share_at_threshold(neuron: Neuron, fit: Fit) -> Float[Array, "K F"]:
     return jnp.where(fit.weight == 0, 0.0, share)
 
 
-def midranks(neuron: SortedNeuron, fold_of: Int[Array, " T"]) -> Float[Array, " T"]:
+def midranks(neuron: SortedNeuron) -> Float[Array, " T"]:
     """Rank of each position within its own fold, from 1, ties sharing their middle; in position order."""
     n_positions = neuron.order.shape[0]
     x = neuron.values()
@@ -57,7 +57,6 @@ def midranks(neuron: SortedNeuron, fold_of: Int[Array, " T"]) -> Float[Array, " 
     rank = jnp.arange(n_positions, dtype=jnp.int32)
     first = lax.cummax(jnp.where(jnp.concatenate([edge, differs]), rank, 0))
     after = lax.cummin(jnp.where(jnp.concatenate([differs, edge]), rank + 1, n_positions), reverse=True)
-    fold = fold_of[neuron.order]
-    doubled = neuron.held_before(first, fold) + neuron.held_before(after, fold) + 1
+    doubled = neuron.held_before(first, neuron.fold_of) + neuron.held_before(after, neuron.fold_of) + 1
     ranks = doubled.astype(jnp.float64) / 2.0
     return jnp.zeros(n_positions, jnp.float64).at[neuron.order].set(ranks, unique_indices=True)

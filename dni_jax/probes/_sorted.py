@@ -43,6 +43,8 @@ class SortedNeuron(NamedTuple):
         The median, taken off so that sums of large, close values keep their digits.
     order : int32 (T,)
         The position at each rank.
+    fold_of : int32 (T,)
+        The fold of the position at each rank.
     positive, fold : uint64 (B, F), (B, K)
         Members of each feature and of each fold.
     valid : uint64 (B,)
@@ -59,6 +61,7 @@ class SortedNeuron(NamedTuple):
     x: Float[Array, "B 64"]
     centre: Float[Array, ""]
     order: Int[Array, " T"]
+    fold_of: Int[Array, " T"]
     positive: UInt64[Array, "B F"]
     fold: UInt64[Array, "B K"]
     valid: UInt64[Array, " B"]
@@ -136,7 +139,18 @@ def sort_neuron(
     square = _prefix_sums(ranked * ranked, *words) if squares else (None, None)
     train_positive, train_all, every = counts
     return SortedNeuron(
-        ranked, centre, order, positive, fold, layout.valid, train_positive, train_all, *sums, every, *square
+        ranked,
+        centre,
+        order,
+        layout.fold_of[order],
+        positive,
+        fold,
+        layout.valid,
+        train_positive,
+        train_all,
+        *sums,
+        every,
+        *square,
     )
 
 
