@@ -1,116 +1,18 @@
-"""A library: the features that are asked about together."""
+"""The features that fit a language, from its grammar and its alphabet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import numpy as np
-
-from dni_jax.corpora import Corpus, NodeKind, character_type
-from dni_jax.features.feature import Feature, char_feature
-from dni_jax.features.labels import Labels, unknown_feature
+from dni_jax.corpora import NodeKind, character_type
+from dni_jax.features.feature import Feature, FeatureLibrary
+from dni_jax.features.functions import char_feature
 from dni_jax.features.nodes import BRACKETS, depth_features, impulse_feature, range_feature
 
 CLASSES = ("digit", "letter", "parenthesis", "operator", "quote", "space", "newline", "punctuation")
 _LEVELS = 5  # depth=0 ... depth=4: the paper's grammar has four levels of brackets
 _SMALL_ALPHABET = 32  # up to here every symbol is a feature of its own
 _MANY_RULES = 64  # above, productions are told apart by their symbol only
-
-
-@dataclass(frozen=True, eq=False)
-class FeatureLibrary:
-    """An ordered set of features with distinct names.
-
-    Examples
-    --------
-    >>> from dni_jax.corpora import Corpus
-    >>> library = FeatureLibrary(()) + char_feature("digit", str.isdigit) + char_feature("one", lambda c: c == "1")
-    >>> library.label(Corpus.from_strings(["0(1)"])).values.T.astype(int).tolist()
-    [[1, 0, 1, 0], [0, 0, 1, 0]]
-    """
-
-    features: tuple[Feature, ...]
-
-    def __post_init__(self) -> None:
-        names = self.names
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"expected distinct names of features, got {twice} more than once")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The features' names in order."""
-        return tuple(feature.name for feature in self.features)
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def __iter__(self) -> Iterator[Feature]:
-        return iter(self.features)
-
-    def __repr__(self) -> str:
-        return f"FeatureLibrary({len(self)} features: {', '.join(self.names[:6])}{', ...' if len(self) > 6 else ''})"
-
-    def __getitem__(self, name: str) -> Feature:
-        if name not in self.names:
-            raise ValueError(unknown_feature(name, self.names))
-        return self.features[self.names.index(name)]
-
-    def __add__(self, other: Feature | FeatureLibrary) -> FeatureLibrary:
-        more = (other,) if isinstance(other, Feature) else tuple(other)
-        return FeatureLibrary(self.features + more)
-
-    def select(self, names: Sequence[str]) -> FeatureLibrary:
-        """Give some of the features, in the given order."""
-        return FeatureLibrary(tuple(self[name] for name in names))
-
-    def label(self, corpus: Corpus) -> Labels:
-        """Label every character of a corpus.
-
-        Returns
-        -------
-        `Labels` with one column a feature.
-
-        Raises
-        ------
-        ValueError
-            Where a feature gives another number of labels than there are characters, a label that is not a finite
-            number, or something else than 0 and 1 for a binary feature; names the feature and the place.
-        """
-        columns, kinds = [], []
-        for feature in self.features:
-            column, kind = _checked(feature, corpus)
-            columns.append(column)
-            kinds.append(kind)
-        mask = np.ones(corpus.n_positions, bool) if corpus.parsed is None else corpus.parsed
-        return Labels(self.names, tuple(kinds), tuple(columns), mask, self)
-
-
-def _checked(feature: Feature, corpus: Corpus) -> tuple[np.ndarray, str]:
-    """Compute one column; bring it to int8 or float32 without losing anything."""
-    column = np.asarray(feature.compute(corpus))
-    if column.shape != (corpus.n_positions,):
-        raise ValueError(
-            f"feature {feature.name!r}: expected one label for each of the {corpus.n_positions} positions, "
-            f"got an array of shape {column.shape}"
-        )
-    if column.dtype.kind not in "biuf":
-        raise ValueError(f"feature {feature.name!r}: expected numbers or bools, got {column.dtype}")
-    finite = np.abs(column) <= np.finfo(np.float32).max if column.dtype.kind == "f" else np.ones(len(column), bool)
-    if not finite.all():
-        where = int(np.flatnonzero(~finite)[0])
-        string = int(corpus.string_of[where])
-        raise ValueError(
-            f"feature {feature.name!r}: expected finite labels (as float32), got {column[where]} at character "
-            f"{where - int(corpus.offsets[string])} of string {string} ({corpus.strings[string][:40]!r})"
-        )
-    only_01 = bool(((column == 0) | (column == 1)).all())
-    if feature.kind == "binary" and not only_01:
-        other = column[(column != 0) & (column != 1)][0]
-        raise ValueError(f"feature {feature.name!r}: expected labels 0 and 1 for a binary feature, got {other}")
-    kind = feature.kind or ("binary" if only_01 else "continuous")
-    return column.astype(np.int8 if kind == "binary" else np.float32), kind
 
 
 def default_library(
@@ -161,9 +63,9 @@ def _character_features(characters: Sequence[str] | None) -> list[Feature]:
 
 
 def _class_feature(name: str) -> Feature:
-    return char_feature(name, lambda c: character_type(c) == name, "binary")
+    return char_feature(name, lambda c: character_type(c) == name, "binary", f"the character's class is {name}")
 
 
 def symbol_feature(character: str) -> Feature:
     """Make the feature ``symbol:x``: the character is x."""
-    return char_feature(f"symbol:{character}", lambda c: c == character, "binary")
+    return char_feature(f"symbol:{character}", lambda c: c == character, "binary", f"the character is {character!r}")

@@ -6,58 +6,98 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
-from dni_jax.corpora import Corpus
+from dni_jax.corpora import Corpus, ParseTrees
 from dni_jax.features.feature import Feature
+from dni_jax.features.reading import once
+from dni_jax.features.spans import cover
 
 BRACKETS = "brackets"
 
 
-class Spans(NamedTuple):
-    """Corpus positions of nodes and of the strings they stand in; ends are exclusive."""
+class Nodes(NamedTuple):
+    """All nodes that cover a character, kind by kind, each kind's in the trees' order.
 
-    start: Int[np.ndarray, " n"]
-    end: Int[np.ndarray, " n"]
-    string_start: Int[np.ndarray, " n"]
-    string_end: Int[np.ndarray, " n"]
+    ``start`` and ``end`` (exclusive) are corpus positions, cut at the ends of the node's string; ``starts_here`` and
+    ``ends_here`` tell whether the node's own first and last character are there. The nodes of kind ``k`` are
+    ``bounds[k]:bounds[k + 1]``.
+    """
+
+    start: Int[np.ndarray, " M"]
+    end: Int[np.ndarray, " M"]
+    starts_here: Bool[np.ndarray, " M"]
+    ends_here: Bool[np.ndarray, " M"]
+    bounds: Int[np.ndarray, " K1"]
+
+    def of(self, kinds: Iterable[int]) -> Nodes:
+        """Give the nodes of some kinds; they keep no bounds."""
+        slices = [slice(self.bounds[kind], self.bounds[kind + 1]) for kind in kinds]
+        start, end, starts_here, ends_here = (
+            np.concatenate([column[rows] for rows in slices]) if len(slices) > 1 else column[slices[0]]
+            for column in self[:4]
+        )
+        return Nodes(start, end, starts_here, ends_here, self.bounds[:0])
 
 
-def node_spans(corpus: Corpus, names: Iterable[str]) -> Spans:
-    """Where the nodes of some kinds (symbols or kinds' names) lie; nodes that cover no character are left out.
+def _trees(corpus: Corpus) -> ParseTrees:
+    if corpus.trees is None:
+        raise ValueError("expected a corpus with parse trees, got one without: make it with language.corpus(strings)")
+    return corpus.trees
+
+
+def _nodes(corpus: Corpus) -> Nodes:
+    """Sort the nodes by kind, once for all features: each then reads its own nodes only."""
+    trees = _trees(corpus)
+    rows = np.flatnonzero(trees.end > trees.start)
+    rule = trees.rule[rows].astype(np.min_scalar_type(len(trees.kinds)))
+    rows = rows[np.argsort(rule, kind="stable")]
+    string = trees.string[rows]
+    base, top = corpus.offsets[string], corpus.offsets[string + 1]
+    start, end = base + trees.start[rows], base + trees.end[rows]
+    counts = np.bincount(rule, minlength=len(trees.kinds))
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    return Nodes(np.maximum(start, base), np.minimum(end, top), start >= base, end <= top, bounds)
+
+
+def nodes_of(corpus: Corpus, names: Iterable[str]) -> tuple[Nodes, list[int]]:
+    """All nodes of a corpus, and which kinds are meant by symbols or kinds' names.
 
     Raises
     ------
     ValueError
         Where the corpus has no trees, or the trees have no such kind.
     """
-    if corpus.trees is None:
-        raise ValueError("expected a corpus with parse trees, got one without: make it with language.corpus(strings)")
-    trees, wanted = corpus.trees, set(names)
-    chosen = np.asarray([kind.symbol in wanted or kind.name in wanted for kind in trees.kinds])
-    if not chosen.any():
+    trees, nodes, wanted = _trees(corpus), once(corpus, "nodes", _nodes), set(names)
+    kinds = [row for row, kind in enumerate(trees.kinds) if kind.symbol in wanted or kind.name in wanted]
+    if not kinds:
         raise ValueError(f"expected a node of the language ({', '.join(trees.symbols)}), got {sorted(wanted)}")
-    rows = np.flatnonzero(chosen[trees.rule] & (trees.end > trees.start))
-    string = trees.string[rows]
-    base = corpus.offsets[string]
-    return Spans(base + trees.start[rows], base + trees.end[rows], base, corpus.offsets[string + 1])
+    return nodes, kinds
 
 
 def nesting(corpus: Corpus, names: Iterable[str]) -> Int[np.ndarray, " T"]:
-    """How many nodes of these kinds cover each character."""
-    spans = node_spans(corpus, names)
-    length = corpus.n_positions + 1
-    opened = np.bincount(np.maximum(spans.start, spans.string_start), minlength=length)
-    closed = np.bincount(np.minimum(spans.end, spans.string_end), minlength=length)
-    return np.cumsum(opened - closed)[:-1]
+    """How many nodes of these kinds cover each character, int32."""
+    nodes, kinds = nodes_of(corpus, names)
+    some = nodes.of(kinds)
+    steps = np.bincount(some.start, minlength=corpus.n_positions + 1)
+    steps -= np.bincount(some.end, minlength=corpus.n_positions + 1)
+    return np.cumsum(steps[:-1], dtype=np.int32)
+
+
+def node_range(corpus: Corpus, names: Iterable[str]) -> Int[np.ndarray, " T"]:
+    """1 on every character of each node of these kinds."""
+    nodes, kinds = nodes_of(corpus, names)
+    some = nodes.of(kinds)
+    return cover(corpus.n_positions, some.start, some.end)
 
 
 def node_impulse(corpus: Corpus, names: Iterable[str]) -> Int[np.ndarray, " T"]:
     """1 at the first and the last character of each node of these kinds."""
-    spans = node_spans(corpus, names)
+    nodes, kinds = nodes_of(corpus, names)
+    some = nodes.of(kinds)
     labels = np.zeros(corpus.n_positions, np.int8)
-    labels[spans.start[spans.start >= spans.string_start]] = 1
-    labels[spans.end[spans.end <= spans.string_end] - 1] = 1
+    labels[some.start[some.starts_here]] = 1
+    labels[some.end[some.ends_here] - 1] = 1
     return labels
 
 
@@ -67,6 +107,10 @@ def bracket_nesting(corpus: Corpus) -> Int[np.ndarray, " T"]:
     Where the parser has matched bracket tokens (kind ``brackets``), these count, so that brackets in strings and
     comments do not; otherwise every bracket character of the text does.
     """
+    return once(corpus, "bracket nesting", _bracket_nesting)
+
+
+def _bracket_nesting(corpus: Corpus) -> Int[np.ndarray, " T"]:
     if corpus.trees is not None and BRACKETS in corpus.trees.symbols:
         return nesting(corpus, [BRACKETS])
     opening = np.isin(corpus.text, [ord(c) for c in "([{"]).astype(np.int64)
@@ -84,7 +128,7 @@ def range_feature(name: str, nodes: Iterable[str]) -> Feature:
     kinds = tuple(nodes)
     return Feature(
         name,
-        lambda corpus: (nesting(corpus, kinds) > 0).astype(np.int8),
+        lambda corpus: node_range(corpus, kinds),
         "binary",
         f"inside {' or '.join(kinds)}",
     )
@@ -114,9 +158,12 @@ def nesting_feature(name: str, nodes: Iterable[str], level: int | None = None) -
     With `level`, binary: exactly so many. Without, continuous and scaled to [0, 1] by the deepest of the corpus.
     """
     kinds = tuple(nodes)
+    words = " or ".join(kinds)
     if level is None:
-        return Feature(name, lambda corpus: _scaled(nesting(corpus, kinds)), "continuous", "nesting, 0 to 1")
-    return Feature(name, lambda corpus: (nesting(corpus, kinds) == level).astype(np.int8), "binary")
+        return Feature(
+            name, lambda corpus: _scaled(nesting(corpus, kinds)), "continuous", f"nesting of {words}, 0 to 1"
+        )
+    return Feature(name, lambda corpus: nesting(corpus, kinds) == level, "binary", f"inside exactly {level} {words}")
 
 
 def depth_features(levels: int) -> tuple[Feature, ...]:
@@ -129,7 +176,7 @@ def depth_features(levels: int) -> tuple[Feature, ...]:
 def _level_feature(level: int) -> Feature:
     return Feature(
         f"depth={level}",
-        lambda corpus: (bracket_nesting(corpus) == level).astype(np.int8),
+        lambda corpus: bracket_nesting(corpus) == level,
         "binary",
         f"inside exactly {level} pairs of brackets",
     )
