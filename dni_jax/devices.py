@@ -24,15 +24,15 @@ def use_all_cores() -> None:
         pass  # the backend has started: its devices are what they are
 
 
-def mesh(axis: str, size: int) -> Mesh:
-    """Give a one-dimensional mesh of as many local devices as divide an axis evenly.
+def mesh(axis: str, size: int = 0) -> Mesh:
+    """Give a one-dimensional mesh of as many local devices as divide an axis evenly (all of them, without a length).
 
     Parameters
     ----------
     axis
         The mesh axis' name.
     size
-        The length of the array axis that is to be split.
+        The length of the array axis that is to be split; 0, the default, where it will be padded: all devices.
     """
     use_all_cores()
     devices = jax.local_devices()

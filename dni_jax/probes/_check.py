@@ -1,5 +1,6 @@
 """Input checks of the probes: every error names the argument, what came, and what is accepted."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -7,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dni_jax.probes._registry import PROBES, Probe
+
+Chunk = tuple[Any, Any, Any]  # states, labels and folds of some positions
 
 
 def check_hidden(hidden: Any) -> np.ndarray | jax.Array:
@@ -146,3 +149,27 @@ def check_class_weight(class_weight: str | None, classifies: bool) -> bool:
     if class_weight and not classifies:
         raise ValueError('expected class_weight=None for a continuous probe, got "balanced"')
     return class_weight == "balanced"
+
+
+def check_chunks(
+    chunks: Iterable[Chunk], n_neurons: int, n_folds: int, binary: bool = True
+) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
+    """Check chunk after chunk as the whole arrays are checked; labels must be 0 and 1 where `binary`."""
+    for number, (hidden, labels, folds) in enumerate(chunks):
+        try:
+            hidden = check_hidden(hidden)
+            labels = check_labels(labels, hidden.shape[0], binary, "binned")
+        except ValueError as error:
+            raise ValueError(f"chunk {number}: {error}") from error
+        folds = np.asarray(folds)
+        if hidden.shape[1] != n_neurons:
+            raise ValueError(f"chunk {number}: expected {n_neurons} neurons as in levels, got {hidden.shape[1]}")
+        if folds.shape != (len(hidden),) or folds.dtype.kind not in "iu":
+            raise ValueError(
+                f"chunk {number}: expected integer folds ({len(hidden)},), got {folds.dtype} {folds.shape}"
+            )
+        if folds.max(initial=-1) >= n_folds or folds.min(initial=0) < -1:
+            raise ValueError(
+                f"chunk {number}: expected folds from -1 to {n_folds - 1}, got {folds.min()} to {folds.max()}"
+            )
+        yield hidden, labels, folds.astype(np.int32)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from dni_jax import devices
 from dni_jax.probes import _bits, _layout
 from dni_jax.probes._engine import Data, Plan, run
 
@@ -17,10 +18,11 @@ def run_column(
     """Run one fold assignment; returns (A, N, F, K) scores, A strengths, and the (F, K) baseline."""
     used = _layout.used_positions(folds)
     fold_of = folds[used]
-    devices = jax.devices()
-    if not plan.classifies and devices[0].platform == "cpu":
-        devices = devices[:1]  # a product already uses all cores; slicing the states would cost more than it
-    mesh = jax.sharding.Mesh(np.array(devices), ("neurons",))
+    mesh = devices.mesh("neurons")
+    if not plan.classifies and jax.default_backend() == "cpu":
+        mesh = devices.mesh(
+            "neurons", 1
+        )  # a product already uses all cores; slicing the states would cost more than it
     with jax.enable_x64(True):
         data = _shared_data(labels, used, fold_of, strength, plan)
         scores = {key: np.asarray(score) for key, score in run(hidden, data, plan, mesh).items()}

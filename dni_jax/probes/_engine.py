@@ -97,22 +97,17 @@ def _regress(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, A
     blocks = (data.used[data.rows], data.real, data.block_fold, plan.n_folds)
     held, limits = fold_moments(hidden, data.labels, *blocks)
     train = held.without_each()
-    constant, same = limits.constant()[:, None, :], limits.same()[:, None, :]
     x0, y0 = (part[data.used[0]].astype(jnp.float64) for part in (hidden, data.labels))
 
     def solve(strength: Array) -> dict:
         line = regress(train, strength)
         scores = {"weight": line.slope}
         scores["bias"] = line.y_mean + y0 - line.slope * (line.x_mean + x0[None, :, None])
-        if "r2" in plan.metrics:
-            scores["r2"] = linear.r2(held, line, constant, same)
-        if "pearson" in plan.metrics:
-            scores["pearson"] = linear.pearson(held, line, constant)
-        return scores
+        return scores | linear.held_out_scores(held, line, limits, plan.metrics)
 
     # (strength, fold, neuron, feature) -> (neuron, strength, fold, feature)
     scores = {key: jnp.moveaxis(score, 2, 0) for key, score in lax.map(solve, data.strength).items()}
-    scores["baseline"] = linear.mean_baseline(held, train, constant, same)
+    scores["baseline"] = linear.mean_baseline(held, train, limits)
     return scores
 
 

@@ -52,6 +52,25 @@ def make_blocks(fold_of: Int[np.ndarray, " T"], n_folds: int) -> Blocks:
     return Blocks(rows, real, fold)
 
 
+def fixed_blocks(folds: Int[np.ndarray, " T"], n_folds: int, length: int = 512) -> Blocks:
+    """Cut positions in any order into blocks whose number and length depend on T and `n_folds` alone.
+
+    A block without a position is all padding, in fold 0.
+    """
+    order = used_positions(folds)
+    sizes = np.bincount(folds[order], minlength=n_folds)
+    per_fold = -(-sizes // length)
+    first_block = np.cumsum(per_fold) - per_fold
+    place = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    block = np.repeat(first_block, sizes) + place // length
+    n_blocks = len(folds) // length + n_folds
+    rows, real = np.zeros((n_blocks, length), np.int32), np.zeros((n_blocks, length), bool)
+    rows[block, place % length], real[block, place % length] = order, True
+    fold = np.zeros(n_blocks, np.int32)
+    fold[: per_fold.sum()] = np.repeat(np.arange(n_folds, dtype=np.int32), per_fold)
+    return Blocks(rows, real, fold)
+
+
 def pack_folds(fold_of: Int[np.ndarray, " T"], n_folds: int) -> UInt64[np.ndarray, "T V"]:
     """Pack the folds' members into bits."""
     return _bits.pack_columns(fold_of[:, None] == np.arange(n_folds))

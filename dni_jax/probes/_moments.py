@@ -92,8 +92,22 @@ def fold_moments(
 
     The origin keeps sums of large, close values from cancelling, and constant neurons exactly at 0.
     """
-    x0 = hidden[rows[0, 0]].astype(jnp.float64)
-    y0 = labels[rows[0, 0]].astype(jnp.float64)
+    first = rows[0, 0]
+    return moments_about(hidden[first], labels[first], hidden, labels, rows, real, fold, n_folds)
+
+
+def moments_about(
+    x0: Float[Array, " N"],
+    y0: Shaped[Array, " F"],
+    hidden: Float[Array, "T N"],
+    labels: Shaped[Array, "T F"],
+    rows: Int[Array, "J R"],
+    real: Bool[Array, "J R"],
+    fold: Int[Array, " J"],
+    n_folds: int,
+) -> tuple[Moments, Range]:
+    """Moments of each fold about an origin, in float64, and the ranges of its labels."""
+    x0, y0 = x0.astype(jnp.float64), y0.astype(jnp.float64)
     n_neurons, n_features = hidden.shape[1], labels.shape[1]
 
     def add(total: tuple, block: tuple) -> tuple[tuple, None]:

@@ -4,7 +4,6 @@ Each neuron is rounded to levels chosen beforehand, and positions are counted by
 are then solved exactly on the rounded neurons; the cost after the counting does not grow with the positions.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,11 +15,12 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
+from dni_jax import devices
 from dni_jax.probes import _binned, _check, _held_out, metrics
 from dni_jax.probes._neuron import direction
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._result import Scores
-from dni_jax.probes.counting import Chunk, Counts, choose_levels, count
+from dni_jax.probes.counting import Counts
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def fit_counts(
         raise ValueError(
             f"expected every fold to hold a position, got none in {np.flatnonzero(sizes == 0)[:5].tolist()}"
         )
-    mesh = Mesh(np.array(jax.devices()), ("neurons",))
+    mesh = devices.mesh("neurons")
     n_neurons = len(counts.levels)
     with jax.enable_x64(True):
         levels, table = counts.padded(mesh.size)
@@ -102,7 +102,7 @@ def fit_counts(
         result = {key: value[0] for key, value in result.items()}
     result["baseline"] = _baseline(np.asarray(counts.counts[0]).sum(0, dtype=np.int64))
     attrs = {"probe": probe, "engine": "binned", "n_bins": counts.levels.shape[1], "C": float(C), "alpha": alpha}
-    attrs |= {"class_weight": str(class_weight), "n_devices": len(jax.devices()), **errors}
+    attrs |= {"class_weight": str(class_weight), "n_devices": mesh.size, **errors}
     return Scores(result, attrs)
 
 
@@ -147,58 +147,3 @@ def _baseline(table: Int[np.ndarray, "K F1"]) -> Float[np.ndarray, "F K"]:
     positives, n = table[:, :-1], table[:, -1:]
     majority = 2 * (positives.sum(0) - positives) > n.sum() - n
     return (np.where(majority, positives, n - positives) / n).T
-
-
-def score_stream(
-    chunks: Iterable[Chunk], *, n_folds: int, n_bins: int = 512, levels: Any = None, **options: Any
-) -> Scores:
-    """Score an iterator of chunks in memory that does not depend on how many there are.
-
-    Parameters
-    ----------
-    chunks : iterable of (hidden, labels, folds)
-        As for `count`.
-    n_folds : int
-        Number of folds K.
-    n_bins : int
-        Levels a neuron. The counts take ``4 * N * n_bins * K * (F + 1)`` bytes, twice that while a chunk is added.
-    levels : float array (N, B), optional
-        Levels from `choose_levels`; by default those of the first chunk, which should then be a fair sample.
-    **options
-        probe, metrics, C, alpha and class_weight, as in `score_neurons`.
-
-    Returns
-    -------
-    Scores
-        As from `score_counts`.
-
-    Raises
-    ------
-    ValueError
-        As `count` and `score_counts`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from dni_jax.probes import score_stream
-    >>> def chunks():
-    ...     for seed in range(3):
-    ...         x = np.random.default_rng(seed).normal(size=(500, 2))
-    ...         yield x, x[:, :1] > 0, np.arange(500) % 4
-    >>> score_stream(chunks(), n_folds=4)["accuracy"].shape
-    (2, 1, 4)
-    """
-    chunks = iter(chunks)
-    if levels is None:
-        first = next(chunks, None)
-        if first is None:
-            raise ValueError("expected at least one chunk of (hidden, labels, folds), got none")
-        levels = choose_levels(first[0], n_bins)
-        chunks = _chain(first, chunks)
-    counts = count(chunks, np.asarray(levels, np.float64), n_folds)
-    return score_counts(counts, **options)
-
-
-def _chain(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
-    yield first
-    yield from rest

@@ -1,6 +1,6 @@
 """Positions counted by (level, fold, feature): integers that merge to the bit, in a fixed amount of memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,9 +12,9 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
+from dni_jax import devices
 from dni_jax.probes import _check
 
-Chunk = tuple[Any, Any, Any]
 _MOST = 2**31 - 1
 
 
@@ -90,7 +90,7 @@ def choose_levels(hidden: Shaped[np.ndarray | Array, "T N"], n_bins: int = 512) 
     return np.ascontiguousarray(sample[middles].T).astype(np.float64)
 
 
-def count(chunks: Iterable[Chunk], levels: Float[np.ndarray, "N B"], n_folds: int) -> Counts:
+def count(chunks: Iterable[_check.Chunk], levels: Float[np.ndarray, "N B"], n_folds: int) -> Counts:
     """Count positions, chunk after chunk.
 
     Parameters
@@ -121,13 +121,13 @@ def count(chunks: Iterable[Chunk], levels: Float[np.ndarray, "N B"], n_folds: in
     >>> bool((twice.counts == (count([chunk], twice.levels, 2) + count([chunk], twice.levels, 2)).counts).all())
     True
     """
-    mesh = Mesh(np.array(jax.devices()), ("neurons",))
+    mesh = devices.mesh("neurons")
     n_neurons, n_bins = levels.shape
     edges = (levels[:, 1:] + levels[:, :-1]) / 2.0
     edges = np.pad(edges, ((0, -n_neurons % mesh.size), (0, 0)))
     total, n_positions, length = None, 0, 0
     with jax.enable_x64(True):
-        for hidden, labels, folds in _checked(chunks, n_neurons, n_folds):
+        for hidden, labels, folds in _check.check_chunks(chunks, n_neurons, n_folds):
             length = max(length, len(folds))
             n_positions = _check_total(n_positions + int(np.count_nonzero(folds >= 0)))
             if total is None:
@@ -145,27 +145,6 @@ def count(chunks: Iterable[Chunk], levels: Float[np.ndarray, "N B"], n_folds: in
     if total is None:
         raise ValueError("expected at least one chunk of (hidden, labels, folds), got none")
     return Counts(levels, total if len(total) == n_neurons else total[:n_neurons], n_positions)
-
-
-def _checked(chunks: Iterable[Chunk], n_neurons: int, n_folds: int) -> Iterator[Chunk]:
-    for number, (hidden, labels, folds) in enumerate(chunks):
-        try:
-            hidden = _check.check_hidden(hidden)
-            labels = _check.check_labels(labels, hidden.shape[0], True, "binned")
-        except ValueError as error:
-            raise ValueError(f"chunk {number}: {error}") from error
-        folds = np.asarray(folds)
-        if hidden.shape[1] != n_neurons:
-            raise ValueError(f"chunk {number}: expected {n_neurons} neurons as in levels, got {hidden.shape[1]}")
-        if folds.shape != (len(hidden),) or folds.dtype.kind not in "iu":
-            raise ValueError(
-                f"chunk {number}: expected integer folds ({len(hidden)},), got {folds.dtype} {folds.shape}"
-            )
-        if folds.max(initial=-1) >= n_folds or folds.min(initial=0) < -1:
-            raise ValueError(
-                f"chunk {number}: expected folds from -1 to {n_folds - 1}, got {folds.min()} to {folds.max()}"
-            )
-        yield hidden, labels, folds.astype(np.int32)
 
 
 def _check_total(n_positions: int) -> int:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from dni_jax.probes._moments import Moments
+from dni_jax.probes._moments import Moments, Range
 
 
 class Line(NamedTuple):
@@ -25,6 +25,17 @@ def fit(train: Moments, alpha: Float[Array, ""]) -> Line:
     spread = centred.xx + alpha
     slope = jnp.where(centred.xx > 0, centred.xy / jnp.where(spread > 0, spread, 1.0), 0.0)
     return Line(slope, train.x / train.n, train.y / train.n)
+
+
+def held_out_scores(held: Moments, line: Line, limits: Range, metrics: tuple[str, ...]) -> dict[str, Array]:
+    """Score lines on the held-out sets, (K, N, F) by metric."""
+    constant, same = limits.constant()[:, None, :], limits.same()[:, None, :]
+    scores = {}
+    if "r2" in metrics:
+        scores["r2"] = r2(held, line, constant, same)
+    if "pearson" in metrics:
+        scores["pearson"] = pearson(held, line, constant)
+    return scores
 
 
 def r2(held: Moments, line: Line, constant: Bool[Array, "K 1 F"], same: Bool[Array, "K 1 F"]) -> Array:
@@ -49,7 +60,8 @@ def pearson(held: Moments, line: Line, constant: Bool[Array, "K 1 F"]) -> Array:
     return jnp.where(defined, jnp.clip(correlation, -1.0, 1.0), jnp.nan)
 
 
-def mean_baseline(held: Moments, train: Moments, constant: Bool[Array, "K 1 F"], same: Array) -> Array:
+def mean_baseline(held: Moments, train: Moments, limits: Range) -> Float[Array, "K F"]:
     """R^2 of predicting the training mean."""
+    constant, same = limits.constant()[:, None, :], limits.same()[:, None, :]
     flat = Line(jnp.zeros((1, 1, 1), jnp.float64), jnp.zeros_like(train.x[:, :1]), train.y / train.n)
     return r2(held._replace(x=held.x[:, :1], xx=held.xx[:, :1], xy=held.xy[:, :1]), flat, constant, same)[:, 0]

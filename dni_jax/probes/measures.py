@@ -10,6 +10,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
+from dni_jax import devices
 from dni_jax.probes import _check
 from dni_jax.probes._result import Scores
 from dni_jax.probes.counting import Counts, choose_levels, count
@@ -125,7 +126,7 @@ def measure_counts(counts: Counts, *, measures: tuple[str, ...] = MEASURES, n_in
     >>> float(measure_counts(counts, measures=("auc",))["auc"][0, 0])
     1.0
     """
-    mesh = Mesh(np.array(jax.devices()), ("neurons",))
+    mesh = devices.mesh("neurons")
     n_neurons = len(counts.levels)
     with jax.enable_x64(True):
         levels, table = counts.padded(mesh.size)

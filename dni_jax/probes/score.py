@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from dni_jax import devices
 from dni_jax.probes import _bits, _check
 from dni_jax.probes._column import run_column
 from dni_jax.probes._engine import Plan
 from dni_jax.probes._result import Scores
 from dni_jax.probes.binned import fit_counts
 from dni_jax.probes.counting import choose_levels, count
+from dni_jax.probes.products import choose_grid, multiply, score_products
 
 _ENGINES = ("auto", "exact", "binned")
 _EXACT_POSITIONS = 500_000
@@ -67,9 +68,10 @@ def score_neurons(
     class_weight : {None, "balanced"}
         "balanced" weighs classes by ``n / (2 * n_class)`` in each training set, as scikit-learn does.
     engine : {"auto", "exact", "binned"}
-        "exact" works on sorted positions, "binned" on neurons rounded to `n_bins` levels, solved exactly on those
-        (`score_stream` takes chunks instead of whole arrays). "auto" bins classifiers above 500,000 positions, where
-        the exact prefixes outgrow the caches; ``attrs`` says what was done, and the error that binning can cause.
+        "exact" works on sorted positions, "binned" on neurons rounded to `n_bins` levels (continuous labels: 65,536),
+        solved exactly on those (`score_stream` takes chunks instead of whole arrays). "auto" bins classifiers above
+        500,000 positions, where the exact prefixes outgrow the caches; ``attrs`` says what was done, and the error
+        that binning can cause.
     n_bins : int
         Levels a neuron of the binned engine, about equally full.
     neuron_batch, feature_batch : int, optional
@@ -167,8 +169,6 @@ def _solve(
     chosen, metrics, classifies = _check.check_probe(probe, metrics, labels)
     if engine not in _ENGINES:
         raise ValueError(f"expected engine to be one of {', '.join(_ENGINES)}, got {engine!r}")
-    if engine == "binned" and not classifies:
-        raise ValueError(f'expected engine="exact" for continuous scores, got "binned" with probe="{probe}"')
     hidden = _check.check_hidden(hidden)
     labels = _check.check_labels(labels, hidden.shape[0], classifies, probe)
     folds = _check.check_folds(folds, *labels.shape)
@@ -178,15 +178,17 @@ def _solve(
     feature_batch = _check.check_batch("feature_batch", feature_batch)
 
     n_features = labels.shape[1]
-    binned = classifies and (engine == "binned" or (engine == "auto" and len(hidden) > _EXACT_POSITIONS))
+    binned = engine == "binned" or (engine == "auto" and classifies and len(hidden) > _EXACT_POSITIONS)
     errors: dict[str, float] = {}
     result: dict[str, np.ndarray] = {}
     for column, features in _distinct_columns(folds, n_features):
         if binned:
-            scores = _bin_column(
-                hidden, _take(labels, features), column, n_bins, (probe, metrics, C, strength, class_weight)
-            )
-            errors = {key: max(errors.get(key, 0.0), scores.attrs[key]) for key in ("auc_error", "accuracy_error")}
+            options: dict[str, Any] = {"probe": probe, "metrics": metrics, "alpha": strength}
+            if classifies:
+                options |= {"C": C, "class_weight": class_weight}
+            scores = _bin_column(hidden, _take(labels, features), column, n_bins if classifies else None, options)
+            for key in scores.attrs.keys() & {"auc_error", "accuracy_error", "r2_error"}:
+                errors[key] = max(errors.get(key, 0.0), scores.attrs[key])
             part = dict(scores)
         else:
             plan = Plan(
@@ -210,23 +212,23 @@ def _solve(
         "C": float(C),
         "alpha": float(alpha) if np.ndim(alpha) == 0 else tuple(map(float, alpha)),
         "class_weight": str(class_weight),
-        "n_devices": len(jax.devices()),
+        "n_devices": devices.mesh("neurons").size,
         **errors,
     }
     if binned:
-        attrs["n_bins"] = n_bins
+        attrs["n_bins"] = scores.attrs["n_bins"]
     return Scores(result, attrs)
 
 
-def _bin_column(hidden: Any, labels: np.ndarray, folds: np.ndarray, n_bins: int, options: tuple) -> Scores:
-    """Run one fold assignment on the binned engine."""
-    probe, metrics, C, strength, class_weight = options
-    used = np.flatnonzero(folds >= 0)
-    levels = choose_levels(hidden[used[:: max(1, len(used) // _SAMPLE)]], n_bins)
+def _bin_column(hidden: Any, labels: np.ndarray, folds: np.ndarray, n_bins: int | None, options: dict) -> Scores:
+    """Run one fold assignment on the binned engine: counts on `n_bins` levels, or products of continuous labels."""
+    used, n_folds = np.flatnonzero(folds >= 0), int(folds.max()) + 1
     starts = range(0, len(folds), _CHUNK)
     chunks = ((hidden[i : i + _CHUNK], labels[i : i + _CHUNK], folds[i : i + _CHUNK]) for i in starts)
-    counts = count(chunks, levels, int(folds.max()) + 1)
-    return fit_counts(counts, probe, metrics, C, strength, class_weight)
+    if n_bins is None:
+        return score_products(multiply(chunks, choose_grid(hidden, labels), n_folds), **options)
+    levels = choose_levels(hidden[used[:: max(1, len(used) // _SAMPLE)]], n_bins)
+    return fit_counts(count(chunks, levels, n_folds), **options)
 
 
 def _distinct_columns(folds: Int[np.ndarray, "..."], n_features: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -244,7 +246,7 @@ def _take(labels: Shaped[np.ndarray, "T F"], features: np.ndarray) -> Shaped[np.
 
 
 def _neuron_batch(n_neurons: int, wanted: int | None) -> int:
-    per_device = -(-n_neurons // len(jax.devices()))
+    per_device = -(-n_neurons // devices.mesh("neurons").size)
     return min(wanted or _NEURON_BATCH, per_device)
 
 

@@ -101,5 +101,3 @@ def test_bad_input_is_named():
         count([(hidden, labels, folds)], levels, 5) + count([(hidden, labels, folds)], levels + 1, 5)
     with pytest.raises(ValueError, match="classifying probe"):
         score_counts(count([(hidden, labels, folds)], levels, 5), probe="ols")
-    with pytest.raises(ValueError, match='expected engine="exact" for continuous'):
-        score_neurons(hidden, labels, folds, probe="ols", engine="binned")
