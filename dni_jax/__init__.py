@@ -3,7 +3,18 @@
 from dni_jax import languages
 from dni_jax.config import TrainConfig
 from dni_jax.corpora import Corpus
-from dni_jax.features import FeatureLibrary, Labels, char_feature, feature
+from dni_jax.features import (
+    CharacterWindow,
+    Feature,
+    FeatureLibrary,
+    Labels,
+    char_feature,
+    confounders,
+    control_task,
+    feature,
+    predictor_feature,
+    regex_feature,
+)
 from dni_jax.inspection import inspect, top
 from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
 from dni_jax.languages import Language
@@ -13,7 +24,9 @@ from dni_jax.verification import verify
 
 __all__ = [
     "Activations",
+    "CharacterWindow",
     "Corpus",
+    "Feature",
     "FeatureLibrary",
     "Labels",
     "Language",
@@ -23,6 +36,8 @@ __all__ = [
     "char_feature",
     "clamp",
     "clamp_to_labels",
+    "confounders",
+    "control_task",
     "feature",
     "generate",
     "inspect",
@@ -30,8 +45,10 @@ __all__ = [
     "load",
     "make_folds",
     "patch",
+    "predictor_feature",
     "record",
     "reference",
+    "regex_feature",
     "score_neurons",
     "top",
     "train",

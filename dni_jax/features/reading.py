@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Int, Integer
 
-from dni_jax.corpora import Corpus
+from dni_jax.corpora import Corpus, Vocabulary
 
 
 class Reading(Corpus):
@@ -52,3 +52,15 @@ def _symbols(corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
     table = np.zeros(len(seen), np.min_scalar_type(len(points)))
     table[points] = np.arange(len(points))
     return points, table.take(corpus.text)
+
+
+def codes_in(vocabulary: Vocabulary, corpus: Corpus) -> Int[np.ndarray, " T"]:
+    """The characters' codes in some vocabulary, worked out once for all features that ask."""
+    if vocabulary == corpus.vocabulary:
+        return once(corpus, "codes", lambda corpus: corpus.flat_codes)
+    return once(corpus, ("codes", vocabulary), lambda corpus: vocabulary.encode(corpus.text))
+
+
+def written(character: str) -> str:
+    r"""Write a character so that it can be seen in a name: a line break as ``\n``, most others as they are."""
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
