@@ -1,5 +1,6 @@
 """Probes on all neurons together: ridge and logistic regression, from one Gram matrix a fold."""
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
+from sklearn.exceptions import ConvergenceWarning
 
 from dni_jax.probes import _check, metrics
 from dni_jax.probes._grams import Grams, Positions, grams, positions, r2, ridge
@@ -15,13 +17,15 @@ from dni_jax.probes._held_out import Confusion
 from dni_jax.probes._result import Scores
 
 JOINT = ("ridge", "logistic")
+_MOST_STEPS, _TOLERANCE = 1_000, 1e-6
 
 
-def _logistic(data: Positions, train: Grams, cost: Array, max_steps: int = 1000) -> Float[Array, "K N1 F"]:
+def _logistic(data: Positions, train: Grams, cost: Array) -> tuple[Float[Array, "K N1 F"], Float[Array, "K F"]]:
     """Logistic regression by accelerated descent in the metric of Böhning's bound, one factor a fold for all features.
 
     The Hessian is at most ``I + cost / 4 * z'z``; steps in that metric never overshoot. Nesterov's momentum restarts
     where it points uphill. Bohning (1992), Ann. Inst. Statist. Math. 44; O'Donoghue and Candes (2015).
+    Returns the weights, and the size of each fit's last step against its largest weight.
     """
     n_folds, n_columns = train.zz.shape[:2]
     penalty = jnp.ones(n_columns, jnp.float64).at[-1].set(0.0)
@@ -36,7 +40,7 @@ def _logistic(data: Positions, train: Grams, cost: Array, max_steps: int = 1000)
         return lax.map(lambda part: fold_gradient(*part), (jnp.arange(n_folds, dtype=jnp.int32), w))
 
     def unfinished(state: tuple) -> Array:
-        return (state[3] < max_steps) & (state[4] > 1e-6)
+        return (state[3] < _MOST_STEPS) & (jnp.max(state[4]) > _TOLERANCE)
 
     def advance(state: tuple) -> tuple:
         w, ahead, momentum, n_steps, _ = state
@@ -46,13 +50,14 @@ def _logistic(data: Positions, train: Grams, cost: Array, max_steps: int = 1000)
         grown = (1.0 + jnp.sqrt(1.0 + 4.0 * momentum**2)) / 2.0
         push = jnp.where(uphill, 0.0, (momentum - 1.0) / grown)
         step = new - w
-        size = jnp.max(jnp.abs(step) / (1.0 + jnp.max(jnp.abs(new), axis=1, keepdims=True)))
+        size = jnp.max(jnp.abs(step), axis=1) / (1.0 + jnp.max(jnp.abs(new), axis=1))
         return new, new + push[:, None] * step, jnp.where(uphill, 1.0, grown), n_steps + 1, size
 
     start = jnp.zeros(train.zy.shape, jnp.float64)
     momentum = jnp.ones((n_folds, train.zy.shape[2]), jnp.float64)
-    state = (start, start, momentum, jnp.zeros((), jnp.int32), jnp.full((), jnp.inf, jnp.float64))
-    return lax.while_loop(unfinished, advance, state)[0]
+    state = (start, start, momentum, jnp.zeros((), jnp.int32), jnp.full_like(momentum, jnp.inf))
+    w, _, _, _, size = lax.while_loop(unfinished, advance, state)
+    return w, size
 
 
 def _decide(data: Positions, w: Float[Array, "K N1 F"]) -> Float[Array, "T F"]:
@@ -101,11 +106,13 @@ def _class_scores(data: Positions, decision: Float[Array, "T F"], names: tuple[s
 @partial(jax.jit, static_argnames=("probe", "names", "n_folds"))
 def _score(
     data: Positions, strengths: Float[Array, " A"], probe: str, names: tuple[str, ...], n_folds: int
-) -> dict[str, Float[Array, "A K F"]]:
+) -> tuple[dict[str, Float[Array, "A K F"]], Float[Array, "A K F"]]:
+    """Scores, and the size of each logistic fit's last step (0 for those solved directly)."""
     held = grams(data, n_folds)
     train = held.without_each()
+    last_step = jnp.zeros((len(strengths), *train.yy.shape), jnp.float64)
     if probe == "logistic":
-        lines = lax.map(lambda cost: _logistic(data, train, cost), strengths)
+        lines, last_step = lax.map(lambda cost: _logistic(data, train, cost), strengths)
     elif "r2" in names:
         lines = ridge(train, strengths)
     else:
@@ -117,7 +124,7 @@ def _score(
             return {"r2": r2(held, w)}
         return _class_scores(data, _decide(data, w), names, n_folds)
 
-    return lax.map(one, lines)
+    return lax.map(one, lines), last_step
 
 
 def score_jointly(
@@ -152,6 +159,12 @@ def score_jointly(
     -------
     Scores
         float64 (F, K) by metric. R^2 of constant held-out labels is NaN, as is AUC without both classes.
+        ``attrs["unfinished"]`` counts the logistic fits that were stopped short of their optimum.
+
+    Warns
+    -----
+    ConvergenceWarning
+        scikit-learn's, where logistic fits were stopped after 1,000 steps.
 
     Raises
     ------
@@ -181,8 +194,24 @@ def score_jointly(
     data, n_folds = positions(hidden, labels, folds, neurons, classifies, probe)
     with jax.enable_x64(True):
         laid_out = Positions(*(jnp.asarray(part) for part in data))
-        found = _score(laid_out, jnp.asarray(strengths, jnp.float64), probe, metrics, n_folds)
+        found, last_step = _score(laid_out, jnp.asarray(strengths, jnp.float64), probe, metrics, n_folds)
         result = {name: np.swapaxes(np.asarray(score), 1, 2) for name, score in found.items()}
+        steps = np.asarray(last_step)
     if np.ndim(alpha) == 0:
         result = {name: score[0] for name, score in result.items()}
-    return Scores(result, {"probe": probe, "C": C, "alpha": alpha, "n_neurons": data[0].shape[1] - 1})
+    unfinished = _warn_of_unfinished(steps)
+    attrs = {"probe": probe, "C": C, "alpha": alpha, "n_neurons": data[0].shape[1] - 1, "unfinished": unfinished}
+    return Scores(result, attrs)
+
+
+def _warn_of_unfinished(last_step: Float[np.ndarray, "A K F"]) -> int:
+    """Count the fits that were stopped short of their optimum, and warn of them."""
+    unfinished = int((last_step > _TOLERANCE).sum())
+    if unfinished:
+        warnings.warn(
+            f"{unfinished} of {last_step.size} joint logistic fits still moved by up to {last_step.max():.1g} of their "
+            f"largest weight after {_MOST_STEPS} steps: labels that are nearly separable need a smaller C",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return unfinished

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
 
@@ -72,3 +73,11 @@ def test_bad_input_is_named():
         select_neurons(hidden, values, folds, 7)
     with pytest.raises(ValueError, match="all neurons together"):
         score_jointly(hidden, values, folds, metrics=("pearson",))
+
+
+def test_logistic_fits_that_were_stopped_are_told():
+    hidden, values, folds = _data()
+    labels = np.concatenate([hidden[:, :1] > 5, values[:, :1] > 0], axis=1)
+    assert score_jointly(hidden, labels, folds, probe="logistic", C=0.1).attrs["unfinished"] == 0
+    with pytest.warns(ConvergenceWarning, match=r"of 8 joint logistic fits still moved .* a smaller C"):
+        assert 0 < score_jointly(hidden, labels, folds, probe="logistic", C=1e9).attrs["unfinished"] <= 8
