@@ -58,3 +58,22 @@ def test_one_held_out_position_has_no_r2():
     scores = score_neurons(hidden, hidden**2, np.array([0, 1, 1, 1, 1]), probe="ols")
     assert np.isnan(scores["r2"][0, 0, 0])
     assert np.isfinite(scores["r2"][0, 0, 1])
+
+
+def test_digits_survive_a_million_positions():
+    rng = np.random.default_rng(0)
+    n = 1_000_000
+    small = rng.normal(size=(n, 1))
+    hidden = (1_000 + small).astype(np.float32)  # in float32 sums of squares would be all offset
+    labels = 500 + 0.05 * hidden.astype(np.float64) + 0.1 * rng.normal(size=(n, 1))
+    folds = np.arange(n, dtype=np.int32) % 2
+    scores = score_neurons(hidden, labels, folds, probe="ols")
+    x, y = hidden[:, 0].astype(np.float64), labels[:, 0]
+    for k in range(2):
+        slope, start = np.polyfit(x[folds != k] - 1_000, y[folds != k], 1)
+        predicted, truth = start + slope * (x[folds == k] - 1_000), y[folds == k]
+        r2 = 1 - np.sum((truth - predicted) ** 2) / np.sum((truth - truth.mean()) ** 2)
+        assert scores["r2"][0, 0, k] == pytest.approx(r2, abs=1e-9)
+        assert scores["pearson"][0, 0, k] == pytest.approx(np.corrcoef(truth, predicted)[0, 1], abs=1e-9)
+    streamed = score_neurons(hidden, labels, folds, probe="ols", engine="binned")
+    np.testing.assert_allclose(streamed["r2"], scores["r2"], atol=5 * streamed.attrs["r2_error"])

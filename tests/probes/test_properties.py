@@ -2,6 +2,8 @@
 
 import warnings
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,15 +16,20 @@ from sklearn.svm import SVC
 from dni_jax.probes import choose_levels, count, fit_neurons, score_neurons
 
 SEEDS = st.integers(0, 10**6)
+DTYPES = st.sampled_from([np.float32, np.float64])
+LABEL_TYPES = st.sampled_from([bool, np.int8, np.int64, np.float32, np.float64])
+PLACES = st.sampled_from([np.asarray, jnp.asarray])
 few = settings(max_examples=6, deadline=None, derandomize=True)
 
 
 @pytest.mark.parametrize("kind", KINDS[:8])
-@given(seed=SEEDS, C=st.sampled_from([0.1, 1.0, 10.0]))
+@given(seed=SEEDS, C=st.sampled_from([0.1, 1.0, 10.0]), dtype=DTYPES, label_type=LABEL_TYPES, place=PLACES)
 @few
-def test_svm_is_never_above_its_oracle_and_counts_what_it_predicts(kind, seed, C):
-    hidden, labels, folds = problem(kind, seed)
-    lines, accuracy = fit_neurons(hidden, labels, folds, C=C), score_neurons(hidden, labels, folds, C=C)["accuracy"]
+def test_svm_is_never_above_its_oracle_and_counts_what_it_predicts(kind, seed, C, dtype, label_type, place):
+    hidden, labels, folds = problem(kind, seed, dtype)
+    with jax.enable_x64(True):
+        given_arrays = place(hidden), place(labels.astype(label_type)), folds
+    lines, accuracy = fit_neurons(*given_arrays, C=C), score_neurons(*given_arrays, C=C)["accuracy"]
     for n, f, k in np.ndindex(accuracy.shape):
         x, y, train = hidden[:, n].astype(np.float64), labels[:, f], folds != k
         weight, bias = lines["weight"][n, f, k], lines["bias"][n, f, k]
