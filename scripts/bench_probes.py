@@ -181,14 +181,28 @@ def stream(n_positions: int, args: argparse.Namespace) -> dict:
         times.append(time.perf_counter() - start)
     probes.score_counts(counts)
     scoring = seconds(lambda: probes.score_counts(counts))
+    grid = probes.choose_grid(*chunks[0][:2])
+    probes.multiply(chunks[:1], grid, args.folds)
+    pieces = (chunks[i % 2] for i in range(-(-n_positions // 4 // size)))
+    products = seconds(lambda: probes.multiply(pieces, grid, args.folds))
     return {
         "probe": f"svm binned, {counts.n_positions:,} positions",
         "quarter_s": times[0],
         "counting_s": times[1],
         "scoring_s": scoring,
+        "least_squares_quarter_s": products,
         "positions_per_s": counts.n_positions / times[1],
         "peak_gib": peak_gib(),
     }
+
+
+def binned_gaps(args: argparse.Namespace, positions: int = 100_000) -> dict[str, float]:
+    """Largest differences of the binned engine's scores from exact ones, over all neurons, features and folds."""
+    data = make(positions, min(args.neurons, 32), args.features, args.folds)
+    exact, binned = (probes.score_neurons(*data, engine=engine) for engine in ("exact", "binned"))
+    ols = [probes.score_neurons(*data, probe="ols", engine=engine)["r2"] for engine in ("exact", "binned")]
+    gaps = {metric: float(np.nanmax(np.abs(exact[metric] - binned[metric]))) for metric in ("accuracy", "auc")}
+    return {"positions": positions, **gaps, "r2": float(np.nanmax(np.abs(ols[0] - ols[1])))}
 
 
 def roofline(args: argparse.Namespace, took: float) -> dict[str, float]:
@@ -304,8 +318,9 @@ def main() -> None:
         "roofline": limit,
     }
     if args.stream:
-        result["stream"] = stream(args.stream, args)
+        result["stream"], result["binned_gaps"] = stream(args.stream, args), binned_gaps(args)
         print(result["stream"])
+        print(f"largest differences of binned from exact scores: {result['binned_gaps']}")
     if args.sweep:
         result["sweep"] = sweep(args)
         draw(result["sweep"], args.out / "bench_probes.png")
