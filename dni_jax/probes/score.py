@@ -1,6 +1,7 @@
 """The one call: every neuron x feature x fold, scored on held-out positions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -108,9 +109,8 @@ def score_neurons(
     >>> bool(scores["accuracy"][0].mean() > 0.95 > scores["accuracy"][1].mean())
     True
     """
-    fits = _solve(
-        hidden, labels, folds, probe, metrics, C, alpha, class_weight, engine, n_bins, neuron_batch, feature_batch
-    )
+    asked = _Asked(probe, metrics, C, alpha, class_weight, engine, n_bins, neuron_batch, feature_batch)
+    fits = _solve(hidden, labels, folds, asked)
     keep = [key for key in fits if key not in ("weight", "bias")]
     return Scores({key: fits[key] for key in keep}, fits.attrs)
 
@@ -147,88 +147,107 @@ def fit_neurons(
     >>> line["weight"][0, 0].tolist(), line["bias"][0, 0].tolist()
     ([1.0, 1.0], [0.0, 0.0])
     """
-    fits = _solve(hidden, labels, folds, probe, None, C, alpha, class_weight, "auto", 512, None, None)
+    fits = _solve(hidden, labels, folds, _Asked(probe, None, C, alpha, class_weight))
     return Scores({key: fits[key] for key in ("weight", "bias")}, fits.attrs)
 
 
-def _solve(
-    hidden: Any,
-    labels: Any,
-    folds: Any,
-    probe: str,
-    metrics: tuple[str, ...] | None,
-    C: float,
-    alpha: Any,
-    class_weight: str | None,
-    engine: str,
-    n_bins: int,
-    neuron_batch: int | None,
-    feature_batch: int | None,
-) -> Scores:
-    """Check everything, then run one call a distinct fold column."""
-    chosen, metrics, classifies = _check.check_probe(probe, metrics, labels)
-    if engine not in _ENGINES:
-        raise ValueError(f"expected engine to be one of {', '.join(_ENGINES)}, got {engine!r}")
-    hidden = _check.check_hidden(hidden)
-    labels = _check.check_labels(labels, hidden.shape[0], classifies, probe)
-    folds = _check.check_folds(folds, *labels.shape)
-    strength = _check.check_strength(chosen, C, alpha)
-    balanced = _check.check_class_weight(class_weight, classifies)
-    neuron_batch = _check.check_batch("neuron_batch", neuron_batch)
-    feature_batch = _check.check_batch("feature_batch", feature_batch)
+@dataclass(frozen=True)
+class _Asked:
+    """What a caller asks for beside the arrays; see `score_neurons`."""
 
-    n_features = labels.shape[1]
-    binned = engine == "binned" or (engine == "auto" and classifies and len(hidden) > _EXACT_POSITIONS)
-    errors: dict[str, float] = {}
-    result: dict[str, np.ndarray] = {}
-    for column, features in _distinct_columns(folds, n_features):
-        if binned:
-            options: dict[str, Any] = {"probe": probe, "metrics": metrics, "alpha": strength}
-            if classifies:
-                options |= {"C": C, "class_weight": class_weight}
-            scores = _bin_column(hidden, _take(labels, features), column, n_bins if classifies else None, options)
-            for key in scores.attrs.keys() & {"auc_error", "accuracy_error", "r2_error"}:
-                errors[key] = max(errors.get(key, 0.0), scores.attrs[key])
-            part = dict(scores)
-        else:
-            plan = Plan(
-                probe=probe,
-                metrics=metrics,
-                n_folds=int(column.max()) + 1,
-                feature_batch=_feature_batch(len(features), column, feature_batch),
-                neuron_batch=_neuron_batch(hidden.shape[1], neuron_batch),
-                balanced=balanced,
-                classifies=classifies,
-            )
-            part = run_column(hidden, _take(labels, features), column, strength, plan)
-        for key, value in part.items():
-            shape = (*value.shape[:-2], n_features, value.shape[-1])
-            result.setdefault(key, np.empty(shape))[..., features, :] = value
-    if np.ndim(alpha) == 0:
-        result = {key: value if key == "baseline" else value[0] for key, value in result.items()}
-    attrs = {
-        "probe": probe,
+    probe: str
+    metrics: tuple[str, ...] | None
+    C: float
+    alpha: Any
+    class_weight: str | None
+    engine: str = "auto"
+    n_bins: int = 512
+    neuron_batch: int | None = None
+    feature_batch: int | None = None
+
+    def check(self, labels: Any) -> tuple[tuple[str, ...], bool, tuple[float, ...]]:
+        """Return the metrics, whether the probe classifies, and its strengths."""
+        chosen, metrics, classifies = _check.check_probe(self.probe, self.metrics, labels)
+        if self.engine not in _ENGINES:
+            raise ValueError(f"expected engine to be one of {', '.join(_ENGINES)}, got {self.engine!r}")
+        _check.check_class_weight(self.class_weight, classifies)
+        for name in ("neuron_batch", "feature_batch"):
+            _check.check_batch(name, getattr(self, name))
+        return metrics, classifies, _check.check_strength(chosen, self.C, self.alpha)
+
+
+def _solve(hidden: Any, labels: Any, folds: Any, asked: _Asked) -> Scores:
+    """Check everything, then run one call a distinct fold column."""
+    metrics, classifies, strengths = asked.check(labels)
+    hidden = _check.check_hidden(hidden)
+    labels = _check.check_labels(labels, hidden.shape[0], classifies, asked.probe)
+    folds = _check.check_folds(folds, *labels.shape)
+    binned = asked.engine == "binned" or (asked.engine == "auto" and classifies and len(hidden) > _EXACT_POSITIONS)
+    solve = _binned_column if binned else _exact_column
+    attrs: dict[str, Any] = {
+        "probe": asked.probe,
         "engine": "binned" if binned else "exact",
-        "C": float(C),
-        "alpha": float(alpha) if np.ndim(alpha) == 0 else tuple(map(float, alpha)),
-        "class_weight": str(class_weight),
+        "C": float(asked.C),
+        "alpha": float(asked.alpha) if np.ndim(asked.alpha) == 0 else tuple(map(float, asked.alpha)),
+        "class_weight": str(asked.class_weight),
         "n_devices": devices.mesh("neurons").size,
-        **errors,
     }
-    if binned:
-        attrs["n_bins"] = scores.attrs["n_bins"]
+    result: dict[str, np.ndarray] = {}
+    for column, features in _distinct_columns(folds, labels.shape[1]):
+        part, more = solve(hidden, _take(labels, features), column, metrics, classifies, strengths, asked)
+        attrs |= {key: max(attrs.get(key, 0), value) for key, value in more.items()}
+        for key, value in part.items():
+            shape = (*value.shape[:-2], labels.shape[1], value.shape[-1])
+            result.setdefault(key, np.empty(shape))[..., features, :] = value
+    if np.ndim(asked.alpha) == 0:
+        result = {key: value if key == "baseline" else value[0] for key, value in result.items()}
     return Scores(result, attrs)
 
 
-def _bin_column(hidden: Any, labels: np.ndarray, folds: np.ndarray, n_bins: int | None, options: dict) -> Scores:
-    """Run one fold assignment on the binned engine: counts on `n_bins` levels, or products of continuous labels."""
+def _exact_column(
+    hidden: Any,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    metrics: tuple[str, ...],
+    classifies: bool,
+    strengths: tuple[float, ...],
+    asked: _Asked,
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Run one fold assignment on sorted positions, or on the moments of continuous labels."""
+    plan = Plan(
+        probe=asked.probe,
+        metrics=metrics,
+        n_folds=int(folds.max()) + 1,
+        feature_batch=_feature_batch(labels.shape[1], folds, asked.feature_batch),
+        neuron_batch=_neuron_batch(hidden.shape[1], asked.neuron_batch),
+        balanced=asked.class_weight == "balanced",
+        classifies=classifies,
+    )
+    return run_column(hidden, labels, folds, strengths, plan), {}
+
+
+def _binned_column(
+    hidden: Any,
+    labels: np.ndarray,
+    folds: np.ndarray,
+    metrics: tuple[str, ...],
+    classifies: bool,
+    strengths: tuple[float, ...],
+    asked: _Asked,
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Run one fold assignment on counts, or on the products of continuous labels; also says what rounding can do."""
     used, n_folds = np.flatnonzero(folds >= 0), int(folds.max()) + 1
     starts = range(0, len(folds), _CHUNK)
     chunks = ((hidden[i : i + _CHUNK], labels[i : i + _CHUNK], folds[i : i + _CHUNK]) for i in starts)
-    if n_bins is None:
-        return score_products(multiply(chunks, choose_grid(hidden, labels), n_folds), **options)
-    levels = choose_levels(hidden[used[:: max(1, len(used) // _SAMPLE)]], n_bins)
-    return fit_counts(count(chunks, levels, n_folds), **options)
+    if classifies:
+        levels = choose_levels(hidden[used[:: max(1, len(used) // _SAMPLE)]], asked.n_bins)
+        counts = count(chunks, levels, n_folds)
+        scores = fit_counts(counts, asked.probe, metrics, asked.C, strengths, asked.class_weight)
+    else:
+        products = multiply(chunks, choose_grid(hidden, labels), n_folds)
+        scores = score_products(products, probe=asked.probe, metrics=metrics, alpha=strengths)
+    errors = ("auc_error", "accuracy_error", "r2_error", "n_bins")
+    return dict(scores), {key: scores.attrs[key] for key in errors if key in scores.attrs}
 
 
 def _distinct_columns(folds: Int[np.ndarray, "..."], n_features: int) -> list[tuple[np.ndarray, np.ndarray]]:
