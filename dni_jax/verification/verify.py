@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int
 
 from dni_jax.corpora import Corpus
 from dni_jax.features import FeatureLibrary, Labels
-from dni_jax.inspection import ranking
+from dni_jax.inspection.ranking import ranking
 from dni_jax.interventions import Override
 from dni_jax.models import TrainedModel, predict
 from dni_jax.models.recording import as_read_by
