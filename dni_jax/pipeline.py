@@ -21,7 +21,7 @@ from dni_jax.files import written_aside
 from dni_jax.inspection import best_per_feature, inspect, ranking, relevance_table
 from dni_jax.inspection.store import write_table
 from dni_jax.interventions import clamp
-from dni_jax.languages import Language
+from dni_jax.languages import BaseLanguage, Language
 from dni_jax.models import TrainedModel, cross_entropy, generate, load, record, train
 from dni_jax.progress import bar
 from dni_jax.report import effects_figure, relevance_figure
@@ -129,7 +129,7 @@ def _check_folds(config: RunConfig, held_out: Corpus) -> None:
         )
 
 
-def language_of(config: RunConfig) -> Language:
+def language_of(config: RunConfig) -> BaseLanguage:
     """Give the language that a config names: a built-in one, or a grammar file."""
     if config.grammar is None:
         return languages.get(config.language)
@@ -139,7 +139,7 @@ def language_of(config: RunConfig) -> Language:
     return Language.from_lark(path.read_text(encoding="utf-8"), start=config.start, name=path.stem)
 
 
-def read_corpus(config: RunConfig, language: Language, say: Say) -> Corpus:
+def read_corpus(config: RunConfig, language: BaseLanguage, say: Say) -> Corpus:
     """Sample strings, or read and parse files."""
     seed = config.train.seed
     if config.is_sampled:
@@ -150,7 +150,12 @@ def read_corpus(config: RunConfig, language: Language, say: Say) -> Corpus:
             files = languages.find_files(config.text, config.glob)
         with bar(f"parsing {language.name}", config.characters) as advance:
             corpus = languages.load_text(
-                language, files, max_chars=config.characters, seed=seed, progress=lambda done, _: advance(done, str)
+                language,
+                files,
+                max_chars=config.characters,
+                seed=seed,
+                skip_unparsable=True,
+                progress=lambda done, _: advance(done, str),
             )
     for line in _describe(corpus):
         say(line)
@@ -177,7 +182,7 @@ def _describe(corpus: Corpus) -> list[str]:
     return lines
 
 
-def _network(config: RunConfig, folder: RunFolder, language: Language, corpus: Corpus, say: Say) -> TrainedModel:
+def _network(config: RunConfig, folder: RunFolder, language: BaseLanguage, corpus: Corpus, say: Say) -> TrainedModel:
     """Train, or take up where an interrupted run stopped."""
     if folder.model.exists():
         say(f"network: taken from {folder.model}")
@@ -219,7 +224,7 @@ def _sizes(config: RunConfig) -> tuple[int, int]:
 
 
 def _relevance(
-    config: RunConfig, folder: RunFolder, language: Language, model: TrainedModel, held_out: Corpus, say: Say
+    config: RunConfig, folder: RunFolder, language: BaseLanguage, model: TrainedModel, held_out: Corpus, say: Say
 ) -> tuple[xr.Dataset, Labels]:
     corpus = held_out.head(_sizes(config)[0])
     labels = language.features().label(corpus)

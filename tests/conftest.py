@@ -1,10 +1,14 @@
 """What holds for every test: strict dtype promotion, two host devices as on a user's machine, one small network."""
 
+import os
+import tempfile
+
 import jax
 import pytest
 
 import dni_jax as dni
 
+os.environ["DNI_JAX_CACHE"] = tempfile.mkdtemp(prefix="dni_jax_tests_")  # never the user's own
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
@@ -15,6 +15,8 @@ from lark.indenter import DedentError, PythonIndenter
 from dni_jax.features import FeatureLibrary, impulse_feature, nesting_feature, range_feature
 from dni_jax.features.library import default_library, symbol_feature
 from dni_jax.features.nodes import depth_features
+from dni_jax.languages.base import BaseLanguage
+from dni_jax.languages.c import CLanguage
 from dni_jax.languages.language import Language
 from dni_jax.languages.parsing import ParseError
 
@@ -99,7 +101,17 @@ def python() -> Language:
     )
 
 
-_LANGUAGES = {"parentheses": parentheses, "arithmetic": arithmetic, "python": python}
+def c() -> CLanguage:
+    """C source code as people write it, macros unexpanded, by pycparser; parses, does not sample."""
+    return CLanguage()
+
+
+_LANGUAGES: dict[str, Callable[[], BaseLanguage]] = {
+    "parentheses": parentheses,
+    "arithmetic": arithmetic,
+    "python": python,
+    "c": c,
+}
 
 
 def names() -> tuple[str, ...]:
@@ -113,7 +125,7 @@ def about(name: str) -> str:
 
 
 @cache
-def get(name: str) -> Language:
+def get(name: str) -> BaseLanguage:
     """Give a built-in language by name.
 
     Raises

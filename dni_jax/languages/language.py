@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from dni_jax.corpora import Corpus, ParseTrees, Vocabulary
-from dni_jax.corpora.trees import concatenate
+from dni_jax.corpora import Corpus, NodeKind, Vocabulary
 from dni_jax.features import FeatureLibrary, default_library
+from dni_jax.languages.base import BaseLanguage
+from dni_jax.languages.fingerprints import fingerprint
 from dni_jax.languages.grammar import Grammar, Weights, compile_grammar
 from dni_jax.languages.parsing import ParseError, Parser
 from dni_jax.languages.probability import log_probability
+from dni_jax.languages.reading import Reading
 from dni_jax.languages.sampling import sample
+
+_LALR_PACE, _EARLEY_PACE = 250_000, 10_000  # characters a second, of Lark's two parsers
 
 
 @dataclass(frozen=True, eq=False)
-class Language:
+class Language(BaseLanguage):
     """A language defined by a Lark grammar and weights for its productions.
 
     Make one with `Language.from_lark`, or take a built-in one with ``dni.languages.get(name)``.
@@ -146,31 +150,32 @@ class Language:
             seed=seed,
         )
 
-    def parse(self, text: str) -> ParseTrees:
-        """Parse one string; where a grammar is ambiguous, Lark's resolution is taken.
+    @property
+    def kinds(self) -> tuple[NodeKind, ...]:
+        """The kinds of nodes of the language's trees."""
+        return self.engine.kinds
 
-        Raises
-        ------
-        ParseError
-            (a ``ValueError``) where the text is not in the language: line, column, context, what was expected.
-        """
-        return self.engine.parse(text + "\n" if self.final_newline and not text.endswith("\n") else text)
+    @property
+    def pace(self) -> int:
+        """About how many characters are parsed in a second."""
+        return _LALR_PACE if self.engine.is_lalr else _EARLEY_PACE
 
-    def corpus(self, strings: Sequence[str], seed: int = 0) -> Corpus:
-        """Parse strings into a corpus.
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """A text that changes with the grammar and everything that takes part in parsing; None where it is unknown."""
+        return fingerprint(self.engine.lark, self.options, self.token_spans, self.final_newline)
 
-        Raises
-        ------
-        ParseError
-            Where a string is not in the language; names the string.
-        """
-        trees = []
-        for number, string in enumerate(strings):
-            try:
-                trees.append(self.parse(string))
-            except ParseError as error:
-                raise ParseError(f"string {number}: {error}") from error
-        return Corpus.from_strings(strings, trees=concatenate(trees) if trees else None, language=self.name, seed=seed)
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is built on demand: Lark's parsers do not travel to other processes."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def read(self, text: str) -> Reading:
+        """Parse a text; where a grammar is ambiguous, Lark's resolution is taken."""
+        whole = text + "\n" if self.final_newline and not text.endswith("\n") else text
+        try:
+            return Reading(self.engine.parse(whole))
+        except ParseError as error:
+            return Reading.failed(self.kinds, len(text), str(error))
 
     def features(self) -> FeatureLibrary:
         """Give the features that fit this language."""

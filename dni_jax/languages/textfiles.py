@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from dni_jax.corpora import Corpus, ParseTrees, Vocabulary, cut
-from dni_jax.corpora.corpus import split_groups
-from dni_jax.corpora.trees import concatenate
-from dni_jax.languages.language import Language
-from dni_jax.languages.parsing import ParseError
+from dni_jax.corpora import Corpus
+from dni_jax.languages.base import BaseLanguage
+from dni_jax.languages.realtext import PIECE, TextFile, assemble, choose, read_chosen
 
-PIECE = 2_000  # characters that a network reads in one go
-_FILES_TO_SPLIT = 10  # with fewer files, pieces are dealt to train, validation and test instead of files
+__all__ = ["PIECE", "find_files", "load_text"]
 
 
 def find_files(path: str | Path, glob: str = "**/*") -> list[Path]:
@@ -38,20 +34,25 @@ def find_files(path: str | Path, glob: str = "**/*") -> list[Path]:
 
 
 def load_text(
-    language: Language,
+    language: BaseLanguage,
     files: Sequence[str | Path],
     *,
     max_chars: int | None = None,
     max_symbols: int = 128,
     seed: int = 0,
+    skip_unparsable: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Corpus:
     r"""Read and parse text files into a corpus.
 
-    Files are taken in random order until `max_chars` characters are parsed; one that would go past is left out, but
-    the first that parses is always taken. Each becomes pieces of at most 2,000
-    characters, cut behind line breaks, that share one group; fewer than ten files are split and grouped by piece.
-    Line ends are read as ``\\n``; all but the `max_symbols` most frequent symbols are read as U+FFFD.
+    Files are taken in random order until there are `max_chars` characters; one that would go past is left out, but
+    the first is always taken. Each becomes pieces of at most 2,000 characters, cut behind line breaks, that share one
+    group; fewer than ten files are split and grouped by piece. Line ends are read as ``\\n``; all but the
+    `max_symbols` most frequent symbols are read as U+FFFD.
+
+    All cores parse where there is enough text to pay for it, and what was parsed is kept in the user's cache folder
+    (``$DNI_JAX_CACHE``, else ``$XDG_CACHE_HOME/dni_jax``, else ``~/.cache/dni_jax``; at most 1 GiB,
+    `dni_jax.languages.clear_cache` empties it), so that a second run does not parse again.
 
     Parameters
     ----------
@@ -60,92 +61,65 @@ def load_text(
     files
         Their paths.
     max_chars
-        How many characters to parse at most; None reads everything.
+        How many characters to read at most; None reads everything.
     max_symbols
         The size of the symbol table.
     seed
         Decides the order of the files and the split.
+    skip_unparsable
+        Whether a file that does not parse stays in the corpus as text without labels (``Corpus.parsed`` is False
+        there), is counted and named, instead of ending everything with an error.
     progress
-        Called with the number of characters read and the number to read.
+        Called with the number of characters parsed and the number to parse.
 
     Returns
     -------
     Corpus whose ``coverage`` has ``files`` (parsed or failed), ``files_parsed``, ``characters`` (of these files),
     ``characters_parsed``, ``replaced`` (characters read as U+FFFD), ``groups`` ("files" or "pieces") and
-    ``failed``: a message for each file that cannot be read, is not UTF-8 text, or does not parse.
+    ``failed``: a message for each file that does not parse, and for each that is left out because it cannot be read
+    or is not UTF-8 text.
 
     Raises
     ------
+    ParseError
+        Where a file does not parse, unless such are skipped: file, line, column, context, what was expected.
     ValueError
         Where no file could be read and parsed; shows the first failure.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from dni_jax.languages import Language
+    >>> file = Path(tempfile.mkdtemp()) / "words.txt"
+    >>> _ = file.write_text("one two")
+    >>> corpus = load_text(Language.from_lark('start: W (" " W)*\nW: /[a-z]+/', name="words"), [file])
+    >>> corpus.strings, corpus.coverage["characters_parsed"]
+    (('one two',), 7)
     """
     order = np.random.default_rng(seed).permutation(len(files))
-    chosen = [Path(files[row]) for row in order]
-    total = max_chars or sum(file.stat().st_size for file in chosen if file.is_file())
-    texts: list[str] = []
-    trees: list[ParseTrees] = []
-    failed: dict[str, str] = {}
-    seen = 0
-    for file, text, problem in _read(chosen):
-        if max_chars is not None and sum(map(len, texts)) + len(text) > max_chars and texts:
-            continue
-        seen += len(text)
-        try:
-            if problem:
-                raise ParseError(problem)
-            if text:
-                trees.append(language.parse(text))
-                texts.append(text)
-        except ParseError as error:
-            failed[str(file)] = str(error)
-        progress(min(seen, total), total)
-        if max_chars is not None and sum(map(len, texts)) >= 0.98 * max_chars:
-            break
-    if not texts:
+    chosen = choose(_read([Path(files[row]) for row in order]), max_chars)
+    readings = read_chosen(language, chosen, skip_unparsable, progress)
+    unparsed = {file.name: one.problem for file, one in zip(chosen.files, readings, strict=True) if one.problem}
+    failed = chosen.failed | unparsed
+    if len(unparsed) == len(chosen.files):
         reason = next(iter(failed.items()), ("no file", "all are empty"))
         raise ValueError(
             f"expected text that {language.name} parses, got none in {len(files)} files; {reason[0]}: {reason[1]}"
         )
-    return _assemble(language, texts, trees, failed, seen, max_symbols, seed)
+    texts = chosen.texts
+    coverage = {
+        "files": len(texts) + len(chosen.failed),
+        "files_parsed": len(texts) - len(unparsed),
+        "characters": sum(map(len, texts)),
+        "characters_parsed": sum(len(file.text) for file in chosen.files if file.name not in unparsed),
+        "failed": failed,
+    }
+    return assemble(language.name, texts, readings, max_symbols, seed, coverage)
 
 
-def _read(files: Sequence[Path]) -> Iterator[tuple[Path, str, str]]:
+def _read(files: Sequence[Path]) -> Iterator[TextFile]:
     for file in files:
         try:
-            yield file, file.read_text(encoding="utf-8-sig"), ""
-        except UnicodeDecodeError as error:
-            yield file, "", f"expected UTF-8 text, got {error}"
+            yield TextFile.decoded(str(file), file.read_bytes())
         except OSError as error:
-            yield file, "", f"expected a file that can be read, got {error}"
-
-
-def _assemble(
-    language: Language,
-    texts: list[str],
-    trees: list[ParseTrees],
-    failed: dict[str, str],
-    n_seen: int,
-    max_symbols: int,
-    seed: int,
-) -> Corpus:
-    whole = Corpus.from_strings(texts, trees=concatenate(trees), language=language.name)
-    vocabulary = Vocabulary.of(whole.text, max_symbols)
-    pieces = cut(whole, PIECE)
-    by_file = len(texts) >= _FILES_TO_SPLIT
-    groups = pieces.groups if by_file else np.arange(len(pieces), dtype=np.int32)
-    known = np.isin(whole.text, [ord(c) for c in vocabulary.characters])
-    return replace(
-        pieces,
-        vocabulary=vocabulary,
-        groups=groups,
-        split=split_groups(groups, np.diff(pieces.offsets), seed),
-        coverage={
-            "files": len(texts) + len(failed),
-            "files_parsed": len(texts),
-            "characters": n_seen,
-            "characters_parsed": whole.n_positions,
-            "replaced": int((~known).sum()),
-            "groups": "files" if by_file else "pieces",
-            "failed": failed,
-        },
-    )
+            yield TextFile(str(file), "", f"expected a file that can be read, got {error}")

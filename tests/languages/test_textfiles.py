@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dni_jax.languages import Language, find_files, get, load_text
+from dni_jax.languages import Language, ParseError, find_files, get, load_text
 
 LINES = Language.from_lark('start: line+\nline: WORD "\\n"\nWORD: /[a-zä]+/', name="lines")
 
@@ -46,7 +46,9 @@ def test_files_that_do_not_parse_are_counted_and_named(folder):
     (folder / "bad.txt").write_text("abc\nd3f\n")
     (folder / "latin.txt").write_bytes("häuser\n".encode("latin-1"))
     files = [*find_files(folder), folder / "missing.txt"]
-    corpus = load_text(LINES, files)
+    with pytest.raises(ParseError, match=r"(?s)bad\.txt: .*line 2, column 2.*skip_unparsable"):
+        load_text(LINES, files)
+    corpus = load_text(LINES, files, skip_unparsable=True)
     failed = corpus.coverage["failed"]
     assert corpus.coverage["files"] == 15
     assert corpus.coverage["files_parsed"] == 12
@@ -55,6 +57,13 @@ def test_files_that_do_not_parse_are_counted_and_named(folder):
     assert "expected UTF-8 text" in failed[str(folder / "latin.txt")]
     assert "missing.txt" in failed[str(folder / "missing.txt")]
     assert corpus.coverage["characters"] == 6_008
+    assert corpus.coverage["characters_parsed"] == 6_000
+    assert corpus.n_positions == 6_008
+    masked = corpus.take(np.flatnonzero([string == "abc\nd3f\n" for string in corpus.strings]))
+    assert not masked.parsed.any()
+    assert len(masked.trees.rule) == 0
+    assert corpus.parsed.sum() == 6_000
+    assert (LINES.features().label(corpus).mask == corpus.parsed).all()
 
 
 def test_reading_stops_at_max_chars(folder):
@@ -101,7 +110,7 @@ def test_nothing_that_parses(tmp_path):
     with pytest.raises(
         ValueError, match=r"(?s)text that lines parses, got none in 1 files.*a\.txt: .*line 1, column 1"
     ):
-        load_text(LINES, [tmp_path / "a.txt"])
+        load_text(LINES, [tmp_path / "a.txt"], skip_unparsable=True)
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(ValueError, match="all are empty"):
         load_text(LINES, [tmp_path / "a.txt"])

@@ -1,0 +1,146 @@
+"""What every language has in common, whatever parses it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+import numpy as np
+from jaxtyping import Float
+
+from dni_jax.corpora import Corpus, NodeKind, ParseTrees
+from dni_jax.corpora.trees import concatenate
+from dni_jax.features import FeatureLibrary
+from dni_jax.languages.parsing import ParseError
+from dni_jax.languages.reading import Reading
+
+
+class BaseLanguage(ABC):
+    """A language that parses text and knows its features; some sample as well.
+
+    Attributes
+    ----------
+    name
+        What the language is called in results.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def kinds(self) -> tuple[NodeKind, ...]:
+        """The kinds of nodes of the language's trees."""
+
+    @property
+    @abstractmethod
+    def pace(self) -> int:
+        """About how many characters are parsed in a second: decides whether more processes pay."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str | None:
+        """A text that changes with whatever changes the trees; None where that cannot be told: nothing is cached."""
+
+    @abstractmethod
+    def read(self, text: str) -> Reading:
+        """Parse a text as far as it can be; never raises for what the text holds."""
+
+    @abstractmethod
+    def features(self) -> FeatureLibrary:
+        """Give the features that fit this language."""
+
+    @property
+    def characters(self) -> tuple[str, ...] | None:
+        """The characters that sampled strings are made of; None for a language that can only be parsed."""
+        return None
+
+    def parse(self, text: str) -> ParseTrees:
+        """Parse one string.
+
+        Raises
+        ------
+        ParseError
+            (a ``ValueError``) where the text is not in the language: line, column, context, what was expected.
+        """
+        reading = self.read(text)
+        if reading.problem:
+            raise ParseError(reading.problem)
+        return reading.trees
+
+    def corpus(self, strings: Sequence[str], seed: int = 0, *, skip_unparsable: bool = False) -> Corpus:
+        """Parse strings into a corpus.
+
+        Parameters
+        ----------
+        strings
+            What to parse.
+        seed
+            Decides the split.
+        skip_unparsable
+            Whether strings that do not parse are kept without labels (``Corpus.parsed`` is False there) and counted
+            in ``Corpus.coverage``: ``strings``, ``strings_parsed``, ``characters``, ``characters_parsed``, ``failed``.
+
+        Raises
+        ------
+        ParseError
+            Where a string is not in the language, unless such are skipped; names the string.
+        """
+        readings = []
+        for number, string in enumerate(strings):
+            readings.append(self.read(string))
+            if readings[-1].problem and not skip_unparsable:
+                raise ParseError(f"string {number}: {readings[-1].problem}")
+        trees = concatenate([reading.trees for reading in readings]) if readings else None
+        corpus = Corpus.from_strings(strings, trees=trees, language=self.name, seed=seed)
+        if not skip_unparsable:
+            return corpus if all(reading.is_whole for reading in readings) else masked(corpus, readings)
+        corpus = masked(corpus, readings)
+        failed = {f"string {number}": one.problem for number, one in enumerate(readings) if one.problem}
+        coverage = {
+            "strings": len(corpus),
+            "strings_parsed": len(corpus) - len(failed),
+            "characters": corpus.n_positions,
+            "characters_parsed": corpus.n_positions if corpus.parsed is None else int(corpus.parsed.sum()),
+            "failed": failed,
+        }
+        return replace(corpus, coverage=coverage)
+
+    def sample(
+        self, n_strings: int, seed: int = 0, max_length: int | None = None, max_depth: int | None = None
+    ) -> Corpus:
+        """Draw strings with their derivation trees.
+
+        Raises
+        ------
+        ValueError
+            Where the language can only be parsed.
+        """
+        self._cannot_sample()
+
+    def log_probability(self, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
+        """Exact natural log of each string's probability, for a language that samples."""
+        self._cannot_sample()
+
+    def ideal_cross_entropy(self, corpus: Corpus) -> float:
+        """Cross entropy of the best possible predictor on these strings, for a language that samples."""
+        self._cannot_sample()
+
+    def _cannot_sample(self) -> NoReturn:
+        raise ValueError(
+            f"expected a language that samples and knows probabilities, got {self.name}, which only parses: "
+            f"read files with dni.languages.load_{'c' if self.name == 'c' else 'text'}, or strings with "
+            f"language.corpus(strings)"
+        )
+
+
+def masked(corpus: Corpus, readings: Sequence[Reading]) -> Corpus:
+    """Mark in a corpus of whole strings the characters that their readings could not parse."""
+    if all(reading.is_whole for reading in readings):
+        return corpus
+    parsed = np.ones(corpus.n_positions, bool)
+    for base, reading in zip(corpus.offsets[:-1].tolist(), readings, strict=True):
+        for first, last in reading.unparsed.tolist():
+            parsed[base + first : base + last] = False
+    return replace(corpus, parsed=parsed)
