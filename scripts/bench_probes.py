@@ -197,12 +197,25 @@ def stream(n_positions: int, args: argparse.Namespace) -> dict:
 
 
 def binned_gaps(args: argparse.Namespace, positions: int = 100_000) -> dict[str, float]:
-    """Largest differences of the binned engine's scores from exact ones, over all neurons, features and folds."""
+    """Largest differences of the binned engine's scores from exact ones, over all neurons, features and folds.
+
+    The line of a neuron that knows nothing may rise for one engine and fall for the other, which turns its AUC about .5
+    around: these are counted apart, with the largest distance of such an AUC from .5.
+    """
     data = make(positions, min(args.neurons, 32), args.features, args.folds)
     exact, binned = (probes.score_neurons(*data, engine=engine) for engine in ("exact", "binned"))
     ols = [probes.score_neurons(*data, probe="ols", engine=engine)["r2"] for engine in ("exact", "binned")]
-    gaps = {metric: float(np.nanmax(np.abs(exact[metric] - binned[metric]))) for metric in ("accuracy", "auc")}
-    return {"positions": positions, **gaps, "r2": float(np.nanmax(np.abs(ols[0] - ols[1])))}
+    gap, mirrored = np.abs(exact["auc"] - binned["auc"]), np.abs(exact["auc"] - (1 - binned["auc"]))
+    turned = mirrored + 1e-3 < gap
+    return {
+        "positions": positions,
+        "fits": exact["auc"].size,
+        "accuracy": float(np.max(np.abs(exact["accuracy"] - binned["accuracy"]))),
+        "auc": float(np.max(np.where(turned, 0, gap))),
+        "turned": int(turned.sum()),
+        "turned_auc_from_half": float(np.max(np.where(turned, np.abs(exact["auc"] - 0.5), 0))),
+        "r2": float(np.nanmax(np.abs(ols[0] - ols[1]))),
+    }
 
 
 def roofline(args: argparse.Namespace, took: float) -> dict[str, float]:
