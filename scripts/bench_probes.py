@@ -278,7 +278,12 @@ def draw(curves: dict[str, list[tuple[int, float]]], path: Path) -> None:
         sizes, times = np.array(points).T
         axis.loglog(sizes, times, "o-", label="measured")
         axis.loglog(sizes, times[0] * sizes / sizes[0], ":", color="gray", label="proportional")
+        axis.set_xticks(sizes, [f"{int(size):,}" for size in sizes], fontsize=8, rotation=30)
+        axis.minorticks_off()
         axis.set_xlabel(name)
+    ticks = (0.03, 0.1, 0.3, 1, 3)
+    axes[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes[0].minorticks_off()
     axes[0].set_ylabel("seconds a call")
     axes[0].legend()
     figure.savefig(path, dpi=150)
