@@ -11,8 +11,8 @@ from dni_jax.corpora import Corpus, Vocabulary
 from dni_jax.features.feature import Feature, FeatureLibrary, column_of, known
 from dni_jax.features.reading import Reading, codes_in, written
 
-_TRIES = 64  # random maps, of which the first that fits well enough is taken
-_NEAR = 0.01  # of the positions: a rate this close is as good as equal
+_FEW = 12  # symbols: up to here every map is looked at
+_TRIES = 32  # maps of more symbols that are tried to come close to a rate
 
 
 def control_task(source: Feature | FeatureLibrary, corpus: Corpus, seed: int = 0) -> FeatureLibrary:
@@ -33,8 +33,9 @@ def control_task(source: Feature | FeatureLibrary, corpus: Corpus, seed: int = 0
     Returns
     -------
     FeatureLibrary with ``control:name`` for each feature. For a binary feature, the share of ones over the corpus is
-    as close to the feature's as a random map can be brought by exchanging symbols, with at least one symbol on and
-    one off, unless the feature is constant. For a continuous one, the symbols in random order get the feature's
+    within a hundredth of the feature's and a tenth of its rarer label's share, or else as close as can be found;
+    at least one symbol is on and one off, unless the feature is constant. Few symbols leave few such maps, so that
+    different seeds may draw the same. For a continuous one, the symbols in random order get the feature's
     values in ascending order, each its share of them (their median). Masked positions do not count.
 
     Raises
@@ -105,34 +106,67 @@ def _map(
         return np.full(len(counts), target > 0)
     itself = on[present] / counts[present]
     forbidden = [itself == 1, itself == 0] if np.isin(itself, (0, 1)).all() else []
-    drawn = [_drawn(counts[present], target, forbidden, rng) for _ in range(_TRIES)]
-    fitting = [one for one in drawn if one is not None]
-    if not fitting:
+    search = _drawn_of_all if len(present) <= _FEW else _drawn
+    drawn = search(counts[present], float(target), forbidden, rng)
+    if drawn is None:
         raise ValueError(
             f"expected symbols enough for a control task that is not feature {name!r} itself, got {len(present)}: "
             "leave the feature out"
         )
-    gaps = [abs(int(counts[present[one]].sum()) - target) / counts.sum() for one in fitting]
-    best = min(gaps)
-    chosen[present] = next(one for one, gap in zip(fitting, gaps, strict=True) if gap <= best + _NEAR)
+    chosen[present] = drawn
     return chosen
+
+
+def _near(counts: Int[np.ndarray, " P"], target: float) -> float:
+    """How many positions' difference still counts as the same rate."""
+    total = counts.sum()
+    return float(min(0.01 * total, 0.1 * min(target, total - target)))
+
+
+def _drawn_of_all(
+    counts: Int[np.ndarray, " P"], target: float, forbidden: list[np.ndarray], rng: np.random.Generator
+) -> Bool[np.ndarray, " P"] | None:
+    """Draw from all the sets of a few symbols that come about as close as any can."""
+    sets = (np.arange(2 ** len(counts))[:, None] >> np.arange(len(counts))) & 1 == 1
+    gaps = np.abs(sets @ counts - target)
+    gaps[[0, -1]] = np.inf
+    for other in forbidden:
+        gaps[(sets == other).all(axis=1)] = np.inf
+    if not np.isfinite(gaps).any():
+        return None
+    return sets[rng.choice(np.flatnonzero(gaps <= max(gaps.min(), _near(counts, target))))]
 
 
 def _drawn(
     counts: Int[np.ndarray, " P"], target: float, forbidden: list[np.ndarray], rng: np.random.Generator
 ) -> Bool[np.ndarray, " P"] | None:
-    """Fill up symbols in random order, then turn over one, or two, as long as that brings their sum closer."""
+    """Draw sets of many symbols until one comes close; the closest where none does."""
+    best, best_gap = None, np.inf
+    for _ in range(_TRIES):
+        chosen, gap = _climbed(counts, target, forbidden, rng)
+        if gap < best_gap:
+            best, best_gap = chosen, gap
+        if gap <= _near(counts, target):
+            break
+    return best
+
+
+def _climbed(
+    counts: Int[np.ndarray, " P"], target: float, forbidden: list[np.ndarray], rng: np.random.Generator
+) -> tuple[Bool[np.ndarray, " P"], float]:
+    """Fill up symbols in random order, then turn over one, or two, until their sum is close or comes no closer."""
     chosen, total = np.zeros(len(counts), bool), 0
     for row in rng.permutation(len(counts)):
         if abs(total + counts[row] - target) < abs(total - target):
             chosen[row] = True
-            total += counts[row]
+            total += int(counts[row])
     here = abs(total - target) if _allowed(chosen, forbidden) else np.inf
-    while True:
+    while here > _near(counts, target):
         turned, gap = _closest(chosen, counts, target, forbidden)
         if gap >= here:
-            return chosen if np.isfinite(here) else None
+            break
         chosen, here = turned, gap
+    return chosen, float(here)
 
 
 def _closest(

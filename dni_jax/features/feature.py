@@ -265,7 +265,8 @@ class FeatureLibrary:
         ----------
         wanted
             Each a pattern (``"range:*"``, where ``*``, ``?`` and ``[...]`` are as in file names), a compiled regular
-            expression that is searched for in the names, or a list of exact names. Nothing: all features.
+            expression that is searched for in the names, or a list of exact names (needed for a name that itself has
+            a ``*``, such as ``["symbol:*"]``). Nothing: all features.
         kind
             ``"binary"`` or ``"continuous"``: only those made as such. A feature whose kind is only decided by its
             labels is neither; `Labels.select` knows it.

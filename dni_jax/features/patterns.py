@@ -32,7 +32,7 @@ def regex_feature(
     find overlapping ones. Matches without characters count for nothing.
 
     A match lies within one string, whose ends ``^`` and ``$`` mean. Pieces of a longer text are rejoined where the
-    corpus proves that they follow each other (see `dni_jax.features.joining.runs`); across other cuts no match reaches.
+    corpus knows that they follow each other (see `dni_jax.features.joining.runs`); across other cuts no match reaches.
     Where that matters, label the whole corpus and cut it afterwards: the positions stay the same.
 
     Parameters

@@ -208,7 +208,7 @@ class _Judge:
             answer = answer[:, self.column]
         elif self.column is not None or answer.shape != (len(rows),):
             classes = getattr(self.predictor, "classes_", None)
-            hint = "" if classes is None else f"; its columns are the classes {list(classes)}"
+            hint = "" if classes is None else f"; its columns are the classes {np.asarray(classes).tolist()}"
             raise ValueError(
                 f"feature {self.name!r}: expected one label for each of {len(rows)} rows (column={self.column}), got "
                 f"an array of shape {answer.shape}: choose column= where there are several{hint}"
