@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import dni_jax as dni
 from dni_jax.features import Labels
 
 LABELS = Labels(
@@ -36,3 +37,83 @@ def test_unknown_name_gets_a_suggestion():
     with pytest.raises(ValueError, match=r"got 'zzz'$"):
         LABELS.select(["zzz"])
     assert repr(LABELS) == "Labels(4 positions x 3 features, 2 binary)"
+
+
+def test_distinct_says_what_is_left_out_and_why():
+    mask = np.array([True, True, True, True, False])
+    columns = {
+        "a": [0, 1, 1, 0, 1],
+        "never": [0, 0, 0, 0, 1],
+        "always": [1, 1, 1, 1, 0],
+        "again": [0, 1, 1, 0, 0],
+        "opposite": [1, 0, 0, 1, 1],
+        "b": [1, 0, 0, 0, 0],
+    }
+    labels = Labels(
+        (*columns, "half", "half too"),
+        ("binary",) * 6 + ("continuous",) * 2,
+        (*(np.array(c, np.int8) for c in columns.values()), *(np.array([0.5, 1, 0, 0, 9], np.float32),) * 2),
+        mask,
+    )
+    kept, report = labels.distinct()
+    assert kept.names == ("a", "b", "half")
+    assert kept.mask is mask
+    assert report.values.tolist() == [
+        ["never", "always 0", ""],
+        ["always", "always 1", ""],
+        ["again", "same labels", "a"],
+        ["opposite", "opposite labels", "a"],
+        ["half too", "same labels", "half"],
+    ]
+    nothing, report = kept.distinct()
+    assert nothing.names == kept.names
+    assert report.columns.tolist() == ["feature", "reason", "same_as"]
+    assert len(report) == 0
+    unused = Labels(labels.names, labels.kinds, labels.columns, np.zeros(5, bool)).distinct()
+    assert len(unused[0]) == 0
+    assert set(unused[1]["reason"]) == {"no position in use"}
+
+
+def test_coverage_counts_positions_in_use_and_strings():
+    corpus = dni.Corpus.from_strings(["a1", "b", "22x"])
+    mask = np.array([True, True, True, True, False, True])
+    digit = np.array([0, 1, 0, 1, 1, 0], np.int8)
+    depth = np.array([0, 0.5, 1, 0.25, 9, 0.25], np.float32)
+    labels = Labels(("digit", "depth"), ("binary", "continuous"), (digit, depth), mask)
+    table = labels.coverage(corpus).set_index("feature")
+    one = table.loc["digit"]
+    assert (one["positions"], one["masked"], one["count"], one["strings"]) == (5, 1, 2, 2)
+    assert (one["share"], one["strings_share"]) == (0.4, pytest.approx(2 / 3))
+    two = table.loc["depth"]
+    used = depth[mask]
+    assert two[["mean", "sd", "min", "max"]].tolist() == pytest.approx([used.mean(), used.std(), 0, 1])
+    assert two[["count", "share", "strings"]].isna().all()
+    assert labels.coverage()["strings"].isna().all()
+    assert "<table" in labels._repr_html_()
+    with pytest.raises(ValueError, match=r"the corpus that was labelled, of 6 characters, got Corpus\(text: 1 strings"):
+        labels.coverage(dni.Corpus.from_strings(["abc"]))
+
+
+def test_labels_as_a_frame():
+    corpus = dni.Corpus.from_strings(["a1", "é"])
+    labels = Labels(
+        ("digit", "x"),
+        ("binary", "continuous"),
+        (np.array([0, 1, 0], np.int8), np.array([0, 1, 0.5], np.float32)),
+        np.array([True, True, False]),
+    )
+    frame = labels.to_dataframe(corpus)
+    assert frame.columns.tolist() == ["string", "place", "character", "masked", "digit", "x"]
+    assert frame.values.tolist() == [[0, 0, "a", False, 0, 0], [0, 1, "1", False, 1, 1], [1, 0, "é", True, 0, 0.5]]
+    assert (frame["digit"].dtype, frame["x"].dtype) == (np.int8, np.float32)
+    assert labels.to_dataframe().columns.tolist() == ["masked", "digit", "x"]
+    taken = Labels(("place",), ("binary",), (labels.columns[0],), labels.mask)
+    with pytest.raises(ValueError, match=r"got \['place'\]: use feature\.named"):
+        taken.to_dataframe(corpus)
+
+
+def test_selection_by_pattern_and_kind():
+    assert LABELS.select("d*").names == ("digit", "depth")
+    assert LABELS.select("d*", kind="continuous").names == ("depth",)
+    assert LABELS.drop("d*").names == ("always",)
+    assert LABELS.drop().names == LABELS.names

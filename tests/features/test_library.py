@@ -1,7 +1,9 @@
+import re
+
 import numpy as np
 import pytest
 
-from dni_jax.corpora import NodeKind
+from dni_jax.corpora import Corpus, NodeKind
 from dni_jax.features import FeatureLibrary, char_feature, default_library, feature
 from dni_jax.languages import get
 
@@ -87,3 +89,68 @@ def test_a_users_feature_beside_the_languages():
     library = get("parentheses").features() + feature("first", lambda s: [i == 0 for i in range(len(s))])
     labels = library.label(corpus)
     np.testing.assert_array_equal(np.flatnonzero(labels["first"]), corpus.offsets[:-1])
+
+
+def test_selection_by_pattern_expression_and_kind():
+    library = get("arithmetic").features()
+    assert library.select("depth=[01]", "digit").names == ("depth=0", "depth=1", "digit")
+    assert library.select(re.compile("^depth")).names == tuple(n for n in library.names if n.startswith("depth"))
+    assert library.select("symbol:*").names == tuple(n for n in library.names if n.startswith("symbol:"))
+    assert library.select(["symbol:*"]).names == ("symbol:*",)  # a list is of exact names
+    assert library.select(["range:e -> e * e"]).names == ("range:e -> e * e",)
+    assert set(library.select("range:e -> e * e").names) == {f"range:e -> e {sign} e" for sign in "+-*/"}
+    assert library.select("symbol:(").names == ("symbol:(",)
+    assert library.select(kind="continuous").names == ("depth",)
+    assert library.select("dep*", kind="binary").names[0] == "depth=0"
+    assert library.select("digit", "d*").names[0] == "digit"
+    assert library.select().names == library.names
+    assert library.drop("symbol:*", ["digit"]).names == tuple(
+        n for n in library.names if n != "digit" and not n.startswith("symbol:")
+    )
+    assert library.drop(kind="binary").names == ("depth",)
+    assert library.drop().names == library.names
+
+
+def test_selection_that_fits_nothing():
+    library = get("parentheses").features()
+    with pytest.raises(ValueError, match=r"got 'rnge:\*': did you mean"):
+        library.select("rnge:*")
+    with pytest.raises(ValueError, match=r"one of the 51 features .*got '\^x'"):
+        library.drop(re.compile("^x"))
+    with pytest.raises(ValueError, match=r"each feature once, got \['digit'\] more than once"):
+        library.select(["digit", "digit"])
+    with pytest.raises(ValueError, match="kind 'binary' or 'continuous', got 'ordinal'"):
+        library.select(kind="ordinal")
+
+
+def test_union_keeps_shared_features_once():
+    library = get("parentheses").features()
+    both = library.select("digit", "depth*") | library.select("d*")
+    assert both.names == ("digit", "depth", "depth=0", "depth=1", "depth=2", "depth=3", "depth=4")
+    assert (FeatureLibrary((A,)) | A | B).names == ("a", "b")
+    assert FeatureLibrary((A,)).union(B, FeatureLibrary((B, A))).names == ("a", "b")
+    with pytest.raises(ValueError, match=r"got \['a'\] more than once: rename with feature\.named"):
+        _ = FeatureLibrary((A,)) | char_feature("a", str.isdigit)
+    with pytest.raises(ValueError, match=r"got \['a'\] more than once"):
+        _ = FeatureLibrary((A,)) + A
+
+
+def test_single_features_label_and_add_up():
+    corpus = Corpus.from_strings(["ab", "b"])
+    labels = A.label(corpus)
+    assert (labels.names, labels.values.tolist()) == (("a",), [[1], [0], [0]])
+    assert labels.library.label(corpus).names == ("a",)
+    assert (A + B).names == ("a", "b")
+    assert (A + FeatureLibrary((B,))).names == ("a", "b")
+    assert "a" in A + B
+    assert A in A + B
+    assert "c" not in A + B
+
+
+@pytest.mark.parametrize("name", ["parentheses", "arithmetic", "python"])
+def test_every_feature_of_a_language_says_what_it_is_about(name):
+    table = get(name).features().to_dataframe()
+    assert table.columns.tolist() == ["feature", "kind", "about"]
+    assert (table["about"] != "").all()
+    assert set(table["kind"]) <= {"binary", "continuous"}
+    assert "<table" in get(name).features()._repr_html_()

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from languages.grammar_texts import as_lark, ll1_grammars, reachable, small_weighted_grammars
 
 from dni_jax.corpora import Corpus, cut
-from dni_jax.features import impulse_feature, nesting_feature, range_feature
-from dni_jax.features.nodes import bracket_nesting, depth_features
-from dni_jax.languages import get
+from dni_jax.features import FeatureLibrary, impulse_feature, nesting_feature, range_feature
+from dni_jax.features.nodes import bracket_nesting, depth_features, nesting
+from dni_jax.languages import Language, get
 
 
 def walk(corpus, names):
@@ -31,19 +34,63 @@ def node_names(corpus):
     return list(dict.fromkeys([k.symbol for k in kinds] + [k.name for k in kinds]))
 
 
-def test_range_impulse_and_nesting_against_a_walk_over_every_node(corpus):
+def check_against_a_walk(corpus):
     names = node_names(corpus)
-    assert len(names) >= 4
-    for wanted in [*([name] for name in names), names[:2], names]:
+    choices = [*([name] for name in names), names[:2] + names[-1:], [*names]]
+    choices = list({str(sorted(set(wanted))): wanted for wanted in choices}.values())
+    features = [
+        make(f"{make.__name__} {wanted}", wanted) for wanted in choices for make in (range_feature, impulse_feature)
+    ]
+    together = FeatureLibrary(tuple(features)).label(corpus)
+    for wanted in choices:
         covered, ends = walk(corpus, wanted)
-        np.testing.assert_array_equal(range_feature("r", wanted).compute(corpus), covered > 0, err_msg=str(wanted))
-        np.testing.assert_array_equal(impulse_feature("i", wanted).compute(corpus), ends, err_msg=str(wanted))
-        scaled = nesting_feature("n", wanted).compute(corpus)
-        np.testing.assert_allclose(scaled, covered / max(covered.max(), 1), rtol=1e-6)
-        assert scaled.dtype == np.float32
-        for level in range(3):
-            exact = nesting_feature("n", wanted, level).compute(corpus)
-            np.testing.assert_array_equal(exact, covered == level)
+        np.testing.assert_array_equal(together[f"range_feature {wanted}"], covered > 0, err_msg=str(wanted))
+        np.testing.assert_array_equal(together[f"impulse_feature {wanted}"], ends, err_msg=str(wanted))
+        np.testing.assert_array_equal(nesting(corpus, wanted), covered)
+    np.testing.assert_array_equal(features[0].compute(corpus), together.columns[0])  # alone as in company
+
+
+def test_range_impulse_and_nesting_against_a_walk_over_every_node(corpus):
+    assert len(node_names(corpus)) >= 4
+    check_against_a_walk(corpus)
+    wanted = node_names(corpus)[:1]
+    covered, _ = walk(corpus, wanted)
+    scaled = nesting_feature("n", wanted).compute(corpus)
+    np.testing.assert_allclose(scaled, covered / max(covered.max(), 1), rtol=1e-6)
+    assert scaled.dtype == np.float32
+    for level in range(3):
+        exact = nesting_feature("n", wanted, level).compute(corpus)
+        np.testing.assert_array_equal(exact, covered == level)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(ll1_grammars(), st.integers(1, 9), st.randoms(use_true_random=False))
+def test_random_grammars_whole_cut_and_shuffled(text, size, random):
+    sampled = Language.from_lark(text, start="r0").sample(4, seed=0, max_length=120)
+    check_against_a_walk(sampled)
+    pieces = cut(sampled, size)
+    check_against_a_walk(pieces)
+    # A cut takes nothing away: each piece has the labels of its part.
+    for name in node_names(sampled):
+        for make in (range_feature, impulse_feature):
+            np.testing.assert_array_equal(make("x", [name]).compute(pieces), make("x", [name]).compute(sampled))
+    order = list(range(len(pieces)))
+    random.shuffle(order)
+    check_against_a_walk(pieces.take(np.asarray(order[: 1 + len(order) // 2])))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(small_weighted_grammars(), st.integers(1, 5))
+def test_ambiguous_grammars_with_empty_nodes(grammar, size):
+    text, weights = as_lark(reachable(grammar))
+    language = Language.from_lark(text, weights=weights, start="n0")
+    try:
+        sampled = language.sample(5, seed=0, max_length=12)
+    except ValueError as error:
+        assume("raise the bounds" not in str(error))
+        raise
+    check_against_a_walk(sampled)
+    check_against_a_walk(cut(sampled, size))
 
 
 def test_nodes_of_one_character_have_one_impulse():
