@@ -99,8 +99,8 @@ class Feature:
         """Make the feature whose label is this one's `n` characters before (after, where n is negative).
 
         Within one string: its first n characters have the label 0. Where a piece of a longer text is not known to
-        follow the piece in front of it (see `Corpus.begins`), the labels of its first n characters are not known, and
-        `FeatureLibrary.label` masks them for all features alike. ``digit.lag(3)`` is called ``digit@-3``.
+        follow the piece in front of it (see `dni_jax.features.placed`), the labels of its first n characters are not
+        known, and `FeatureLibrary.label` masks them for all features alike. ``digit.lag(3)`` is called ``digit@-3``.
         """
         n = index(n)
         return Feature(
