@@ -17,6 +17,7 @@ from dni_jax.features.library import default_library, symbol_feature
 from dni_jax.features.nodes import depth_features
 from dni_jax.languages.base import BaseLanguage
 from dni_jax.languages.c import CLanguage
+from dni_jax.languages.c_expressions import c_expressions
 from dni_jax.languages.language import Language
 from dni_jax.languages.parsing import ParseError
 
@@ -111,6 +112,7 @@ _LANGUAGES: dict[str, Callable[[], BaseLanguage]] = {
     "arithmetic": arithmetic,
     "python": python,
     "c": c,
+    "c_expressions": c_expressions,
 }
 
 

@@ -72,7 +72,7 @@ def test_arithmetic_has_exactly_the_productions_of_the_paper():
 def test_unknown_language_lists_those_there_are():
     with pytest.raises(ValueError, match=r"parentheses, arithmetic, python.*got 'klingon'.*from_lark"):
         get("klingon")
-    assert names() == ("parentheses", "arithmetic", "python", "c")
+    assert names() == ("parentheses", "arithmetic", "python", "c", "c_expressions")
 
 
 def test_python_cannot_be_sampled_and_says_so():
