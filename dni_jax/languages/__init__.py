@@ -6,6 +6,7 @@ from dni_jax.languages.c import CLanguage, load_c
 from dni_jax.languages.cache import cache_folder, clear_cache
 from dni_jax.languages.language import Language
 from dni_jax.languages.parsing import ParseError
+from dni_jax.languages.shift_reduce import ParserStates
 from dni_jax.languages.textfiles import find_files, load_text
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "CLanguage",
     "Language",
     "ParseError",
+    "ParserStates",
     "about",
     "cache_folder",
     "clear_cache",

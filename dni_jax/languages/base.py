@@ -15,6 +15,7 @@ from dni_jax.corpora.trees import concatenate
 from dni_jax.features import FeatureLibrary
 from dni_jax.languages.parsing import ParseError
 from dni_jax.languages.reading import Reading
+from dni_jax.languages.shift_reduce import ParserStates
 
 
 class BaseLanguage(ABC):
@@ -126,6 +127,24 @@ class BaseLanguage(ABC):
     def ideal_cross_entropy(self, corpus: Corpus) -> float:
         """Cross entropy of the best possible predictor on these strings, for a language that samples."""
         self._cannot_sample()
+
+    def parser_states(self, text: str | Corpus) -> ParserStates:
+        """Give a shift-reduce parser's states after every character, for a language with an LALR grammar."""
+        self._has_no_states()
+
+    def observe(self, corpus: Corpus) -> Corpus:
+        """Note a shift-reduce parser's states in a corpus, for a language with an LALR grammar."""
+        self._has_no_states()
+
+    def state_features(self) -> FeatureLibrary:
+        """Give features of a shift-reduce parser's states, for a language with an LALR grammar."""
+        self._has_no_states()
+
+    def _has_no_states(self) -> NoReturn:
+        raise ValueError(
+            f"expected a language with an LALR grammar, got {self.name}, whose parser shows no states: "
+            'take Language.from_lark(grammar), or "c_expressions" for C'
+        )
 
     def _cannot_sample(self) -> NoReturn:
         raise ValueError(

@@ -19,6 +19,8 @@ from dni_jax.languages.parsing import ParseError, Parser
 from dni_jax.languages.probability import log_probability
 from dni_jax.languages.reading import Reading
 from dni_jax.languages.sampling import sample
+from dni_jax.languages.shift_reduce import ParserStates, ShiftReduce
+from dni_jax.languages.state_features import observed, state_library, states_of
 
 _LALR_PACE, _EARLEY_PACE = 250_000, 10_000  # characters a second, of Lark's two parsers
 
@@ -182,6 +184,81 @@ class Language(BaseLanguage):
         if self.library is not None:
             return self.library()
         return default_library(self.engine.kinds, self.characters)
+
+    @cached_property
+    def shift_reduce(self) -> ShiftReduce:
+        """The parser whose states can be noted.
+
+        Raises
+        ------
+        ValueError
+            Where the grammar is not LALR.
+        """
+        return ShiftReduce(self.engine, "\n" if self.final_newline else "")
+
+    def parser_states(self, text: str | Corpus) -> ParserStates:
+        r"""Give the states of a shift-reduce parser after every character of a text, or of a corpus' strings.
+
+        Raises
+        ------
+        ValueError
+            Where the grammar is not LALR, the text does not parse (a `ParseError`), or a corpus holds pieces of strings
+            without a record of the states.
+
+        Examples
+        --------
+        >>> language = Language.from_lark('?start: start "+" atom | atom\n?atom: /[0-9]+/ | "(" start ")"')
+        >>> states = language.parser_states("(12+3)")
+        >>> states.stack_size.tolist(), states.reductions.tolist()
+        ([1, 1, 2, 3, 4, 3], [0, 0, 0, 2, 0, 2])
+        >>> [states.rules[row].name for row in states.reduced[3:]]
+        ['start -> atom', 'start -> atom', 'start -> start + atom']
+        >>> [states.symbols[row] for row in states.top]
+        ['"("', '"("', '/[0-9]+/', '"+"', '/[0-9]+/', '")"']
+        """
+        return self.shift_reduce.states(text) if isinstance(text, str) else states_of(self.shift_reduce, text)
+
+    def observe(self, corpus: Corpus) -> Corpus:
+        """Give the same corpus with the parser's states noted among its records, where `corpora.cut` leaves them be.
+
+        Raises
+        ------
+        ValueError
+            As `parser_states`.
+        """
+        return observed(self.shift_reduce, corpus)
+
+    def state_features(self) -> FeatureLibrary:
+        """Give features of what a shift-reduce parser has done at each character; see `ParserStates` for the timing.
+
+        Returns
+        -------
+        FeatureLibrary with, in this order:
+
+        - ``stack size`` (continuous, as counted) and ``stack size=0`` ... ``stack size=7``;
+        - ``reductions`` (continuous, at this character) and ``reductions>0``;
+        - ``reduced:x``: the last rule reduced makes x, for each non-terminal or alias; for each rule, too, where there
+          are at most 64. Rules that another reduction always follows at once are left out;
+        - ``top:x``: the last token is an x; ``below:x``: it came to lie on an x (where there are at most 64 such);
+        - ``expected:x``: the parser has an action for the terminal x; ``$END`` is the end of the text. Terminals that
+          are always or never expected are left out.
+
+        Labels come from a corpus' record of the states (see `observe`), or from parsing its strings.
+
+        Raises
+        ------
+        ValueError
+            Where the grammar is not LALR. When labels are computed, as `parser_states`.
+
+        Examples
+        --------
+        >>> from dni_jax.languages import get
+        >>> language = get("c_expressions")
+        >>> labels = language.state_features().label(language.corpus(["a = b*c"]))
+        >>> labels["stack size"].tolist(), labels["expected:$END"].tolist()
+        ([1.0, 1.0, 1.0, 2.0, 3.0, 4.0, 5.0], [1, 1, 1, 0, 1, 0, 1])
+        """
+        return state_library(self.shift_reduce)
 
     @cached_property
     def characters(self) -> tuple[str, ...] | None:
