@@ -14,6 +14,7 @@ from dni_jax.features import (
     feature,
     predictor_feature,
     regex_feature,
+    trace,
 )
 from dni_jax.inspection import inspect, top
 from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
@@ -51,6 +52,7 @@ __all__ = [
     "regex_feature",
     "score_neurons",
     "top",
+    "trace",
     "train",
     "verify",
 ]

@@ -10,6 +10,7 @@ from dni_jax.features.library import default_library
 from dni_jax.features.nodes import impulse_feature, nesting_feature, range_feature
 from dni_jax.features.patterns import regex_feature
 from dni_jax.features.predictors import CharacterWindow, predictor_feature
+from dni_jax.features.trace import trace
 
 __all__ = [
     "CharacterWindow",
@@ -27,4 +28,5 @@ __all__ = [
     "predictor_feature",
     "range_feature",
     "regex_feature",
+    "trace",
 ]
