@@ -99,7 +99,7 @@ def test_pieces_that_follow_each_other_are_read_as_one_string_others_are_refused
     with pytest.raises(ValueError, match=r"whole strings for a parser .* pieces .*language\.observe\(corpus\)"):
         python.parser_states(pieces.take(np.arange(1, len(pieces))))
     with pytest.raises(ValueError, match=r"parser_states=True"):
-        python.state_features().label(cut(replace(corpus, trees=None), 20))
+        python.state_features().label(pieces.take(np.arange(2)))
 
 
 def test_what_was_not_parsed_is_passed_over():
