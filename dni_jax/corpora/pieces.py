@@ -10,6 +10,8 @@ from jaxtyping import Int
 from dni_jax.corpora.corpus import Corpus
 from dni_jax.corpora.trees import ParseTrees, concatenated_ranges
 
+PLACE = "place"
+
 
 def piece_offsets(corpus: Corpus, size: int) -> Int[np.ndarray, " P1"]:
     """Cut every string into pieces of at most `size` characters, behind a line break where one is near enough."""
@@ -30,7 +32,8 @@ def cut(corpus: Corpus, size: int) -> Corpus:
 
     A piece remembers whether it begins and ends where its string did; a node that sticks out of a piece keeps its
     true ends, so that a piece's first character is never mistaken for the node's. A node without characters goes
-    where the node around it is.
+    where the node around it is. The record ``"place"`` numbers the characters, so that pieces which follow each other
+    are known as such after `Corpus.take` too.
 
     Examples
     --------
@@ -48,6 +51,7 @@ def cut(corpus: Corpus, size: int) -> Corpus:
         split=corpus.split[whole],
         begins=corpus.begins[whole] & (offsets[:-1] == corpus.offsets[whole]),
         ends=corpus.ends[whole] & (offsets[1:] == corpus.offsets[whole + 1]),
+        records={PLACE: np.arange(corpus.n_positions, dtype=np.int32), **corpus.records},
     )
 
 

@@ -4,7 +4,6 @@ from dni_jax.features.confounders import confounders
 from dni_jax.features.control import control_task
 from dni_jax.features.feature import Feature, FeatureLibrary
 from dni_jax.features.functions import char_feature, feature
-from dni_jax.features.joining import placed
 from dni_jax.features.labels import Labels
 from dni_jax.features.library import default_library
 from dni_jax.features.nodes import impulse_feature, nesting_feature, range_feature
@@ -24,7 +23,6 @@ __all__ = [
     "feature",
     "impulse_feature",
     "nesting_feature",
-    "placed",
     "predictor_feature",
     "range_feature",
     "regex_feature",

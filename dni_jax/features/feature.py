@@ -98,9 +98,9 @@ class Feature:
     def lag(self, n: int) -> Feature:
         """Make the feature whose label is this one's `n` characters before (after, where n is negative).
 
-        Within one string: its first n characters have the label 0. Where a piece of a longer text is not known to
-        follow the piece in front of it (see `dni_jax.features.placed`), the labels of its first n characters are not
-        known, and `FeatureLibrary.label` masks them for all features alike. ``digit.lag(3)`` is called ``digit@-3``.
+        Within one string: its first n characters have the label 0. Where a piece of a longer text does not follow the
+        piece in front of it (after `Corpus.take`), the labels of its first n characters are not known, and
+        `FeatureLibrary.label` masks them for all features alike. ``digit.lag(3)`` is called ``digit@-3``.
         """
         n = index(n)
         return Feature(

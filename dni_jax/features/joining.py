@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from dni_jax.corpora import Corpus
+from dni_jax.corpora import PLACE, Corpus
 from dni_jax.features.reading import once
-
-PLACE = "place"
 
 
 class Runs(NamedTuple):
@@ -26,30 +23,18 @@ class Runs(NamedTuple):
     ends: Bool[np.ndarray, " R"]
 
 
-def placed(corpus: Corpus) -> Corpus:
-    r"""Number a corpus' characters (the record ``"place"``), so that pieces cut from it can tell what they follow.
-
-    Examples
-    --------
-    >>> from dni_jax.corpora import cut
-    >>> pieces = cut(placed(Corpus.from_strings(["one\ntwo", "x"])), 4)
-    >>> runs(pieces).offsets.tolist(), runs(pieces.take(np.array([2, 0, 1]))).offsets.tolist()
-    ([0, 7, 8], [0, 1, 8])
-    """
-    return replace(corpus, records={**corpus.records, PLACE: np.arange(corpus.n_positions, dtype=np.int32)})
-
-
 def runs(corpus: Corpus) -> Runs:
     r"""Join the pieces of a string that follow each other in the corpus.
 
     Order and flags alone do not tell: ``take`` and ``shuffled`` lay any two pieces side by side. Neighbours are
-    joined where the record ``"place"`` (see `placed`) goes on from the one to the other; without it pieces stay apart.
+    joined where the record ``"place"``, which `dni_jax.corpora.cut` writes, goes on from the one to the other.
 
     Examples
     --------
     >>> from dni_jax.corpora import cut
-    >>> runs(cut(Corpus.from_strings(["one\ntwo", "x"]), 4)).offsets.tolist()
-    [0, 4, 7, 8]
+    >>> pieces = cut(Corpus.from_strings(["one\ntwo", "x"]), 4)
+    >>> runs(pieces).offsets.tolist(), runs(pieces.take(np.array([2, 0, 1]))).offsets.tolist()
+    ([0, 7, 8], [0, 1, 8])
     """
     return once(corpus, "runs", _runs)
 

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import dni_jax as dni
 from dni_jax.corpora import Corpus, Vocabulary, cut
-from dni_jax.features import placed, predictors
+from dni_jax.features import predictors
 from dni_jax.languages import get
 
 
@@ -32,7 +34,7 @@ def test_window(corpus, length):
     assert inputs.dtype == np.float32
     assert inputs.shape == (corpus.n_positions, window.width)
     np.testing.assert_array_equal(inputs, window_by_hand(corpus, length))
-    pieces = cut(placed(corpus), 5)
+    pieces = cut(corpus, 5)
     np.testing.assert_array_equal(window(pieces), inputs)
 
 
@@ -66,7 +68,7 @@ def test_functions_and_other_inputs(corpus):
 
 
 def test_windows_that_a_piece_hides_are_masked(corpus):
-    pieces = cut(Corpus.from_strings(["abcdef"]), 3)
+    pieces = replace(cut(Corpus.from_strings(["abcdef"]), 3), records={})
     one = dni.predictor_feature("x", lambda rows: rows[:, 1], window=3)
     assert one.label(pieces).mask.tolist() == [True, True, True, False, False, True]
 
