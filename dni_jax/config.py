@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+_READ = ("python", "c")  # languages that are read from files, not sampled
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -95,7 +97,8 @@ class RunConfig:
     Attributes
     ----------
     language
-        A built-in language: parentheses, arithmetic, or python (the standard library's source).
+        A built-in language: parentheses, arithmetic, c_expressions, python (the standard library's source, or
+        --text), or c (--text names a file, a folder or a tar archive).
     grammar
         A Lark grammar of your own instead.
     start
@@ -103,7 +106,13 @@ class RunConfig:
     text
         A file or folder of your own text in that language; without it, text is sampled from the grammar.
     glob
-        Which files under a folder of text to read.
+        Which files under a folder of text to read; of C, by default those that end in .c.
+    skip_unparsable
+        Keep text that does not parse, without labels, instead of stopping; of C and the standard library always.
+    typedefs
+        A file with names of C's types, one a line; few are needed.
+    parser_states
+        Ask as well about a shift-reduce parser's states: stack size, rule reduced, tokens expected (LALR grammars).
     strings
         Number of strings to sample.
     characters
@@ -134,6 +143,9 @@ class RunConfig:
     start: str = "start"
     text: str | None = None
     glob: str = "**/*"
+    skip_unparsable: bool = False
+    typedefs: str | None = None
+    parser_states: bool = False
     strings: int = 60_000
     characters: int = 1_200_000
     inspect_characters: int | None = None
@@ -155,15 +167,26 @@ class RunConfig:
                 raise ValueError(f"expected {name} of at least 1, got {value}")
         if self.folds is not None and self.folds < 2:
             raise ValueError(f"expected folds of at least 2, got {self.folds}")
-        if self.text is not None and self.grammar is None and self.language != "python":
+        reads = self.grammar is not None or self.language in _READ
+        if self.text is not None and not reads:
             raise ValueError(
-                f"expected --grammar FILE.lark (or the language python) beside --text, got --text {self.text}"
+                f"expected --grammar FILE.lark (or one of the languages {', '.join(_READ)}) beside --text, "
+                f"got --text {self.text}"
             )
+        if self.is_c and self.text is None:
+            raise ValueError("expected --text PATH of C source code (a file, folder or tar archive) for c, got none")
+        if self.typedefs is not None and not self.is_c:
+            raise ValueError(f"expected --typedefs beside the language c only, got it with {self.name}")
+
+    @property
+    def is_c(self) -> bool:
+        """Whether the text is C source code."""
+        return self.grammar is None and self.language == "c"
 
     @property
     def is_sampled(self) -> bool:
         """Whether the text is drawn from the grammar, rather than read from files."""
-        return self.text is None and (self.grammar is not None or self.language != "python")
+        return self.text is None and (self.grammar is not None or self.language not in _READ)
 
     @property
     def name(self) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from dni_jax import languages
 from dni_jax.config import RunConfig
 from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
@@ -21,12 +20,12 @@ from dni_jax.files import written_aside
 from dni_jax.inspection import best_per_feature, inspect, ranking, relevance_table
 from dni_jax.inspection.store import write_table
 from dni_jax.interventions import clamp
-from dni_jax.languages import BaseLanguage, Language
+from dni_jax.languages import BaseLanguage
 from dni_jax.models import TrainedModel, cross_entropy, generate, load, record, train
-from dni_jax.progress import bar
 from dni_jax.report import effects_figure, relevance_figure
 from dni_jax.report.figures import save
 from dni_jax.runfolder import RunFolder, taken_up
+from dni_jax.texts import describe, language_of, library_of, read_corpus
 from dni_jax.verification import symbol_shares, verify
 
 Say = Callable[[str], None]
@@ -88,7 +87,9 @@ def run(config: RunConfig, say: Say = lambda line: None) -> RunResult:
     folder = RunFolder.claim(config)
     if config.resume:
         say(f"going on with the run in {folder.path}")
-    corpus = read_corpus(config, language, say)
+    corpus = read_corpus(config, language)
+    for line in describe(corpus):
+        say(line)
     held_out = corpus.test.shuffled(config.train.seed)
     _check_folds(config, held_out)
     model = _network(config, folder, language, corpus, say)
@@ -127,59 +128,6 @@ def _check_folds(config: RunConfig, held_out: Corpus) -> None:
             f"expected at least as many held-out strings (or files) as folds, got {groups} strings for "
             f"{config.folds or 2} folds: lower --folds, raise --inspect-characters, or give more text"
         )
-
-
-def language_of(config: RunConfig) -> BaseLanguage:
-    """Give the language that a config names: a built-in one, or a grammar file."""
-    if config.grammar is None:
-        return languages.get(config.language)
-    path = Path(config.grammar)
-    if not path.is_file():
-        raise ValueError(f"expected a Lark grammar file, got {config.grammar!r}, which does not exist")
-    return Language.from_lark(path.read_text(encoding="utf-8"), start=config.start, name=path.stem)
-
-
-def read_corpus(config: RunConfig, language: BaseLanguage, say: Say) -> Corpus:
-    """Sample strings, or read and parse files."""
-    seed = config.train.seed
-    if config.is_sampled:
-        corpus = language.sample(config.strings, seed)
-    else:
-        files = languages.standard_library_files()
-        if config.text is not None:
-            files = languages.find_files(config.text, config.glob)
-        with bar(f"parsing {language.name}", config.characters) as advance:
-            corpus = languages.load_text(
-                language,
-                files,
-                max_chars=config.characters,
-                seed=seed,
-                skip_unparsable=True,
-                progress=lambda done, _: advance(done, str),
-            )
-    for line in _describe(corpus):
-        say(line)
-    if len(np.unique(corpus.split)) < 3:
-        raise ValueError(
-            f"expected text for training, validation and test, got {len(np.unique(corpus.groups))} strings or pieces "
-            "of 2,000 characters: give more text, or more --strings"
-        )
-    return corpus
-
-
-def _describe(corpus: Corpus) -> list[str]:
-    lines = [f"text: {corpus}"]
-    coverage = corpus.coverage
-    if "files" in coverage:
-        lines.append(f"files: {coverage['files_parsed']} of {coverage['files']} parsed")
-        failed = coverage["failed"]
-        lines += [f"  left out {name}: {reason.splitlines()[0]}" for name, reason in list(failed.items())[:5]]
-        lines += [f"  and {len(failed) - 5} more, in summary.json"] if len(failed) > 5 else []
-        if coverage["replaced"]:
-            lines.append(f"  {coverage['replaced']} characters outside the symbol table are read as U+FFFD")
-        if coverage["groups"] == "pieces":
-            lines.append("  fewer than ten files: pieces of text, not files, are split and cross-validated")
-    return lines
 
 
 def _network(config: RunConfig, folder: RunFolder, language: BaseLanguage, corpus: Corpus, say: Say) -> TrainedModel:
@@ -227,7 +175,7 @@ def _relevance(
     config: RunConfig, folder: RunFolder, language: BaseLanguage, model: TrainedModel, held_out: Corpus, say: Say
 ) -> tuple[xr.Dataset, Labels]:
     corpus = held_out.head(_sizes(config)[0])
-    labels = language.features().label(corpus)
+    labels = library_of(config, language).label(corpus)
     groups = len(np.unique(corpus.groups))
     folds = config.folds or min(_FOLDS, groups)
     grid = f"{model.n_neurons} neurons x {len(labels)} features x {folds} folds"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dni_jax.corpora import Corpus, Vocabulary, cut
+from dni_jax.corpora import SPLITS, Corpus, Vocabulary, cut
 from dni_jax.corpora.corpus import split_groups
 from dni_jax.corpora.trees import concatenate
 from dni_jax.languages.base import BaseLanguage, masked
@@ -100,7 +100,7 @@ def refuse(file: TextFile, reading: Reading) -> None:
     if reading.problem:
         raise ParseError(
             f"{file.name}: {reading.problem}\n"
-            "(skip_unparsable=True keeps what does not parse as text without labels, and counts it)"
+            "(skip_unparsable=True, or --skip-unparsable, keeps what does not parse as text without labels)"
         )
 
 
@@ -117,13 +117,18 @@ def assemble(
     whole = masked(Corpus.from_strings(texts, trees=trees, language=language), readings)
     vocabulary = Vocabulary.of(whole.text, max_symbols)
     pieces = cut(whole, PIECE)
-    by_file = len(texts) >= _FILES_TO_SPLIT
-    groups = pieces.groups if by_file else np.arange(len(pieces), dtype=np.int32)
+    sizes = np.diff(pieces.offsets)
+    groups, split = pieces.groups, split_groups(pieces.groups, sizes, seed)
+    # A few large files may leave a single one, or none, to be tested on.
+    by_file = len(texts) >= _FILES_TO_SPLIT and len(np.unique(groups[split == SPLITS.index("test")])) > 1
+    if not by_file:
+        groups = np.arange(len(pieces), dtype=np.int32)
+        split = split_groups(groups, sizes, seed)
     known = np.isin(whole.text, [ord(c) for c in vocabulary.characters])
     return replace(
         pieces,
         vocabulary=vocabulary,
         groups=groups,
-        split=split_groups(groups, np.diff(pieces.offsets), seed),
+        split=split,
         coverage={**coverage, "replaced": int((~known).sum()), "groups": "files" if by_file else "pieces"},
     )

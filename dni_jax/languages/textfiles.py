@@ -9,6 +9,7 @@ import numpy as np
 
 from dni_jax.corpora import Corpus
 from dni_jax.languages.base import BaseLanguage
+from dni_jax.languages.language import Language
 from dni_jax.languages.realtext import PIECE, TextFile, assemble, choose, read_chosen
 
 __all__ = ["PIECE", "find_files", "load_text"]
@@ -41,13 +42,14 @@ def load_text(
     max_symbols: int = 128,
     seed: int = 0,
     skip_unparsable: bool = False,
+    parser_states: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Corpus:
     r"""Read and parse text files into a corpus.
 
     Files are taken in random order until there are `max_chars` characters; one that would go past is left out, but
     the first is always taken. Each becomes pieces of at most 2,000 characters, cut behind line breaks, that share one
-    group; fewer than ten files are split and grouped by piece. Line ends are read as ``\\n``; all but the
+    group; fewer than ten files, or files of which a few hold most of the text, are split and grouped by piece. Line ends are read as ``\\n``; all but the
     `max_symbols` most frequent symbols are read as U+FFFD.
 
     All cores parse where there is enough text to pay for it, and what was parsed is kept in the user's cache folder
@@ -69,6 +71,8 @@ def load_text(
     skip_unparsable
         Whether a file that does not parse stays in the corpus as text without labels (``Corpus.parsed`` is False
         there), is counted and named, instead of ending everything with an error.
+    parser_states
+        Whether to note the states of the language's shift-reduce parser, as `Language.observe` does.
     progress
         Called with the number of characters parsed and the number to parse.
 
@@ -114,7 +118,12 @@ def load_text(
         "characters_parsed": sum(len(file.text) for file in chosen.files if file.name not in unparsed),
         "failed": failed,
     }
-    return assemble(language.name, texts, readings, max_symbols, seed, coverage)
+    corpus = assemble(language.name, texts, readings, max_symbols, seed, coverage)
+    if not parser_states:
+        return corpus
+    if not isinstance(language, Language):
+        raise ValueError(f"expected a language with a Lark grammar for parser_states=True, got {language.name}")
+    return language.observe(corpus)
 
 
 def _read(files: Sequence[Path]) -> Iterator[TextFile]:
