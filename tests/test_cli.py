@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 
 import dni_jax as dni
 from dni_jax.cli import main
@@ -19,17 +21,7 @@ SMALL = ["--strings", "1500", "--hidden", "12", "--steps", "40", "--batch", "8",
          "--evaluate-every", "20", "--inspect-characters", "2000", "--verify-characters", "1000",
          "--random-sets", "4", "--folds", "4"]  # fmt: skip
 
-JSON = r"""
-?value: object | array | string | number | "true" -> true | "false" -> false | "null" -> null
-array: "[" [value ("," value)*] "]"
-object: "{" [pair ("," pair)*] "}"
-pair: string ":" value
-string: STRING
-number: NUMBER
-STRING: /"[^"\\]*"/
-NUMBER: /-?[0-9]+(\.[0-9]+)?/
-%ignore /[ \t\n]+/
-"""
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +164,7 @@ def test_a_full_disk_is_said(tmp_path, capsys, monkeypatch):
 
 
 def test_own_grammar_on_own_files(tmp_path, capsys):
-    grammar, texts = tmp_path / "json.lark", tmp_path / "texts"
-    grammar.write_text(JSON)
+    texts = tmp_path / "texts"
     texts.mkdir()
     rng = np.random.default_rng(0)
     for number in range(30):
@@ -184,16 +175,49 @@ def test_own_grammar_on_own_files(tmp_path, capsys):
         (texts / f"{number}.json").write_text(json.dumps(rows))
     (texts / "broken.json").write_text('{"id": [1, 2')
     (texts / "notes.md").write_text("no JSON at all")
-    main(["run", "--grammar", str(grammar), "--start", "value", "--text", str(texts), "--glob", "*.json",
-          "--out", str(tmp_path / "run"), *SMALL[2:-2]])  # fmt: skip
+    arguments = ["run", "--grammar", str(EXAMPLES / "json.lark"), "--start", "value", "--text", str(texts),
+                 "--glob", "*.json", "--out", str(tmp_path / "run"), *SMALL[2:-2]]  # fmt: skip
+    message = refused(arguments, capsys)
+    for words in ("broken.json", "line 1, column 13", "expected", "--skip-unparsable"):
+        assert words in message
+    main([*arguments, "--skip-unparsable", "--parser-states"])
     printed = capsys.readouterr().out
     assert "30 of 31 parsed" in printed
     assert "broken.json" in printed
     relevance = pd.read_parquet(tmp_path / "run" / "relevance.parquet")
-    assert {"range:string", "range:pair", "impulse:array", "depth", "digit"} <= set(relevance["feature"])
+    assert {"range:key", "range:pair", "impulse:array", "depth", "digit", "stack size"} <= set(relevance["feature"])
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["ideal"] is None
     assert list(summary["coverage"]["failed"]) == [str(texts / "broken.json")]
+
+
+def test_real_json_files_parse():
+    """Those that installed packages bring along: the README's example reads the same."""
+    files = sorted(Path(sklearn.__file__).parents[1].rglob("*.json"))
+    language = dni.Language.from_lark((EXAMPLES / "json.lark").read_text(), start="value", name="json")
+    chosen = [file for file in files if 0 < file.stat().st_size < 50_000][:20]
+    if not chosen:
+        pytest.skip("the installed packages bring no JSON files along")
+    corpus = dni.languages.load_text(language, chosen)
+    assert corpus.coverage["files_parsed"] == len(chosen)
+    labels = language.features().label(corpus)
+    keys = sum(text.count('":') for text in corpus.strings)
+    starts = labels["impulse:key"] & (corpus.text == ord('"')) & ~np.roll(labels["range:key"], 1).astype(bool)
+    assert abs(int(starts.sum()) - keys) <= 0.02 * keys
+
+
+def test_c_source(tmp_path, capsys):
+    source = Path(np.__file__).parent / "f2py" / "src" / "fortranobject.c"
+    settings = [*SMALL[2:-2], "--inspect-characters", "6000"]
+    main(["run", "c", "--text", str(source), "--out", str(tmp_path / "run"), *settings])
+    assert "functions: 39 of 39 parsed" in capsys.readouterr().out
+    features = set(pd.read_parquet(tmp_path / "run" / "relevance.parquet")["feature"])
+    assert {"range:if", "impulse:call", "range:comment", "depth", "symbol:;"} <= features
+    assert "--text PATH" in refused(["run", "c", "--out", str(tmp_path / "other"), *SMALL], capsys)
+    typed = ["run", "parentheses", "--typedefs", "x", "--out", str(tmp_path / "other"), *SMALL]
+    assert "language c only" in refused(typed, capsys)
+    unwatched = ["run", "c", "--text", str(source), "--parser-states", "--out", str(tmp_path / "other"), *SMALL]
+    assert "c_expressions" in refused(unwatched, capsys)
 
 
 def test_own_grammar_sampled(tmp_path):
@@ -210,6 +234,8 @@ def test_what_is_sampled_does_not_hang_on_a_grammars_file_name():
     assert RunConfig().is_sampled
     assert RunConfig(grammar="python.lark").is_sampled
     assert not RunConfig(language="python").is_sampled
+    assert not RunConfig(language="c", text="main.c").is_sampled
+    assert RunConfig(language="c", grammar="c.lark").is_sampled
     assert not RunConfig(grammar="json.lark", text="data").is_sampled
 
 
