@@ -49,8 +49,8 @@ def load_text(
 
     Files are taken in random order until there are `max_chars` characters; one that would go past is left out, but
     the first is always taken. Each becomes pieces of at most 2,000 characters, cut behind line breaks, that share one
-    group; fewer than ten files, or files of which a few hold most of the text, are split and grouped by piece. Line ends are read as ``\\n``; all but the
-    `max_symbols` most frequent symbols are read as U+FFFD.
+    group; fewer than ten files, or files of which a few hold most of the text, are split and grouped by piece.
+    Line ends are read as ``\\n``; all but the `max_symbols` most frequent symbols are read as U+FFFD.
 
     All cores parse where there is enough text to pay for it, and what was parsed is kept in the user's cache folder
     (``$DNI_JAX_CACHE``, else ``$XDG_CACHE_HOME/dni_jax``, else ``~/.cache/dni_jax``; at most 1 GiB,
