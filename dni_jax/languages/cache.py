@@ -69,7 +69,7 @@ class ParseCache:
         if path is None or not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
                 columns = {name: stored[name].astype(np.int32) for name in _COLUMNS}
                 unparsed = stored["unparsed"].astype(np.int64)
                 notes = json.loads(str(stored["notes"]))

@@ -12,8 +12,8 @@ _QUOTED = r'"(?:[^"\\\n]|\\.)*"' + r"|'(?:[^'\\\n]|\\.)*'"
 _COMMENT_OR_QUOTED = re.compile(rf"(//(?:[^\\\n]|\\.)*|/\*.*?(?:\*/|\Z))|{_QUOTED}", re.DOTALL)
 _DIRECTIVE = re.compile(r"^[ \t]*#[ \t]*([A-Za-z]*)((?:[^\\\n]|\\[^\n]|\\\n)*)", re.MULTILINE)
 _NOT_NEWLINE = re.compile(r"[^\n]")
-_NEVER = re.compile(r"\(*\s*(?:0\s*\)*\s*$|0\s*&&)")
-_CPLUSPLUS = re.compile(r"\(*\s*(?:defined\s*\(?\s*)?__cplusplus\b")
+_NEVER = re.compile(r"[\s(]*0(?:[\s)]*$|\s*&&)")
+_CPLUSPLUS = re.compile(r"[\s(]*(?:defined\s*\(?\s*)?__cplusplus\b")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ _BRACKETS = {
 }
 _CLOSING = frozenset(closing for closing, _ in _BRACKETS.values())
 _TERMINATOR = NUMBER_OF["terminator"]
+_DECLARING = frozenset(("FuncDef", "Decl", "Typedef", "function declaration"))
 _PUNCTUATION = frozenset((*_BRACKETS, *_CLOSING, "SEMI"))
 
 Rows = list[tuple[int, int, int]]
@@ -101,8 +102,10 @@ class _Parsed:
         self.nodes += [leaf for leaf in leaves if leaf[0] >= 0]
         self._add_punctuation(marks)
         starts, ends = [token.start for token in part], [token.end for token in part]
-        starts[0] = first  # attributes before the first token that was kept are the declaration's
         self.nodes += [(NUMBER_OF[kind], starts[begin], ends[end - 1]) for kind, begin, end in notes]
+        if notes and notes[-1][0] in _DECLARING:
+            # Attributes before the first token that was kept are the declaration's as well.
+            self.nodes[-1] = (self.nodes[-1][0], first, last)
         self.unparsed += [(part[begin].start, part[end - 1].end) for begin, end in opaque]
         self._count(declaration, first, last, True)
 
