@@ -5,11 +5,12 @@ from dni_jax.languages.builtin import about, get, names, standard_library_files
 from dni_jax.languages.c import CLanguage, load_c
 from dni_jax.languages.cache import cache_folder, clear_cache
 from dni_jax.languages.language import Language
-from dni_jax.languages.parsing import ParseError
+from dni_jax.languages.parsing import AmbiguityWarning, ParseError
 from dni_jax.languages.shift_reduce import ParserStates
 from dni_jax.languages.textfiles import find_files, load_text
 
 __all__ = [
+    "AmbiguityWarning",
     "BaseLanguage",
     "CLanguage",
     "Language",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import NoReturn
 
 import numpy as np
@@ -13,7 +15,7 @@ from jaxtyping import Float
 from dni_jax.corpora import Corpus, NodeKind, ParseTrees
 from dni_jax.corpora.trees import concatenate
 from dni_jax.features import FeatureLibrary
-from dni_jax.languages.parsing import ParseError
+from dni_jax.languages.parsing import AmbiguityWarning, ParseError
 from dni_jax.languages.reading import Reading
 from dni_jax.languages.shift_reduce import ParserStates
 
@@ -58,7 +60,7 @@ class BaseLanguage(ABC):
         return None
 
     def parse(self, text: str) -> ParseTrees:
-        """Parse one string.
+        """Parse one string; where it is ambiguous, the parser's resolution is taken, with a warning the first time.
 
         Raises
         ------
@@ -68,7 +70,24 @@ class BaseLanguage(ABC):
         reading = self.read(text)
         if reading.problem:
             raise ParseError(reading.problem)
+        self.tell(reading)
         return reading.trees
+
+    def tell(self, reading: Reading) -> None:
+        """Warn, once, of a text that has several derivations."""
+        if reading.counts.get("ambiguous"):
+            _ = self._told_of_ambiguity
+
+    @cached_property
+    def _told_of_ambiguity(self) -> bool:
+        warnings.warn(
+            f"a text of the language {self.name} is ambiguous: Lark has chosen one of its derivations, and labels that "
+            "depend on the choice are no more right than others; make the grammar unambiguous, give its rules "
+            "priorities, or take sampled text, whose derivations are known",
+            AmbiguityWarning,
+            stacklevel=4,
+        )
+        return True
 
     def corpus(self, strings: Sequence[str], seed: int = 0, *, skip_unparsable: bool = False) -> Corpus:
         """Parse strings into a corpus.
@@ -93,6 +112,7 @@ class BaseLanguage(ABC):
             readings.append(self.read(string))
             if readings[-1].problem and not skip_unparsable:
                 raise ParseError(f"string {number}: {readings[-1].problem}")
+            self.tell(readings[-1])
         trees = concatenate([reading.trees for reading in readings]) if readings else None
         corpus = Corpus.from_strings(strings, trees=trees, language=self.name, seed=seed)
         if not skip_unparsable:

@@ -172,12 +172,13 @@ class Language(BaseLanguage):
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def read(self, text: str) -> Reading:
-        """Parse a text; where a grammar is ambiguous, Lark's resolution is taken."""
+        """Parse a text; where it is ambiguous, Lark's resolution is taken, and ``counts["ambiguous"]`` is 1."""
         whole = text + "\n" if self.final_newline and not text.endswith("\n") else text
         try:
-            return Reading(self.engine.parse(whole))
+            trees = self.engine.parse(whole)
         except ParseError as error:
             return Reading.failed(self.kinds, len(text), str(error))
+        return Reading(trees, counts={"ambiguous": int(self.engine.was_ambiguous)})
 
     def features(self) -> FeatureLibrary:
         """Give the features that fit this language."""

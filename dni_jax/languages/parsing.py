@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from lark import Lark, Token
+from lark import Lark, Token, Tree
 from lark.exceptions import GrammarError, LarkError, UnexpectedEOF, UnexpectedInput
 from lark.grammar import Rule
 from lark.lexer import PatternStr
+from lark.parsers.earley_forest import ForestToParseTree
 from lark.parsers.lalr_analysis import LALR_Analyzer
 
 from dni_jax.corpora import NodeKind, ParseTrees
@@ -26,6 +27,10 @@ _Part = tuple[int, int, list[int]]
 
 class ParseError(ValueError):
     """A text that is not in the language: says where, what stands there, and what was expected."""
+
+
+class AmbiguityWarning(UserWarning):
+    """A parsed text has several derivations, of which Lark has chosen one."""
 
 
 @dataclass(eq=False)
@@ -53,6 +58,19 @@ class _Record:
             self.settle(self.children[row], place)
 
 
+class _Resolver(ForestToParseTree):
+    """Lark's choice of one derivation among all, which notes whether there was a choice."""
+
+    is_ambiguous = False
+
+    def visit_symbol_node_in(self, node: Any) -> Any:
+        # Below a node with one derivation everything is visited, so the topmost node with several always is.
+        self.is_ambiguous |= node.is_ambiguous
+        return super().visit_symbol_node_in(node)
+
+    visit_intermediate_node_in = visit_symbol_node_in
+
+
 def is_lalr(lark: Lark) -> bool:
     """Whether the grammar has an LALR(1) table without any conflict (Lark settles some of them silently)."""
     try:
@@ -73,14 +91,15 @@ def build_lark(grammar: str, start: str, parser: str | None, options: Mapping[st
     settings = {"start": start, "keep_all_tokens": True, "maybe_placeholders": False, **options}
     try:
         if parser is not None:
-            return Lark(grammar, parser=parser, **settings)
+            forest = {} if parser == "lalr" else {"ambiguity": "forest"}
+            return Lark(grammar, parser=parser, **{**forest, **settings})
         try:
             lark = Lark(grammar, parser="lalr", **settings)
             if is_lalr(lark):
                 return lark
         except GrammarError:
             pass  # what is wrong for LALR alone may be right for Earley; what is wrong for both is reported below
-        return Lark(grammar, parser="earley", **settings)
+        return Lark(grammar, parser="earley", **{"ambiguity": "forest", **settings})
     except LarkError as error:
         raise ValueError(
             f"expected a grammar that Lark accepts, with a rule {start!r} to start from (start=, or --start, names "
@@ -112,6 +131,7 @@ class Parser:
         token_spans: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         self._record = _Record()
+        self.was_ambiguous = False  # the text parsed last; only Earley can tell
         self.lark = build_lark(grammar, start, parser, options or {})
         terminals = {terminal.name: terminal for terminal in self.lark.terminals}
         # Lark's lexers look their callbacks up when they scan their first text, so they can be set until then.
@@ -202,8 +222,11 @@ class Parser:
             Where the text is not in the language.
         """
         self._record = _Record()
+        self.was_ambiguous = False
         try:
             root: Any = self.lark.parse(text)
+            if self.lark.options.ambiguity == "forest":
+                root = self._resolved(root)
         except UnexpectedInput as error:
             raise ParseError(_explain(error, text, self._written)) from error
         except (LarkError, AssertionError) as error:
@@ -212,6 +235,15 @@ class Parser:
         self._record.settle([row for row in nodes if self._record.start[row] < 0], 0)
         self._match_brackets()
         return _ordered(self._record, nodes, self.kinds)
+
+    def _resolved(self, forest: Any) -> Any:
+        """Take Lark's own resolution of all the derivations of a text."""
+        earley = self.lark.parser.parser
+        prioritizer = earley.forest_sum_visitor and earley.forest_sum_visitor()
+        resolver = _Resolver(Tree, earley.callbacks, prioritizer, resolve_ambiguity=True, use_cache=False)
+        root = resolver.transform(forest)
+        self.was_ambiguous = resolver.is_ambiguous
+        return root
 
     def _match_brackets(self) -> None:
         if not self._record.brackets:

@@ -89,6 +89,7 @@ def read_chosen(language: BaseLanguage, chosen: Chosen, skip_unparsable: bool, p
     for file, reading in zip(chosen.files, read_texts(language, texts), strict=True):
         if not skip_unparsable:
             refuse(file, reading)
+        language.tell(reading)
         readings.append(reading)
         done += len(file.text)
         progress(done, total)

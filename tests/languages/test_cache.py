@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from languages.tree_checks import assert_same_trees
+from tree_checks import assert_same_trees
 
 from dni_jax.languages import Language, cache_folder, clear_cache, get, load_text
 from dni_jax.languages.cache import ParseCache

@@ -1,7 +1,9 @@
+import pickle
+
 import numpy as np
 import pytest
 
-from dni_jax.languages import Language, get
+from dni_jax.languages import Language, ParseError, get
 
 
 @pytest.mark.parametrize("name", ["parentheses", "arithmetic"])
@@ -69,3 +71,33 @@ def test_empty_corpora():
     optional = Language.from_lark('start: "a" |')
     with pytest.raises(ValueError, match="empty one at index 1"):
         optional.corpus(["a", ""])
+
+
+def test_strings_that_do_not_parse_can_be_masked():
+    language = Language.from_lark('start: "a" start | "b"', name="ab")
+    strings = ["aab", "aba", "b"]
+    with pytest.raises(ParseError, match="string 1: does not parse"):
+        language.corpus(strings)
+    corpus = language.corpus(strings, skip_unparsable=True)
+    assert corpus.strings == tuple(strings)
+    assert corpus.parsed.tolist() == [True] * 3 + [False] * 3 + [True]
+    assert np.diff(corpus.trees.offsets).tolist() == [3, 0, 1]
+    coverage = dict(corpus.coverage)
+    assert "does not parse" in coverage.pop("failed")["string 1"]
+    assert coverage == {"strings": 3, "strings_parsed": 2, "characters": 7, "characters_parsed": 4}
+    assert language.features().label(corpus).mask.tolist() == corpus.parsed.tolist()
+    assert language.corpus(["b"], skip_unparsable=True).parsed is None
+
+
+def test_a_language_that_only_parses_says_so():
+    with pytest.raises(ValueError, match="which only a lexer makes: parse text instead"):
+        get("python").sample(1)
+
+
+def test_a_language_travels_to_other_processes():
+    language = get("python")
+    text = "def f(x):\n    return [x]\n"
+    language.parse(text)
+    copy = pickle.loads(pickle.dumps(language))
+    np.testing.assert_array_equal(copy.parse(text).start, language.parse(text).start)
+    assert copy.fingerprint == language.fingerprint

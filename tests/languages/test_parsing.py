@@ -1,7 +1,10 @@
+import warnings
+
 import pytest
+from lark import Lark, Tree
 from tree_checks import assert_same_trees, nodes_of
 
-from dni_jax.languages import Language, ParseError, get
+from dni_jax.languages import AmbiguityWarning, Language, ParseError, get, load_text
 
 SUM = '?sum: sum "+" atom -> add | atom\n?atom: NUMBER | "(" sum ")"\nNUMBER: /[0-9]+/\n%ignore " "'
 JSONISH = 'start: "{" (KEY ":" start)* "}"\nKEY: /[a-z{]+/'
@@ -146,3 +149,51 @@ def test_a_failed_parse_leaves_nothing_behind():
 def test_grammars_that_lark_refuses(grammar):
     with pytest.raises(ValueError, match="expected a grammar that Lark accepts, with a rule "):
         Language.from_lark(grammar)
+
+
+AMBIGUOUS = 'start: start "+" start -> add | NUMBER\nNUMBER: /[0-9]+/'
+
+
+def test_an_ambiguous_text_is_told_of_once():
+    language = Language.from_lark(AMBIGUOUS, name="sums")
+    language.parse("1+2")  # of which there is one derivation
+    with pytest.warns(AmbiguityWarning, match="language sums is ambiguous"):
+        language.parse("1+2+3")
+    language.parse("1+2+3+4")  # in silence, or the test fails
+    language.corpus(["1+2+3"])
+    with pytest.warns(AmbiguityWarning):
+        Language.from_lark(AMBIGUOUS).corpus(["1", "1+2+3"])
+
+
+def test_ambiguous_files_are_told_of_when_they_come_from_the_cache_as_well(tmp_path):
+    (tmp_path / "a.txt").write_text("1+2+3")
+    for _ in range(2):
+        with pytest.warns(AmbiguityWarning):
+            load_text(Language.from_lark(AMBIGUOUS), [tmp_path / "a.txt"])
+
+
+@pytest.mark.parametrize("text", ["1+2+3", "1", "12+3+45+6"])
+def test_the_derivation_is_larks_own(text):
+    grammar = Language.from_lark(AMBIGUOUS)
+    own = Lark(AMBIGUOUS, parser="earley", keep_all_tokens=True).parse(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AmbiguityWarning)
+        nodes = nodes_of(grammar.parse(text), 0)
+
+    def shape(tree):
+        return (tree.data, *(shape(child) for child in tree.children if isinstance(child, Tree)))
+
+    def built(row):
+        inner = [built(child) for child in nodes[row]["children"] if nodes[child]["kind"].symbol != "NUMBER"]
+        return (nodes[row]["kind"].symbol, *inner)
+
+    assert built(0) == shape(own)
+
+
+def test_priorities_decide():
+    text = "start: a | b\na.2: /x+/\nb.1: /x+/\n"
+    for grammar, expected in ((text, "a"), (text.replace(".2", ".0"), "b")):
+        language = Language.from_lark(grammar, parser="earley")
+        with pytest.warns(AmbiguityWarning):
+            trees = language.parse("xx")
+        assert nodes_of(trees, 0)[1]["kind"].symbol == expected

@@ -6,7 +6,7 @@ from dni_jax.languages.c.blanking import blank
 from dni_jax.languages.c.tokens import tokenize
 
 FRAGMENTS = [
-    "/*", "*/", "//", '"', "'", "\\", "\n", "#if 0", "#if X", "#else", "#elif Y", "#endif", "#define A b", " ", "x", "1",
+    "/*", "*/", "//", '"', "'", "\\", "\n", "#if 0", "#if X", "#else", "#elif Y", "#endif", "#define A", " ", "x", "1",
     "{", "}", ";", '"s"', "'c'", "#ifdef __cplusplus", "\\\n", "\t", "é", "#", "0x1F",
     "->", "...",
 ]  # fmt: skip

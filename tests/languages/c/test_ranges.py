@@ -1,7 +1,7 @@
 """Every kind's ranges, against snippets marked by hand."""
 
 import pytest
-from languages.c.marks import marked, spans_of
+from marks import marked, spans_of
 
 from dni_jax.languages import ParseError, get
 from dni_jax.languages.c.library import LOOPS, NODES

@@ -95,8 +95,8 @@ def comments(text):
 
 WORDS = [
     *words(
-        "int f ( ) { } ; , * = x y u32 if else for while do switch case default : return goto struct enum typedef static "
-        "const \"s\" 'c' 1 [ ] -> . ? + == ++ sizeof list_for_each __init __attribute__ asm ... && # "
+        "int f ( ) { } ; , * = x y u32 if else for while do switch case default : return goto struct enum typedef "
+        "static const \"s\" 'c' 1 [ ] -> . ? + == ++ sizeof list_for_each __init __attribute__ asm ... && # "
         "DEFINE_X @ \\"
     ),
     "\n",

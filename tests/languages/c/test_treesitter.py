@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from languages.c.marks import spans_of
+from marks import spans_of
 
 from dni_jax.languages import get
 
