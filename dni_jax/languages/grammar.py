@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 from lark import Lark
 from lark.grammar import Rule
 from lark.lexer import PatternStr, TerminalDef
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from dni_jax.corpora import NodeKind
 from dni_jax.languages.brackets import BRACKETS, paired
@@ -227,8 +229,15 @@ def checked_weights(weights: Weights, sizes: Mapping[str, int]) -> dict[str, Flo
 
 
 def _tempered(grammar: Grammar, free: np.ndarray) -> Grammar:
-    """Lower the free weights of productions with many non-terminals until strings are finite on average."""
-    branching = np.asarray([sum(isinstance(part, int) for part in right) for right in grammar.right])
+    """Lower the free weights of productions that recur, until strings are finite on average."""
+    # Only parts from which the left side can come again make strings long.
+    rows = list(zip(grammar.left.tolist(), grammar.right, strict=True))
+    edges = np.asarray([(left, part) for left, right in rows for part in right if isinstance(part, int)]).reshape(-1, 2)
+    size = len(grammar.symbols)
+    cycle = connected_components(coo_array((np.ones(len(edges)), edges.T), (size, size)), connection="strong")[1]
+    branching = np.asarray(
+        [sum(isinstance(part, int) and cycle[part] == cycle[left] for part in right) for left, right in rows]
+    )
     for _ in range(60):
         if grammar.growth <= _GROWTH:
             break

@@ -69,3 +69,11 @@ def test_rules_that_are_finite_already_keep_equal_weights():
 def test_growth_of_the_built_in_grammars():
     assert get("parentheses").productions.growth == pytest.approx(2 / 3)
     assert get("arithmetic").productions.growth == pytest.approx(3 / 4)
+
+
+def test_default_weights_are_lowered_only_where_a_rule_recurs():
+    text = 'start: "a" rest\nrest: "b" WORD "c" WORD "d" | "e" ("f" start)+ "g"\nWORD: /[a-z]+/'
+    language = Language.from_lark(text)
+    strings = language.sample(2_000, seed=0).strings
+    assert 0.2 < sum(string.startswith("ab") for string in strings) / 2_000 < 0.95
+    assert max(map(len, strings)) < 5_000
