@@ -61,8 +61,8 @@ def load_c(
     Corpus whose ``coverage`` has
 
     - ``files``, ``files_parsed`` (to the last declaration), ``functions`` and ``functions_parsed``;
-    - ``characters`` and ``characters_parsed``: those inside functions; ``all_characters`` and
-      ``all_characters_parsed``; ``dead_characters`` in branches that are not compiled;
+    - ``characters`` and ``characters_parsed``: those inside functions, without branches that are not compiled;
+      ``all_characters`` and ``all_characters_parsed``; ``dead_characters`` in such branches;
     - ``declarations`` and ``declarations_parsed``: at file level, functions among them;
     - ``worst``: the files with the most characters that could not be parsed, each with ``file``, ``functions``,
       ``functions_parsed``, ``unparsed`` (characters) and the first ``problem``;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -158,22 +158,25 @@ class _Parsed:
         return Reading(
             tree,
             np.asarray(unparsed, np.int64).reshape(-1, 2),
-            self._counts(known, sum(last - first for first, last in blanked.dead)),
+            self._counts(known, blanked.dead),
             self.problem,
         )
 
-    def _counts(self, known: np.ndarray, n_dead: int) -> Mapping[str, int]:
+    def _counts(self, known: np.ndarray, dead: Iterable[Span]) -> Mapping[str, int]:
+        compiled = np.ones(len(known), bool)
+        for first, last in dead:
+            compiled[first:last] = False
         spans = [slice(first, last) for first, last, _ in self.functions]
         return {
             "functions": len(self.functions),
             "functions_parsed": sum(parses for _, _, parses in self.functions),
-            "characters": sum(span.stop - span.start for span in spans),
+            "characters": sum(int(compiled[span].sum()) for span in spans),
             "characters_parsed": sum(int(known[span].sum()) for span in spans),
             "declarations": self.n_declarations,
             "declarations_parsed": self.n_declarations - self.n_failed,
             "all_characters": len(known),
             "all_characters_parsed": int(known.sum()),
-            "dead_characters": n_dead,
+            "dead_characters": int((~compiled).sum()),
         }
 
 
