@@ -102,7 +102,8 @@ def describe(corpus: Corpus) -> list[str]:
         lines.append(
             f"  {(~corpus.parsed).sum():,} characters could not be parsed: the network reads them, no score counts them"
         )
-    problems = {one["file"]: one["problem"] or "some macros' arguments are no C" for one in coverage.get("worst", ())} | coverage["failed"]
+    no_c = "some macros' arguments are no C"
+    problems = {one["file"]: one["problem"] or no_c for one in coverage.get("worst", ())} | coverage["failed"]
     lines += [f"  not used: {name}: {reason.splitlines()[0]}" for name, reason in list(problems.items())[:_SHOWN]]
     if len(problems) > _SHOWN:
         lines.append(f"  and {len(problems) - _SHOWN} more, in summary.json")
