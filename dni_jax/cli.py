@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 
 import pandas as pd
@@ -33,7 +34,13 @@ def run_command(config: RunConfig) -> None:
     began = time.perf_counter()
     from dni_jax.pipeline import run  # JAX takes a second to import: --help and wrong flags need not wait for it
 
-    result = run(config, lambda line: console.print(f"[dim]{time.perf_counter() - began:6.1f} s[/dim]  {line}"))
+    def say(line: object) -> None:
+        console.print(f"[dim]{time.perf_counter() - began:6.1f} s[/dim]  ", end="")
+        console.print(str(line), markup=False)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: say(message)
+        result = run(config, say)
     console.print()
     console.print(findings_table(result.findings, result.k))
     for line in reading_guide(result.findings, result.k, result.least_p):

@@ -167,6 +167,10 @@ class RunConfig:
                 raise ValueError(f"expected {name} of at least 1, got {value}")
         if self.folds is not None and self.folds < 2:
             raise ValueError(f"expected folds of at least 2, got {self.folds}")
+        if self.grammar is not None and self.language != RunConfig.language:
+            raise ValueError(f"expected a language or --grammar, got both: {self.language} and {self.grammar}")
+        if self.skip_unparsable and self.text is None:
+            raise ValueError("expected --skip-unparsable beside --text, got it alone: sampled text always parses")
         reads = self.grammar is not None or self.language in _READ
         if self.text is not None and not reads:
             raise ValueError(

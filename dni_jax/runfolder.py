@@ -42,7 +42,9 @@ def taken_up(config: RunConfig) -> RunConfig:
     path = _place(config)
     file = path / "config.toml"
     if not file.is_file():
-        raise ValueError(f"expected a run to resume in {str(path)!r}, got none: leave --resume out to begin one")
+        others = sorted(str(one.parent) for one in path.parent.glob("*/config.toml"))
+        there = f"name one of {', '.join(others[:5])} with --out" if others else "leave --resume out to begin one"
+        raise ValueError(f"expected a run to resume in {str(path)!r}, got none: {there}")
     try:
         held = tomllib.loads(file.read_text(encoding="utf-8"))
         begun = RunConfig(**{**held, "train": TrainConfig(**held["train"])})

@@ -68,8 +68,8 @@ def read_corpus(config: RunConfig, language: BaseLanguage) -> Corpus:
             corpus = _read(config, language, lambda done, total: advance(done, str))
     if len(np.unique(corpus.split)) < 3:
         raise ValueError(
-            f"expected text for training, validation and test, got {len(np.unique(corpus.groups))} strings or pieces "
-            "of 2,000 characters: give more text, or more --strings"
+            f"expected text for training, validation and test, got {len(np.unique(corpus.groups))} "
+            + ("strings: give more --strings" if config.is_sampled else "pieces of 2,000 characters: give more text")
         )
     return corpus
 
@@ -104,7 +104,7 @@ def describe(corpus: Corpus) -> list[str]:
         )
     no_c = "some macros' arguments are no C"
     problems = {one["file"]: one["problem"] or no_c for one in coverage.get("worst", ())} | coverage["failed"]
-    lines += [f"  not used: {name}: {reason.splitlines()[0]}" for name, reason in list(problems.items())[:_SHOWN]]
+    lines += [f"  {name}: {reason.splitlines()[0]}" for name, reason in list(problems.items())[:_SHOWN]]
     if len(problems) > _SHOWN:
         lines.append(f"  and {len(problems) - _SHOWN} more, in summary.json")
     if coverage["replaced"]:

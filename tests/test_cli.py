@@ -220,6 +220,16 @@ def test_c_source(tmp_path, capsys):
     assert "c_expressions" in refused(unwatched, capsys)
 
 
+def test_flags_that_do_not_go_together(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.lark").write_text('start: "a" start | "b"')
+    assert "got both: arithmetic" in refused(["run", "arithmetic", "--grammar", "a.lark"], capsys)
+    assert "sampled text always parses" in refused(["run", "--skip-unparsable"], capsys)
+    (tmp_path / "runs" / "arithmetic").mkdir(parents=True)
+    (tmp_path / "runs" / "arithmetic" / "config.toml").touch()
+    assert "name one of runs/arithmetic with --out" in refused(["run", "--resume"], capsys)
+
+
 def test_own_grammar_sampled(tmp_path):
     grammar = tmp_path / "palindromes.lark"
     grammar.write_text('start: "a" start "a" | "b" start "b" | "(" start ")" | "c"')

@@ -17,7 +17,7 @@ from dni_jax.corpora import NodeKind, ParseTrees
 from dni_jax.files import written_aside
 from dni_jax.languages.reading import Reading
 
-VERSION = "3"  # to be raised whenever the code of this package makes other trees of the same text
+VERSION = "4"  # to be raised whenever the code of this package makes other trees of the same text
 LIMIT = 1 << 30  # bytes; beyond it the oldest entries go
 _LEFT = 0.8  # of the limit, after entries were removed
 _COLUMNS = {"rule": np.int16, "start": np.int32, "end": np.int32, "parent": np.int32, "depth": np.int16}

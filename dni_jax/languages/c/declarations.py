@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from dni_jax.languages.c.attributes import BASE_TYPES, QUALIFIERS
 from dni_jax.languages.c.tokens import Token
 
 _DECLARES = BASE_TYPES | QUALIFIERS | {"ID"}
+_TAGGED = frozenset({"STRUCT", "UNION", "ENUM"})
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ def declarations(tokens: list[Token], text: str) -> list[Declaration]:
     >>> [(one.last, one.is_function) for one in declarations(tokenize(text), text)]
     [(3, False), (14, True), (23, False)]
     """
-    found = []
+    found: list[Declaration] = []
     first = braces = parentheses = 0
     is_function = False
     before = ""
@@ -40,6 +42,9 @@ def declarations(tokens: list[Token], text: str) -> list[Declaration]:
         if kind == "LBRACE":
             if braces == 0:
                 is_function = before == "RPAREN" and parentheses == 0
+                if index == first:  # a body behind the parameters' declarations (K&R), or behind what nobody knows
+                    is_function = True
+                    first = _old_style(tokens, found, first)
             braces += 1
         elif kind == "RBRACE":
             braces = max(braces - 1, 0)
@@ -59,6 +64,20 @@ def declarations(tokens: list[Token], text: str) -> list[Declaration]:
     if first < count:
         found.append(Declaration(first, count, is_function))
     return found
+
+
+def _old_style(tokens: list[Token], found: list[Declaration], first: int) -> int:
+    """Take back the declarations that belong to a K&R definition's header; returns where it begins."""
+    for number in range(len(found) - 1, -1, -1):
+        one = found[number]
+        if tokens[one.last - 1].type != "SEMI":
+            break
+        inside = tokens[one.first : one.last]
+        pairs = itertools.pairwise(inside)
+        if any(left.type == "RPAREN" and right.type in _DECLARES | _TAGGED for left, right in pairs):
+            del found[number:]
+            return one.first
+    return first
 
 
 def _is_lone_macro(tokens: list[Token], first: int, last: int, text: str) -> bool:

@@ -34,7 +34,8 @@ def load_c(
 
     Files are taken, cut and grouped as by `load_text`, and parsed and kept as there: on all cores, and in the cache.
     A declaration that does not parse is masked, and so are branches that are not compiled (``#else``, ``#if 0``):
-    ``Corpus.parsed`` is False there, so that they are never labelled 0.
+    ``Corpus.parsed`` is False there, so that they are never labelled 0 (it is None where all is parsed). The features
+    are those of ``dni.languages.get("c").features()``.
 
     Parameters
     ----------

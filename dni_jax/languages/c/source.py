@@ -149,7 +149,7 @@ class _Parsed:
     def reading(self, blanked: Blanked) -> Reading:
         """Put everything together."""
         length = len(self.text)
-        unparsed = merged([*self.unparsed, *blanked.dead])
+        unparsed = _joined(self.text, merged([*self.unparsed, *blanked.dead]))
         known = np.ones(length, bool)
         for first, last in unparsed:
             known[first:last] = False
@@ -178,6 +178,17 @@ class _Parsed:
             "all_characters_parsed": int(known.sum()),
             "dead_characters": int((~compiled).sum()),
         }
+
+
+def _joined(text: str, spans: Iterable[Span]) -> list[Span]:
+    """Join spans between which there is only white space: between two unknown parts it is unknown, too."""
+    joined: list[Span] = []
+    for first, last in spans:
+        if joined and not text[joined[-1][1] : first].strip():
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    return joined
 
 
 def _spans(name: str, spans: tuple[Span, ...]) -> Iterator[tuple[int, int, int]]:

@@ -176,3 +176,23 @@ def test_typedefs_are_harvested_and_read(tmp_path):
         read_typedefs(["1x"])
     with pytest.raises(ValueError, match=r"one typedef's name a line.*nowhere"):
         read_typedefs(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "source", ["int old(a, b)\n int a;\n char *b;\n{ return a + *b; }\n", "int h(a, b)\nint a, b;\n{ return a; }\n"]
+)
+def test_old_style_definitions_keep_to_themselves(source):
+    whole = source + "int g(void) { return 1; }"
+    reading = C.read(whole)
+    assert (reading.counts["functions"], reading.counts["functions_parsed"], reading.problem) == (2, 2, "")
+    corpus = C.corpus([whole])
+    assert corpus.parsed is None
+    inside = C.features().label(corpus)["range:function definition"]
+    assert inside.tolist() == [place != len(source) - 1 for place in range(len(whole))]
+
+
+def test_a_body_that_belongs_to_nothing_ends_where_it_ends():
+    source = "{ x; }\nint g(void) { return 1; }\n{ y; }  { z; }"
+    reading = C.read(source)
+    assert (reading.counts["functions"], reading.counts["functions_parsed"]) == (4, 1)
+    assert reading.unparsed.tolist() == [[0, 6], [33, len(source)]]  # with the white space between two unknown parts
