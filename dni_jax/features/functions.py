@@ -38,6 +38,7 @@ def feature(name: str, function: Callable[[str], Sequence[Any]], kind: str | Non
     >>> after_open.compute(Corpus.from_strings(["(1)0"])).tolist()
     [False, True, False, False]
     """
+    _check_callable(name, function)
 
     def compute(corpus: Corpus) -> np.ndarray:
         columns = []
@@ -71,9 +72,15 @@ def char_feature(name: str, function: Callable[[str], Any], kind: str | None = N
     >>> char_feature("digit", str.isdigit).compute(Corpus.from_strings(["0(1)"])).tolist()
     [True, False, True, False]
     """
+    _check_callable(name, function)
 
     def compute(corpus: Corpus) -> np.ndarray:
         points, index = symbols_of(corpus)
         return np.asarray([function(chr(point)) for point in points]).take(index)
 
     return Feature(name, compute, kind, about)
+
+
+def _check_callable(name: str, function: object) -> None:
+    if not callable(function):
+        raise ValueError(f"feature {name!r}: expected a function, got {function!r}")

@@ -107,6 +107,11 @@ class BaseLanguage(ABC):
         ParseError
             Where a string is not in the language, unless such are skipped; names the string.
         """
+        wrong = (
+            strings if isinstance(strings, str) else next((one for one in strings if not isinstance(one, str)), None)
+        )
+        if wrong is not None:
+            raise ValueError(f"expected a list of strings, got {wrong!r}: for one string, language.corpus([string])")
         readings = []
         for number, string in enumerate(strings):
             readings.append(self.read(string))

@@ -102,8 +102,8 @@ def build_lark(grammar: str, start: str, parser: str | None, options: Mapping[st
         return Lark(grammar, parser="earley", **{"ambiguity": "forest", **settings})
     except LarkError as error:
         raise ValueError(
-            f"expected a grammar that Lark accepts, with a rule {start!r} to start from (start=, or --start, names "
-            f"another), got: {error}"
+            f"expected a grammar that Lark accepts, got: {error}\n"
+            f"(it starts from the rule {start!r}; start=, or --start, names another)"
         ) from error
 
 

@@ -59,6 +59,8 @@ def choose(files: Iterable[TextFile], max_chars: int | None) -> Chosen:
 
     One that would go past is left out, but the first is always taken. Empty files are left out.
     """
+    if max_chars is not None and max_chars < 1:
+        raise ValueError(f"expected max_chars of at least 1, or None for everything, got {max_chars}")
     chosen: list[TextFile] = []
     failed: dict[str, str] = {}
     total = 0

@@ -62,8 +62,9 @@ def check_labels(labels: Any, n_positions: int, binary: bool, probe: str) -> np.
     fits = (labels == 0) | (labels == 1)
     if not fits.all():
         t, f = np.argwhere(~fits)[0]
+        what = f'probe="{probe}"' if probe in PROBES else probe
         raise ValueError(
-            f'expected labels of 0 and 1 for probe="{probe}", got {labels[t, f]} in feature column {f}; '
+            f"expected labels of 0 and 1 for {what}, got {labels[t, f]} in feature column {f}; "
             'try probe="ols" for continuous labels'
         )
     return labels == 1
@@ -127,7 +128,10 @@ def check_strength(probe: Probe, C: float, alpha: Any) -> tuple[float, ...]:
     """Return the strengths the probe's solver takes, one a repetition; 0 for a probe without one."""
     if not np.isfinite(C) or C <= 0:
         raise ValueError(f"expected C > 0, got {C}")
-    alphas = np.asarray(alpha, np.float64)
+    try:
+        alphas = np.asarray(alpha, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"expected alpha >= 0, one number or several, got {alpha!r}") from error
     if alphas.ndim > 1 or alphas.size == 0 or not np.isfinite(alphas).all() or (alphas < 0).any():
         raise ValueError(f"expected alpha >= 0, one number or several, got {alpha}")
     if probe.strength == "C":
@@ -158,7 +162,7 @@ def check_chunks(
     for number, (hidden, labels, folds) in enumerate(chunks):
         try:
             hidden = check_hidden(hidden)
-            labels = check_labels(labels, hidden.shape[0], binary, "binned")
+            labels = check_labels(labels, hidden.shape[0], binary, "counting classes")
         except ValueError as error:
             raise ValueError(f"chunk {number}: {error}") from error
         folds = np.asarray(folds)

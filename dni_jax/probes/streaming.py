@@ -22,7 +22,9 @@ def score_stream(
     n_bins: int = 512,
     levels: Any = None,
     grid: Grid | None = None,
-    **options: Any,
+    C: float = 1.0,
+    alpha: Any = 1.0,
+    class_weight: str | None = None,
 ) -> Scores:
     """Score an iterator of chunks in memory that does not depend on how many there are.
 
@@ -41,8 +43,8 @@ def score_stream(
         sample.
     grid : Grid, optional
         For continuous labels, a grid from `choose_grid`; by default that of the first chunk.
-    **options
-        C, alpha and class_weight, as in `score_neurons`.
+    C, alpha, class_weight
+        As in `score_neurons`.
 
     Returns
     -------
@@ -65,13 +67,17 @@ def score_stream(
     >>> score_stream(chunks(), n_folds=4)["accuracy"].shape
     (2, 1, 4)
     """
+    if isinstance(n_folds, bool) or not isinstance(n_folds, int | np.integer) or n_folds < 2:
+        raise ValueError(f"expected n_folds as a whole number of at least 2, got {n_folds!r}")
     first, chunks = _first_of(iter(chunks))
     _, _, classifies = _check.check_probe(probe, metrics, first[1])
+    _check.check_class_weight(class_weight, classifies)
     if classifies:
         levels = choose_levels(first[0], n_bins) if levels is None else np.asarray(levels, np.float64)
-        return score_counts(count(chunks, levels, n_folds), probe=probe, metrics=metrics, **options)
+        counts = count(chunks, levels, n_folds)
+        return score_counts(counts, probe=probe, metrics=metrics, C=C, alpha=alpha, class_weight=class_weight)
     products = multiply(chunks, choose_grid(*first[:2]) if grid is None else grid, n_folds)
-    return score_products(products, probe=probe, metrics=metrics, **options)
+    return score_products(products, probe=probe, metrics=metrics, alpha=alpha)
 
 
 def _first_of(chunks: Iterator[_check.Chunk]) -> tuple[_check.Chunk, Iterator[_check.Chunk]]:
