@@ -34,23 +34,14 @@ def language_of(config: RunConfig) -> BaseLanguage:
             raise ValueError(f"expected a Lark grammar file, got {config.grammar!r}, which does not exist")
         language = Language.from_lark(path.read_text(encoding="utf-8"), start=config.start, name=path.stem)
     if config.parser_states:
-        _states(language)  # refuses a grammar that is not LALR before anything is trained
+        language.state_features()  # refuses a grammar that is not LALR before anything is trained
     return language
 
 
 def library_of(config: RunConfig, language: BaseLanguage) -> FeatureLibrary:
     """Give the features that a config asks for: the language's, and those of its parser's states."""
     library = language.features()
-    return library | _states(language) if config.parser_states else library
-
-
-def _states(language: BaseLanguage) -> FeatureLibrary:
-    if not isinstance(language, Language):
-        raise ValueError(
-            f"expected a language with a Lark grammar for --parser-states, got {language.name}: for C, the language "
-            "c_expressions has one"
-        )
-    return language.state_features()
+    return library | language.state_features() if config.parser_states else library
 
 
 def read_corpus(config: RunConfig, language: BaseLanguage) -> Corpus:

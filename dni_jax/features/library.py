@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dni_jax.corpora import NodeKind, character_type
 from dni_jax.features.feature import Feature, FeatureLibrary
 from dni_jax.features.functions import char_feature
-from dni_jax.features.nodes import BRACKETS, depth_features, impulse_feature, range_feature
+from dni_jax.features.nodes import BRACKETS, depth_features, span_features
 
 CLASSES = ("digit", "letter", "parenthesis", "operator", "quote", "space", "newline", "punctuation")
 _LEVELS = 5  # depth=0 ... depth=4: the paper's grammar has four levels of brackets
@@ -45,8 +45,7 @@ def default_library(
     if rules if rules is not None else len(kinds) <= _MANY_RULES:
         several = {symbol for symbol in symbols if sum(kind.symbol == symbol for kind in kinds) > 1}
         names += [kind.name for kind in kinds if kind.symbol in several]
-    for name in names:
-        features += [range_feature(f"range:{name}", [name]), impulse_feature(f"impulse:{name}", [name])]
+    features += span_features({name: [name] for name in names})
     return FeatureLibrary(tuple(features))
 
 

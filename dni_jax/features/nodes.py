@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -164,6 +164,21 @@ def nesting_feature(name: str, nodes: Iterable[str], level: int | None = None) -
             name, lambda corpus: _scaled(nesting(corpus, kinds)), "continuous", f"nesting of {words}, 0 to 1"
         )
     return Feature(name, lambda corpus: nesting(corpus, kinds) == level, "binary", f"inside exactly {level} {words}")
+
+
+def span_features(nodes: Mapping[str, Iterable[str]]) -> tuple[Feature, ...]:
+    """Make ``range:name`` and ``impulse:name`` for each name of some nodes (symbols or productions)."""
+    pairs = (
+        (range_feature(f"range:{name}", kinds), impulse_feature(f"impulse:{name}", kinds))
+        for name, kinds in nodes.items()
+    )
+    return tuple(one for pair in pairs for one in pair)
+
+
+def nesting_features(name: str, nodes: Iterable[str], levels: int) -> tuple[Feature, ...]:
+    """Make ``name`` (how deeply nodes are nested) and ``name=0`` ... for each level."""
+    exact = [nesting_feature(f"{name}={level}", nodes, level) for level in range(levels)]
+    return (nesting_feature(name, nodes), *exact)
 
 
 def depth_features(levels: int) -> tuple[Feature, ...]:

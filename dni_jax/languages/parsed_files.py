@@ -60,11 +60,13 @@ def _parsed(language: BaseLanguage, texts: Sequence[str], jobs: int | None) -> I
 
 def _batches(texts: Sequence[str], size: int) -> Iterator[list[str]]:
     batch: list[str] = []
+    held = 0
     for text in texts:
         batch.append(text)
-        if sum(map(len, batch)) >= size:
+        held += len(text)
+        if held >= size:
             yield batch
-            batch = []
+            batch, held = [], 0
     if batch:
         yield batch
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from lark import Token
 from lark.indenter import DedentError, PythonIndenter
 
-from dni_jax.features import FeatureLibrary, impulse_feature, nesting_feature, range_feature
+from dni_jax.features import FeatureLibrary
 from dni_jax.features.library import default_library, symbol_feature
-from dni_jax.features.nodes import depth_features
+from dni_jax.features.nodes import depth_features, nesting_features, span_features
 from dni_jax.languages.language import Language
 from dni_jax.languages.parsing import ParseError
 
@@ -47,11 +47,7 @@ _PYTHON_NODES = {
 
 def _python_library() -> FeatureLibrary:
     characters = default_library([], None)
-    indent = [nesting_feature("indent", ["suite"])]
-    indent += [nesting_feature(f"indent={level}", ["suite"], level) for level in range(4)]
-    nodes = []
-    for name, symbols in _PYTHON_NODES.items():
-        nodes += [range_feature(f"range:{name}", symbols), impulse_feature(f"impulse:{name}", symbols)]
+    indent, nodes = nesting_features("indent", ["suite"], 4), span_features(_PYTHON_NODES)
     return FeatureLibrary((*depth_features(4), *indent, *characters, symbol_feature(":"), *nodes))
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from dni_jax.corpora import Corpus
 from dni_jax.languages.base import BaseLanguage
-from dni_jax.languages.language import Language
 from dni_jax.languages.realtext import PIECE, TextFile, assemble, choose, read_chosen
 
 __all__ = ["PIECE", "find_files", "load_text"]
@@ -119,11 +118,7 @@ def load_text(
         "failed": failed,
     }
     corpus = assemble(language.name, texts, readings, max_symbols, seed, coverage)
-    if not parser_states:
-        return corpus
-    if not isinstance(language, Language):
-        raise ValueError(f"expected a language with a Lark grammar for parser_states=True, got {language.name}")
-    return language.observe(corpus)
+    return language.observe(corpus) if parser_states else corpus
 
 
 def _read(files: Sequence[Path]) -> Iterator[TextFile]:

@@ -94,6 +94,13 @@ def check_folds(folds: Any, n_positions: int, n_features: int) -> np.ndarray:
     return folds.astype(np.int32)
 
 
+def check_fold_sizes(sizes: np.ndarray) -> None:
+    """Refuse counts in which a fold holds no position."""
+    empty = np.flatnonzero(sizes == 0)
+    if len(empty):
+        raise ValueError(f"expected every fold to hold a position, got none in {empty[:5].tolist()}")
+
+
 def check_probe(name: str, metrics: tuple[str, ...] | str | None, labels: Any) -> tuple[Probe, tuple[str, ...], bool]:
     """Return the probe, the metrics to compute, and whether it is fitted as a classifier.
 

@@ -95,9 +95,9 @@ def _regress(hidden: Float[Array, "T N"], data: Data, plan: Plan) -> dict[str, A
     regress = PROBES[plan.probe].regress
     assert regress is not None
     blocks = (data.used[data.rows], data.real, data.block_fold, plan.n_folds)
-    held, limits = fold_moments(hidden, data.labels, *blocks)
-    train = held.without_each()
     x0, y0 = (part[data.used[0]].astype(jnp.float64) for part in (hidden, data.labels))
+    held, limits = fold_moments(x0, y0, hidden, data.labels, *blocks)
+    train = held.without_each()
 
     def solve(strength: Array) -> dict:
         line = regress(train, strength)

@@ -81,22 +81,6 @@ class Range(NamedTuple):
 
 
 def fold_moments(
-    hidden: Float[Array, "T N"],
-    labels: Shaped[Array, "T F"],
-    rows: Int[Array, "J R"],
-    real: Bool[Array, "J R"],
-    fold: Int[Array, " J"],
-    n_folds: int,
-) -> tuple[Moments, Range]:
-    """Moments of each fold about the first position in use, in float64, and the ranges of its labels.
-
-    The origin keeps sums of large, close values from cancelling, and constant neurons exactly at 0.
-    """
-    first = rows[0, 0]
-    return moments_about(hidden[first], labels[first], hidden, labels, rows, real, fold, n_folds)
-
-
-def moments_about(
     x0: Float[Array, " N"],
     y0: Shaped[Array, " F"],
     hidden: Float[Array, "T N"],
@@ -106,7 +90,11 @@ def moments_about(
     fold: Int[Array, " J"],
     n_folds: int,
 ) -> tuple[Moments, Range]:
-    """Moments of each fold about an origin, in float64, and the ranges of its labels."""
+    """Moments of each fold about an origin, in float64, and the ranges of its labels.
+
+    An origin among the values, the first position for example, keeps sums of large, close values from cancelling, and
+    constant neurons exactly at 0.
+    """
     x0, y0 = x0.astype(jnp.float64), y0.astype(jnp.float64)
     n_neurons, n_features = hidden.shape[1], labels.shape[1]
 

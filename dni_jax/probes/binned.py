@@ -85,10 +85,7 @@ def fit_counts(
     strengths = _check.check_strength(chosen, C, alpha)
     balanced = _check.check_class_weight(class_weight, classifies)
     sizes = np.asarray(counts.counts[0, :, :, -1]).sum(0, dtype=np.int64)
-    if (sizes == 0).any():
-        raise ValueError(
-            f"expected every fold to hold a position, got none in {np.flatnonzero(sizes == 0)[:5].tolist()}"
-        )
+    _check.check_fold_sizes(sizes)
     mesh = devices.mesh("neurons")
     n_neurons = len(counts.levels)
     with jax.enable_x64(True):

@@ -1,6 +1,6 @@
 """Positions counted by (level, fold, feature): integers that merge to the bit, in a fixed amount of memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +16,9 @@ from dni_jax import devices
 from dni_jax.probes import _check
 
 _MOST = 2**31 - 1
+# Positions counted at a time, and those that levels are chosen from.
+CHUNK = 65_536
+_SAMPLE = 200_000
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,21 @@ class Counts:
             raise ValueError(f"expected counts of shape {self.counts.shape}, got {other.counts.shape}")
         total = _check_total(self.n_positions + other.n_positions)
         return Counts(self.levels, np.asarray(self.counts) + np.asarray(other.counts), total)
+
+
+def in_chunks(
+    hidden: Any, labels: np.ndarray, folds: np.ndarray, size: int = CHUNK
+) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
+    """Cut arrays of all positions into chunks."""
+    for start in range(0, len(folds), size):
+        part = slice(start, start + size)
+        yield hidden[part], labels[part], folds[part]
+
+
+def sample(hidden: Any, folds: np.ndarray) -> Any:
+    """Take equally spaced positions in use, some 200,000 at most, to choose levels from."""
+    used = np.flatnonzero(folds >= 0)
+    return hidden[used[:: max(1, len(used) // _SAMPLE)]]
 
 
 def choose_levels(hidden: Shaped[np.ndarray | Array, "T N"], n_bins: int = 512) -> Float[np.ndarray, "N B"]:

@@ -13,11 +13,9 @@ from jaxtyping import Array, Float, Int
 from dni_jax import devices
 from dni_jax.probes import _check
 from dni_jax.probes._result import Scores
-from dni_jax.probes.counting import Counts, choose_levels, count
+from dni_jax.probes.counting import Counts, choose_levels, count, in_chunks, sample
 
 MEASURES = ("auc", "pearson", "mutual_information", "jaccard", "cohens_d")
-_SAMPLE = 200_000
-_CHUNK = 65_536
 
 
 def measure_neurons(
@@ -84,11 +82,8 @@ def measure_neurons(
         raise ValueError(
             f"expected used to pick positions of {len(labels)}, got shape {folds.shape}, {(folds == 0).sum()}"
         )
-    rows = np.flatnonzero(folds == 0)
-    levels = _levels(hidden[rows[:: max(1, len(rows) // _SAMPLE)]], n_bins)
-    starts = range(0, len(folds), _CHUNK)
-    chunks = ((hidden[i : i + _CHUNK], labels[i : i + _CHUNK], folds[i : i + _CHUNK]) for i in starts)
-    return measure_counts(count(chunks, levels, 1), measures=measures, n_information_bins=n_information_bins)
+    counts = count(in_chunks(hidden, labels, folds), _levels(sample(hidden, folds), n_bins), 1)
+    return measure_counts(counts, measures=measures, n_information_bins=n_information_bins)
 
 
 def _levels(sample: Any, n_bins: int) -> Float[np.ndarray, "N B"]:

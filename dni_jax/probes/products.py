@@ -12,14 +12,15 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Shaped
 
 from dni_jax.probes import _check, _layout, linear
-from dni_jax.probes._moments import Moments, Range, moments_about
+from dni_jax.probes._moments import Moments, Range, fold_moments
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._result import Scores
+from dni_jax.probes.counting import in_chunks
 
 # Steps of the grid in the sample's range, and steps from its middle that a value may lie away.
 _STEPS, _FARTHEST = 2**16, 2**18
 # Positions whose products float64 adds up without rounding: _FARTHEST ** 2 times this many stay below 2 ** 53.
-_CHUNK = 2**16
+_EXACT = 2**16
 _MOST = 2**62
 
 
@@ -151,10 +152,9 @@ def multiply(chunks: Iterable[_check.Chunk], grid: Grid, n_folds: int) -> Produc
     for number, (hidden, labels, folds) in enumerate(_check.check_chunks(chunks, n_neurons, n_folds, binary=False)):
         if labels.shape[1] != n_features:
             raise ValueError(f"chunk {number}: expected {n_features} features as in the grid, got {labels.shape[1]}")
-        for start in range(0, len(folds), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for part in in_chunks(hidden, labels, folds, _EXACT):
             try:
-                added = _products(hidden[part], labels[part], folds[part], grid, n_folds)
+                added = _products(*part, grid, n_folds)
             except ValueError as error:
                 raise ValueError(f"chunk {number}: {error}") from error
             total = added if total is None else total + added
@@ -194,7 +194,7 @@ def _multiply(
     x = jnp.rint((hidden.astype(jnp.float64) - x_middle) / x_step)
     y = jnp.rint((labels.astype(jnp.float64) - y_middle) / y_step)
     origin = jnp.zeros_like(x_step), jnp.zeros_like(y_step)
-    moments, limits = moments_about(*origin, x, y, rows, real, fold, n_folds)
+    moments, limits = fold_moments(*origin, x, y, rows, real, fold, n_folds)
     return moments, limits, jnp.maximum(jnp.max(jnp.abs(x)), jnp.max(jnp.abs(y)))
 
 
@@ -235,10 +235,7 @@ def score_products(
     if classifies or chosen.regress is None:
         raise ValueError(f'expected probe="ols" or "ridge" and metrics among r2 and pearson, got {probe!r}, {metrics}')
     strengths = _check.check_strength(chosen, 1.0, alpha)
-    if (products.n == 0).any():
-        raise ValueError(
-            f"expected every fold to hold a position, got none in {np.flatnonzero(products.n == 0)[:5].tolist()}"
-        )
+    _check.check_fold_sizes(products.n)
     with jax.enable_x64(True):
         limits = Range(jnp.asarray(products.low), jnp.asarray(products.high))
         found, baseline = _score(_in_units(products), limits, jnp.asarray(strengths, jnp.float64), probe, metrics)

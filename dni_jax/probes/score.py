@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Shaped
@@ -13,14 +13,11 @@ from dni_jax.probes._column import run_column
 from dni_jax.probes._engine import Plan
 from dni_jax.probes._result import Scores
 from dni_jax.probes.binned import fit_counts
-from dni_jax.probes.counting import choose_levels, count
+from dni_jax.probes.counting import choose_levels, count, in_chunks, sample
 from dni_jax.probes.products import choose_grid, multiply, score_products
 
 _ENGINES = ("auto", "exact", "binned")
 _EXACT_POSITIONS = 500_000
-# Positions that levels are chosen from, and positions counted at a time.
-_SAMPLE = 200_000
-_CHUNK = 65_536
 # Neurons whose ranks are kept for one product with the labels.
 _NEURON_BATCH = 16
 # Bytes that one neuron's prefixes may take before features are split.
@@ -170,20 +167,30 @@ class _Asked:
     neuron_batch: int | None = None
     feature_batch: int | None = None
 
-    def check(self, labels: Any) -> tuple[tuple[str, ...], bool, tuple[float, ...]]:
-        """Return the metrics, whether the probe classifies, and its strengths."""
+    def settled(self, labels: Any) -> "_Settled":
+        """Check everything but the arrays, and decide what was left open."""
         chosen, metrics, classifies = _check.check_probe(self.probe, self.metrics, labels)
         if self.engine not in _ENGINES:
             raise ValueError(f"expected engine to be one of {', '.join(_ENGINES)}, got {self.engine!r}")
         _check.check_class_weight(self.class_weight, classifies)
         for name in ("neuron_batch", "feature_batch"):
             _check.check_batch(name, getattr(self, name))
-        return metrics, classifies, _check.check_strength(chosen, self.C, self.alpha)
+        return _Settled(self, metrics, classifies, _check.check_strength(chosen, self.C, self.alpha))
+
+
+class _Settled(NamedTuple):
+    """What was asked for, the metrics to compute, whether the probe classifies, and its strengths."""
+
+    asked: _Asked
+    metrics: tuple[str, ...]
+    classifies: bool
+    strengths: tuple[float, ...]
 
 
 def _solve(hidden: Any, labels: Any, folds: Any, asked: _Asked) -> Scores:
     """Check everything, then run one call a distinct fold column."""
-    metrics, classifies, strengths = asked.check(labels)
+    settled = asked.settled(labels)
+    classifies = settled.classifies
     hidden = _check.check_hidden(hidden)
     labels = _check.check_labels(labels, hidden.shape[0], classifies, asked.probe)
     folds = _check.check_folds(folds, *labels.shape)
@@ -199,7 +206,7 @@ def _solve(hidden: Any, labels: Any, folds: Any, asked: _Asked) -> Scores:
     }
     result: dict[str, np.ndarray] = {}
     for column, features in _distinct_columns(folds, labels.shape[1]):
-        part, more = solve(hidden, _take(labels, features), column, metrics, classifies, strengths, asked)
+        part, more = solve(hidden, _take(labels, features), column, settled)
         attrs |= {key: max(attrs.get(key, 0), value) for key, value in more.items()}
         for key, value in part.items():
             shape = (*value.shape[:-2], labels.shape[1], value.shape[-1])
@@ -210,15 +217,10 @@ def _solve(hidden: Any, labels: Any, folds: Any, asked: _Asked) -> Scores:
 
 
 def _exact_column(
-    hidden: Any,
-    labels: np.ndarray,
-    folds: np.ndarray,
-    metrics: tuple[str, ...],
-    classifies: bool,
-    strengths: tuple[float, ...],
-    asked: _Asked,
+    hidden: Any, labels: np.ndarray, folds: np.ndarray, settled: _Settled
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Run one fold assignment on sorted positions, or on the moments of continuous labels."""
+    asked, metrics, classifies, strengths = settled
     plan = Plan(
         probe=asked.probe,
         metrics=metrics,
@@ -232,20 +234,13 @@ def _exact_column(
 
 
 def _binned_column(
-    hidden: Any,
-    labels: np.ndarray,
-    folds: np.ndarray,
-    metrics: tuple[str, ...],
-    classifies: bool,
-    strengths: tuple[float, ...],
-    asked: _Asked,
+    hidden: Any, labels: np.ndarray, folds: np.ndarray, settled: _Settled
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Run one fold assignment on counts, or on the products of continuous labels; also says what rounding can do."""
-    used, n_folds = np.flatnonzero(folds >= 0), int(folds.max()) + 1
-    starts = range(0, len(folds), _CHUNK)
-    chunks = ((hidden[i : i + _CHUNK], labels[i : i + _CHUNK], folds[i : i + _CHUNK]) for i in starts)
+    asked, metrics, classifies, strengths = settled
+    chunks, n_folds = in_chunks(hidden, labels, folds), int(folds.max()) + 1
     if classifies:
-        levels = choose_levels(hidden[used[:: max(1, len(used) // _SAMPLE)]], asked.n_bins)
+        levels = choose_levels(sample(hidden, folds), asked.n_bins)
         counts = count(chunks, levels, n_folds)
         scores = fit_counts(counts, asked.probe, metrics, asked.C, strengths, asked.class_weight)
     else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dni_jax.features import FeatureLibrary, impulse_feature, nesting_feature, range_feature
+from dni_jax.features import Feature, FeatureLibrary
 from dni_jax.features.library import default_library, symbol_feature
-from dni_jax.features.nodes import depth_features
+from dni_jax.features.nodes import depth_features, nesting_features, span_features
 
 LOOPS = ("For", "While", "DoWhile", "macro loop")
 NODES = {
@@ -57,12 +57,10 @@ def c_library() -> FeatureLibrary:
     >>> [name for name in c_library().names if name.endswith(":if")]
     ['range:if', 'impulse:if']
     """
-    nesting = []
+    nesting: list[Feature] = []
     for bracket in ("braces", "parentheses"):
-        nesting.append(nesting_feature(f"{bracket} depth", [bracket]))
-        nesting += [nesting_feature(f"{bracket} depth={level}", [bracket], level) for level in range(4)]
-    nodes = []
-    for name, kinds in NODES.items():
-        nodes += [range_feature(f"range:{name}", kinds), impulse_feature(f"impulse:{name}", kinds)]
+        nesting += nesting_features(f"{bracket} depth", [bracket], 4)
     symbols = [symbol_feature(symbol) for symbol in _SYMBOLS]
-    return FeatureLibrary((*depth_features(_LEVELS), *nesting, *default_library([], None), *symbols, *nodes))
+    return FeatureLibrary(
+        (*depth_features(_LEVELS), *nesting, *default_library([], None), *symbols, *span_features(NODES))
+    )
