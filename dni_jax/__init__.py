@@ -3,6 +3,7 @@
 from dni_jax import languages
 from dni_jax.config import TrainConfig
 from dni_jax.corpora import Corpus
+from dni_jax.devices import use_all_cores
 from dni_jax.features import (
     CharacterWindow,
     Feature,
@@ -19,7 +20,17 @@ from dni_jax.features import (
 from dni_jax.inspection import inspect, top
 from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
 from dni_jax.languages import Language
-from dni_jax.models import Activations, TrainedModel, generate, load, record, train
+from dni_jax.models import (
+    Activations,
+    Population,
+    TrainedModel,
+    generate,
+    load,
+    load_population,
+    record,
+    train,
+    train_population,
+)
 from dni_jax.probes import make_folds, reference, score_neurons
 from dni_jax.verification import verify
 
@@ -31,6 +42,7 @@ __all__ = [
     "FeatureLibrary",
     "Labels",
     "Language",
+    "Population",
     "TrainConfig",
     "TrainedModel",
     "ablate",
@@ -44,6 +56,7 @@ __all__ = [
     "inspect",
     "languages",
     "load",
+    "load_population",
     "make_folds",
     "patch",
     "predictor_feature",
@@ -54,5 +67,7 @@ __all__ = [
     "top",
     "trace",
     "train",
+    "train_population",
+    "use_all_cores",
     "verify",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import Positional, arg
 
@@ -18,7 +18,13 @@ class TrainConfig:
     Attributes
     ----------
     hidden
-        Number of LSTM neurons.
+        Number of neurons in each recurrent layer.
+    layers
+        Number of recurrent layers; neurons are numbered from the lowest up.
+    cell
+        Kind of recurrent cell.
+    products
+        Precision of matrix products: bfloat16 rounds their operands, for accelerators.
     steps
         Number of gradient steps; by default 1,200, with more than 32 symbols 4,000.
     batch
@@ -26,8 +32,11 @@ class TrainConfig:
     window
         Characters of each text in one step; gradients reach back that far, states flow on beyond.
     learning_rate
-        Adam's rate at the start, which falls to a hundredth along a cosine; by default 0.01, with more than 32 symbols
-        0.005.
+        Adam's highest rate; by default 0.01, with more than 32 symbols 0.005.
+    schedule
+        How the rate falls to a hundredth: along a cosine, along a line, or not at all.
+    warmup
+        Steps in which the rate rises from a tenth; at most a tenth of all steps.
     clip
         The gradient's norm is clipped here.
     evaluate_every
@@ -39,10 +48,15 @@ class TrainConfig:
     """
 
     hidden: int = 128
+    layers: int = 1
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    products: Literal["float32", "bfloat16"] = "float32"
     steps: int | None = None
     batch: int = 32
     window: int = 64
     learning_rate: float | None = None
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: int = 20
     clip: float = 1.0
     evaluate_every: int = 100
     patience: int = 5
@@ -50,10 +64,17 @@ class TrainConfig:
 
     def check(self) -> None:
         """Refuse settings that cannot be; names the setting."""
-        for name in ("hidden", "steps", "batch", "window", "evaluate_every", "patience"):
+        for name in ("hidden", "layers", "steps", "batch", "window", "evaluate_every", "patience"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"expected {name} of at least 1, got {value}")
+        if self.warmup < 0:
+            raise ValueError(f"expected warmup of at least 0 steps, got {self.warmup}")
+        for name, kind in get_type_hints(type(self)).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                raise ValueError(
+                    f"expected {name} to be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}"
+                )
         for name in ("learning_rate", "clip"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -88,6 +109,11 @@ class TrainPlan:
     evaluate_every: int
     patience: int
     seed: int
+    layers: int = 1
+    cell: str = "lstm"
+    products: Literal["float32", "bfloat16"] = "float32"
+    schedule: str = "cosine"
+    warmup: int = 20
 
 
 @dataclass(frozen=True)

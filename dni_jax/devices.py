@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
+from functools import cache
 
 import jax
 from jax.sharding import AxisType, Mesh
+
+_LANES = 8  # a device with fewer lanes spends its time on anything but products
+
+
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def use_all_cores() -> None:
     """Make every CPU core a device of its own, unless JAX has started already.
 
     XLA's own threads gain little on the small products of a character network; two host devices gain nearly a factor
-    of two. JAX takes the setting only before its first computation; afterwards this does nothing, and everything
-    still runs, on the devices there are.
+    of two. JAX takes the setting only before its first computation; afterwards everything still runs, on the devices
+    there are, and a notice says so once.
     """
     if os.environ.get("XLA_FLAGS", "").find("host_platform_device_count") >= 0:
         return
     try:
         if jax.config.values["jax_num_cpu_devices"] < 1:
-            jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+            jax.config.update("jax_num_cpu_devices", cores())
     except RuntimeError:
-        pass  # the backend has started: its devices are what they are
+        if jax.default_backend() == "cpu" and cores() > jax.local_device_count():
+            _notice_once()
+
+
+@cache
+def _notice_once() -> None:
+    warnings.warn(
+        f"JAX computed something before dni_jax was asked to, and holds {cores()} cores as "
+        f"{jax.local_device_count()} device: training and recording will be slower. To use all cores, call "
+        'dni_jax.use_all_cores() (or jax.config.update("jax_num_cpu_devices", ...)) before the first JAX computation',
+        stacklevel=4,
+    )
 
 
 def mesh(axis: str, size: int = 0) -> Mesh:
@@ -34,7 +55,21 @@ def mesh(axis: str, size: int = 0) -> Mesh:
     size
         The length of the array axis that is to be split; 0, the default, where it will be padded: all devices.
     """
+    return _mesh({axis: (size, 1)})
+
+
+def grid(models: int, lanes: int) -> Mesh:
+    """Give a mesh with the axes ``models`` and ``lanes``: models are spread first, each one's lanes over the rest."""
+    return _mesh({"models": (models, 1), "lanes": (lanes, _LANES)})
+
+
+def _mesh(axes: dict[str, tuple[int, int]]) -> Mesh:
+    """Split each axis, of a size, into parts that are equal and not below a least one."""
     use_all_cores()
     devices = jax.local_devices()
-    count = next(n for n in range(len(devices), 0, -1) if size % n == 0)
-    return jax.make_mesh((count,), (axis,), devices=devices[:count], axis_types=(AxisType.Auto,))
+    shape: list[int] = []
+    for size, least in axes.values():
+        left = len(devices) // math.prod(shape)
+        shape.append(next(n for n in range(left, 0, -1) if n == 1 or (size % n == 0 and not 0 < size < n * least)))
+    used = devices[: math.prod(shape)]
+    return jax.make_mesh(tuple(shape), tuple(axes), devices=used, axis_types=(AxisType.Auto,) * len(axes))

@@ -141,7 +141,7 @@ def _network(config: RunConfig, folder: RunFolder, language: BaseLanguage, corpu
     model.save(folder.model)
     folder.drop_training()
     steps = int(model.history[-1]["step"])
-    early = " (stopped early)" if steps < model.config.steps else ""
+    early = " (stopped early)" if model.config is not None and steps < model.config.steps else ""
     say(f"network: {model} after {steps:,} steps{early}, {time.perf_counter() - began:.0f} s")
     return model
 

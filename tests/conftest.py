@@ -2,8 +2,10 @@
 
 import os
 import tempfile
+from dataclasses import replace
 
 import jax
+import numpy as np
 import pytest
 
 import dni_jax as dni
@@ -28,6 +30,23 @@ def corpus(parentheses):
 def model(corpus):
     """A network that has learnt something: 24 neurons, a few seconds."""
     return dni.train(corpus, hidden=24, steps=150, batch=16, window=32, evaluate_every=50, progress=False)
+
+
+@pytest.fixture(scope="session")
+def cut_off():
+    """Give a one-layer LSTM's weights with some neurons' outgoing weights multiplied by a number."""
+
+    def multiplied(weights, neurons, by=0.0):
+        (layer,) = weights.layers
+        factor = np.ones(weights.n_neurons, np.float32)
+        factor[list(neurons)] = by
+        return replace(
+            weights,
+            layers=(replace(layer, wh=layer.wh * factor[:, None]),),
+            head=weights.head * factor[:, None],
+        )
+
+    return multiplied
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Integer, UInt32
+from jaxtyping import Bool, Int, Integer, UInt32
 
 REPLACEMENT = "\ufffd"
 BOUNDARY = 0
@@ -97,6 +97,12 @@ class Vocabulary:
     def types(self) -> tuple[str, ...]:
         """The class of each symbol by code (`character_type`; ``"boundary"`` for code 0)."""
         return ("boundary", *(character_type(character) for character in self.characters))
+
+    def unknown(self, points: Integer[np.ndarray, " T"]) -> Bool[np.ndarray, " T"]:
+        """Tell which code points have no code and no replacement symbol."""
+        if REPLACEMENT in self.characters:
+            return np.zeros(len(points), bool)
+        return ~np.isin(points, code_points("".join(self.characters)))
 
     def encode(self, text: str | Integer[np.ndarray, " T"]) -> Int[np.ndarray, " T"]:
         """Turn text (or code points) into int32 codes.

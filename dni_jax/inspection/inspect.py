@@ -33,7 +33,7 @@ def inspect(
     Parameters
     ----------
     states
-        ``Activations``, or an array ``(T, N)`` of any network's states.
+        ``Activations``, or an array ``(T, N)`` of any network's states, or ``(M, T, N)`` of M networks'.
     labels
         The features' labels on the same T positions.
     probe
@@ -55,7 +55,7 @@ def inspect(
     Dataset with dimensions ``(neuron, feature, fold)``: one variable a metric (NaN where the metric does not fit the
     feature's kind), ``score`` (accuracy for binary features, R^2 for continuous ones), and ``baseline``
     ``(feature, fold)``, the score of the majority class or of the mean. The coordinate ``kind`` tells binary from
-    continuous, ``share`` is a feature's mean label.
+    continuous, ``share`` is a feature's mean label. The states of a population give a further dimension, ``model``.
 
     Raises
     ------
@@ -72,6 +72,9 @@ def inspect(
     {'neuron': 8, 'feature': 51, 'fold': 5}
     """
     hidden = np.asarray(getattr(states, "hidden", states))
+    if hidden.ndim == 3:
+        settings: dict[str, Any] = {"groups": groups, "metrics": metrics, "seed": seed, **options}
+        return _of_each_model(hidden, states, labels, probe, folds, settings)
     if hidden.ndim != 2 or len(hidden) != len(labels.mask):
         raise ValueError(
             f"expected states of shape (T, N) on the T = {len(labels.mask)} labelled positions, "
@@ -97,6 +100,23 @@ def inspect(
         arrays["score"][:, columns] = scores[headline]
         baseline[columns] = scores["baseline"]
     return _dataset(arrays, baseline, labels, chosen, probe)
+
+
+def _of_each_model(
+    hidden: np.ndarray,
+    states: Any,
+    labels: Labels,
+    probe: str,
+    folds: int | np.ndarray,
+    settings: dict[str, Any],
+) -> xr.Dataset:
+    """Inspect the M networks of a population with the same folds, one after the other by the same program."""
+    if settings["groups"] is None:
+        settings["groups"] = getattr(states, "groups", None)
+    each = [inspect(one, labels, probe, folds, **settings) for one in hidden]
+    together = xr.concat(each, "model", data_vars="all").assign_coords(model=np.arange(len(each)))
+    members = getattr(states, "members", {})
+    return together.assign_coords({name: ("model", list(values)) for name, values in members.items()})
 
 
 def _folds(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:

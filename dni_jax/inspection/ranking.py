@@ -11,6 +11,11 @@ from dni_jax.features.labels import unknown_feature
 
 
 def _one_feature(relevance: xr.Dataset, feature: str) -> xr.Dataset:
+    if "model" in relevance.dims:
+        raise ValueError(
+            f"expected the relevance of one model, got that of {relevance.sizes['model']}: "
+            "choose one with relevance.isel(model=0); neurons of different networks have only their number in common"
+        )
     names = [str(name) for name in relevance["feature"].values]
     if feature not in names:
         raise ValueError(unknown_feature(feature, names))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -41,22 +41,31 @@ class Override:
         value = self.low if drive is None else self.low + (self.high - self.low) * drive
         return jnp.where(self.mask, value, hidden)
 
+    def of(self, neurons: slice) -> Override:
+        """Give the override of some of the neurons."""
+        return Override(self.mask[..., neurons], self.low[..., neurons], self.high[..., neurons], self.where)
 
-Drives = tuple[Array | None, ...]
+
+Driven = tuple[Override, Array | None]
 
 
 def apply_overrides(
-    overrides: Sequence[Override], drives: Drives, hidden: Float[Array, "*batch N"]
-) -> tuple[Float[Array, "*batch N"], Float[Array, "*batch N"]]:
+    edits: Iterable[Driven], hidden: Float[Array, "*batch n"], neurons: slice
+) -> Float[Array, "*batch n"]:
     """Apply overrides in order.
 
-    Returns
-    -------
-    The state that the network goes on with, and the state that the prediction is read from.
+    Parameters
+    ----------
+    edits
+        Each override of all N neurons, with its drive for this step: a number, an array that broadcasts against the
+        batch with a last axis of 1 (a signal) or N (states), or None.
+    hidden
+        The states of some neurons, for example a layer's.
+    neurons
+        Which of the N these are.
     """
-    readout = hidden
-    for override, drive in zip(overrides, drives, strict=True):
-        readout = override(readout, drive)
-        if override.where == "recurrent":
-            hidden = override(hidden, drive)
-    return hidden, readout
+    for override, drive in edits:
+        if drive is not None and drive.ndim and drive.shape[-1] == override.mask.shape[-1]:
+            drive = drive[..., neurons]
+        hidden = override.of(neurons)(hidden, drive)
+    return hidden

@@ -1,21 +1,32 @@
-"""The network: a character LSTM, its training, its states, its texts; each takes any override."""
+"""The network: recurrent layers over characters, their training, states and texts; each takes any override."""
 
+from dni_jax.models.activations import Activations
 from dni_jax.models.evaluation import cross_entropy, predict
 from dni_jax.models.generation import generate
-from dni_jax.models.lstm import CharLSTM
-from dni_jax.models.recording import Activations, record
+from dni_jax.models.network import CharNetwork, RecurrentLayer
+from dni_jax.models.population import Population, load_population
+from dni_jax.models.recording import record
+from dni_jax.models.state import Look
 from dni_jax.models.trained import TrainedModel, load, untrained
-from dni_jax.models.training import train
+from dni_jax.models.training import train, train_population
+from dni_jax.models.weights import LayerWeights, Weights
 
 __all__ = [
     "Activations",
-    "CharLSTM",
+    "CharNetwork",
+    "LayerWeights",
+    "Look",
+    "Population",
+    "RecurrentLayer",
     "TrainedModel",
+    "Weights",
     "cross_entropy",
     "generate",
     "load",
+    "load_population",
     "predict",
     "record",
     "train",
+    "train_population",
     "untrained",
 ]

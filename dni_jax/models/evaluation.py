@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from dni_jax.corpora import Corpus
-from dni_jax.devices import mesh
-from dni_jax.interventions import Override, apply_overrides
+from dni_jax.devices import grid, mesh
+from dni_jax.interventions import Override
 from dni_jax.models.lanes import Lanes, lane_count, lay_out
-from dni_jax.models.lstm import Carry, Weights, hidden_scan, readout, step, zero_carry
+from dni_jax.models.network import Carries, network_scan, network_step, readout, table_of, zero_carries
+from dni_jax.models.weights import Weights
 
 
 class Predictions(NamedTuple):
@@ -42,16 +44,44 @@ class Predictions(NamedTuple):
 def cross_entropy(weights: Weights, corpus: Corpus, limit: int | None = None) -> float:
     """Mean loss in nats a symbol on a corpus, or on its first strings up to `limit` characters."""
     some = corpus if limit is None else corpus.head(limit)
-    lanes = lay_out(some, lane_count(some, 64))
-    carry = zero_carry(lanes.codes.shape[1], weights.wh.shape[0])
-    return float(_mean_loss(weights, *lanes[:4], carry))
+    return float(cross_entropies(jax.tree.map(lambda array: array[None], weights), some)[0])
 
 
-@jax.jit
-def _mean_loss(weights: Weights, codes: Array, targets: Array, counts: Array, resets: Array, carry: Carry) -> Array:
-    hidden, _ = hidden_scan(weights.wx + weights.b, weights.wh, codes, resets, carry)
-    losses = losses_of(readout(weights, hidden), targets)
-    return (losses * counts).sum() / counts.sum()
+def cross_entropies(weights: Weights, corpus: Corpus) -> Float[np.ndarray, " M"]:
+    """Mean loss of M networks in nats a symbol.
+
+    Parameters
+    ----------
+    weights
+        Of all networks, each array with a leading axis of M.
+    corpus
+        What they read.
+    """
+    n_models = weights.head.shape[0]
+    lanes = lay_out(corpus, lane_count(corpus, 64))
+    devices = grid(n_models, lanes.codes.shape[1])
+    # Training may have spread the weights over other devices than this text can use.
+    return np.asarray(_mean_losses(jax.device_get(weights), *lanes[:4], devices))
+
+
+@partial(jax.jit, static_argnames="devices")
+def _mean_losses(
+    weights: Weights, codes: Array, targets: Array, counts: Array, resets: Array, devices: Mesh
+) -> Float[Array, " M"]:
+    def of_one(weights: Weights, codes: Array, targets: Array, counts: Array, resets: Array) -> Array:
+        hidden, _ = network_scan(weights, codes, resets, zero_carries(weights, codes.shape[1]))
+        losses = losses_of(readout(weights, hidden), targets)
+        summed, counted = jax.lax.psum(((losses * counts).sum(), counts.sum()), "lanes")
+        return summed / counted
+
+    def local(weights: Weights, *text: Array) -> Array:
+        return jax.lax.map(lambda one: of_one(one, *text), weights)
+
+    text = P(None, "lanes")
+    spread = jax.shard_map(
+        local, mesh=devices, in_specs=(P("models"), text, text, text, text), out_specs=P("models"), check_vma=False
+    )
+    return spread(weights, codes, targets, counts, resets)
 
 
 def losses_of(logits: Float[Array, "*batch V"], targets: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
@@ -77,38 +107,36 @@ def predict(weights: Weights, corpus: Corpus, override: Override, drive: np.ndar
     n_sets = override.mask.shape[0]
     lanes = lay_out(corpus, lane_count(corpus, 128))
     per_step = None if drive is None else at_positions(drive, lanes)[..., None]
-    zero = zero_carry(lanes.codes.shape[1], weights.wh.shape[0])
     devices = mesh("sets", n_sets + n_sets % 2)
     padded = jax.tree.map(lambda a: jnp.concatenate([a, a[: -n_sets % devices.size]]), override)
-    loss, best = _predict_sets(weights, lanes, per_step, zero, padded, devices)
+    loss, best = _predict_sets(weights, lanes, per_step, padded, devices)
     return _by_position(np.asarray(loss)[:n_sets], np.asarray(best)[:n_sets], lanes, corpus.n_positions)
 
 
 @partial(jax.jit, static_argnames="devices")
 def _predict_sets(
-    weights: Weights, lanes: Lanes, drive: Array | None, zero: Carry, override: Override, devices: Any
+    weights: Weights, lanes: Lanes, drive: Array | None, override: Override, devices: Mesh
 ) -> tuple[Array, Array]:
-    table = weights.wx + weights.b
+    def one(single: Override, drive: Array | None, lanes: Lanes, weights: Weights) -> tuple[Array, Array]:
+        table = table_of(weights)
 
-    def one(single: Override, drive: Array | None, lanes: Lanes, weights: Weights, table: Array) -> tuple[Array, Array]:
-        def body(carry: Carry, inputs: Any) -> tuple[Carry, tuple[Array, Array]]:
+        def body(carries: Carries, inputs: Any) -> tuple[Carries, tuple[Array, Array]]:
             codes, targets, resets, now = inputs
-            new, _, _ = step(table, weights.wh, carry, codes, resets)
-            hidden, shown = apply_overrides((single,), (now,), new.h)
-            logits = readout(weights, shown)
+            new, shown, _ = network_step(weights, table, carries, codes, resets, (single,), (now,))
+            logits = readout(weights, shown[-1].h)
             best = jnp.argmax(logits, axis=-1).astype(jnp.uint8 if logits.shape[-1] <= 256 else jnp.int32)
-            return Carry(new.c, hidden), (losses_of(logits, targets), best)
+            return new, (losses_of(logits, targets), best)
 
-        _, outputs = jax.lax.scan(body, zero, (lanes.codes, lanes.targets, lanes.resets, drive))
-        return outputs
+        start = zero_carries(weights, lanes.codes.shape[1])
+        return jax.lax.scan(body, start, (lanes.codes, lanes.targets, lanes.resets, drive))[1]
 
-    def local(sets: Override, drive: Array | None, lanes: Lanes, weights: Weights, table: Array) -> Any:
-        return jax.lax.map(lambda single: one(single, drive, lanes, weights, table), sets)
+    def local(sets: Override, drive: Array | None, lanes: Lanes, weights: Weights) -> Any:
+        return jax.lax.map(lambda single: one(single, drive, lanes, weights), sets)
 
     spread = jax.shard_map(
-        local, mesh=devices, in_specs=(P("sets"), P(), P(), P(), P()), out_specs=P("sets"), check_vma=False
+        local, mesh=devices, in_specs=(P("sets"), P(), P(), P()), out_specs=P("sets"), check_vma=False
     )
-    return spread(override, drive, lanes, weights, table)
+    return spread(override, drive, lanes, weights)
 
 
 def at_positions(values: np.ndarray, lanes: Lanes) -> np.ndarray:

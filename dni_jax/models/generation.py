@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from dni_jax.corpora.vocabulary import BOUNDARY
-from dni_jax.interventions import Intervention, Override, apply_overrides
-from dni_jax.models.lstm import Carry, Weights, readout, step, zero_carry
+from dni_jax.devices import mesh
+from dni_jax.interventions import Intervention, Override
+from dni_jax.models.network import Carries, network_step, readout, table_of, zero_carries
 from dni_jax.models.trained import TrainedModel
+from dni_jax.models.weights import Weights
 
 
 def generate(
@@ -23,11 +28,12 @@ def generate(
     *,
     intervention: Intervention | None = None,
     temperature: float = 1.0,
+    prime: str = "",
 ) -> list[str]:
     """Let a network write.
 
-    Every text begins at a string's start. Where the network ends a string, the text shows the vocabulary's
-    ``boundary_text`` (a line break, for languages without one) and goes on with the next string.
+    Every text begins at a string's start, with `prime`. Where the network ends a string, the text shows the
+    vocabulary's ``boundary_text`` (a line break, for languages without one) and goes on with the next string.
 
     Parameters
     ----------
@@ -38,18 +44,22 @@ def generate(
     seed
         The same seed gives the same texts.
     intervention
-        What to override at every step. A signal or states must have `length` rows; all texts share them.
+        What to override at every step. A signal or states must have a row for each symbol of the text (but the first,
+        for a network without a boundary); all texts share them.
     temperature
         Logits are divided by it; 0 takes the most probable symbol.
+    prime
+        What every text begins with. A network that knows no boundary between strings cannot begin without.
 
     Returns
     -------
-    n strings of `length` symbols.
+    n strings: `prime`, and `length` symbols behind it.
 
     Raises
     ------
     ValueError
-        For sizes below 1, a negative temperature, or an intervention that does not fit.
+        For sizes below 1, a negative temperature, symbols of `prime` that the network does not know, or an
+        intervention that does not fit.
 
     Examples
     --------
@@ -63,34 +73,54 @@ def generate(
         raise ValueError(f"expected n and length of at least 1, got n={n}, length={length}")
     if not temperature >= 0:
         raise ValueError(f"expected a temperature of at least 0, got {temperature}")
-    overrides, drives = ((), ()) if intervention is None else intervention.bind(model.n_neurons, length)
-    uniforms = jax.random.uniform(jax.random.key(seed), (length, n))
-    codes = _write(model.weights, uniforms, overrides, drives, jnp.float32(temperature))
-    return [model.vocabulary.decode(row) for row in np.asarray(codes).T]
+    given = model.vocabulary.encode(prime) if prime else np.zeros(0, np.int32)
+    if model.boundary:
+        given = np.concatenate([[BOUNDARY], given]).astype(np.int32)
+    elif not prime:
+        raise ValueError("expected prime= for a network that knows no boundary between strings, got none")
+    n_steps = len(given) - 1 + length
+    overrides, drives = ((), ()) if intervention is None else intervention.bind(model.n_neurons, n_steps)
+    uniforms = np.asarray(jax.random.uniform(jax.random.key(seed), (n_steps, n)))
+    forced = np.full(n_steps, -1, np.int32)
+    forced[: len(given) - 1] = given[1:]
+    devices = mesh("lanes")
+    padded = np.pad(uniforms, ((0, 0), (0, -n % devices.size)))
+    temperatures = jnp.float32(temperature)
+    codes = np.asarray(_write(model.weights, padded, forced, given[0], overrides, drives, temperatures, devices))[:, :n]
+    if not model.boundary:
+        codes = np.concatenate([np.full((1, n), given[0]), codes])
+    return [model.vocabulary.decode(row) for row in codes.T]
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="devices")
 def _write(
     weights: Weights,
     uniforms: Float[Array, "L B"],
+    forced: Int[Array, " L"],
+    first: Int[Array, ""],
     overrides: tuple[Override, ...],
     drives: tuple[Array | None, ...],
     temperature: Float[Array, ""],
+    devices: Mesh,
 ) -> Int[Array, "L B"]:
-    table = weights.wx + weights.b
+    def local(weights: Weights, uniforms: Array, overrides: Any, drives: Any) -> Array:
+        table = table_of(weights)
 
-    def body(state: tuple[Carry, Array], inputs: Any) -> tuple[tuple[Carry, Array], Array]:
-        carry, codes = state
-        uniform, now = inputs
-        new, _, _ = step(table, weights.wh, carry, codes, codes == BOUNDARY)
-        hidden, shown = apply_overrides(overrides, now, new.h)
-        logits = readout(weights, shown)
-        following = draw(logits, uniform, temperature)
-        return (Carry(new.c, hidden), following), following
+        def body(state: tuple[Carries, Array], inputs: Any) -> tuple[tuple[Carries, Array], Array]:
+            carries, codes = state
+            uniform, given, now = inputs
+            new, shown, _ = network_step(weights, table, carries, codes, codes == BOUNDARY, overrides, now)
+            drawn = draw(readout(weights, shown[-1].h), uniform, temperature)
+            following = jnp.where(given >= 0, given, drawn)
+            return (new, following), following
 
-    lanes = uniforms.shape[1]
-    start = (zero_carry(lanes, weights.wh.shape[0]), jnp.full(lanes, BOUNDARY, jnp.int32))
-    return jax.lax.scan(body, start, (uniforms, drives))[1]
+        lanes = uniforms.shape[1]
+        start = (zero_carries(weights, lanes), jnp.full(lanes, first, jnp.int32))
+        return jax.lax.scan(body, start, (uniforms, forced, drives))[1]
+
+    lanes = P(None, "lanes")
+    spread = jax.shard_map(local, mesh=devices, in_specs=(P(), lanes, P(), P()), out_specs=lanes, check_vma=False)
+    return spread(weights, uniforms, overrides, drives)
 
 
 def draw(logits: Float[Array, "B V"], uniform: Float[Array, " B"], temperature: Float[Array, ""]) -> Int[Array, " B"]:

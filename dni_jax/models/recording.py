@@ -1,77 +1,58 @@
-"""The states of a network at every character of a corpus."""
+"""Recording: a network reads a corpus, and its states at every character are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array
 
 from dni_jax.corpora import Corpus
-from dni_jax.interventions import Intervention, Override, apply_overrides
+from dni_jax.devices import grid
+from dni_jax.interventions import Intervention, Override
+from dni_jax.models.activations import Activations
 from dni_jax.models.evaluation import at_positions
 from dni_jax.models.lanes import Lanes, lane_count, lay_out
-from dni_jax.models.lstm import Carry, Weights, step, zero_carry
+from dni_jax.models.network import Carries, all_hidden, network_step, readout, table_of, zero_carries
+from dni_jax.models.population import Population
 from dni_jax.models.trained import TrainedModel
+from dni_jax.models.weights import Weights
 
-KINDS = ("hidden", "cell", "gates")
+KINDS = ("hidden", "cell", "gates", "logits")
 _STEPS = 256  # time steps in one call of the compiled program
-
-
-@dataclass(frozen=True, eq=False)
-class Activations:
-    """Recorded states, one row a position of the corpus.
-
-    Attributes
-    ----------
-    hidden
-        float32 ``(T, N)``: the hidden state after reading each character.
-    groups
-        int32 ``(T,)``: the group of each position (its string, or its file); folds do not tear groups apart.
-    cell
-        float32 ``(T, N)``, or None if it was not asked for.
-    gates
-        float32 ``(T, 4, N)`` in the order input, forget, cell, output, or None.
-    """
-
-    hidden: Float[np.ndarray, "T N"]
-    groups: Int[np.ndarray, " T"]
-    cell: Float[np.ndarray, "T N"] | None = None
-    gates: Float[np.ndarray, "T 4 N"] | None = None
-
-    @property
-    def n_neurons(self) -> int:
-        """The number of neurons N."""
-        return self.hidden.shape[1]
-
-    def __repr__(self) -> str:
-        more = "".join(f", {name}" for name in ("cell", "gates") if getattr(self, name) is not None)
-        return f"Activations({len(self.hidden):,} positions x {self.n_neurons} neurons{more})"
+_LANES = 256  # texts read side by side
 
 
 def record(
-    model: TrainedModel,
+    model: TrainedModel | Population,
     corpus: Corpus,
     what: Sequence[str] = ("hidden",),
     *,
     intervention: Intervention | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
 ) -> Activations:
-    """Run a network over a corpus and keep its states.
+    """Let a network read a corpus, and keep its states.
+
+    Beside the result, memory holds the states of 256 texts x 256 characters at a time.
 
     Parameters
     ----------
     model
-        The network.
+        The network, or a population of networks: each array then has a leading axis of models.
     corpus
         What it reads; its symbols must be in the network's vocabulary.
     what
-        Which of ``"hidden"``, ``"cell"``, ``"gates"``; hidden is always kept.
+        Which of ``"hidden"``, ``"cell"``, ``"gates"``, ``"logits"``; hidden is always kept.
     intervention
         What to override at every step; the states are those after it.
+    dtype
+        What states are kept in; float16 takes half the memory and keeps three digits.
 
     Returns
     -------
@@ -80,7 +61,8 @@ def record(
     Raises
     ------
     ValueError
-        For a symbol the network does not know, or an intervention that does not fit.
+        For a symbol the network does not know, an intervention that does not fit, a cell asked of a network that has
+        none, or states that are not finite.
 
     Examples
     --------
@@ -90,36 +72,67 @@ def record(
     >>> dni.record(model, corpus).hidden.shape == (corpus.n_positions, 8)
     True
     """
+    if isinstance(model, Population):
+        each = [record(one, corpus, what, intervention=intervention, dtype=dtype) for one in model]
+        return Activations.stacked(each, {"seed": model.seeds, "learning_rate": model.learning_rates})
+    asked = _asked(model, what, dtype)
+    read = model.reading(corpus)
+    lanes = lay_out(read, lane_count(read, _LANES), multiple=_STEPS if read.n_positions > _LANES * _STEPS else 1)
+    kept: dict[str, np.ndarray] = {}
+    for positions, states in _parts(model, lanes, intervention, asked, dtype, corpus.n_positions):
+        for name, values in zip(asked, states, strict=True):
+            rows = np.asarray(values).reshape(-1, *values.shape[2:])
+            if name not in kept:  # one row more than there are characters takes what belongs to none
+                kept[name] = np.zeros((corpus.n_positions + 1, *rows.shape[1:]), rows.dtype)
+            kept[name][positions.reshape(-1)] = rows
+    result = {name: array[:-1] for name, array in kept.items()}
+    if not np.isfinite(result["hidden"]).all():
+        raise ValueError(
+            "expected finite states, got NaN or infinity: the network's weights, or the values of the intervention, "
+            "are not finite or too large"
+        )
+    groups, gates = corpus.position_groups, model.weights.kind.gates
+    return Activations(groups=groups, gate_names=gates, **result)  # type: ignore[arg-type]
+
+
+def _asked(model: TrainedModel, what: Sequence[str], dtype: str) -> tuple[str, ...]:
     unknown = set(what) - set(KINDS)
     if unknown:
         raise ValueError(f"expected what to record among {KINDS}, got {sorted(unknown)}")
-    corpus = as_read_by(model, corpus)
-    lanes = lay_out(corpus, lane_count(corpus, 256), multiple=_STEPS if corpus.n_positions > 256 * _STEPS else 1)
-    overrides, drives = ((), ()) if intervention is None else intervention.bind(model.n_neurons, corpus.n_positions)
+    if "cell" in what and not model.weights.kind.remembers:
+        raise ValueError(f"expected 'cell' of an LSTM only, got it with a network of kind {model.weights.cell!r}")
+    if dtype not in ("float32", "float16"):
+        raise ValueError(f"expected dtype 'float32' or 'float16', got {dtype!r}")
+    return tuple(dict.fromkeys(("hidden", *what)))
+
+
+def _parts(
+    model: TrainedModel,
+    lanes: Lanes,
+    intervention: Intervention | None,
+    what: tuple[str, ...],
+    dtype: str,
+    n_positions: int,
+) -> Iterator[tuple[np.ndarray, list[Array]]]:
+    """Yield the states of some steps of all lanes, and their positions; the next ones are computed meanwhile."""
+    overrides, drives = ((), ()) if intervention is None else intervention.bind(model.n_neurons, n_positions)
     laid = tuple(None if drive is None else _drive(drive, lanes) for drive in drives)
-    kept = {name: _empty(name, corpus.n_positions, model.n_neurons) for name in dict.fromkeys(("hidden", *what))}
-    carry = zero_carry(lanes.codes.shape[1], model.n_neurons)
-    length = len(lanes.codes)
+    length, n_lanes = lanes.codes.shape
+    weights, devices = model.weights, grid(1, n_lanes)
+    carries = zero_carries(weights, n_lanes)
     size = _STEPS if length % _STEPS == 0 else length
+    ready: tuple[np.ndarray, list[Array]] | None = None
     for first in range(0, length, size):
         part = slice(first, first + size)
         now = tuple(None if drive is None else drive[part] for drive in laid)
-        carry, states = _run(model.weights, carry, lanes.codes[part], lanes.resets[part], overrides, now, tuple(kept))
-        positions = lanes.positions[part]
-        for name, values in zip(kept, states, strict=True):
-            kept[name][positions[positions >= 0]] = np.asarray(values)[positions >= 0]
-    return Activations(groups=corpus.position_groups, **kept)
-
-
-def as_read_by(model: TrainedModel, corpus: Corpus) -> Corpus:
-    """Give the corpus in the network's own codes."""
-    if corpus.vocabulary == model.vocabulary:
-        return corpus
-    from dataclasses import replace
-
-    recoded = replace(corpus, vocabulary=model.vocabulary)
-    _ = recoded.flat_codes
-    return recoded
+        carries, states = _run(
+            weights, carries, lanes.codes[part], lanes.resets[part], overrides, now, what, dtype, devices
+        )
+        if ready is not None:
+            yield ready
+        ready = lanes.positions[part], states
+    if ready is not None:
+        yield ready
 
 
 def _drive(drive: np.ndarray, lanes: Lanes) -> np.ndarray:
@@ -127,27 +140,38 @@ def _drive(drive: np.ndarray, lanes: Lanes) -> np.ndarray:
     return laid[..., None] if drive.ndim == 1 else laid
 
 
-def _empty(name: str, n_positions: int, n_neurons: int) -> np.ndarray:
-    return np.zeros((n_positions, 4, n_neurons) if name == "gates" else (n_positions, n_neurons), np.float32)
-
-
-@jax.jit(static_argnames="what")
+@partial(jax.jit, static_argnames=("what", "dtype", "devices"))
 def _run(
     weights: Weights,
-    carry: Carry,
+    carries: Carries,
     codes: Array,
     resets: Array,
     overrides: tuple[Override, ...],
     drives: tuple[Array | None, ...],
     what: tuple[str, ...],
-) -> tuple[Carry, list[Array]]:
-    table = weights.wx + weights.b
+    dtype: str,
+    devices: Mesh,
+) -> tuple[Carries, list[Array]]:
+    def local(
+        weights: Weights, carries: Carries, codes: Array, resets: Array, overrides: Any, drives: Any
+    ) -> tuple[Carries, list[Array]]:
+        table = table_of(weights)
 
-    def body(state: Carry, inputs: Any) -> tuple[Carry, list[Array]]:
-        codes, resets, now = inputs
-        new, gates, _ = step(table, weights.wh, state, codes, resets)
-        hidden, shown = apply_overrides(overrides, now, new.h)
-        states = {"hidden": shown, "cell": new.c, "gates": jnp.stack(gates, axis=1)}
-        return Carry(new.c, hidden), [states[name] for name in what]
+        def body(old: Carries, inputs: Any) -> tuple[Carries, list[Array]]:
+            codes, resets, now = inputs
+            new, shown, gates = network_step(weights, table, old, codes, resets, overrides, now)
+            states = {
+                "hidden": lambda: all_hidden(shown),
+                "cell": lambda: jnp.concatenate([carry.c for carry in shown], axis=-1),
+                "gates": lambda: jnp.concatenate([jnp.stack(each, axis=1) for each in gates], axis=-1),
+                "logits": lambda: readout(weights, shown[-1].h),
+            }
+            return new, [states[name]().astype(dtype) for name in what]
 
-    return jax.lax.scan(body, carry, (codes, resets, drives))
+        return jax.lax.scan(body, carries, (codes, resets, drives))
+
+    across, text = P("lanes"), P(None, "lanes")
+    spread = jax.shard_map(
+        local, mesh=devices, in_specs=(P(), across, text, text, P(), text), out_specs=(across, text), check_vma=False
+    )
+    return spread(weights, carries, codes, resets, overrides, drives)

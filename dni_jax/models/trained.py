@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 
 from dni_jax.config import TrainConfig, TrainPlan
-from dni_jax.corpora import Vocabulary
+from dni_jax.corpora import Corpus, Vocabulary
+from dni_jax.devices import use_all_cores
 from dni_jax.files import written_aside
-from dni_jax.models.lstm import CharLSTM, Weights
+from dni_jax.models.network import CharNetwork
+from dni_jax.models.weights import Weights, check_finite, named_arrays, with_arrays
 
-FORMAT = 1  # of a saved model; raised when an older version could not read it
+FORMAT = 2  # of a saved model; raised when an older version could not read it
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A character LSTM that knows its symbols.
+    """A character network that knows its symbols.
 
     Attributes
     ----------
@@ -32,16 +35,20 @@ class TrainedModel:
     vocabulary
         The symbols it reads.
     config
-        How it was trained.
+        How it was trained; None for a network that came from elsewhere.
     history
         One row a look at the validation text: ``step``, ``characters``, ``train_loss``, ``validation_loss`` (nats a
-        symbol), ``seconds``.
+        symbol), ``seconds``, ``learning_rate``, ``gradient_norm``.
+    boundary
+        Whether the network reads a boundary before a string and predicts one behind it. One that came from elsewhere
+        may know none: it then reads a string's first symbol in the zero state.
     """
 
-    module: CharLSTM
+    module: CharNetwork
     vocabulary: Vocabulary
-    config: TrainPlan
+    config: TrainPlan | None = None
     history: Sequence[Mapping[str, float]] = ()
+    boundary: bool = True
 
     @property
     def weights(self) -> Weights:
@@ -50,8 +57,8 @@ class TrainedModel:
 
     @property
     def n_neurons(self) -> int:
-        """The number of LSTM neurons N."""
-        return int(self.weights.wh.shape[0])
+        """The number of neurons N of all layers."""
+        return self.weights.n_neurons
 
     @property
     def validation_loss(self) -> float:
@@ -59,29 +66,82 @@ class TrainedModel:
         return min((row["validation_loss"] for row in self.history), default=float("nan"))
 
     def __repr__(self) -> str:
-        loss = f", validation loss {self.validation_loss:.4f} nats" if self.history else ", untrained"
-        return f"TrainedModel({self.n_neurons} neurons, {len(self.vocabulary)} symbols{loss})"
+        loss = f", validation loss {self.validation_loss:.4f} nats" if self.history else ""
+        origin = ", untrained" if self.config is not None and not self.history else ""
+        sizes = " + ".join(map(str, self.module.sizes))
+        return f"TrainedModel({self.module.cell}, {sizes} neurons, {len(self.vocabulary)} symbols{loss}{origin})"
+
+    def reading(self, corpus: Corpus) -> Corpus:
+        """Give a corpus as this network reads it: in its own codes, with boundaries only if it knows them.
+
+        Raises
+        ------
+        ValueError
+            For a symbol that the network does not know; names the string and the place.
+        """
+        if not self.boundary:
+            none = np.zeros(len(corpus), bool)
+            corpus = replace(corpus, begins=none, ends=none)
+        if corpus.vocabulary == self.vocabulary:
+            return corpus
+        unknown = np.flatnonzero(self.vocabulary.unknown(corpus.text))
+        if len(unknown):
+            first = int(unknown[0])
+            string = int(corpus.string_of[first])
+            raise ValueError(
+                f"expected symbols that the network knows, {''.join(self.vocabulary.characters)!r}, got "
+                f"{chr(corpus.text[first])!r} at position {first - corpus.offsets[string]} of string {string} "
+                f"({len(unknown)} such characters): train on a corpus that holds it, or remove it from the text"
+            )
+        return replace(corpus, vocabulary=self.vocabulary)
 
     def save(self, path: str | Path) -> None:
-        """Write the model to a folder; it appears whole or not at all, and replaces one that was there."""
+        """Write the model to a folder; it appears whole or not at all, and replaces one that was there.
+
+        Raises
+        ------
+        ValueError
+            Where a weight is not finite.
+        """
+        check_finite(self.weights, "a model to be saved")
+        shape = {"sizes": self.module.sizes, "cell": self.module.cell, "products": self.module.products}
         about = {
             "format": FORMAT,
+            "network": shape,
             "characters": list(self.vocabulary.characters),
-            "config": asdict(self.config),
+            "boundary": self.boundary,
+            "config": None if self.config is None else asdict(self.config),
             "history": [dict(row) for row in self.history],
         }
         with written_aside(path) as aside:
             aside.mkdir()
             (aside / "model.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
             with ocp.StandardCheckpointer() as checkpointer:
-                arrays = {name: np.asarray(array) for name, array in self.weights._asdict().items()}
+                arrays = {name: np.asarray(array) for name, array in named_arrays(self.weights).items()}
                 checkpointer.save((aside / "weights").resolve(), arrays)
 
 
 def untrained(vocabulary: Vocabulary, config: TrainConfig | TrainPlan) -> TrainedModel:
     """Give a network with initial weights; the same config gives the same weights."""
+    use_all_cores()
     plan = config.plan(len(vocabulary)) if isinstance(config, TrainConfig) else config
-    return TrainedModel(CharLSTM(len(vocabulary), plan.hidden, rngs=nnx.Rngs(plan.seed)), vocabulary, plan)
+    sizes = (plan.hidden,) * plan.layers
+    module = CharNetwork(len(vocabulary), sizes, plan.cell, plan.products, rngs=nnx.Rngs(plan.seed))
+    return TrainedModel(module, vocabulary, plan)
+
+
+def with_weights(
+    weights: Weights,
+    vocabulary: Vocabulary,
+    config: TrainPlan | None = None,
+    history: Sequence[Mapping[str, float]] = (),
+    boundary: bool = True,
+) -> TrainedModel:
+    """Give a network with these weights."""
+    use_all_cores()
+    module = CharNetwork(len(vocabulary), weights.sizes, weights.cell, weights.products, rngs=nnx.Rngs(0))
+    module.set_weights(jax.tree.map(jnp.asarray, weights))
+    return TrainedModel(module, vocabulary, config, tuple(history), boundary)
 
 
 def load(path: str | Path) -> TrainedModel:
@@ -90,18 +150,32 @@ def load(path: str | Path) -> TrainedModel:
     Raises
     ------
     ValueError
-        Where the folder holds no model, a broken one, or one of a newer version.
+        Where the folder holds no model, a broken one, one of a newer version, or weights that are not finite or
+        have another shape than the folder says.
     """
+    use_all_cores()
     path = Path(path)
     try:
-        about: dict[str, Any] = json.loads((path / "model.json").read_text(encoding="utf-8"))
-        if about["format"] > FORMAT:
-            raise ValueError(f"format {about['format']}, which is newer than this version's {FORMAT}")
-        model = untrained(Vocabulary(tuple(about["characters"])), TrainPlan(**about["config"]))
-        wanted = {name: np.asarray(array) for name, array in model.weights._asdict().items()}
+        about = _upgraded(json.loads((path / "model.json").read_text(encoding="utf-8")))
+        vocabulary = Vocabulary(tuple(about["characters"]))
+        config = None if about["config"] is None else TrainPlan(**about["config"])
+        module = CharNetwork(len(vocabulary), **about["network"], rngs=nnx.Rngs(0))
         with ocp.StandardCheckpointer() as checkpointer:
-            arrays = checkpointer.restore((path / "weights").resolve(), wanted)
+            arrays = checkpointer.restore((path / "weights").resolve())
+        weights = with_arrays(module.weights, arrays)
+        check_finite(weights, repr(str(path)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"expected a saved model in {str(path)!r}, got: {error}") from error
-    model.module.set_weights(Weights(**{name: jnp.asarray(array) for name, array in arrays.items()}))
-    return TrainedModel(model.module, model.vocabulary, model.config, tuple(about["history"]))
+    module.set_weights(jax.tree.map(jnp.asarray, weights))
+    return TrainedModel(module, vocabulary, config, tuple(about["history"]), about["boundary"])
+
+
+def _upgraded(about: dict[str, Any]) -> dict[str, Any]:
+    """Give what a model's file says in this version's words."""
+    version = about["format"]
+    if version > FORMAT:
+        raise ValueError(f"format {version}, which is newer than this version's {FORMAT}: install a newer dni_jax")
+    if version == 1:  # one LSTM layer, always
+        network = {"sizes": [about["config"]["hidden"]], "cell": "lstm", "products": "float32"}
+        return {**about, "network": network, "boundary": True}
+    return about

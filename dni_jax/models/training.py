@@ -1,59 +1,53 @@
-"""Training: truncated backpropagation through many texts side by side, early stopping, exact resumption."""
+"""Training: truncated backpropagation through many texts side by side, of one network or of a population."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
-from jaxtyping import Array
 
 from dni_jax.config import TrainConfig, TrainPlan
 from dni_jax.corpora import Corpus
-from dni_jax.devices import mesh
+from dni_jax.devices import grid
 from dni_jax.models.checkpoints import Checkpoints
-from dni_jax.models.evaluation import cross_entropy, losses_of
+from dni_jax.models.evaluation import cross_entropies
 from dni_jax.models.lanes import lay_out
-from dni_jax.models.lstm import Carry, Weights, hidden_scan, readout, zero_carry
+from dni_jax.models.network import zero_carries
+from dni_jax.models.population import Population
 from dni_jax.models.state import Look, Run, State
-from dni_jax.models.trained import TrainedModel, untrained
+from dni_jax.models.steps import Batch, optimizer_of, rate_schedule, take_steps
+from dni_jax.models.trained import TrainedModel, untrained, with_weights
+from dni_jax.models.weights import Weights
 from dni_jax.progress import bar
 
 VALIDATION_CHARACTERS = 50_000
 _CHUNK = 10  # steps in one call of the compiled program
 
 
-class Batch(NamedTuple):
-    """K steps of R symbols in B lanes, each array ``(K, R, B)``."""
-
-    codes: Any
-    targets: Any
-    weights: Any
-    resets: Any
-
-
 def train(
     corpus: Corpus,
     *,
     config: TrainConfig | None = None,
+    validation: Corpus | None = None,
     checkpoints: str | Path | None = None,
     ideal: float | None = None,
     progress: bool = True,
     on_look: Callable[[Look], None] = lambda look: None,
+    inspect_every: int | None = None,
+    on_inspect: Callable[[int, TrainedModel], None] = lambda step, model: None,
     **settings: Any,
 ) -> TrainedModel:
-    """Train a character LSTM to predict the next symbol.
+    """Train a character network to predict the next symbol.
 
     Parameters
     ----------
@@ -62,6 +56,8 @@ def train(
         every step is taken.
     config
         The settings; `settings` (``hidden=``, ``seed=``, ``steps=``, ...) replace single ones. See `TrainConfig`.
+    validation
+        Other text to stop by, all of it; the corpus' own validation strings are then left alone.
     checkpoints
         A folder: the state is written there at every look, and training goes on from the last one found, bit by bit
         as if it had never stopped.
@@ -71,6 +67,10 @@ def train(
         Whether to show a bar (only on a terminal).
     on_look
         Called at every look at the validation text.
+    inspect_every
+        Steps between two calls of `on_inspect`; None never calls it.
+    on_inspect
+        Called with the step and the network as it then is, to ask about it while it learns.
 
     Returns
     -------
@@ -79,7 +79,8 @@ def train(
     Raises
     ------
     ValueError
-        Where the loss is no longer finite; names the step. Where a checkpoint belongs to other settings.
+        Where the loss is no longer finite; names the step. Where a checkpoint belongs to other settings. For symbols of
+        `validation` that the corpus does not have.
 
     Examples
     --------
@@ -89,51 +90,207 @@ def train(
     8
     """
     plan = replace(config or TrainConfig(), **settings).plan(len(corpus.vocabulary))
-    start = untrained(corpus.vocabulary, plan)
-    text, validation = corpus.train, _validation(corpus)
-    optimizer = _optimizer(plan.learning_rate, plan.steps, plan.clip)
-    devices = mesh("lanes", plan.batch)
-    state = State(start.weights, optimizer.init(start.weights), zero_carry(plan.batch, plan.hidden))
-    store = Checkpoints(checkpoints, plan, corpus)
-    run = Run(state, jax.device_get(start.weights), [])
-    step = store.restore_into(run)
-    chunk = math.gcd(_CHUNK, plan.evaluate_every)
-    losses: list[Any] = []
-    began = time.perf_counter() - (run.looks[-1].seconds if run.looks else 0.0)
-    stopped = run.stale >= plan.patience  # a training taken up again may have been stopped early before
-    with bar("training", plan.steps, progress) as advance:
-        for batch in () if stopped else _batches(text, plan, step, chunk):
-            run.state, loss = _take_steps(run.state, batch, optimizer, devices)
-            losses.append(loss)
-            step += len(batch.codes)
-            seconds = time.perf_counter() - began
-            advance(step, partial(_note, plan, step, seconds, loss, run.looks, ideal))
-            if step % plan.evaluate_every and step < plan.steps:
-                continue
-            look = _look(run.state, step, losses, validation, plan, seconds)
-            losses = []
-            if not math.isfinite(look.train_loss):
-                raise ValueError(_diverged(look, store))
-            run.add(look)
-            store.save(run, step)
-            on_look(look)
-            if run.stale >= plan.patience:
-                break
-    model = untrained(corpus.vocabulary, plan)
-    model.module.set_weights(jax.tree.map(jnp.asarray, run.best))
-    return replace(model, history=tuple(asdict(look) for look in run.looks))
+    if inspect_every is not None and inspect_every < 1:
+        raise ValueError(f"expected inspect_every of at least 1, got {inspect_every}")
+    training = _Training(corpus, [plan], validation, checkpoints, ideal)
+
+    def hook(run: Run, step: int, looks: dict[int, Look]) -> None:
+        if looks:
+            on_look(looks[0])
+        if inspect_every is not None and step % inspect_every == 0:
+            on_inspect(step, training.model(run, 0, jax.device_get(run.state.weights)))
+
+    run = training.fit(hook, inspect_every, progress)
+    if run.diverged[0] is not None:
+        raise ValueError(training.describe_divergence(run, 0))
+    return training.model(run, 0, run.best)
+
+
+def train_population(
+    corpus: Corpus,
+    seeds: Sequence[int] = (0, 1, 2, 3),
+    learning_rates: float | Sequence[float] | None = None,
+    *,
+    config: TrainConfig | None = None,
+    validation: Corpus | None = None,
+    checkpoints: str | Path | None = None,
+    ideal: float | None = None,
+    progress: bool = True,
+    on_look: Callable[[int, Mapping[int, Look]], None] = lambda step, looks: None,
+    **settings: Any,
+) -> Population:
+    """Train networks of one shape together, as one program: each seed with each learning rate.
+
+    Every network becomes, but for rounding, what `train` makes with its seed and rate alone: it has its own initial
+    weights, its own order of the text, and stops by itself. Models are spread over the devices first.
+
+    Parameters
+    ----------
+    corpus
+        See `train`.
+    seeds
+        One or more.
+    learning_rates
+        One or more; None is the config's.
+    config, validation, checkpoints, ideal, progress, settings
+        See `train`; ``hidden=``, ``cell=``, ``steps=`` and all others are shared.
+    on_look
+        Called at every look at the validation text with the step, and the looks of those that still train by number.
+
+    Returns
+    -------
+    Population, the seeds of the first rate first. A network that diverges keeps its best weights; a warning names it.
+
+    Raises
+    ------
+    ValueError
+        Where seeds repeat, or all networks diverge.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> corpus = dni.languages.get("parentheses").sample(200, seed=0)
+    >>> population = dni.train_population(corpus, seeds=(0, 1), hidden=8, steps=2, progress=False)
+    >>> dni.record(population, corpus.test).hidden.shape == (2, corpus.test.n_positions, 8)
+    True
+    """
+    rates = [None] if learning_rates is None else [float(rate) for rate in np.atleast_1d(learning_rates)]
+    if not len(seeds) or not len(rates) or len(set(seeds)) < len(seeds) or len(set(rates)) < len(rates):
+        raise ValueError(f"expected different seeds and learning rates, got seeds {list(seeds)} and rates {rates}")
+    base = replace(config or TrainConfig(), **settings)
+    shared = [base if rate is None else replace(base, learning_rate=rate) for rate in rates]
+    plans = [replace(one, seed=int(seed)).plan(len(corpus.vocabulary)) for one in shared for seed in seeds]
+    training = _Training(corpus, plans, validation, checkpoints, ideal)
+
+    def hook(run: Run, step: int, looks: dict[int, Look]) -> None:
+        if looks:
+            on_look(step, looks)
+
+    run = training.fit(hook, None, progress)
+    gone = [model for model, step in enumerate(run.diverged) if step is not None]
+    if len(gone) == len(plans):
+        raise ValueError("all networks diverged; of the first: " + training.describe_divergence(run, 0))
+    for model in gone:
+        plan = plans[model]
+        told = training.describe_divergence(run, model)
+        warnings.warn(f"seed {plan.seed} with learning rate {plan.learning_rate:g}: {told}", stacklevel=2)
+    models = tuple(training.model(run, number, run.best) for number in range(len(plans)))
+    return Population(models, tuple(run.diverged))
+
+
+class _Training:
+    """One training of M networks on one text: everything that stays the same from step to step."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        plans: Sequence[TrainPlan],
+        validation: Corpus | None,
+        checkpoints: str | Path | None,
+        ideal: float | None,
+    ) -> None:
+        self.plans, self.plan, self.ideal = plans, plans[0], ideal
+        self.vocabulary = corpus.vocabulary
+        self.starts = [untrained(corpus.vocabulary, plan) for plan in plans]
+        self.text, self.validation = corpus.train, _validation(corpus)
+        if validation is not None:
+            self.validation = self.starts[0].reading(validation)
+        self.store = Checkpoints(checkpoints, plans, corpus)
+
+    def begin(self) -> Run:
+        """Where training starts."""
+        weights = jax.tree.map(lambda *each: jnp.stack(each), *(model.weights for model in self.starts))
+        memory = jax.vmap(optimizer_of(self.plan).init)(weights)
+        zero = zero_carries(self.starts[0].weights, self.plan.batch)
+        carries = jax.tree.map(lambda part: jnp.zeros((len(self.plans), *part.shape)), zero)
+        n_models = len(self.plans)
+        best = jax.device_get(weights)
+        return Run(State(weights, memory, carries), best, [[] for _ in range(n_models)], [None] * n_models)
+
+    def fit(self, hook: Callable[[Run, int, dict[int, Look]], None], every: int | None, progress: bool) -> Run:
+        """Take all steps, or as many as the validation text allows."""
+        plan, run = self.plan, self.begin()
+        step = self.store.restore_into(run)
+        optimizer, devices = optimizer_of(plan), grid(len(self.plans), plan.batch)
+        rates = jnp.asarray([each.learning_rate for each in self.plans], jnp.float32)
+        chunk = math.gcd(_CHUNK, plan.evaluate_every, every or 0)
+        before = max((looks[-1].seconds for looks in run.looks if looks), default=0.0)
+        began = time.perf_counter() - before
+        pending: list[tuple[Any, Any]] = []
+        batches = _batches(self.text, self.plans, step, chunk) if any(run.active(plan.patience)) else ()
+        with bar("training", plan.steps, progress) as advance:
+            for batch in batches:
+                run.state, taken = take_steps(run.state, rates, batch, optimizer, devices)
+                pending.append(taken)
+                step += batch.codes.shape[1]
+                seconds = time.perf_counter() - began
+                advance(step, partial(self._note, run, step, seconds, taken[0]))
+                looking = step % plan.evaluate_every == 0 or step >= plan.steps
+                looks: dict[int, Look] = {}
+                if looking:
+                    looks = self._look(run, step, pending, began)
+                    pending = []
+                hook(run, step, looks)
+                if looking and not any(run.active(plan.patience)):
+                    break
+        return run
+
+    def _look(self, run: Run, step: int, pending: list[tuple[Any, Any]], began: float) -> dict[int, Look]:
+        """Look at the validation text; note what is finite, write it down, and give it."""
+        losses, norms = (np.concatenate(jax.device_get(each), axis=1) for each in zip(*pending, strict=True))
+        train_loss = losses.mean(axis=1)
+        unseen = train_loss if self.validation is None else cross_entropies(run.state.weights, self.validation)
+        share = float(rate_schedule(self.plan)(step - 1))
+        looks: dict[int, Look] = {}
+        for model, active in enumerate(run.active(self.plan.patience)):
+            look = Look(
+                step=step,
+                characters=step * self.plan.batch * self.plan.window,
+                train_loss=float(train_loss[model]),
+                validation_loss=float(unseen[model]),
+                seconds=time.perf_counter() - began,
+                learning_rate=share * self.plans[model].learning_rate,
+                gradient_norm=float(norms[model].mean()),
+            )
+            if active and look.is_finite:
+                looks[model] = look
+            elif active:
+                wrong = np.flatnonzero(~np.isfinite(losses[model]))
+                run.diverged[model] = step - losses.shape[1] + int(wrong[0]) + 1 if len(wrong) else step
+        run.add(looks)
+        if looks:
+            self.store.save(run, step)
+        return looks
+
+    def model(self, run: Run, number: int, weights: Weights) -> TrainedModel:
+        """One of the networks, with its row of some weights, and its history so far."""
+        own = jax.tree.map(lambda array: array[number], weights)
+        return with_weights(own, self.vocabulary, self.plans[number], [asdict(look) for look in run.looks[number]])
+
+    def describe_divergence(self, run: Run, model: int) -> str:
+        """Say when a network's loss stopped being finite, what is kept, and what to try."""
+        last = run.looks[model][-1].step if run.looks[model] else 0
+        where = f" in {self.store.latest}" if self.store.latest else ""
+        kept = f"; the last finite state, of step {last}, is kept{where}" if last else "; no finite state was reached"
+        return (
+            f"expected a finite loss, got NaN or infinity at step {run.diverged[model]}{kept}: "
+            "lower the learning rate, or clip gradients at a smaller norm"
+        )
+
+    def _note(self, run: Run, step: int, seconds: float, loss: Any) -> str:
+        """A few words for the progress bar."""
+        words = [f"loss {float(np.nanmean(np.asarray(loss)[:, -1])):.3f}"]
+        unseen = min((looks[-1].validation_loss for looks in run.looks if looks), default=None)
+        if unseen is not None and self.ideal:
+            words.append(f"unseen {unseen:.4f} ({unseen / self.ideal - 1:.2%} above ideal)")
+        elif unseen is not None:
+            words.append(f"unseen {unseen / math.log(2):.3f} bits a character")
+        read = len(self.plans) * step * self.plan.batch * self.plan.window
+        return ", ".join([*words, f"{read / max(seconds, 1e-9):,.0f} characters/s"])
 
 
 def _validation(corpus: Corpus) -> Corpus | None:
     return corpus.validation.head(VALIDATION_CHARACTERS) if (corpus.split == 1).any() else None
-
-
-@lru_cache(maxsize=8)
-def _optimizer(learning_rate: float, steps: int, clip: float) -> optax.GradientTransformation:
-    """Adam with clipping and a cosine; one object for equal settings, so that a compiled step is found again."""
-    warm = min(20, steps // 10)
-    schedule = optax.warmup_cosine_decay_schedule(learning_rate / 10, learning_rate, warm, steps, learning_rate / 100)
-    return optax.chain(optax.clip_by_global_norm(clip), optax.adam(schedule))
 
 
 def _windows(text: Corpus, plan: TrainPlan) -> Iterator[tuple[np.ndarray, ...]]:
@@ -146,60 +303,14 @@ def _windows(text: Corpus, plan: TrainPlan) -> Iterator[tuple[np.ndarray, ...]]:
             yield tuple(array[first : first + plan.window] for array in lanes[:4])
 
 
-def _batches(text: Corpus, plan: TrainPlan, done: int, chunk: int) -> Iterator[Batch]:
-    """Yield the steps behind those already done, `chunk` of them at a time."""
-    windows = islice(_windows(text, plan), done, plan.steps)
-    while steps := list(islice(windows, chunk)):
-        yield Batch(*(jnp.asarray(np.stack(arrays)) for arrays in zip(*steps, strict=True)))
-
-
-@partial(jax.jit, static_argnames=("optimizer", "devices"), donate_argnums=0)
-def _take_steps(state: State, batch: Batch, optimizer: Any, devices: Mesh) -> tuple[State, Array]:
-    """Take several gradient steps; lanes are spread over devices, gradients summed."""
-
-    def local(state: State, batch: Batch) -> tuple[State, Array]:
-        def one(state: State, batch: Batch) -> tuple[State, Array]:
-            total = jax.lax.psum(batch.weights.sum(), "lanes")
-
-            def loss_of(weights: Weights) -> tuple[Array, Carry]:
-                table = weights.wx + weights.b
-                hidden, last = hidden_scan(table, weights.wh, batch.codes, batch.resets, state.carry)
-                losses = losses_of(readout(weights, hidden), batch.targets)
-                return (losses * batch.weights).sum() / jnp.maximum(total, 1.0), last
-
-            (loss, carry), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.weights)
-            loss, gradient = jax.lax.psum((loss, gradient), "lanes")
-            with jax.numpy_dtype_promotion("standard"):  # Optax counts on it
-                update, memory = optimizer.update(gradient, state.optimizer, state.weights)
-            return State(optax.apply_updates(state.weights, update), memory, carry), loss
-
-        return jax.lax.scan(one, state, batch)
-
-    whole, lanes = State._make([P(), P(), P("lanes")]), Batch(*[P(None, None, "lanes")] * 4)
-    spread = jax.shard_map(local, mesh=devices, in_specs=(whole, lanes), out_specs=(whole, P()), check_vma=False)
-    return spread(state, batch)
-
-
-def _look(
-    state: State, step: int, losses: list[Any], validation: Corpus | None, plan: TrainPlan, seconds: float
-) -> Look:
-    train_loss = float(np.concatenate([np.asarray(loss) for loss in losses]).mean()) if losses else math.nan
-    validation_loss = train_loss if validation is None else cross_entropy(state.weights, validation)
-    return Look(step, step * plan.batch * plan.window, train_loss, validation_loss, seconds)
-
-
-def _note(plan: TrainPlan, step: int, seconds: float, loss: Array, looks: list[Look], ideal: float | None) -> str:
-    words = [f"loss {float(loss[-1]):.3f}"]
-    if looks:
-        validation = looks[-1].validation_loss
-        words.append(f"unseen {validation:.4f}" + (f" ({validation / ideal - 1:.2%} above ideal)" if ideal else ""))
-    words.append(f"{step * plan.batch * plan.window / max(seconds, 1e-9):,.0f} characters/s")
-    return ", ".join(words)
-
-
-def _diverged(look: Look, store: Checkpoints) -> str:
-    kept = f"; the last finite state is in {store.path}" if store.path else ""
-    return (
-        f"expected a finite loss, got {look.train_loss} up to step {look.step}{kept}: "
-        "lower the learning rate, or clip gradients at a smaller norm"
-    )
+def _batches(text: Corpus, plans: Sequence[TrainPlan], done: int, chunk: int) -> Iterator[Batch]:
+    """Yield the steps behind those already done, `chunk` of them at a time; equal seeds read the same text."""
+    seeds = {plan.seed: plan for plan in plans}
+    windows = [islice(_windows(text, plan), done, plan.steps) for plan in seeds.values()]
+    row = [list(seeds).index(plan.seed) for plan in plans]
+    while True:
+        steps = [list(islice(each, chunk)) for each in windows]
+        if not steps[0]:
+            return
+        parts = [[np.stack(arrays) for arrays in zip(*each, strict=True)] for each in steps]
+        yield Batch(*(jnp.asarray(np.stack([parts[which][number] for which in row])) for number in range(4)))

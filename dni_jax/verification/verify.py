@@ -15,7 +15,6 @@ from dni_jax.features import FeatureLibrary, Labels
 from dni_jax.inspection.ranking import ranking
 from dni_jax.interventions import Override
 from dni_jax.models import TrainedModel, predict
-from dni_jax.models.recording import as_read_by
 from dni_jax.verification.measures import LOSSES, MEASURES, bootstrap_weights, correct_types, group_sums
 
 INTERVENTIONS = ("ablate", "clamp", "oracle")
@@ -86,7 +85,7 @@ def verify(
     """
     names = [features] if isinstance(features, str) else list(features)
     _check(names, ks, n_random, intervention, model)
-    corpus = as_read_by(model, corpus)
+    corpus = model.reading(corpus)
     marks = _labels(relevance, labels, corpus).select(names)
     tops = np.stack([ranking(relevance, name, by)[: max(ks)] for name in names])
     rng = np.random.default_rng(seed)

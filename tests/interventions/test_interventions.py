@@ -27,12 +27,15 @@ def test_overrides_map_over_sets():
         np.testing.assert_array_equal(together[row], alone)
 
 
-def test_readout_override_leaves_the_flow_alone():
-    hidden = jnp.ones((1, 2))
-    override = Override(jnp.asarray([True, False]), jnp.zeros(2), jnp.zeros(2), where="readout")
-    flows, shown = apply_overrides([override], (None,), hidden)
-    np.testing.assert_array_equal(flows, [[1, 1]])
-    np.testing.assert_array_equal(shown, [[0, 1]])
+def test_overrides_of_some_neurons_only():
+    """A layer sees its own neurons' part of an override, and of the states that drive it."""
+    override = Override(jnp.asarray([True, False, True, True]), jnp.zeros(4), jnp.ones(4))
+    states, signal = jnp.arange(8.0).reshape(2, 4), jnp.asarray([[0.5], [0.25]])
+    hidden = jnp.full((2, 2), -1.0)
+    upper = slice(2, 4)
+    np.testing.assert_array_equal(apply_overrides([(override, states)], hidden, upper), states[:, 2:])
+    np.testing.assert_array_equal(apply_overrides([(override, signal)], hidden, slice(0, 2)), [[0.5, -1], [0.25, -1]])
+    assert override.of(upper).mask.tolist() == [True, True]
 
 
 def test_ablate_zero_mean_resample(model, held_out, states):

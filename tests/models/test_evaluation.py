@@ -52,17 +52,11 @@ def test_silencing_everything_leaves_the_bias(model, held_out):
     np.testing.assert_allclose(predictions.loss[0], expected, atol=1e-5)
 
 
-def test_an_override_equals_a_network_without_the_neuron(model, held_out):
+def test_an_override_equals_a_network_without_the_neuron(model, held_out, cut_off):
     """A neuron held at 0 is a neuron whose outgoing weights are 0."""
-    from dni_jax.models.lstm import Weights
-
     weights = model.weights
-    neuron = 4
-    cut_off = Weights(
-        weights.wx, weights.wh.at[neuron].set(0.0), weights.b, weights.head.at[neuron].set(0.0), weights.head_b
-    )
-    silenced = predict(weights, held_out, overrides(masks_of(model, (neuron,))))
-    without = predict(cut_off, held_out, overrides(masks_of(model, ())))
+    silenced = predict(weights, held_out, overrides(masks_of(model, (4,))))
+    without = predict(cut_off(weights, [4]), held_out, overrides(masks_of(model, ())))
     np.testing.assert_allclose(silenced.loss, without.loss, atol=1e-5)
 
 

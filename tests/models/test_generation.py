@@ -1,12 +1,13 @@
 """Generated text follows the network's own distribution, and the overrides."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import dni_jax as dni
 from dni_jax.models.generation import draw
-from dni_jax.models.lstm import Weights
 
 
 def test_draw_inverts_the_cumulative_distribution():
@@ -41,7 +42,7 @@ def test_with_the_output_forced_every_symbol_is_that_one(model):
     digit = model.vocabulary.symbols.index("2")
     head = jnp.zeros_like(weights.head).at[0, digit].set(100.0)
     voter = dni.models.untrained(model.vocabulary, model.config)
-    voter.module.set_weights(Weights(weights.wx, weights.wh, weights.b, head, jnp.zeros_like(weights.head_b)))
+    voter.module.set_weights(replace(weights, head=head, head_b=jnp.zeros_like(weights.head_b)))
     forced = dni.generate(voter, n=2, length=30, intervention=dni.clamp([0], 1.0))
     assert forced == ["2" * 30] * 2
     schedule = np.zeros(30)

@@ -6,19 +6,19 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.corpora import Corpus, cut
-from dni_jax.models.lstm import step, zero_carry
+from dni_jax.models.network import network_step, table_of, zero_carries
 
 
 def one_by_one(model, string, begins=True):
     """Hidden state, cell and gates after each character, without any batching."""
     weights = model.weights
-    carry = zero_carry(1, model.n_neurons)
+    carries = zero_carries(weights, 1)
     never = jnp.zeros(1, bool)
     rows = []
     codes = [0] * begins + model.vocabulary.encode(string).tolist()
     for code in codes:
-        carry, gates, _ = step(weights.wx + weights.b, weights.wh, carry, jnp.asarray([code]), never)
-        rows.append((carry.h[0], carry.c[0], jnp.stack(gates)[:, 0]))
+        carries, _, gates = network_step(weights, table_of(weights), carries, jnp.asarray([code]), never)
+        rows.append((carries[0].h[0], carries[0].c[0], jnp.stack(gates[0])[:, 0]))
     return [np.stack(parts) for parts in zip(*rows[int(begins) :], strict=True)]
 
 

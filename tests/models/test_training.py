@@ -1,10 +1,16 @@
 """Training learns, stops, resumes to the bit, and says what is wrong."""
 
+import json
+import shutil
+
+import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 import dni_jax as dni
 from dni_jax.config import TrainConfig
+from dni_jax.corpora import Corpus
 from dni_jax.models import cross_entropy
 from dni_jax.models import training as module
 
@@ -12,7 +18,7 @@ SMALL = {"hidden": 8, "batch": 4, "window": 16, "evaluate_every": 10, "progress"
 
 
 def weights_of(model):
-    return [np.asarray(array) for array in model.weights]
+    return [np.asarray(array) for array in jax.tree.leaves(model.weights)]
 
 
 def assert_same(one, other):
@@ -33,7 +39,7 @@ def test_same_seed_same_network_other_seed_another(corpus):
     first = dni.train(corpus, steps=20, seed=1, **SMALL)
     assert_same(first, dni.train(corpus, steps=20, seed=1, **SMALL))
     other = dni.train(corpus, steps=20, seed=2, **SMALL)
-    assert not np.array_equal(first.weights.wh, other.weights.wh)
+    assert not np.array_equal(first.weights.layers[0].wh, other.weights.layers[0].wh)
 
 
 class Killed(BaseException):
@@ -70,24 +76,43 @@ def test_early_stopping_keeps_the_best_look(corpus, monkeypatch):
     losses = iter([3.0, 1.0, 2.0, 2.5, 9.0])
     seen = []
     monkeypatch.setattr(
-        module, "cross_entropy", lambda weights, text: (seen.append(np.asarray(weights.wh)), next(losses))[1]
+        module,
+        "cross_entropies",
+        lambda weights, text: (seen.append(np.asarray(weights.head[0])), np.asarray([next(losses)]))[1],
     )
     model = dni.train(corpus, steps=100, patience=2, **SMALL)
     assert [row["validation_loss"] for row in model.history] == [3.0, 1.0, 2.0, 2.5]
-    np.testing.assert_array_equal(model.weights.wh, seen[1])
+    np.testing.assert_array_equal(model.weights.head, seen[1])
 
 
 def test_an_early_stopped_training_stays_stopped(corpus, monkeypatch, tmp_path):
     losses = iter([1.0, 2.0, 3.0])
-    monkeypatch.setattr(module, "cross_entropy", lambda weights, text: next(losses))
+    monkeypatch.setattr(module, "cross_entropies", lambda weights, text: np.asarray([next(losses)]))
     settings = {**SMALL, "steps": 100, "patience": 2, "checkpoints": tmp_path}
     first = dni.train(corpus, **settings)
     assert_same(first, dni.train(corpus, **settings))
 
 
-def test_a_diverging_loss_stops_with_advice(corpus):
-    with pytest.raises(ValueError, match="lower the learning rate"):
+def test_a_diverging_loss_stops_with_the_step_and_advice(corpus):
+    with pytest.raises(ValueError, match=r"at step 2; no finite state was reached: lower the learning rate"):
         dni.train(corpus, steps=60, learning_rate=3e38, clip=1e30, **SMALL)
+
+
+def test_a_diverging_loss_names_the_last_finite_checkpoint(corpus, tmp_path, monkeypatch):
+    """The loss breaks off at step 25, between two looks."""
+    take = module.take_steps
+
+    def broken(state, rates, batch, *rest):
+        state, (losses, norms) = take(state, rates, batch, *rest)
+        taken.append(losses.shape[1])
+        return state, (losses.at[0, 4].set(np.nan) if sum(taken) == 30 else losses, norms)
+
+    taken = []
+    monkeypatch.setattr(module, "take_steps", broken)
+    with pytest.raises(ValueError, match=r"at step 25; the last finite state, of step 20, is kept in .*/20: lower"):
+        dni.train(corpus, steps=60, checkpoints=tmp_path, **SMALL)
+    assert (tmp_path / "20").is_dir()
+    assert not (tmp_path / "30").exists()
 
 
 def test_result_does_not_depend_on_the_number_of_devices(corpus, monkeypatch):
@@ -131,3 +156,125 @@ def test_load_names_what_is_wrong(model, tmp_path):
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(ValueError, match="expected a saved model"):
         dni.load(tmp_path / "net")
+
+
+@pytest.mark.parametrize("settings", [{"cell": "gru"}, {"cell": "rnn", "layers": 2}, {"products": "bfloat16"}])
+def test_every_kind_of_network_learns_and_is_saved(corpus, tmp_path, settings):
+    model = dni.train(corpus, **{**SMALL, "steps": 30, "evaluate_every": 15}, **settings)
+    first, last = (row["validation_loss"] for row in model.history)
+    assert last < first
+    model.save(tmp_path / "net")
+    again = dni.load(tmp_path / "net")
+    assert_same(model, again)
+    assert (again.weights.cell, again.weights.products) == (model.weights.cell, model.weights.products)
+    assert again.n_neurons == 8 * settings.get("layers", 1)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_schedules(corpus, schedule):
+    model = dni.train(corpus, steps=40, warmup=4, learning_rate=0.01, schedule=schedule, **SMALL)
+    rates = [row["learning_rate"] for row in model.history]
+    # The last of the 36 steps behind the warmup is the 36th: a hair above the schedule's end.
+    share = {"cosine": 0.01 + 0.99 * (1 + np.cos(np.pi * 35 / 36)) / 2, "linear": 1 - 0.99 * 35 / 36, "constant": 1.0}
+    assert rates[-1] == pytest.approx(0.01 * share[schedule], rel=1e-4)
+    assert rates == sorted(rates, reverse=True)
+    assert all(row["gradient_norm"] > 0 for row in model.history)
+
+
+def test_other_text_can_stop_a_training(parentheses, corpus):
+    other = parentheses.sample(100, seed=9)
+    model = dni.train(corpus, steps=10, validation=other, **SMALL)
+    assert model.history[-1]["validation_loss"] == pytest.approx(cross_entropy(model.weights, other), rel=1e-5)
+    with pytest.raises(ValueError, match=r"'x' at position 2 of string 1"):
+        dni.train(corpus, steps=10, validation=Corpus.from_strings(["(1)", "((x"]), **SMALL)
+
+
+def test_networks_can_be_asked_while_they_learn(corpus):
+    asked = []
+    model = dni.train(
+        corpus, steps=20, inspect_every=4, on_inspect=lambda step, net: asked.append((step, net.weights.head)), **SMALL
+    )
+    assert [step for step, _ in asked] == [4, 8, 12, 16, 20]
+    assert not np.array_equal(asked[0][1], asked[1][1])
+    np.testing.assert_array_equal(asked[-1][1], model.weights.head)
+    with pytest.raises(ValueError, match="inspect_every of at least 1"):
+        dni.train(corpus, steps=10, inspect_every=0, **SMALL)
+
+
+def test_broken_checkpoints_are_passed_over(corpus, tmp_path):
+    whole = dni.train(corpus, steps=30, **SMALL)
+
+    def truncate(step):
+        for file in sorted((tmp_path / str(step)).rglob("*")):
+            if file.is_file():
+                file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+    def kill(look):
+        if look.step == 20:
+            raise Killed
+
+    with pytest.raises(Killed):
+        dni.train(corpus, steps=30, checkpoints=tmp_path, on_look=kill, **SMALL)
+    truncate(20)
+    with pytest.warns(UserWarning, match="going on from step 10"):
+        assert_same(whole, dni.train(corpus, steps=30, checkpoints=tmp_path, **SMALL))
+    for step in (20, 30):
+        truncate(step)
+    with pytest.raises(ValueError, match="expected a whole checkpoint"):
+        dni.train(corpus, steps=30, checkpoints=tmp_path, **SMALL)
+
+
+def test_weights_that_are_not_finite_are_refused(model, held_out, tmp_path):
+    broken = dni.models.untrained(model.vocabulary, model.config)
+    broken.module.set_weights(jax.tree.map(lambda array: array.at[..., 0].set(np.nan), model.weights))
+    with pytest.raises(ValueError, match=r"NaN or infinite in 'layers\.0\.wx'"):
+        broken.save(tmp_path / "net")
+    with pytest.raises(ValueError, match="expected finite states"):
+        dni.record(broken, held_out)
+
+
+def test_a_model_of_the_first_format_is_read(model, tmp_path):
+    """One LSTM layer, its arrays by their bare names, and a config without what came later."""
+    model.save(tmp_path / "net")
+    about = json.loads((tmp_path / "net/model.json").read_text())
+    later = ("layers", "cell", "products", "schedule", "warmup")
+    about = {"format": 1, "characters": about["characters"], "history": about["history"]} | {
+        "config": {name: value for name, value in about["config"].items() if name not in later}
+    }
+    (tmp_path / "net/model.json").write_text(json.dumps(about))
+    shutil.rmtree(tmp_path / "net/weights")
+    (layer,), head, head_b = model.weights.layers, model.weights.head, model.weights.head_b
+    arrays = {"wx": layer.wx, "wh": layer.wh, "b": layer.b, "head": head, "head_b": head_b}
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "net/weights", {name: np.asarray(array) for name, array in arrays.items()})
+    assert_same(model, dni.load(tmp_path / "net"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "install a newer dni_jax"),
+        ({"network": {"sizes": [12], "cell": "lstm", "products": "float32"}}, r"shape \(8, 96\) of 'layers.0.wx'"),
+        ({"network": {"sizes": [24], "cell": "gru", "products": "float32"}}, r"layers\.0\.bh"),
+        ({"characters": ["a"]}, "shape"),
+    ],
+)
+def test_models_of_another_version_or_shape_are_refused(model, tmp_path, change, message):
+    model.save(tmp_path / "net")
+    file = tmp_path / "net/model.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(ValueError, match=message):
+        dni.load(tmp_path / "net")
+
+
+@pytest.mark.parametrize("text", ["1", "", "(1)"])
+def test_texts_of_one_symbol_or_none(text, corpus, model):
+    """A string of length 1 is predicted from the boundary; an empty one is refused when the corpus is made."""
+    if not text:
+        with pytest.raises(ValueError, match="expected"):
+            Corpus.from_strings([text])
+        return
+    tiny = Corpus.from_strings([text], vocabulary=corpus.vocabulary)
+    assert dni.record(model, tiny).hidden.shape == (len(text), 24)
+    assert np.isfinite(cross_entropy(model.weights, tiny))
+    assert dni.train(tiny, steps=2, **SMALL).history[-1]["step"] == 2

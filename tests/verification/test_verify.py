@@ -6,7 +6,6 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.models.evaluation import Predictions
-from dni_jax.models.lstm import Weights
 from dni_jax.verification import MEASURES
 from dni_jax.verification.measures import bootstrap_weights, correct_types, group_sums
 from dni_jax.verification.verify import held_by, neuron_sets
@@ -22,13 +21,12 @@ def test_dimensions(verdict):
     assert verdict.attrs["intervention"] == "ablate"
 
 
-def test_only_the_neurons_that_the_output_reads_matter(model, held_out, relevance):
+def test_only_the_neurons_that_the_output_reads_matter(model, held_out, relevance, cut_off):
     """With every weight out of all but three neurons cut, silencing those three is silencing everything."""
     readers = dni.top(relevance, "digit", k=3)["neuron"].tolist()
-    weights = model.weights
-    keep = jnp.zeros(model.n_neurons).at[jnp.asarray(readers)].set(1.0)[:, None]
+    others = [n for n in range(model.n_neurons) if n not in readers]
     cut = dni.models.untrained(model.vocabulary, model.config)
-    cut.module.set_weights(Weights(weights.wx, weights.wh * keep, weights.b, weights.head * keep, weights.head_b))
+    cut.module.set_weights(cut_off(model.weights, others))
     effect = dni.verify(cut, held_out, relevance, "digit", ks=(3,), n_random=16)
     everything = dni.verify(cut, held_out, relevance, "digit", ks=(model.n_neurons,), n_random=1)
     np.testing.assert_allclose(effect["top"].values[0], everything["top"].values[0], atol=1e-6)

@@ -1,0 +1,66 @@
+"""The states of a network, or of several, at every character of a corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """Recorded states, one row a position of the corpus.
+
+    Attributes
+    ----------
+    hidden
+        float ``(T, N)``: the hidden state after reading each character. Of a population, all state arrays have a
+        leading axis: ``(M, T, N)``.
+    groups
+        int32 ``(T,)``: the group of each position (its string, or its file); folds do not tear groups apart.
+    cell
+        float ``(T, N)``, or None if it was not asked for.
+    gates
+        float ``(T, n_gates, N)`` in the order of `gate_names`, or None.
+    logits
+        float ``(T, V)``: of the next symbol, by its code; or None.
+    mask
+        bool ``(T,)``: False where there is no state; None where there is one everywhere.
+    gate_names
+        Of an LSTM ``("i", "f", "g", "o")``: input, forget, cell, output; of a GRU ``("r", "z", "n")``.
+    members
+        Of a population, what tells its M models apart: ``seed`` and ``learning_rate``, one value a model.
+    """
+
+    hidden: Float[np.ndarray, "*M T N"]
+    groups: Int[np.ndarray, " T"]
+    cell: Float[np.ndarray, "*M T N"] | None = None
+    gates: Float[np.ndarray, "*M T g N"] | None = None
+    logits: Float[np.ndarray, "*M T V"] | None = None
+    mask: Bool[np.ndarray, " T"] | None = None
+    gate_names: tuple[str, ...] = ()
+    members: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    @classmethod
+    def stacked(cls, each: Sequence[Activations], members: Mapping[str, Sequence[Any]]) -> Activations:
+        """Put the states of several models on the same text together."""
+        arrays = {
+            name: np.stack([getattr(one, name) for one in each])
+            for name in ("hidden", "cell", "gates", "logits")
+            if getattr(each[0], name) is not None
+        }
+        first = each[0]
+        return cls(groups=first.groups, mask=first.mask, gate_names=first.gate_names, members=members, **arrays)
+
+    @property
+    def n_neurons(self) -> int:
+        """The number of neurons N."""
+        return self.hidden.shape[-1]
+
+    def __repr__(self) -> str:
+        more = "".join(f", {name}" for name in ("cell", "gates", "logits") if getattr(self, name) is not None)
+        models = f"{len(self.hidden)} models x " if self.hidden.ndim == 3 else ""
+        return f"Activations({models}{self.hidden.shape[-2]:,} positions x {self.n_neurons} neurons{more})"

@@ -1,0 +1,40 @@
+"""Long short-term memory (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000)."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from dni_jax.models.cells.cell import Carry, Cell, Edit
+
+
+def _forward(from_input: Array, from_state: Array, old: Carry, edit: Edit) -> tuple[Carry, tuple[Array, ...]]:
+    i, f, g, o = jnp.split(from_input + from_state, 4, axis=-1)
+    i, f, o = (edit(name, jax.nn.sigmoid(z)) for name, z in (("i", i), ("f", f), ("o", o)))
+    g = edit("g", jnp.tanh(g))
+    c = edit("c", f * old.c + i * g)
+    return Carry(c, edit("h", o * jnp.tanh(c))), (i, f, g, o)
+
+
+def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> tuple[Array, Array, Carry]:
+    i, f, g, o = kept
+    squashed = jnp.tanh(new.c)
+    d_c = d_new.c + d_new.h * o * (1 - squashed**2)
+    d_z = jnp.concatenate(
+        [d_c * g * i * (1 - i), d_c * old.c * f * (1 - f), d_c * i * (1 - g**2), d_new.h * squashed * o * (1 - o)],
+        axis=-1,
+    )
+    return d_z, d_z, Carry(d_c * f, jnp.zeros_like(d_c))
+
+
+# A forget gate that starts open lets gradients reach back through time (Jozefowicz et al. 2015).
+LSTM = Cell(
+    name="lstm",
+    gates=("i", "f", "g", "o"),
+    remembers=True,
+    separate=False,
+    open_gate="f",
+    forward=_forward,
+    backward=_backward,
+)

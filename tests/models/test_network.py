@@ -1,0 +1,172 @@
+"""Our networks against Flax's own cells, and the written-out gradient against autodiff."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from dni_jax.models.cells import CELLS, Carry
+from dni_jax.models.layers import Dense, Lookup, Settings, forgotten, layer_scan, layer_step, zero_carry
+from dni_jax.models.network import CharNetwork, RecurrentLayer, network_scan, zero_carries
+from dni_jax.models.weights import LayerWeights, with_arrays
+
+V, N, B, L = 7, 12, 5, 19
+FLAX = {"lstm": nnx.OptimizedLSTMCell, "gru": nnx.GRUCell, "rnn": nnx.SimpleCell}
+
+
+@pytest.fixture(scope="module")
+def codes():
+    return jnp.asarray(np.random.default_rng(0).integers(0, V, (B, L)), jnp.int32)
+
+
+def flax_rnn(cell, layer, n_inputs):
+    """Flax's own cell with our layer's weights."""
+    theirs = FLAX[cell](n_inputs, layer.hidden, rngs=nnx.Rngs(0))
+    theirs.dense_i.kernel[...] = layer.wx
+    theirs.dense_h.kernel[...] = layer.wh
+    (theirs.dense_h if cell == "lstm" else theirs.dense_i).bias[...] = layer.b
+    return nnx.RNN(theirs)
+
+
+class FlaxTwin(nnx.Module):
+    """The same network made of Flax's own parts."""
+
+    def __init__(self, ours):
+        inputs = (V, *ours.sizes[:-1])
+        self.layers = nnx.List(
+            [flax_rnn(ours.cell, layer, n) for layer, n in zip(ours.weights.layers, inputs, strict=True)]
+        )
+        self.head = nnx.Linear(ours.sizes[-1], V, rngs=nnx.Rngs(0))
+        self.head.kernel[...] = ours.weights.head
+
+    def __call__(self, codes):
+        hidden = jax.nn.one_hot(codes, V)
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return self.head(hidden)
+
+
+def loss(module, codes):
+    logits = module(codes[:, :-1])
+    return -jnp.take_along_axis(jax.nn.log_softmax(logits), codes[:, 1:, None], axis=-1).mean()
+
+
+@pytest.mark.parametrize(("cell", "sizes"), [("lstm", (N,)), ("lstm", (5, 8, 5)), ("gru", (N, 9)), ("rnn", (N, 9))])
+def test_outputs_and_gradients_equal_flax(cell, sizes, codes):
+    ours = CharNetwork(V, sizes, cell, rngs=nnx.Rngs(3))
+    theirs = FlaxTwin(ours)
+    np.testing.assert_allclose(ours(codes), theirs(codes), atol=1e-6)
+    mine, flax = nnx.grad(loss)(ours, codes), nnx.grad(loss)(theirs, codes)
+    np.testing.assert_allclose(mine["head"]["kernel"][...], flax["head"]["kernel"][...], atol=1e-6)
+    for number in range(len(sizes)):
+        own, other = mine["layers"][number], flax["layers"][number]["cell"]
+        bias = other["dense_h" if cell == "lstm" else "dense_i"]["bias"]
+        np.testing.assert_allclose(own["wx"][...], other["dense_i"]["kernel"][...], atol=1e-6)
+        np.testing.assert_allclose(own["wh"][...], other["dense_h"]["kernel"][...], atol=1e-6)
+        np.testing.assert_allclose(own["b"][...], bias[...], atol=1e-6)
+
+
+def test_a_layer_alone_equals_flax():
+    layer = RecurrentLayer(6, N, "gru", rngs=nnx.Rngs(0))
+    inputs = jnp.asarray(np.random.default_rng(0).normal(size=(B, L, 6)), jnp.float32)
+    np.testing.assert_allclose(layer(inputs), flax_rnn("gru", layer.weights, 6)(inputs), atol=1e-6)
+
+
+def plain_scan(settings, source, layer, resets, carry):
+    def body(state, inputs):
+        row, reset = inputs
+        new, _ = layer_step(settings, source.at(row), layer, forgotten(state, reset))
+        return new, new.h
+
+    last, hidden = jax.lax.scan(body, carry, (source.rows(), resets))
+    return hidden, last
+
+
+def random_problem(cell, dense, seed=1):
+    """A layer with every weight set, lanes that start anew, a carry, and directions to differentiate in."""
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape):
+        return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+    kind = CELLS[cell]
+    G = len(kind.gates) * N
+    layer = LayerWeights(draw(V, G), draw(N, G) * 0.4, draw(G), draw(G) if kind.separate else None)
+    codes = jnp.asarray(rng.integers(0, V, (L, B)), jnp.int32)
+    carry = Carry(draw(B, N) if kind.remembers else None, draw(B, N))
+    pulls = draw(L, B, N), jax.tree.map(lambda part: draw(B, N), carry)
+    resets = jnp.asarray(rng.random((L, B)) < 0.2)
+    values = draw(L, B, G)
+    return layer, (lambda wx: Dense(values * wx.sum()) if dense else Lookup(wx, codes)), resets, carry, pulls
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradient_equals_autodiff(cell, dense):
+    layer, source_of, resets, carry, (pull, pull_last) = random_problem(cell, dense)
+
+    def loss(scan, layer):
+        hidden, last = scan(Settings(cell, "float32"), source_of(layer.wx), layer, resets, carry)
+        flows = jax.tree.map(lambda part, along: (part * along).sum(), last, pull_last)
+        return (hidden * pull).sum() + sum(jax.tree.leaves(flows))
+
+    ours = jax.grad(loss, argnums=1)(layer_scan, layer)
+    theirs = jax.grad(loss, argnums=1)(plain_scan, layer)
+    for mine, reference in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(mine, reference, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_no_gradient_into_the_carry(cell):
+    layer, source_of, resets, carry, _ = random_problem(cell, dense=False)
+
+    def loss(carry):
+        return layer_scan(Settings(cell, "float32"), source_of(layer.wx), layer, resets, carry)[0].sum()
+
+    assert all(float(jnp.abs(part).max()) == 0 for part in jax.tree.leaves(jax.grad(loss)(carry)))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_reset_forgets(cell):
+    layer, source_of, _, _, _ = random_problem(cell, dense=False)
+    source, settings, zero = source_of(layer.wx), Settings(cell, "float32"), zero_carry(B, N, cell)
+    resets = jnp.zeros((L, B), bool).at[7].set(True)
+    whole, _ = layer_scan(settings, source, layer, resets, zero)
+    later = Lookup(source.table, source.codes[7:])
+    fresh, _ = layer_scan(settings, later, layer, jnp.zeros((L - 7, B), bool), zero)
+    np.testing.assert_allclose(whole[7:], fresh, atol=1e-6)
+
+
+def test_a_long_text_in_windows_is_one_long_text(codes):
+    """Carried state: two windows give what one scan gives."""
+    weights = CharNetwork(V, (N, N), "lstm", rngs=nnx.Rngs(0)).weights
+    never = jnp.zeros((L, B), bool)
+    whole, _ = network_scan(weights, codes.T, never, zero_carries(weights, B))
+    first, carries = network_scan(weights, codes.T[:8], never[:8], zero_carries(weights, B))
+    second, _ = network_scan(weights, codes.T[8:], never[8:], carries)
+    np.testing.assert_allclose(jnp.concatenate([first, second]), whole, atol=1e-6)
+
+
+def test_bfloat16_products_are_near(codes):
+    exact = CharNetwork(V, (N,), rngs=nnx.Rngs(0))
+    rounded = CharNetwork(V, (N,), products="bfloat16", rngs=nnx.Rngs(0))
+    rounded.set_weights(exact.weights)
+    assert rounded(codes).dtype == jnp.float32
+    gap = np.abs(rounded(codes) - exact(codes)).max()
+    assert 0 < gap < 0.02
+
+
+def test_is_a_flax_module():
+    module = CharNetwork(V, (N,), rngs=nnx.Rngs(3))
+    graph, state = nnx.split(module)
+    assert sum(leaf.size for leaf in jax.tree.leaves(state)) == V * 4 * N + N * 4 * N + 4 * N + N * V + V
+    assert nnx.merge(graph, state).weights.layers[0].wh.shape == (N, 4 * N)
+
+
+def test_unknown_cells_and_shapes_are_named():
+    with pytest.raises(ValueError, match="lstm, gru, rnn"):
+        CharNetwork(V, (N,), "transformer", rngs=nnx.Rngs(0))
+    weights = CharNetwork(V, (N,), rngs=nnx.Rngs(0)).weights
+    with pytest.raises(ValueError, match="head"):
+        with_arrays(weights, {"layers.0.wx": weights.layers[0].wx})
