@@ -2,6 +2,7 @@
 
 from dni_jax.models.activations import Activations
 from dni_jax.models.evaluation import cross_entropy, predict
+from dni_jax.models.exchange import from_flax, from_keras, from_torch, to_flax
 from dni_jax.models.generation import generate
 from dni_jax.models.network import CharNetwork, RecurrentLayer
 from dni_jax.models.population import Population, load_population
@@ -21,11 +22,15 @@ __all__ = [
     "TrainedModel",
     "Weights",
     "cross_entropy",
+    "from_flax",
+    "from_keras",
+    "from_torch",
     "generate",
     "load",
     "load_population",
     "predict",
     "record",
+    "to_flax",
     "train",
     "train_population",
     "untrained",
