@@ -152,6 +152,8 @@ class RunConfig:
     folds
         Folds of the cross-validation, to which whole strings (or files) are dealt; by default 20, or as many as
         there are held-out files.
+    inspect_every
+        Steps between two looks at what the neurons know while the network learns; by default none.
     random_sets
         Random sets of neurons that each top set is compared with.
     out
@@ -178,6 +180,7 @@ class RunConfig:
     verify_characters: int | None = None
     probe: Literal["svm", "linear_svc", "logistic", "ridge"] = "svm"
     folds: int | None = None
+    inspect_every: int | None = None
     random_sets: int = 32
     out: str | None = None
     force: bool = False
@@ -187,7 +190,8 @@ class RunConfig:
     def check(self) -> None:
         """Refuse settings that cannot be; names the setting."""
         self.train.check()
-        for name in ("strings", "characters", "inspect_characters", "verify_characters", "random_sets"):
+        sizes = ("strings", "characters", "inspect_characters", "verify_characters", "inspect_every", "random_sets")
+        for name in sizes:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"expected {name} of at least 1, got {value}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
 from dni_jax.files import written_aside
 from dni_jax.inspection import best_per_feature, inspect, ranking, relevance_table
-from dni_jax.inspection.store import write_table
+from dni_jax.inspection.store import continue_table, dynamics_table, write_table
 from dni_jax.interventions import clamp
 from dni_jax.languages import BaseLanguage
-from dni_jax.models import TrainedModel, cross_entropy, generate, load, record, train
-from dni_jax.report import effects_figure, relevance_figure
+from dni_jax.models import Look, TrainedModel, cross_entropy, generate, load, record, train
+from dni_jax.report import dynamics_figure, effects_figure, relevance_figure
 from dni_jax.report.figures import save
 from dni_jax.runfolder import RunFolder, taken_up
 from dni_jax.texts import describe, language_of, library_of, read_corpus
@@ -35,6 +36,7 @@ BY = "auc"  # ranks rare features too, where every accuracy is the majority's
 _FOLDS = 20
 _HELD_OUT = {"sampled": (20_000, 10_000), "text": (100_000, 30_000)}
 _IDEAL_STRINGS = 2_000
+_WATCHED = 5_000  # held-out characters that a network is asked about while it learns
 # What a reader asks about first, where the language has it.
 _HEADLINES = ("digit", "parenthesis", "range:string", "range:comment", "operator", "depth=1")
 
@@ -92,7 +94,7 @@ def run(config: RunConfig, say: Say = lambda line: None) -> RunResult:
         say(line)
     held_out = corpus.test.shuffled(config.train.seed)
     _check_folds(config, held_out)
-    model = _network(config, folder, language, corpus, say)
+    model = _network(config, folder, language, corpus, held_out, say)
     unseen = _first_strings(held_out)
     loss = cross_entropy(model.weights, unseen)
     ideal = language.ideal_cross_entropy(unseen) if config.is_sampled else None
@@ -111,6 +113,8 @@ def run(config: RunConfig, say: Say = lambda line: None) -> RunResult:
     _samples(folder, model, relevance, headlines, config.train.seed)
     save(relevance_figure(relevance.sel(feature=distinct)), folder.path / "relevance.png")
     save(effects_figure(effects, headlines), folder.path / "effects.png")
+    if config.inspect_every is not None:
+        save(dynamics_figure(pd.read_parquet(folder.dynamics), distinct), folder.path / "dynamics.png")
     findings = summarise(best, effects["ablate"], labels.duplicates)
     with written_aside(folder.path / "findings.csv") as aside:
         findings.to_csv(aside, index=False)
@@ -130,20 +134,45 @@ def _check_folds(config: RunConfig, held_out: Corpus) -> None:
         )
 
 
-def _network(config: RunConfig, folder: RunFolder, language: BaseLanguage, corpus: Corpus, say: Say) -> TrainedModel:
+def _network(
+    config: RunConfig, folder: RunFolder, language: BaseLanguage, corpus: Corpus, held_out: Corpus, say: Say
+) -> TrainedModel:
     """Train, or take up where an interrupted run stopped."""
     if folder.model.exists():
         say(f"network: taken from {folder.model}")
         return load(folder.model)
     ideal = language.ideal_cross_entropy(_first_strings(corpus.validation)) if config.is_sampled else None
     began = time.perf_counter()
-    model = train(corpus, config=config.train, checkpoints=folder.training, ideal=ideal)
+    model = train(
+        corpus,
+        config=config.train,
+        checkpoints=folder.training,
+        ideal=ideal,
+        on_look=partial(_note_look, folder),
+        inspect_every=config.inspect_every,
+        on_inspect=partial(_note_knowledge, config, folder, language, held_out.head(_WATCHED)),
+    )
     model.save(folder.model)
     folder.drop_training()
     steps = int(model.history[-1]["step"])
     early = " (stopped early)" if model.config is not None and steps < model.config.steps else ""
     say(f"network: {model} after {steps:,} steps{early}, {time.perf_counter() - began:.0f} s")
     return model
+
+
+def _note_look(folder: RunFolder, look: Look) -> None:
+    row = {**asdict(look), "characters_per_second": look.characters / max(look.seconds, 1e-9)}
+    continue_table(folder.metrics, pd.DataFrame([row]))
+
+
+def _note_knowledge(
+    config: RunConfig, folder: RunFolder, language: BaseLanguage, corpus: Corpus, step: int, model: TrainedModel
+) -> None:
+    """Score the neurons of a network that still learns, on a little text."""
+    labels = library_of(config, language).label(corpus)
+    folds = config.folds or min(_FOLDS, len(np.unique(corpus.groups)))
+    relevance = inspect(record(model, corpus), labels, config.probe, folds, seed=config.train.seed)
+    continue_table(folder.dynamics, dynamics_table(relevance, step))
 
 
 def _first_strings(corpus: Corpus) -> Corpus:

@@ -111,6 +111,16 @@ class RunFolder:
         return self.path / "checkpoint"
 
     @property
+    def metrics(self) -> Path:
+        """Losses, learning rate and speed at each look of the training."""
+        return self.path / "training.csv"
+
+    @property
+    def dynamics(self) -> Path:
+        """What the neurons knew while the network learnt, by step."""
+        return self.path / "dynamics.parquet"
+
+    @property
     def training(self) -> Path:
         """States of an unfinished training."""
         return self.path / "training"

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,9 +45,12 @@ def refused(arguments, capsys):
 def test_the_run_folder_is_whole(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {"config.toml", "checkpoint", "relevance.parquet", "effects.parquet", "samples.json",
-                     "relevance.png", "effects.png", "summary.json", "findings.csv"}  # fmt: skip
+                     "relevance.png", "effects.png", "summary.json", "findings.csv", "training.csv"}  # fmt: skip
     relevance = pd.read_parquet(finished / "relevance.parquet")
     assert len(relevance) == 12 * 51 * 4
+    looks = pd.read_csv(finished / "training.csv")
+    assert looks["step"].tolist() == [20, 40]
+    assert (looks[["train_loss", "validation_loss", "characters_per_second", "gradient_norm"]] > 0).all(axis=None)
     effects = pd.read_parquet(finished / "effects.parquet")
     assert set(effects["intervention"]) == {"ablate", "clamp", "oracle"}
     samples = json.loads((finished / "samples.json").read_text())
@@ -60,6 +64,18 @@ def test_the_same_seed_gives_the_same_results(finished, tmp_path):
     main(["run", "parentheses", "--out", str(tmp_path / "again"), *SMALL])
     for name in ("relevance.parquet", "effects.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "again" / name))
+
+
+def test_a_network_is_watched_while_it_learns(tmp_path):
+    kind = ["--cell", "gru", "--layers", "2", "--schedule", "linear"]
+    main(["run", "parentheses", "--out", str(tmp_path / "run"), "--inspect-every", "10", *kind, *SMALL])
+    dynamics = pd.read_parquet(tmp_path / "run/dynamics.parquet")
+    assert sorted(dynamics["step"].unique()) == [10, 20, 30, 40]
+    assert len(dynamics) == 4 * 24 * 51
+    best = dynamics[dynamics["feature"] == "digit"].groupby("step")["auc"].max()
+    assert best.iloc[-1] > 0.6
+    assert (tmp_path / "run/dynamics.png").read_bytes()[:4] == b"\x89PNG"
+    assert dni.load(tmp_path / "run/checkpoint").module.sizes == (12, 12)
 
 
 def test_prints_a_table_a_person_can_read(finished, tmp_path, capsys):
@@ -278,7 +294,7 @@ def test_a_killed_run_resumes_to_the_same_results(tmp_path):
     assert not (tmp_path / "cut" / "summary.json").exists()
     assert start(tmp_path / "cut", "--resume").wait() == 0
     whole, resumed = (dni.load(tmp_path / name / "checkpoint").weights for name in ("whole", "cut"))
-    for one, other in zip(whole, resumed, strict=True):
+    for one, other in zip(*map(jax.tree.leaves, (whole, resumed)), strict=True):
         np.testing.assert_array_equal(one, other)
     for name in ("relevance.parquet", "effects.parquet"):
         first, second = (pd.read_parquet(tmp_path / folder / name) for folder in ("whole", "cut"))

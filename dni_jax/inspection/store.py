@@ -21,6 +21,31 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
         table.to_parquet(aside, index=False)
 
 
+def dynamics_table(relevance: xr.Dataset, step: int) -> pd.DataFrame:
+    """One row for each neuron and feature: the means over folds at one step of a training."""
+    means = relevance[[name for name in ("score", "auc", "baseline") if name in relevance]].mean("fold")
+    table = means.drop_vars(["kind", "share"], errors="ignore").to_dataframe().reset_index()
+    table.insert(0, "step", step)
+    return table
+
+
+def continue_table(path: str | Path, rows: pd.DataFrame) -> None:
+    """Add the rows of a step to a table on disk, CSV or Parquet by the path's suffix.
+
+    Rows of this step and of later ones, which an interrupted training has left there, are replaced.
+    """
+    path = Path(path)
+    read = pd.read_csv if path.suffix == ".csv" else pd.read_parquet
+    if path.exists():
+        before = read(path)
+        rows = pd.concat([before[before["step"] < rows["step"].min()], rows], ignore_index=True)
+    with written_aside(path) as aside:
+        if path.suffix == ".csv":
+            rows.to_csv(aside, index=False)
+        else:
+            rows.to_parquet(aside, index=False)
+
+
 def read_relevance(path: str | Path) -> xr.Dataset:
     """Read back the dataset that a run has written as ``relevance.parquet``.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ def record(
     what: Sequence[str] = ("hidden",),
     *,
     intervention: Intervention | None = None,
-    dtype: Literal["float32", "float16"] = "float32",
+    dtype: str = "float32",
 ) -> Activations:
     """Let a network read a corpus, and keep its states.
 
@@ -51,7 +51,7 @@ def record(
         Which of ``"hidden"``, ``"cell"``, ``"gates"``, ``"logits"``; hidden is always kept.
     intervention
         What to override at every step; the states are those after it.
-    dtype
+    dtype : {"float32", "float16"}
         What states are kept in; float16 takes half the memory and keeps three digits.
 
     Returns

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -46,7 +47,7 @@ def relevance_figure(relevance: xr.Dataset) -> Figure:
     lift = (mean["score"].max("neuron") - mean["baseline"]).where(lambda gap: gap > 1e-9)
     panels = []
     for title, belongs in _PANELS:
-        names = [str(n) for n in relevance["feature"].values if belongs(str(n)) and lift.sel(feature=n).notnull()]
+        names = [str(n) for n in relevance["feature"].values if belongs(str(n)) and np.isfinite(lift.sel(feature=n))]
         names = sorted(sorted(names, key=lambda n: -float(lift.sel(feature=n)))[:_LINES])
         if names:
             panels.append((title, names))
@@ -92,6 +93,31 @@ def effects_figure(effects: Mapping[str, xr.Dataset], features: Sequence[str]) -
         below.set_xlabel("k")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
     figure.suptitle("The network's predictions with k neurons overridden at every step")
+    return figure
+
+
+def dynamics_figure(dynamics: pd.DataFrame, features: Sequence[str]) -> Figure:
+    """Draw how well the best neuron for each feature did while the network learnt.
+
+    Parameters
+    ----------
+    dynamics
+        Rows of ``step``, ``neuron``, ``feature``, ``auc`` and ``score``.
+    features
+        Those to draw; of more than sixteen, the ones known best in the end. A continuous feature is drawn by its R^2.
+    """
+    strength = dynamics["auc"].fillna(dynamics["score"])
+    best = dynamics.assign(strength=strength).pivot_table("strength", "step", "feature", "max")
+    known = [name for name in features if name in best and best[name].notna().all()]
+    shown = sorted(known, key=lambda name: -best[name].iloc[-1])[: 2 * _LINES]
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axis = figure.subplots()
+    for place, name in enumerate(shown):
+        style = "-" if place < _LINES else "--"
+        axis.plot(best.index, best[name], style, color=PALETTE[place % _LINES], marker=".", label=name)
+    axis.set(xlabel="training steps", ylabel="AUC (or R²) of the best neuron", title="What one neuron knows, by step")
+    axis.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axis.spines[["top", "right"]].set_visible(False)
     return figure
 
 

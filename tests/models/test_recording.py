@@ -1,5 +1,6 @@
 """Recorded states against reading each string by itself, one character at a time."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -58,7 +59,77 @@ def test_another_corpus_vocabulary_is_translated(model):
 
 
 def test_unknown_symbols_and_kinds_are_named(model, held_out):
-    with pytest.raises(ValueError, match="'x' at position 1"):
+    with pytest.raises(ValueError, match="'x' at position 1 of string 0"):
         dni.record(model, Corpus.from_strings(["(x)"]))
     with pytest.raises(ValueError, match="memory"):
         dni.record(model, held_out, what=("memory",))
+
+
+@pytest.fixture(scope="module")
+def stack(corpus):
+    """Two layers of GRUs that were never trained."""
+    return dni.models.untrained(corpus.vocabulary, dni.TrainConfig(hidden=6, layers=2, cell="gru", seed=4))
+
+
+@pytest.fixture(scope="module")
+def place(held_out):
+    """The positions of one string."""
+    return slice(held_out.offsets[2], held_out.offsets[3])
+
+
+def by_layers(model, string):
+    """Hidden states of both layers, by the module's own layers."""
+    lower, upper = model.module.layers
+    codes = jnp.asarray([0, *model.vocabulary.encode(string).tolist()])
+    below = lower(jax.nn.one_hot(codes, len(model.vocabulary))[None])
+    return np.asarray(jnp.concatenate([below, upper(below)], axis=-1))[0, 1:]
+
+
+def gru(layer, below, h):
+    """One step by hand."""
+    a, b = below @ layer.wx + layer.b, h @ layer.wh + layer.bh
+    r, z = jax.nn.sigmoid(a[:6] + b[:6]), jax.nn.sigmoid(a[6:12] + b[6:12])
+    return (1 - z) * jnp.tanh(a[12:] + r * b[12:]) + z * h
+
+
+def test_neurons_of_all_layers_are_recorded(stack, held_out, place):
+    states = dni.record(stack, held_out, what=("gates", "logits"))
+    assert states.hidden.shape == (held_out.n_positions, 12)
+    assert states.gates.shape == (held_out.n_positions, 3, 12)
+    assert states.gate_names == ("r", "z", "n")
+    hidden = by_layers(stack, held_out.strings[2])
+    np.testing.assert_allclose(states.hidden[place], hidden, atol=1e-6)
+    logits = hidden[:, 6:] @ stack.weights.head + stack.weights.head_b
+    np.testing.assert_allclose(states.logits[place], logits, atol=1e-5)
+
+
+def test_an_override_of_a_lower_layer_is_seen_above(stack, held_out, place):
+    states = dni.record(stack, held_out, intervention=dni.clamp([1], 0.5)).hidden[place]
+    assert (states[:, 1] == 0.5).all()
+    for t in range(1, len(states)):
+        expected = gru(stack.weights.layers[1], jnp.asarray(states[t, :6]), jnp.asarray(states[t - 1, 6:]))
+        np.testing.assert_allclose(states[t, 6:], expected, atol=1e-5)
+
+
+def test_an_override_of_a_lower_layer_at_the_readout_does_not_last(stack, held_out, place):
+    """Each step's upper state is one step from the untouched carry, and the lower layer flows on untouched."""
+    plain = by_layers(stack, held_out.strings[2])
+    shown = dni.record(stack, held_out, intervention=dni.clamp([1], 0.5, where="readout")).hidden[place]
+    np.testing.assert_allclose(shown[:, [0, 2, 3, 4, 5]], plain[:, [0, 2, 3, 4, 5]], atol=1e-6)
+    for t in range(1, len(plain)):
+        below = jnp.asarray(plain[t, :6]).at[1].set(0.5)
+        expected = gru(stack.weights.layers[1], below, jnp.asarray(plain[t - 1, 6:]))
+        np.testing.assert_allclose(shown[t, 6:], expected, atol=1e-5)
+
+
+def test_half_the_memory(model, held_out, states):
+    half = dni.record(model, held_out, dtype="float16")
+    assert half.hidden.dtype == np.float16
+    np.testing.assert_allclose(half.hidden, states.hidden, atol=1e-3)
+    with pytest.raises(ValueError, match="'float32' or 'float16'"):
+        dni.record(model, held_out, dtype="int8")
+
+
+def test_a_gru_has_no_cell(stack, held_out):
+    with pytest.raises(ValueError, match="of an LSTM only"):
+        dni.record(stack, held_out, what=("cell",))

@@ -1,10 +1,11 @@
 """Figures show every feature asked for, with its name, and hold the numbers they are drawn from."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import dni_jax as dni
-from dni_jax.report import effects_figure, relevance_figure
+from dni_jax.report import dynamics_figure, effects_figure, relevance_figure
 from dni_jax.report.figures import save
 
 
@@ -46,3 +47,13 @@ def test_a_figure_that_cannot_be_written_leaves_nothing(relevance, tmp_path):
     with pytest.raises(OSError, match="taken"):
         save(relevance_figure(relevance), tmp_path / "taken" / "figure.png")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_dynamics_show_the_best_neuron_by_step():
+    rows = [(step, n, "a", 0.5 + n * step / 100, 0.9) for step in (10, 20) for n in (0, 1)]
+    rows += [(step, n, "depth", np.nan, 0.1 * n) for step in (10, 20) for n in (0, 1)]
+    table = pd.DataFrame(rows, columns=["step", "neuron", "feature", "auc", "score"])
+    (axis,) = dynamics_figure(table, ["depth", "a", "missing"]).axes
+    assert texts(axis) == ["a", "depth"]
+    lines = [line.get_ydata() for line in axis.get_lines()]
+    np.testing.assert_allclose(lines, [[0.6, 0.7], [0.1, 0.1]])
