@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +13,29 @@ from jaxtyping import Array, Bool, Float
 Where = Literal["recurrent", "readout"]
 
 
+class Drive(NamedTuple):
+    """What an override follows through time, each one row a position (of one step: without that axis), or None.
+
+    Attributes
+    ----------
+    value
+        float32: a number (a signal), or N numbers (states). None leaves the override's `low`.
+    when
+        bool: whether the override acts. None: always.
+    """
+
+    value: Any = None
+    when: Any = None
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Override:
     """``h[n] <- low[n] + (high[n] - low[n]) * drive`` for the neurons in the mask.
 
-    `drive` is a number a step (a signal), an array ``(..., N)`` a step (states, with low 0 and high 1), or nothing,
-    which leaves `low`. Leading axes of the three arrays are batches: hundreds of neuron sets go through one ``vmap``.
+    The drive's value is a number a step (a signal), an array ``(..., N)`` a step (states, with low 0 and high 1), or
+    nothing, which leaves `low`. Leading axes of the three arrays are batches: hundreds of neuron sets go through one
+    ``vmap``.
 
     Attributes
     ----------
@@ -29,43 +45,53 @@ class Override:
         float32 ``(N,)``.
     where
         ``"recurrent"``: the network goes on with the overridden state; ``"readout"``: only the prediction sees it.
+    part
+        What of the neurons is overridden: ``"h"``, an LSTM's memory ``"c"``, or a gate by its letter.
     """
 
     mask: Bool[Array, "*sets N"]
     low: Float[Array, "*sets N"]
     high: Float[Array, "*sets N"]
     where: Where = field(default="recurrent", metadata={"static": True})
+    part: str = field(default="h", metadata={"static": True})
 
-    def __call__(self, hidden: Float[Array, "*batch N"], drive: Float[Array, ...] | None) -> Float[Array, "*batch N"]:
-        """Apply to one step's hidden state; `drive` must broadcast against it."""
-        value = self.low if drive is None else self.low + (self.high - self.low) * drive
-        return jnp.where(self.mask, value, hidden)
+    def __call__(self, values: Float[Array, "*batch N"], drive: Drive = Drive()) -> Float[Array, "*batch N"]:  # noqa: B008
+        """Apply to one step; the drive's arrays must broadcast against `values`."""
+        new = self.low if drive.value is None else self.low + (self.high - self.low) * drive.value
+        chosen = self.mask if drive.when is None else self.mask & drive.when
+        return jnp.where(chosen, new, values)
 
     def of(self, neurons: slice) -> Override:
         """Give the override of some of the neurons."""
-        return Override(self.mask[..., neurons], self.low[..., neurons], self.high[..., neurons], self.where)
+        mask, low, high = (array[..., neurons] for array in (self.mask, self.low, self.high))
+        return Override(mask, low, high, self.where, self.part)
 
 
-Driven = tuple[Override, Array | None]
+Driven = tuple[Override, Drive]
 
 
 def apply_overrides(
-    edits: Iterable[Driven], hidden: Float[Array, "*batch n"], neurons: slice
+    edits: Iterable[Driven], values: Float[Array, "*batch n"], neurons: slice, part: str = "h"
 ) -> Float[Array, "*batch n"]:
-    """Apply overrides in order.
+    """Apply the overrides of one part in order.
 
     Parameters
     ----------
     edits
-        Each override of all N neurons, with its drive for this step: a number, an array that broadcasts against the
-        batch with a last axis of 1 (a signal) or N (states), or None.
-    hidden
-        The states of some neurons, for example a layer's.
+        Each override of all N neurons, with its drive for this step: arrays that broadcast against the batch with a
+        last axis of 1 (a signal) or N (states).
+    values
+        What some neurons, for example a layer's, have of the part.
     neurons
         Which of the N these are.
+    part
+        Overrides of other parts are passed over.
     """
     for override, drive in edits:
-        if drive is not None and drive.ndim and drive.shape[-1] == override.mask.shape[-1]:
-            drive = drive[..., neurons]
-        hidden = override.of(neurons)(hidden, drive)
-    return hidden
+        if override.part != part:
+            continue
+        value = drive.value
+        if value is not None and value.ndim and value.shape[-1] == override.mask.shape[-1]:
+            value = value[..., neurons]
+        values = override.of(neurons)(values, Drive(value, drive.when))
+    return values

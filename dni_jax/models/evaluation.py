@@ -10,35 +10,72 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from dni_jax.corpora import Corpus
 from dni_jax.devices import grid, mesh
-from dni_jax.interventions import Override
+from dni_jax.interventions import Drive, Override
 from dni_jax.models.lanes import Lanes, lane_count, lay_out
-from dni_jax.models.network import Carries, network_scan, network_step, readout, table_of, zero_carries
+from dni_jax.models.network import Carries, all_hidden, network_scan, network_step, readout, table_of, zero_carries
 from dni_jax.models.weights import Weights
 
 
 class Predictions(NamedTuple):
-    """Predictions of each character from what stands before it.
+    """Predictions of each character from what stands before it, by M networks that differ in what is overridden.
 
     Attributes
     ----------
     loss
-        float32 ``(M, T)``: minus the natural log of the probability given to the character that came; M sets.
+        float32 ``(M, T)``: minus the natural log of the probability given to the character that came.
     best
         int32 ``(M, T)``: the code of the most probable character.
     total_loss
         float64 ``(M,)``: mean loss over all predicted symbols, boundaries included.
     predicted
         bool ``(T,)``: False for characters that nothing was predicted for (a piece's first).
+    mass
+        float16 ``(M, T, X)``: the probability given to each of X classes of symbols; X is 0 where none was asked for.
+    distance
+        float32 ``(M, T)``: how far the state after each character lies from those of the intact network (`Visited`);
+        NaN where it was not asked for.
     """
 
     loss: Float[np.ndarray, "M T"]
     best: Int[np.ndarray, "M T"]
     total_loss: Float[np.ndarray, " M"]
     predicted: np.ndarray
+    mass: Float[np.ndarray, "M T X"]
+    distance: Float[np.ndarray, "M T"]
+
+
+class Visited(NamedTuple):
+    """A Gaussian over the states that a network visits.
+
+    Attributes
+    ----------
+    mean
+        float32 ``(N,)``.
+    whiten
+        float32 ``(N, N)``: states less the mean, times this, have a covariance of nearly the identity.
+    """
+
+    mean: Any
+    whiten: Any
+
+    @classmethod
+    def of(cls, hidden: Float[np.ndarray, "T N"], shrink: float = 1e-3) -> Visited:
+        """Fit it to recorded states; `shrink` of the mean variance is added to every neuron's."""
+        states = hidden.astype(np.float64)
+        mean = states.mean(0)
+        covariance = np.cov(states - mean, rowvar=False).reshape(len(mean), len(mean))
+        covariance += (shrink * max(np.trace(covariance) / len(mean), 1e-12)) * np.eye(len(mean))
+        values, vectors = np.linalg.eigh(covariance)
+        return cls(mean.astype(np.float32), (vectors / np.sqrt(values)).astype(np.float32))
+
+    def distance(self, hidden: Float[Array, "*batch N"]) -> Float[Array, "*batch"]:
+        """Mahalanobis distance over the square root of N: around 1 for visited states."""
+        whitened = jnp.asarray(hidden - self.mean) @ self.whiten
+        return jnp.sqrt(jnp.square(whitened).mean(-1))
 
 
 def cross_entropy(weights: Weights, corpus: Corpus, limit: int | None = None) -> float:
@@ -90,7 +127,15 @@ def losses_of(logits: Float[Array, "*batch V"], targets: Int[Array, "*batch"]) -
     return jax.nn.logsumexp(logits, axis=-1) - chosen
 
 
-def predict(weights: Weights, corpus: Corpus, override: Override, drive: np.ndarray | None = None) -> Predictions:
+def predict(
+    weights: Weights,
+    corpus: Corpus,
+    override: Override,
+    drive: Drive | None = None,
+    *,
+    classes: Float[np.ndarray, "V X"] | None = None,
+    visited: Visited | None = None,
+) -> Predictions:
     """Predict a corpus under M overrides at once, on all devices.
 
     Parameters
@@ -102,58 +147,82 @@ def predict(weights: Weights, corpus: Corpus, override: Override, drive: np.ndar
     override
         Arrays ``(M, N)``: one override a set.
     drive
-        float32 ``(T,)``: the signal all sets share; None where the override needs none.
+        What all sets follow, arrays ``(T,)``; None where the override needs nothing.
+    classes
+        0 and 1: which symbols belong to each of X classes.
+    visited
+        The intact network's states, to measure distances from.
     """
     n_sets = override.mask.shape[0]
     lanes = lay_out(corpus, lane_count(corpus, 128))
-    per_step = None if drive is None else at_positions(drive, lanes)[..., None]
     devices = mesh("sets", n_sets + n_sets % 2)
     padded = jax.tree.map(lambda a: jnp.concatenate([a, a[: -n_sets % devices.size]]), override)
-    loss, best = _predict_sets(weights, lanes, per_step, padded, devices)
-    return _by_position(np.asarray(loss)[:n_sets], np.asarray(best)[:n_sets], lanes, corpus.n_positions)
+    sums = np.zeros((weights.head.shape[-1], 0), np.float32) if classes is None else np.asarray(classes, np.float32)
+    now = laid_out(drive or Drive(), lanes)
+    outputs = _predict_sets(weights, lanes, now, padded, sums, visited, devices)
+    loss, best, mass, distance = (np.asarray(array)[:n_sets] for array in outputs)
+    where, total = lanes.target_positions, corpus.n_positions
+    predicted = np.zeros(total, bool)
+    predicted[where[where >= 0]] = True
+    return Predictions(
+        loss=_by_position(loss, where, total),
+        best=_by_position(best, where, total).astype(np.int32),
+        total_loss=loss[:, lanes.weights > 0].mean(axis=1, dtype=np.float64),
+        predicted=predicted,
+        mass=_by_position(mass, where, total),
+        distance=_by_position(distance, lanes.positions, total),
+    )
 
 
 @partial(jax.jit, static_argnames="devices")
 def _predict_sets(
-    weights: Weights, lanes: Lanes, drive: Array | None, override: Override, devices: Mesh
-) -> tuple[Array, Array]:
-    def one(single: Override, drive: Array | None, lanes: Lanes, weights: Weights) -> tuple[Array, Array]:
+    weights: Weights,
+    lanes: Lanes,
+    drive: Drive,
+    override: Override,
+    classes: Array,
+    visited: Visited | None,
+    devices: Mesh,
+) -> tuple[Array, ...]:
+    def local(sets: Override, drive: Drive, lanes: Lanes, weights: Weights, classes: Array, visited: Any) -> Any:
         table = table_of(weights)
 
-        def body(carries: Carries, inputs: Any) -> tuple[Carries, tuple[Array, Array]]:
+        def body(single: Override, carries: Carries, inputs: Any) -> tuple[Carries, tuple[Array, ...]]:
             codes, targets, resets, now = inputs
             new, shown, _ = network_step(weights, table, carries, codes, resets, (single,), (now,))
             logits = readout(weights, shown[-1].h)
             best = jnp.argmax(logits, axis=-1).astype(jnp.uint8 if logits.shape[-1] <= 256 else jnp.int32)
-            return new, (losses_of(logits, targets), best)
+            mass = (jax.nn.softmax(logits) @ classes).astype(jnp.float16)
+            distance = jnp.full(codes.shape, jnp.nan) if visited is None else visited.distance(all_hidden(shown))
+            return new, (losses_of(logits, targets), best, mass, distance)
 
-        start = zero_carries(weights, lanes.codes.shape[1])
-        return jax.lax.scan(body, start, (lanes.codes, lanes.targets, lanes.resets, drive))[1]
+        def one(single: Override) -> tuple[Array, ...]:
+            start, text = zero_carries(weights, lanes.codes.shape[1]), (lanes.codes, lanes.targets, lanes.resets, drive)
+            return jax.lax.scan(partial(body, single), start, text)[1]
 
-    def local(sets: Override, drive: Array | None, lanes: Lanes, weights: Weights) -> Any:
-        return jax.lax.map(lambda single: one(single, drive, lanes, weights), sets)
+        return jax.lax.map(one, sets)
 
-    spread = jax.shard_map(
-        local, mesh=devices, in_specs=(P("sets"), P(), P(), P()), out_specs=P("sets"), check_vma=False
-    )
-    return spread(override, drive, lanes, weights)
+    specs = (P("sets"), P(), P(), P(), P(), P())
+    spread = jax.shard_map(local, mesh=devices, in_specs=specs, out_specs=P("sets"), check_vma=False)
+    return spread(override, drive, lanes, weights, classes, visited)
+
+
+def laid_out(drive: Drive, lanes: Lanes) -> Drive:
+    """Lay a drive ``(T, ...)`` out like the lanes, with a last axis to broadcast over neurons; none between strings."""
+    rows = (None if values is None else at_positions(values, lanes) for values in drive)
+    return Drive(*(laid[..., None] if laid is not None and laid.ndim == 2 else laid for laid in rows))
 
 
 def at_positions(values: np.ndarray, lanes: Lanes) -> np.ndarray:
     """Lay values that belong to corpus positions ``(T, ...)`` out like the lanes; 0 where there is no position."""
     laid = values[np.maximum(lanes.positions, 0)]
-    return np.where(lanes.positions.reshape(lanes.positions.shape + (1,) * (values.ndim - 1)) >= 0, laid, 0)
+    inside = lanes.positions.reshape(lanes.positions.shape + (1,) * (values.ndim - 1)) >= 0
+    return np.where(inside, laid, np.zeros((), laid.dtype))
 
 
-def _by_position(loss: np.ndarray, best: np.ndarray, lanes: Lanes, n_positions: int) -> Predictions:
-    where = lanes.target_positions
+def _by_position(values: Shaped[np.ndarray, "M n B *x"], where: Int[np.ndarray, "n B"], total: int) -> np.ndarray:
+    """Bring what belongs to lanes into the corpus' order; 0 at positions without."""
+    result = np.zeros((len(values), total, *values.shape[3:]), values.dtype)
     inside = where >= 0
-    losses = np.zeros((len(loss), n_positions), np.float32)
-    codes = np.zeros((len(best), n_positions), np.int32)
-    losses[:, where[inside]] = loss[:, inside]
-    codes[:, where[inside]] = best[:, inside]
-    predicted = np.zeros(n_positions, bool)
-    predicted[where[inside]] = True
-    counted = lanes.weights > 0
-    total = loss[:, counted].mean(axis=1, dtype=np.float64)
-    return Predictions(losses, codes, total, predicted)
+    result[:, where[inside]] = values[:, inside]
+    return result

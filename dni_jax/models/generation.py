@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from dni_jax.corpora.vocabulary import BOUNDARY
 from dni_jax.devices import mesh
-from dni_jax.interventions import Intervention, Override
+from dni_jax.interventions import Drive, Intervention, Override
 from dni_jax.models.network import Carries, network_step, readout, table_of, zero_carries
 from dni_jax.models.trained import TrainedModel
 from dni_jax.models.weights import Weights
@@ -79,7 +79,7 @@ def generate(
     elif not prime:
         raise ValueError("expected prime= for a network that knows no boundary between strings, got none")
     n_steps = len(given) - 1 + length
-    overrides, drives = ((), ()) if intervention is None else intervention.bind(model.n_neurons, n_steps)
+    overrides, drives = ((), ()) if intervention is None else intervention.bind(model.n_neurons, n_steps, model.parts)
     uniforms = np.asarray(jax.random.uniform(jax.random.key(seed), (n_steps, n)))
     forced = np.full(n_steps, -1, np.int32)
     forced[: len(given) - 1] = given[1:]
@@ -99,7 +99,7 @@ def _write(
     forced: Int[Array, " L"],
     first: Int[Array, ""],
     overrides: tuple[Override, ...],
-    drives: tuple[Array | None, ...],
+    drives: tuple[Drive, ...],
     temperature: Float[Array, ""],
     devices: Mesh,
 ) -> Int[Array, "L B"]:

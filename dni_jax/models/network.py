@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from dni_jax.interventions import Override, apply_overrides
+from dni_jax.interventions import Drive, Driven, Override, apply_overrides
 from dni_jax.models.cells import CELLS, Carry, Cell, unedited
 from dni_jax.models.layers import Dense, Lookup, Settings, forgotten, layer_scan, layer_step, product, zero_carry
 from dni_jax.models.weights import LayerWeights, Products, Weights
@@ -180,7 +181,7 @@ def network_step(
     codes: Int[Array, " B"],
     resets: Bool[Array, " B"],
     overrides: tuple[Override, ...] = (),
-    drives: tuple[Array | None, ...] = (),
+    drives: tuple[Drive, ...] = (),
 ) -> tuple[Carries, Carries, list[tuple[Array, ...]]]:
     """Read one symbol under overrides of the neurons of any layer.
 
@@ -195,7 +196,7 @@ def network_step(
     resets
         Lanes that start from the zero state.
     overrides, drives
-        See `apply_overrides`; neurons are numbered through all layers.
+        See `apply_overrides`; neurons are numbered through all layers. One to be seen at the readout only is of h.
 
     Returns
     -------
@@ -213,7 +214,7 @@ def network_step(
 
 
 def _climb(
-    weights: Weights, from_input: Array, old: list[Carry], edits: tuple[tuple[Override, Array | None], ...]
+    weights: Weights, from_input: Array, old: list[Carry], edits: tuple[Driven, ...]
 ) -> tuple[Carries, list[tuple[Array, ...]]]:
     """Go through the layers of one step, each seeing the edited state of the one below."""
     settings = Settings(weights.cell, weights.products)
@@ -222,11 +223,15 @@ def _climb(
     for number, (layer, carry, span) in enumerate(zip(weights.layers, old, weights.spans, strict=True)):
         if number:
             from_input = product(new[-1].h, layer.wx, weights.products) + layer.b
-        after, kept = layer_step(settings, from_input, layer, carry, unedited)
-        after = after._replace(h=apply_overrides(edits, after.h, span))
+        edit = partial(_edited, edits, span) if edits else unedited
+        after, kept = layer_step(settings, from_input, layer, carry, edit)
         new.append(after)
         gates.append(kept[: len(settings.kind.gates)])
     return tuple(new), gates
+
+
+def _edited(edits: tuple[Driven, ...], span: slice, part: str, value: Array) -> Array:
+    return apply_overrides(edits, value, span, part)
 
 
 def all_hidden(carries: Carries) -> Float[Array, "B N"]:

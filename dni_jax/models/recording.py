@@ -15,9 +15,9 @@ from jaxtyping import Array
 
 from dni_jax.corpora import Corpus
 from dni_jax.devices import grid
-from dni_jax.interventions import Intervention, Override
+from dni_jax.interventions import Drive, Intervention, Override
 from dni_jax.models.activations import Activations
-from dni_jax.models.evaluation import at_positions
+from dni_jax.models.evaluation import laid_out
 from dni_jax.models.lanes import Lanes, lane_count, lay_out
 from dni_jax.models.network import Carries, all_hidden, network_step, readout, table_of, zero_carries
 from dni_jax.models.population import Population
@@ -115,8 +115,10 @@ def _parts(
     n_positions: int,
 ) -> Iterator[tuple[np.ndarray, list[Array]]]:
     """Yield the states of some steps of all lanes, and their positions; the next ones are computed meanwhile."""
-    overrides, drives = ((), ()) if intervention is None else intervention.bind(model.n_neurons, n_positions)
-    laid = tuple(None if drive is None else _drive(drive, lanes) for drive in drives)
+    overrides, drives = (
+        ((), ()) if intervention is None else intervention.bind(model.n_neurons, n_positions, model.parts)
+    )
+    laid = tuple(laid_out(drive, lanes) for drive in drives)
     length, n_lanes = lanes.codes.shape
     weights, devices = model.weights, grid(1, n_lanes)
     carries = zero_carries(weights, n_lanes)
@@ -124,7 +126,7 @@ def _parts(
     ready: tuple[np.ndarray, list[Array]] | None = None
     for first in range(0, length, size):
         part = slice(first, first + size)
-        now = tuple(None if drive is None else drive[part] for drive in laid)
+        now = jax.tree.map(lambda rows, part=part: rows[part], laid)
         carries, states = _run(
             weights, carries, lanes.codes[part], lanes.resets[part], overrides, now, what, dtype, devices
         )
@@ -135,11 +137,6 @@ def _parts(
         yield ready
 
 
-def _drive(drive: np.ndarray, lanes: Lanes) -> np.ndarray:
-    laid = at_positions(drive, lanes)
-    return laid[..., None] if drive.ndim == 1 else laid
-
-
 @partial(jax.jit, static_argnames=("what", "dtype", "devices"))
 def _run(
     weights: Weights,
@@ -147,7 +144,7 @@ def _run(
     codes: Array,
     resets: Array,
     overrides: tuple[Override, ...],
-    drives: tuple[Array | None, ...],
+    drives: tuple[Drive, ...],
     what: tuple[str, ...],
     dtype: str,
     devices: Mesh,

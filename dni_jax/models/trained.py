@@ -61,6 +61,11 @@ class TrainedModel:
         return self.weights.n_neurons
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """What an override can change: the cell's gates, an LSTM's memory ``"c"``, and ``"h"``."""
+        return self.weights.kind.parts
+
+    @property
     def validation_loss(self) -> float:
         """The best validation loss, in nats a symbol."""
         return min((row["validation_loss"] for row in self.history), default=float("nan"))

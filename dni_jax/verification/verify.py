@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 from dni_jax.corpora import Corpus
 from dni_jax.features import FeatureLibrary, Labels
 from dni_jax.inspection.ranking import ranking
-from dni_jax.interventions import Override
+from dni_jax.interventions import Drive, Override
 from dni_jax.models import TrainedModel, predict
 from dni_jax.verification.measures import LOSSES, MEASURES, bootstrap_weights, correct_types, group_sums
 
@@ -157,7 +157,8 @@ def _effects(
     drive = None
     if intervention == "oracle":
         column = marks.columns[0].astype(np.float32)
-        drive = (column - column.min()) / max(float(np.ptp(column)), 1e-9)
+        signal = (column - column.min()) / max(float(np.ptp(column)), 1e-9)
+        drive = Drive(signal, np.ones(len(signal), bool))
     predictions = predict(model.weights, corpus, override, drive)
     correct = correct_types(predictions, corpus)
     counted = predictions.predicted & marks.mask

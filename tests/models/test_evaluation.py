@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.distance import mahalanobis
 
 import dni_jax as dni
-from dni_jax.interventions import Override
+from dni_jax.interventions import Drive, Override
 from dni_jax.models import cross_entropy, predict
+from dni_jax.models.evaluation import Visited
 
 
 def overrides(masks, low=0.0):
@@ -63,10 +65,35 @@ def test_an_override_equals_a_network_without_the_neuron(model, held_out, cut_of
 def test_a_drive_is_the_value_where_the_signal_is_one(model, held_out):
     masks = masks_of(model, (2, 6))
     ones = np.ones(held_out.n_positions, np.float32)
-    driven = predict(model.weights, held_out, overrides(masks, low=-1.0), ones)
+    driven = predict(model.weights, held_out, overrides(masks, low=-1.0), Drive(ones, ones == 1))
     recorded = dni.record(model, held_out, intervention=dni.clamp_to_labels([2, 6], ones))
     assert (recorded.hidden[:, [2, 6]] == 1.0).all()
-    # Boundaries have no label, so the signal is 0 there: the first character of each string differs from a clamp.
+    # Boundaries have no label and are left alone: the first character of each string differs from a clamp.
     assert driven.loss.shape == (1, held_out.n_positions)
     clamped = predict(model.weights, held_out, Override(*(jnp.asarray(a) for a in (masks, masks * 1.0, masks * 1.0))))
     assert not np.allclose(driven.loss, clamped.loss)
+
+
+def test_probability_of_classes_of_symbols(model, held_out):
+    types = np.asarray(held_out.vocabulary.types)
+    classes = np.stack([types == "digit", types == "parenthesis"], axis=1).astype(np.float32)
+    predictions = predict(model.weights, held_out, overrides(masks_of(model, (), (3, 8))), classes=classes)
+    assert predictions.mass.shape == (2, held_out.n_positions, 2)
+    assert predictions.mass.dtype == np.float16
+    codes = held_out.vocabulary.encode(held_out.strings[1])
+    logits = model.module(jnp.asarray([[0, *codes[:-1].tolist()]], jnp.int32))[0]
+    place = slice(held_out.offsets[1], held_out.offsets[2])
+    np.testing.assert_allclose(predictions.mass[0, place], jax.nn.softmax(logits) @ classes, atol=1e-3)
+
+
+def test_distance_from_visited_states(model, held_out, states):
+    """Against SciPy's Mahalanobis distance, and larger where neurons are held where they never are."""
+    visited = Visited.of(states.hidden, shrink=1e-6)
+    predictions = predict(model.weights, held_out, overrides(masks_of(model, (), (3, 8)), low=1.0), visited=visited)
+    precision = np.linalg.inv(np.cov(states.hidden.astype(float), rowvar=False))
+    mean = states.hidden.mean(0)
+    for position in (0, 17, 500):
+        expected = mahalanobis(states.hidden[position], mean, precision) / np.sqrt(24)
+        assert predictions.distance[0, position] == pytest.approx(expected, rel=0.01)
+    assert np.sqrt((predictions.distance[0] ** 2).mean()) == pytest.approx(1, abs=0.01)
+    assert predictions.distance[1].mean() > 2 * predictions.distance[0].mean()

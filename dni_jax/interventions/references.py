@@ -1,0 +1,108 @@
+"""Values for overrides that come from recorded states: means, partners, lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+def reference_of(states: Any, neurons: Sequence[int], part: str = "h") -> Float[np.ndarray, "T k"]:
+    """Some neurons' values of a part, out of ``Activations`` or an array ``(T, N)``.
+
+    Raises
+    ------
+    ValueError
+        Where the part was not recorded, shapes do not fit, or a value is not finite.
+    """
+    array = _part(states, part)
+    if array.ndim != 2 or max(neurons) >= array.shape[1]:
+        raise ValueError(f"expected reference states of shape (T, N) with N > {max(neurons)}, got shape {array.shape}")
+    chosen = np.asarray(array[:, list(neurons)], np.float32)
+    if not np.isfinite(chosen).all():
+        raise ValueError("expected finite numbers for reference, got NaN or infinity")
+    return chosen
+
+
+def _part(states: Any, part: str) -> np.ndarray:
+    if not hasattr(states, "hidden"):
+        return np.asarray(states)
+    names = states.gate_names
+    if part in names and states.gates is not None:
+        return states.gates[:, names.index(part)]
+    recorded = {"h": states.hidden, "c": states.cell}.get(part)
+    if recorded is None:
+        what = "cell" if part == "c" else "gates"
+        raise ValueError(f"expected states recorded with what=({what!r},) for the part {part!r}, got states without")
+    return np.asarray(recorded)
+
+
+def partners(match: Any, groups: Any, n_positions: int, seed: int) -> tuple[Int[np.ndarray, " T"], int]:
+    """Draw for each position another one that matches, from another group.
+
+    Parameters
+    ----------
+    match
+        ``(T,)``: what must be equal.
+    groups
+        ``(T,)``: what must differ.
+    n_positions
+        T.
+    seed
+        Draws.
+
+    Returns
+    -------
+    For each position its partner, itself where there is none; and how many have none.
+
+    Raises
+    ------
+    ValueError
+        Where `match` or `groups` do not have T values.
+    """
+    match = np.asarray(match)
+    if groups is None:
+        raise ValueError("expected groups=(T,) beside an array of reference states and match=, got none")
+    groups = np.asarray(groups)
+    if match.shape != (n_positions,) or groups.shape != (n_positions,):
+        raise ValueError(
+            f"expected match and groups of shape ({n_positions},), as many as reference states, "
+            f"got {match.shape} and {groups.shape}"
+        )
+    rng = np.random.default_rng(seed)
+    result = np.arange(n_positions)
+    order = np.lexsort((groups, match))
+    ends = np.append(np.flatnonzero(np.diff(np.unique(match[order], return_inverse=True)[1])) + 1, n_positions)
+    start = 0
+    for end in ends.tolist():
+        members = order[start:end]  # of one stratum, group after group
+        start = end
+        own = groups[members]
+        first, last = np.searchsorted(own, own, "left"), np.searchsorted(own, own, "right")
+        others = len(members) - (last - first)
+        drawn = (rng.random(len(members)) * others).astype(np.int64)
+        drawn += np.where(drawn >= first, last - first, 0)  # passes over the own group
+        result[members] = np.where(others > 0, members[np.minimum(drawn, len(members) - 1)], members)
+    alone = int((groups[result] == groups).sum())
+    return result, alone
+
+
+def line_through(
+    states: Float[np.ndarray, "T k"], signal: Float[np.ndarray, " T"]
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Values at signal 0 and 1 on the least squares line through each neuron's states.
+
+    Raises
+    ------
+    ValueError
+        Where the signal never varies.
+    """
+    centred = signal.astype(np.float64) - signal.mean(dtype=np.float64)
+    if not centred.any():
+        raise ValueError("expected a signal that varies beside reference=, got a constant one: give low= and high=")
+    values = states.astype(np.float64)
+    slope = centred @ (values - values.mean(0)) / (centred @ centred)
+    low = values.mean(0) - slope * signal.mean(dtype=np.float64)
+    return low.astype(np.float32), (low + slope).astype(np.float32)
