@@ -35,7 +35,7 @@ from dni_jax.models import (
     train_population,
 )
 from dni_jax.probes import make_folds, reference, score_neurons
-from dni_jax.verification import verify
+from dni_jax.verification import measure_texts, verify
 
 __all__ = [
     "Activations",
@@ -64,6 +64,7 @@ __all__ = [
     "load",
     "load_population",
     "make_folds",
+    "measure_texts",
     "patch",
     "predictor_feature",
     "record",

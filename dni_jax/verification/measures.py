@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,18 @@ from jaxtyping import Bool, Float, Int
 from dni_jax.corpora import Corpus
 from dni_jax.models.evaluation import Predictions
 
-MEASURES = ("type_accuracy", "accuracy_on", "accuracy_off", "loss", "loss_on", "loss_off")
+MEASURES = (
+    "type_accuracy",
+    "accuracy_on",
+    "accuracy_off",
+    "loss",
+    "loss_on",
+    "loss_off",
+    "mass",
+    "mass_on",
+    "mass_off",
+    "distance",
+)
 LOSSES = frozenset({"loss", "loss_on", "loss_off"})  # measures of which more is worse
 
 
@@ -41,34 +53,45 @@ def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=np.broadcast_to(count, total.shape) > 0)
 
 
+def type_numbers(corpus: Corpus) -> tuple[tuple[str, ...], Int[np.ndarray, " V"]]:
+    """The classes of symbols (digit, parenthesis, ...) and each symbol's."""
+    names = tuple(dict.fromkeys(corpus.vocabulary.types))
+    return names, np.asarray([names.index(name) for name in corpus.vocabulary.types], np.int32)
+
+
 def correct_types(predictions: Predictions, corpus: Corpus) -> Bool[np.ndarray, "M T"]:
     """Whether the most probable character is of the same class (digit, parenthesis, ...) as the one that came."""
-    names = list(dict.fromkeys(corpus.vocabulary.types))
-    table = np.asarray([names.index(name) for name in corpus.vocabulary.types], np.int32)
+    _, table = type_numbers(corpus)
     return table[predictions.best] == table[corpus.flat_codes]
 
 
 def group_sums(
-    correct: Bool[np.ndarray, "M T"],
-    loss: Float[np.ndarray, "M T"],
+    values: Sequence[Float[np.ndarray, "M T"] | Bool[np.ndarray, "M T"]],
     predicted: Bool[np.ndarray, " T"],
     on: Bool[np.ndarray, " T"],
     groups: Int[np.ndarray, " T"],
 ) -> Sums:
-    """Sum the measures by group. `on` marks the characters that the feature holds for."""
-    _, index = np.unique(groups, return_inverse=True)
-    size = int(index.max()) + 1
-    masks = (predicted, predicted & on, predicted & ~on) * 2
-    count = np.stack([np.bincount(index[mask], minlength=size) for mask in masks]).astype(float)
-    values = (correct,) * 3 + (loss,) * 3
-    total = np.stack(
-        [
-            np.stack([np.bincount(index[mask], weights=row[mask], minlength=size) for row in value])
-            for value, mask in zip(values, masks, strict=True)
-        ],
-        axis=1,
-    )
-    return Sums(total, count)
+    """Sum the measures by group.
+
+    Parameters
+    ----------
+    values
+        Whether the class was right, the loss, the mass of the feature's class, and the state's distance.
+    predicted
+        The positions that count.
+    on
+        The characters that the feature holds for.
+    groups
+        The group of each position.
+    """
+    right, loss, mass, distance = values
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[0]] - 1))
+    masks = (*(predicted, predicted & on, predicted & ~on) * 3, predicted)
+    count = np.stack([np.add.reduceat(mask[order].astype(float), starts) for mask in masks])
+    pairs = zip((*(right,) * 3, *(loss,) * 3, *(mass,) * 3, distance), masks, strict=True)
+    total = [np.add.reduceat(np.where(mask, value, 0)[:, order].astype(float), starts, axis=1) for value, mask in pairs]
+    return Sums(np.stack(total, axis=1), count)
 
 
 def bootstrap_weights(n_groups: int, n_draws: int, seed: int) -> Float[np.ndarray, "B G"]:

@@ -1,11 +1,10 @@
-"""Do the neurons that know a feature matter? Overriding them, against random neurons, in one batched call."""
+"""Do the neurons that know a feature matter? Overriding them, against random neurons, in batched calls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Int
@@ -13,11 +12,20 @@ from jaxtyping import Bool, Int
 from dni_jax.corpora import Corpus
 from dni_jax.features import FeatureLibrary, Labels
 from dni_jax.inspection.ranking import ranking
-from dni_jax.interventions import Drive, Override
-from dni_jax.models import TrainedModel, predict
-from dni_jax.verification.measures import LOSSES, MEASURES, bootstrap_weights, correct_types, group_sums
+from dni_jax.models import Activations, TrainedModel, predict, record
+from dni_jax.models.evaluation import Visited
+from dni_jax.verification.kinds import INTERVENTIONS, plan_of
+from dni_jax.verification.measures import (
+    LOSSES,
+    MEASURES,
+    Sums,
+    bootstrap_weights,
+    correct_types,
+    group_sums,
+    type_numbers,
+)
+from dni_jax.verification.sets import neuron_sets, strata_of
 
-INTERVENTIONS = ("ablate", "clamp", "oracle")
 _BOOTSTRAP = 500
 _INTERVAL = (0.025, 0.975)
 
@@ -28,14 +36,17 @@ def verify(
     relevance: xr.Dataset,
     features: str | Sequence[str],
     ks: Sequence[int] = (1, 5, 10),
-    n_random: int = 32,
+    n_random: int = 64,
     *,
     intervention: str = "ablate",
+    value: float = 1.0,
+    where: str = "recurrent",
+    match: str | None = "variance",
     by: str = "score",
     labels: Labels | FeatureLibrary | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Override the k best neurons of a feature, and random sets of k, and measure the network's predictions.
+    """Override the k best neurons of a feature, the k worst, and random sets of k, and measure the predictions.
 
     Parameters
     ----------
@@ -46,14 +57,24 @@ def verify(
     relevance
         From `dni_jax.inspect`; ranks the neurons.
     features
-        The name of one feature, or several names: the random sets are then shared.
+        The name of one feature, or several names.
     ks
         Sizes of the sets.
     n_random
-        Number of random sets of each size, drawn from all neurons.
+        Number of random sets of each size.
     intervention
-        ``"ablate"``: held at 0 (the paper's Rm-Neuron); ``"clamp"``: held at 1; ``"oracle"``: driven by the feature's
-        labels of the character just read, from -1 to 1 (Lin & Wu 2017, section 4).
+        ``"ablate"``: held at 0 (the paper's Rm-Neuron); ``"mean"``: at their means over the corpus; ``"resample"``:
+        given the values of another position; ``"clamp"``: held at `value`; ``"oracle"``: driven by the feature's labels
+        of the character just read, from -1 to 1 (Lin & Wu 2017, section 4); ``"fitted"``: the same along each neuron's
+        own line, with its own sign and scale.
+    value
+        For clamp.
+    where
+        ``"recurrent"`` (the change flows on through time) or ``"readout"`` (only the prediction sees it).
+    match
+        ``"variance"``: random sets hold as many neurons of each variance (strata of 16) as the best ones do, so that
+        ``p`` is not about how active neurons are; each feature has its own. None: drawn among all neurons, and shared
+        by the features, which is faster for many.
     by
         The score that ranks neurons.
     labels
@@ -68,41 +89,70 @@ def verify(
     ``type_accuracy``, how often the most probable next character is of the right class (digit, parenthesis, ...);
     ``accuracy_on`` and ``accuracy_off``, the same over the characters that the feature holds for, and over the others
     (a continuous feature holds above the middle of its range); ``loss``, ``loss_on``, ``loss_off``, nats a character
-    over the same ones. Variables:
+    over the same ones; ``mass``, ``mass_on``, ``mass_off``, the probability given to the class of characters that the
+    feature holds for most often (coordinate ``symbols``); ``distance``, how far the states are from those of the
+    intact network (Mahalanobis over the square root of N; 1 is usual). Variables:
 
-    - ``intact``: without override; ``top`` ``(feature, k, measure)`` and ``random`` ``(feature, k, draw, measure)``;
-    - ``top_effect``: top minus intact, with ``top_effect_low`` and ``top_effect_high``, its 95 % interval by a
-      bootstrap over strings (files, for text);
+    - ``intact``: without override; ``top`` and ``bottom`` ``(feature, k, measure)``, ``random`` ``(feature, k, draw,
+      measure)``;
+    - ``top_effect`` and ``bottom_effect``: less intact, with ``top_effect_low`` and ``top_effect_high``, the 95 %
+      interval by a bootstrap over strings (files, for text);
     - ``random_effect`` (mean over draws), ``random_effect_low`` and ``random_effect_high`` (the draws' 2.5th and
       97.5th percentile);
-    - ``p`` ``(feature, k, measure)``: share of random sets that harm at least as much, the top set counted in;
+    - ``p`` ``(feature, k, measure)``: share of random sets that harm at least as much, the top set counted in; and
+      ``p_differs``: share that lie at least as far from the middle of all sets, on either side;
     - ``neurons`` ``(feature, k, place)``: the neurons overridden, -1 behind the k-th.
 
     Raises
     ------
     ValueError
-        For k above the number of neurons, an unknown feature or intervention, or labels that do not fit.
+        For k above the number of neurons, an unknown feature, intervention or match, or labels that do not fit.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> language = dni.languages.get("parentheses")
+    >>> corpus = language.sample(100, seed=0)
+    >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
+    >>> relevance = dni.inspect(dni.record(model, corpus), language.features().label(corpus), folds=5)
+    >>> effect = dni.verify(model, corpus, relevance, "digit", ks=(1, 3), n_random=4)
+    >>> effect["top_effect"].sel(k=3, measure="loss_on").shape, dict(effect.sizes)["draw"]
+    ((), 4)
     """
     names = [features] if isinstance(features, str) else list(features)
-    _check(names, ks, n_random, intervention, model)
+    _check(names, ks, n_random, intervention, match, model)
     corpus = model.reading(corpus)
     marks = _labels(relevance, labels, corpus).select(names)
-    tops = np.stack([ranking(relevance, name, by)[: max(ks)] for name in names])
-    rng = np.random.default_rng(seed)
-    draws = np.stack([rng.permutation(model.n_neurons)[: max(ks)] for _ in range(n_random)])
-    if intervention == "oracle":
-        parts = [
-            _effects(model, corpus, marks.select([n]), tops[i : i + 1], draws, ks, intervention, seed)
-            for i, n in enumerate(names)
-        ]
-        dataset = xr.concat(parts, "feature")
-    else:
-        dataset = _effects(model, corpus, marks, tops, draws, ks, intervention, seed)
-    dataset = dataset.assign_attrs(intervention=intervention, characters=corpus.n_positions, n_random=n_random)
+    orders = np.stack([ranking(relevance, name, by) for name in names])
+    states = record(model, corpus)
+    asked = _Asked(model, corpus, states, ks, n_random, intervention, value, where, match, seed)
+    alone = match is not None or intervention in ("oracle", "fitted")
+    jobs = [[place] for place in range(len(names))] if alone else [list(range(len(names)))]
+    parts = [_effects(asked, marks.select([names[n] for n in job]), orders[job]) for job in jobs]
+    dataset = parts[0] if len(parts) == 1 else xr.concat(parts, "feature", data_vars="all")
+    about = {"intervention": intervention, "characters": corpus.n_positions, "n_random": n_random}
+    dataset = dataset.assign_attrs(**about, match=match or "none", where=where)
     return dataset.isel(feature=0) if isinstance(features, str) else dataset
 
 
-def _check(names: list[str], ks: Sequence[int], n_random: int, intervention: str, model: TrainedModel) -> None:
+class _Asked(NamedTuple):
+    """What is asked for beside the features."""
+
+    model: TrainedModel
+    corpus: Corpus
+    states: Activations
+    ks: Sequence[int]
+    n_random: int
+    intervention: str
+    value: float
+    where: str
+    match: str | None
+    seed: int
+
+
+def _check(
+    names: list[str], ks: Sequence[int], n_random: int, intervention: str, match: str | None, model: TrainedModel
+) -> None:
     if not names:
         raise ValueError("expected at least one feature to verify, got none")
     if not ks or min(ks) < 1 or max(ks) > model.n_neurons or list(ks) != sorted(set(ks)):
@@ -111,6 +161,8 @@ def _check(names: list[str], ks: Sequence[int], n_random: int, intervention: str
         raise ValueError(f"expected n_random of at least 1, got {n_random}")
     if intervention not in INTERVENTIONS:
         raise ValueError(f"expected intervention to be one of {INTERVENTIONS}, got {intervention!r}")
+    if match not in ("variance", None):
+        raise ValueError(f"expected match='variance' or None, got {match!r}")
 
 
 def _labels(relevance: xr.Dataset, labels: Labels | FeatureLibrary | None, corpus: Corpus) -> Labels:
@@ -128,58 +180,46 @@ def held_by(column: np.ndarray) -> Bool[np.ndarray, " T"]:
     return column > (float(column.min()) + float(column.max())) / 2
 
 
-def neuron_sets(
-    tops: Int[np.ndarray, "F k"], draws: Int[np.ndarray, "R k"], ks: Sequence[int], n_neurons: int
-) -> Bool[np.ndarray, "M N"]:
-    """Masks of all sets: nothing, then the F x K top sets, then the R x K random ones."""
-    masks = np.zeros((1 + (len(tops) + len(draws)) * len(ks), n_neurons), bool)
-    row = 1
-    for order in (*tops, *draws):
-        for k in ks:
-            masks[row, order[:k]] = True
-            row += 1
-    return masks
-
-
-def _effects(
-    model: TrainedModel,
-    corpus: Corpus,
-    marks: Labels,
-    tops: Int[np.ndarray, "F k"],
-    draws: Int[np.ndarray, "R k"],
-    ks: Sequence[int],
-    intervention: str,
-    seed: int,
-) -> xr.Dataset:
-    masks = neuron_sets(tops, draws, ks, model.n_neurons)
-    low = {"ablate": 0.0, "clamp": 1.0, "oracle": -1.0}[intervention]
-    override = Override(jnp.asarray(masks), jnp.full(masks.shape, low), jnp.ones(masks.shape))
-    drive = None
-    if intervention == "oracle":
-        column = marks.columns[0].astype(np.float32)
-        signal = (column - column.min()) / max(float(np.ptp(column)), 1e-9)
-        drive = Drive(signal, np.ones(len(signal), bool))
-    predictions = predict(model.weights, corpus, override, drive)
-    correct = correct_types(predictions, corpus)
+def _effects(asked: _Asked, marks: Labels, orders: Int[np.ndarray, "F N"]) -> xr.Dataset:
+    """Measure some features whose sets go through the network in one call."""
+    model, corpus, states, ks = asked.model, asked.corpus, asked.states, asked.ks
+    strata = None if asked.match is None else strata_of(states.hidden.var(axis=0))
+    sets = neuron_sets(orders, ks, asked.n_random, strata, asked.seed)
+    signal = marks.columns[0].astype(np.float32)
+    override, drive = plan_of(asked.intervention, sets.masks, states, signal, asked.value, asked.where, asked.seed)
+    held = [held_by(column) & marks.mask for column in marks.columns]
+    type_names, types = type_numbers(corpus)
+    own = [int(np.bincount(types[corpus.flat_codes[on]], minlength=len(type_names)).argmax()) for on in held]
+    asked_types = sorted(set(own))
+    classes = (types[:, None] == np.asarray(asked_types)).astype(np.float32)
+    visited = Visited.of(states.hidden)
+    predictions = predict(model.weights, corpus, override, drive, classes=classes, visited=visited)
+    right = correct_types(predictions, corpus)
     counted = predictions.predicted & marks.mask
-    groups = corpus.position_groups
-    draw = bootstrap_weights(len(np.unique(groups)), _BOOTSTRAP, seed)
-    n_features, n_draws, n_ks = len(tops), len(draws), len(ks)
-    values: dict[str, list[Any]] = {name: [] for name in ("intact", "top", "random", "low", "high")}
-    for place, column in enumerate(marks.columns):
-        own = 1 + place * n_ks + np.arange(n_ks)
-        rows = np.concatenate([[0], own, 1 + n_features * n_ks + np.arange(n_draws * n_ks)])
-        sums = group_sums(correct[rows], predictions.loss[rows], counted, held_by(column), groups)
-        means = sums.means()
-        values["intact"].append(means[0])
-        values["top"].append(means[1 : 1 + n_ks])
-        values["random"].append(means[1 + n_ks :].reshape(n_draws, n_ks, len(MEASURES)).swapaxes(0, 1))
-        again = sums._replace(total=sums.total[: 1 + n_ks]).resampled(draw)
-        effect = again[:, 1:] - again[:, :1]
-        values["low"].append(_quantile(effect, _INTERVAL[0]))
-        values["high"].append(_quantile(effect, _INTERVAL[1]))
-    arrays = {name: np.asarray(rows) for name, rows in values.items()}
-    return _dataset(arrays, tops, marks.names, ks)
+    draw = bootstrap_weights(len(np.unique(corpus.position_groups)), _BOOTSTRAP, asked.seed)
+    found = []
+    for place, on in enumerate(held):
+        rows = np.concatenate([[0], sets.top[place], sets.bottom[place], sets.random[place].ravel()])
+        mass = predictions.mass[rows, :, asked_types.index(own[place])]
+        values = (right[rows], predictions.loss[rows], mass, predictions.distance[rows])
+        found.append(_means_and_intervals(group_sums(values, counted, on, corpus.position_groups), draw, len(ks)))
+    arrays = {name: np.stack([each[name] for each in found]) for name in found[0]}
+    return _dataset(arrays, orders, marks.names, ks).assign_coords(symbols=("feature", [type_names[n] for n in own]))
+
+
+def _means_and_intervals(sums: Sums, draw: np.ndarray, n_ks: int) -> dict[str, np.ndarray]:
+    """Means of one feature's sets (intact, top, bottom, random), and the interval of the top sets' effects."""
+    means = sums.means()
+    again = sums._replace(total=sums.total[: 1 + n_ks]).resampled(draw)
+    effect = again[:, 1:] - again[:, :1]
+    return {
+        "intact": means[0],
+        "top": means[1 : 1 + n_ks],
+        "bottom": means[1 + n_ks : 1 + 2 * n_ks],
+        "random": means[1 + 2 * n_ks :].reshape(n_ks, -1, len(MEASURES)),
+        "low": _quantile(effect, _INTERVAL[0]),
+        "high": _quantile(effect, _INTERVAL[1]),
+    }
 
 
 def _quantile(values: np.ndarray, q: float) -> np.ndarray:
@@ -189,28 +229,35 @@ def _quantile(values: np.ndarray, q: float) -> np.ndarray:
     return result
 
 
-def _dataset(arrays: dict[str, np.ndarray], tops: np.ndarray, names: Sequence[str], ks: Sequence[int]) -> xr.Dataset:
+def _dataset(arrays: dict[str, np.ndarray], orders: np.ndarray, names: Sequence[str], ks: Sequence[int]) -> xr.Dataset:
     intact, top, random = arrays["intact"], arrays["top"], arrays["random"]
     harm = np.asarray([1.0 if measure in LOSSES else -1.0 for measure in MEASURES])
     change = random - intact[:, None, None]
     at_least = (harm * random >= harm * top[:, :, None] - 1e-12).sum(axis=2)
+    middle = (random.sum(axis=2) + top) / (1 + random.shape[2])
+    as_far = (np.abs(random - middle[:, :, None]) >= np.abs(top - middle)[:, :, None] - 1e-12).sum(axis=2)
     neurons = np.full((len(names), len(ks), max(ks)), -1)
     for column, k in enumerate(ks):
-        neurons[:, column, :k] = tops[:, :k]
+        neurons[:, column, :k] = orders[:, :k]
+
+    def p_value(count: np.ndarray) -> np.ndarray:
+        return np.where(np.isnan(top), np.nan, (1 + count) / (1 + random.shape[2]))
+
     one, many = ("feature", "k", "measure"), ("feature", "k", "draw", "measure")
-    return xr.Dataset(
-        {
-            "intact": (("feature", "measure"), intact),
-            "top": (one, top),
-            "random": (many, random),
-            "top_effect": (one, top - intact[:, None]),
-            "top_effect_low": (one, arrays["low"]),
-            "top_effect_high": (one, arrays["high"]),
-            "random_effect": (one, change.mean(axis=2)),
-            "random_effect_low": (one, np.quantile(change, _INTERVAL[0], axis=2)),
-            "random_effect_high": (one, np.quantile(change, _INTERVAL[1], axis=2)),
-            "p": (one, np.where(np.isnan(top), np.nan, (1 + at_least) / (1 + random.shape[2]))),
-            "neurons": (("feature", "k", "place"), neurons),
-        },
-        coords={"feature": list(names), "k": list(ks), "measure": list(MEASURES)},
-    )
+    variables: dict[str, Any] = {
+        "intact": (("feature", "measure"), intact),
+        "top": (one, top),
+        "bottom": (one, arrays["bottom"]),
+        "random": (many, random),
+        "top_effect": (one, top - intact[:, None]),
+        "top_effect_low": (one, arrays["low"]),
+        "top_effect_high": (one, arrays["high"]),
+        "bottom_effect": (one, arrays["bottom"] - intact[:, None]),
+        "random_effect": (one, change.mean(axis=2)),
+        "random_effect_low": (one, np.quantile(change, _INTERVAL[0], axis=2)),
+        "random_effect_high": (one, np.quantile(change, _INTERVAL[1], axis=2)),
+        "p": (one, p_value(at_least)),
+        "p_differs": (one, p_value(as_far)),
+        "neurons": (("feature", "k", "place"), neurons),
+    }
+    return xr.Dataset(variables, coords={"feature": list(names), "k": list(ks), "measure": list(MEASURES)})
