@@ -33,7 +33,8 @@ def inspect(
     Parameters
     ----------
     states
-        ``Activations``, or an array ``(T, N)`` of any network's states.
+        ``Activations``, or an array ``(T, N)`` of any network's states. Positions whose ``Activations.mask`` is False
+        are left out.
     labels
         The features' labels on the same T positions.
     probe
@@ -110,7 +111,9 @@ def _folds(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.ndar
         chosen = np.asarray(make_folds(len(labels.mask), int(folds), groups=np.asarray(groups), seed=seed))
     else:
         chosen = np.asarray(folds)
-    return np.where(labels.mask, chosen, -1).astype(np.int32)
+    stated = getattr(states, "mask", None)
+    used = labels.mask if stated is None else labels.mask & stated
+    return np.where(used, chosen, -1).astype(np.int32)
 
 
 def _dataset(

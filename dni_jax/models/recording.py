@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array
 
 from dni_jax.corpora import Corpus
 from dni_jax.interventions import Intervention, Override, apply_overrides
+from dni_jax.models.activations import Activations
 from dni_jax.models.evaluation import at_positions
 from dni_jax.models.lanes import Lanes, lane_count, lay_out
 from dni_jax.models.lstm import Carry, Weights, step, zero_carry
@@ -20,37 +20,6 @@ from dni_jax.models.trained import TrainedModel
 
 KINDS = ("hidden", "cell", "gates")
 _STEPS = 256  # time steps in one call of the compiled program
-
-
-@dataclass(frozen=True, eq=False)
-class Activations:
-    """Recorded states, one row a position of the corpus.
-
-    Attributes
-    ----------
-    hidden
-        float32 ``(T, N)``: the hidden state after reading each character.
-    groups
-        int32 ``(T,)``: the group of each position (its string, or its file); folds do not tear groups apart.
-    cell
-        float32 ``(T, N)``, or None if it was not asked for.
-    gates
-        float32 ``(T, 4, N)`` in the order input, forget, cell, output, or None.
-    """
-
-    hidden: Float[np.ndarray, "T N"]
-    groups: Int[np.ndarray, " T"]
-    cell: Float[np.ndarray, "T N"] | None = None
-    gates: Float[np.ndarray, "T 4 N"] | None = None
-
-    @property
-    def n_neurons(self) -> int:
-        """The number of neurons N."""
-        return self.hidden.shape[1]
-
-    def __repr__(self) -> str:
-        more = "".join(f", {name}" for name in ("cell", "gates") if getattr(self, name) is not None)
-        return f"Activations({len(self.hidden):,} positions x {self.n_neurons} neurons{more})"
 
 
 def record(
