@@ -19,7 +19,17 @@ from dni_jax.features import (
 from dni_jax.inspection import inspect, top
 from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
 from dni_jax.languages import Language
-from dni_jax.models import Activations, TrainedModel, generate, load, record, train
+from dni_jax.models import (
+    Activations,
+    TrainedModel,
+    from_arrays,
+    from_tokens,
+    generate,
+    load,
+    record,
+    record_module,
+    train,
+)
 from dni_jax.probes import make_folds, reference, score_neurons
 from dni_jax.verification import verify
 
@@ -40,6 +50,8 @@ __all__ = [
     "confounders",
     "control_task",
     "feature",
+    "from_arrays",
+    "from_tokens",
     "generate",
     "inspect",
     "languages",
@@ -48,6 +60,7 @@ __all__ = [
     "patch",
     "predictor_feature",
     "record",
+    "record_module",
     "reference",
     "regex_feature",
     "score_neurons",
