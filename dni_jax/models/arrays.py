@@ -102,11 +102,11 @@ def floating(array: Any, name: str) -> np.ndarray:
 
 def as_numpy(array: Any, name: str) -> np.ndarray:
     """Give an array of any framework as NumPy's."""
-    if hasattr(array, "detach"):  # PyTorch's, without importing it
-        array = array.detach().cpu()
-        if str(array.dtype) == "torch.bfloat16":  # NumPy has no such type
-            array = array.float()
     try:
+        if hasattr(array, "detach"):  # PyTorch's, without importing it
+            array = array.detach().cpu()
+            if str(array.dtype) == "torch.bfloat16":  # NumPy has no such type
+                array = array.float()
         return np.asarray(array)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"expected {name} as an array, got {type(array).__name__}: {error}") from error

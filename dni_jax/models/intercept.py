@@ -15,7 +15,8 @@ from flax import linen, nnx
 from flax.core import unfreeze
 from flax.traverse_util import flatten_dict
 
-_PATCHING = threading.Lock()  # classes belong to the whole process
+# Classes belong to the whole process; a module may itself record another one.
+_PATCHING = threading.RLock()
 ROOT = "."
 
 
@@ -54,6 +55,11 @@ def run_nnx(
             path_of[id(part)] = _joined(path)
             owners.append(owner)
     caught.paths = dict.fromkeys(path_of.values())
+    if ROOT not in caught.paths:
+        raise ValueError(
+            f"expected a module with __call__, got {type(module).__name__} without: "
+            "hold it in a small module whose __call__ calls the method you mean"
+        )
     calling: list[int] = []
 
     def call(original: Any, part: Any, *args: Any, **kwargs: Any) -> Any:

@@ -117,7 +117,7 @@ def test_a_planted_neuron_is_found(held_out, labels):
     hidden = np.random.default_rng(1).normal(size=(held_out.n_positions, 6)).astype(np.float32)
     hidden[:, 4] = labels["digit"]
     states = dni.from_arrays(one_a_string(hidden, held_out), held_out)
-    best = dni.top(dni.inspect(states, labels.select(["digit", "depth"]), folds=5), "digit", k=2)
+    best = dni.top(dni.inspect(states, labels.select(["digit"]), folds=5), "digit", k=2)
     assert best["neuron"][0] == 4
     assert best["score"][0] == 1.0
 

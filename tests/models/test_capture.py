@@ -214,6 +214,13 @@ def test_other_bad_input_is_named(cells, x):
         with pytest.raises(ValueError, match="share a leading axis"):
             dni.record_module(cells, inputs, batch=2)
 
+    class Silent(nnx.Module):
+        def encode(self, x):
+            return x
+
+    with pytest.raises(ValueError, match="with __call__, got Silent without"):
+        dni.record_module(Silent(), x)
+
     class Total(nnx.Module):
         def __call__(self, x):
             return x.sum(0)
