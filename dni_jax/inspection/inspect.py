@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ def inspect(
     Parameters
     ----------
     states
-        ``Activations``, or an array ``(T, N)`` of any network's states, or ``(M, T, N)`` of M networks'.
+        ``Activations``, or an array ``(T, N)`` of any network's states, or ``(M, T, N)`` of M networks'. Positions
+        whose ``Activations.mask`` is False are left out.
     labels
         The features' labels on the same T positions.
     probe
@@ -73,8 +74,10 @@ def inspect(
     """
     hidden = np.asarray(getattr(states, "hidden", states))
     if hidden.ndim == 3:
+        each = [states.of_model(number) for number in range(len(hidden))] if hasattr(states, "of_model") else hidden
         settings: dict[str, Any] = {"groups": groups, "metrics": metrics, "seed": seed, **options}
-        return _of_each_model(hidden, states, labels, probe, folds, settings)
+        found = [inspect(one, labels, probe, folds, **settings) for one in each]
+        return _together(found, getattr(states, "members", {}))
     if hidden.ndim != 2 or len(hidden) != len(labels.mask):
         raise ValueError(
             f"expected states of shape (T, N) on the T = {len(labels.mask)} labelled positions, "
@@ -102,21 +105,10 @@ def inspect(
     return _dataset(arrays, baseline, labels, chosen, probe)
 
 
-def _of_each_model(
-    hidden: np.ndarray,
-    states: Any,
-    labels: Labels,
-    probe: str,
-    folds: int | np.ndarray,
-    settings: dict[str, Any],
-) -> xr.Dataset:
-    """Inspect the M networks of a population with the same folds, one after the other by the same program."""
-    if settings["groups"] is None:
-        settings["groups"] = getattr(states, "groups", None)
-    each = [inspect(one, labels, probe, folds, **settings) for one in hidden]
-    together = xr.concat(each, "model", data_vars="all").assign_coords(model=np.arange(len(each)))
-    members = getattr(states, "members", {})
-    return together.assign_coords({name: ("model", list(values)) for name, values in members.items()})
+def _together(each: Sequence[xr.Dataset], members: Mapping[str, Sequence[Any]]) -> xr.Dataset:
+    """Put what was found in the networks of a population into one dataset."""
+    dataset = xr.concat(each, "model", data_vars="all").assign_coords(model=np.arange(len(each)))
+    return dataset.assign_coords({name: ("model", list(values)) for name, values in members.items()})
 
 
 def _folds(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:
@@ -130,7 +122,9 @@ def _folds(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.ndar
         chosen = np.asarray(make_folds(len(labels.mask), int(folds), groups=np.asarray(groups), seed=seed))
     else:
         chosen = np.asarray(folds)
-    return np.where(labels.mask, chosen, -1).astype(np.int32)
+    stated = getattr(states, "mask", None)
+    used = labels.mask if stated is None else labels.mask & stated
+    return np.where(used, chosen, -1).astype(np.int32)
 
 
 def _dataset(

@@ -1,6 +1,8 @@
-"""The network: recurrent layers over characters, their training, states and texts; each takes any override."""
+"""Character networks, their training, states and texts, each under any override; and states of other networks."""
 
 from dni_jax.models.activations import Activations
+from dni_jax.models.arrays import from_arrays
+from dni_jax.models.capture import record_module
 from dni_jax.models.evaluation import cross_entropy, predict
 from dni_jax.models.exchange import from_flax, from_keras, from_torch, to_flax
 from dni_jax.models.generation import generate
@@ -8,6 +10,7 @@ from dni_jax.models.network import CharNetwork, RecurrentLayer
 from dni_jax.models.population import Population, load_population
 from dni_jax.models.recording import record
 from dni_jax.models.state import Look
+from dni_jax.models.tokens import from_tokens
 from dni_jax.models.trained import TrainedModel, load, untrained
 from dni_jax.models.training import train, train_population
 from dni_jax.models.weights import LayerWeights, Weights
@@ -22,14 +25,17 @@ __all__ = [
     "TrainedModel",
     "Weights",
     "cross_entropy",
+    "from_arrays",
     "from_flax",
     "from_keras",
+    "from_tokens",
     "from_torch",
     "generate",
     "load",
     "load_population",
     "predict",
     "record",
+    "record_module",
     "to_flax",
     "train",
     "train_population",

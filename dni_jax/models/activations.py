@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,17 @@ class Activations:
     logits
         float ``(T, V)``: of the next symbol, by its code; or None.
     mask
-        bool ``(T,)``: False where there is no state; None where there is one everywhere.
+        bool ``(T,)``: False at positions that have no state (the characters before a tokenizer's first token); they
+        take no part in any score, and their rows hold 0. None where every position has one.
     gate_names
         Of an LSTM ``("i", "f", "g", "o")``: input, forget, cell, output; of a GRU ``("r", "z", "n")``.
     members
         Of a population, what tells its M models apart: ``seed`` and ``learning_rate``, one value a model.
+
+    Examples
+    --------
+    >>> Activations(np.zeros((3, 2), np.float32), np.zeros(3, np.int32), mask=np.array([False, True, True]))
+    Activations(3 positions x 2 neurons, 1 without a state)
     """
 
     hidden: Float[np.ndarray, "*M T N"]
@@ -55,6 +61,11 @@ class Activations:
         first = each[0]
         return cls(groups=first.groups, mask=first.mask, gate_names=first.gate_names, members=members, **arrays)
 
+    def of_model(self, number: int) -> Activations:
+        """Give the states of one model of a population."""
+        names = [name for name in ("hidden", "cell", "gates", "logits") if getattr(self, name) is not None]
+        return replace(self, members={}, **{name: getattr(self, name)[number] for name in names})
+
     @property
     def n_neurons(self) -> int:
         """The number of neurons N."""
@@ -62,5 +73,7 @@ class Activations:
 
     def __repr__(self) -> str:
         more = "".join(f", {name}" for name in ("cell", "gates", "logits") if getattr(self, name) is not None)
+        if self.mask is not None and not self.mask.all():
+            more += f", {int((~self.mask).sum()):,} without a state"
         models = f"{len(self.hidden)} models x " if self.hidden.ndim == 3 else ""
         return f"Activations({models}{self.hidden.shape[-2]:,} positions x {self.n_neurons} neurons{more})"
