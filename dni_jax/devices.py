@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import jax
 from jax.sharding import AxisType, Mesh
@@ -61,6 +63,16 @@ def mesh(axis: str, size: int = 0) -> Mesh:
 def grid(models: int, lanes: int) -> Mesh:
     """Give a mesh with the axes ``models`` and ``lanes``: models are spread first, each one's lanes over the rest."""
     return _mesh({"models": (models, 1), "lanes": (lanes, _LANES)})
+
+
+def over_models(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Map a function over the leading axis of its arguments.
+
+    One model after the other on a CPU, where batches of small matrix products cost 35 to 40 %; all at once elsewhere.
+    """
+    if jax.default_backend() == "cpu":
+        return lambda *args: jax.lax.map(lambda each: function(*each), args)
+    return jax.vmap(function)
 
 
 def _mesh(axes: dict[str, tuple[int, int]]) -> Mesh:

@@ -27,7 +27,7 @@ from dni_jax.report import dynamics_figure, effects_figure, relevance_figure
 from dni_jax.report.figures import save
 from dni_jax.runfolder import RunFolder, taken_up
 from dni_jax.texts import describe, language_of, library_of, read_corpus
-from dni_jax.verification import symbol_shares, verify
+from dni_jax.verification import measure_texts, verify
 
 Say = Callable[[str], None]
 
@@ -110,7 +110,7 @@ def run(config: RunConfig, say: Say = lambda line: None) -> RunResult:
     distinct = [name for name in names if name not in labels.duplicates]
     headlines = headline_features(best, distinct)
     effects = _effects(config, folder, model, held_out, relevance, names, headlines, say)
-    _samples(folder, model, relevance, headlines, config.train.seed)
+    _samples(folder, language, model, relevance, headlines, config.train.seed)
     save(relevance_figure(relevance.sel(feature=distinct)), folder.path / "relevance.png")
     save(effects_figure(effects, headlines), folder.path / "effects.png")
     if config.inspect_every is not None:
@@ -230,10 +230,11 @@ def _effects(
     corpus = held_out.head(_sizes(config)[1])
     ks = [k for k in KS if k <= model.n_neurons]
     began = time.perf_counter()
-    sets = len(names) * len(ks) + config.random_sets * len(ks)
+    sets = (2 * len(names) + config.random_sets) * len(ks)
     say(f"verifying: {sets} sets of neurons silenced on {corpus.n_positions:,} unseen characters")
     settings: dict[str, Any] = {"ks": ks, "n_random": config.random_sets, "by": BY, "seed": config.train.seed}
-    effects = {"ablate": verify(model, corpus, relevance, names, **settings)}
+    # So many features share their random sets; those of the headlines are matched to their neurons.
+    effects = {"ablate": verify(model, corpus, relevance, names, match=None, **settings)}
     for kind in ("clamp", "oracle"):
         effects[kind] = verify(model, corpus, relevance, headlines, intervention=kind, **settings)
     table = pd.concat([effects_table(dataset) for dataset in effects.values()], ignore_index=True)
@@ -262,14 +263,23 @@ def effects_table(effects: xr.Dataset) -> pd.DataFrame:
     return frame
 
 
-def _samples(folder: RunFolder, model: TrainedModel, relevance: xr.Dataset, features: Sequence[str], seed: int) -> None:
+def _samples(
+    folder: RunFolder,
+    language: BaseLanguage,
+    model: TrainedModel,
+    relevance: xr.Dataset,
+    features: Sequence[str],
+    seed: int,
+) -> None:
     """Write texts: the network left alone, with the best neurons of a feature set to 1, and with random ones."""
     k = min(10, model.n_neurons)
 
     def described(neurons: Sequence[int] | None) -> dict[str, Any]:
         intervention = None if neurons is None else clamp(neurons, 1.0)
         texts = generate(model, n=16, length=200, seed=seed, intervention=intervention)
-        return {"neurons": neurons, "shares": symbol_shares(texts, model.vocabulary.boundary_text), "texts": texts[:4]}
+        measures = measure_texts(texts, model.vocabulary.boundary_text, language)
+        numbers = {name: None if number != number else number for name, number in asdict(measures).items()}
+        return {"neurons": neurons, **numbers, "texts": texts[:4]}
 
     drawn = np.random.default_rng(seed).permutation(model.n_neurons)[:k].tolist()
     samples: dict[str, Any] = {"intact": described(None), "random neurons set to 1": described(drawn)}

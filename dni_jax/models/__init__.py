@@ -5,7 +5,7 @@ from dni_jax.models.arrays import from_arrays
 from dni_jax.models.capture import record_module
 from dni_jax.models.evaluation import cross_entropy, predict
 from dni_jax.models.exchange import from_flax, from_keras, from_torch, to_flax
-from dni_jax.models.generation import generate
+from dni_jax.models.generation import generate, generate_each
 from dni_jax.models.network import CharNetwork, RecurrentLayer
 from dni_jax.models.population import Population, load_population
 from dni_jax.models.recording import record
@@ -31,6 +31,7 @@ __all__ = [
     "from_tokens",
     "from_torch",
     "generate",
+    "generate_each",
     "load",
     "load_population",
     "predict",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from dni_jax.corpora.vocabulary import BOUNDARY
-from dni_jax.devices import mesh
+from dni_jax.devices import grid, mesh, over_models
 from dni_jax.interventions import Drive, Intervention, Override
 from dni_jax.models.network import Carries, network_step, readout, table_of, zero_carries
 from dni_jax.models.trained import TrainedModel
@@ -69,30 +70,94 @@ def generate(
     >>> [len(text) for text in dni.generate(model, n=2, length=30, intervention=dni.clamp([3], 1.0))]
     [30, 30]
     """
+    settings = {"temperature": temperature, "prime": prime}
+    return generate_each(model, [intervention], n, length, seed, **settings)[0]  # type: ignore[arg-type]
+
+
+def generate_each(
+    model: TrainedModel,
+    interventions: Sequence[Intervention | None],
+    n: int = 8,
+    length: int = 200,
+    seed: int = 0,
+    *,
+    temperature: float = 1.0,
+    prime: str = "",
+) -> list[list[str]]:
+    """Let a network write under each of many interventions, from the same random numbers.
+
+    Interventions that are alike but for neurons and values (as hundreds of random sets of neurons are) go through one
+    program.
+
+    Parameters
+    ----------
+    model, n, length, seed, temperature, prime
+        See `generate`.
+    interventions
+        One or more; None leaves the network alone.
+
+    Returns
+    -------
+    For each intervention its n strings.
+
+    Raises
+    ------
+    ValueError
+        See `generate`.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> corpus = dni.languages.get("parentheses").sample(20, seed=0)
+    >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
+    >>> held = [dni.clamp([neuron], 1.0) for neuron in range(8)]
+    >>> len(dni.generate_each(model, [None, *held], n=2, length=30))
+    9
+    """
     if n < 1 or length < 1:
         raise ValueError(f"expected n and length of at least 1, got n={n}, length={length}")
     if not temperature >= 0:
         raise ValueError(f"expected a temperature of at least 0, got {temperature}")
-    given = model.vocabulary.encode(prime) if prime else np.zeros(0, np.int32)
-    if model.boundary:
-        given = np.concatenate([[BOUNDARY], given]).astype(np.int32)
-    elif not prime:
-        raise ValueError("expected prime= for a network that knows no boundary between strings, got none")
+    given = _given(model, prime)
     n_steps = len(given) - 1 + length
-    overrides, drives = ((), ()) if intervention is None else intervention.bind(model.n_neurons, n_steps, model.parts)
     uniforms = np.asarray(jax.random.uniform(jax.random.key(seed), (n_steps, n)))
+    uniforms = np.pad(uniforms, ((0, 0), (0, -n % mesh("lanes").size)))
     forced = np.full(n_steps, -1, np.int32)
     forced[: len(given) - 1] = given[1:]
-    devices = mesh("lanes")
-    padded = np.pad(uniforms, ((0, 0), (0, -n % devices.size)))
-    temperatures = jnp.float32(temperature)
-    codes = np.asarray(_write(model.weights, padded, forced, given[0], overrides, drives, temperatures, devices))[:, :n]
-    if not model.boundary:
-        codes = np.concatenate([np.full((1, n), given[0]), codes])
-    return [model.vocabulary.decode(row) for row in codes.T]
+    bound = [((), ()) if one is None else one.bind(model.n_neurons, n_steps, model.parts) for one in interventions]
+    kinds: list[Any] = [jax.tree.structure(one) for one in bound]
+    texts: dict[int, list[str]] = {}
+    for kind in dict.fromkeys(kinds):
+        members = [place for place, own in enumerate(kinds) if own == kind]
+        overrides, drives = jax.tree.map(lambda *each: jnp.stack(each), *(bound[place] for place in members))
+        codes = _write(
+            model.weights,
+            uniforms,
+            forced,
+            given[0],
+            overrides,
+            drives,
+            jnp.float32(temperature),
+            len(members),
+            grid(len(members), uniforms.shape[1]),
+        )
+        for place, written in zip(members, np.asarray(codes)[:, :, :n], strict=True):
+            whole = written if model.boundary else np.concatenate([np.full((1, n), given[0]), written])
+            texts[place] = [model.vocabulary.decode(row) for row in whole.T]
+    return [texts[place] for place in range(len(bound))]
 
 
-@partial(jax.jit, static_argnames="devices")
+def _given(model: TrainedModel, prime: str) -> Int[np.ndarray, " P"]:
+    """The symbols that every text begins with: the boundary, where the network knows one, and `prime`."""
+    codes = model.vocabulary.encode(prime) if prime else np.zeros(0, np.int32)
+    if model.boundary:
+        return np.concatenate([[BOUNDARY], codes]).astype(np.int32)
+    if not prime:
+        raise ValueError("expected prime= for a network that knows no boundary between strings, got none")
+    return codes
+
+
+@partial(jax.jit, static_argnames=("n_sets", "devices"))
 def _write(
     weights: Weights,
     uniforms: Float[Array, "L B"],
@@ -101,26 +166,37 @@ def _write(
     overrides: tuple[Override, ...],
     drives: tuple[Drive, ...],
     temperature: Float[Array, ""],
+    n_sets: int,
     devices: Mesh,
-) -> Int[Array, "L B"]:
-    def local(weights: Weights, uniforms: Array, overrides: Any, drives: Any) -> Array:
-        table = table_of(weights)
+) -> Int[Array, "M L B"]:
+    """Write L symbols in B lanes under each of M sets of overrides, whose arrays have a leading axis of M."""
 
-        def body(state: tuple[Carries, Array], inputs: Any) -> tuple[tuple[Carries, Array], Array]:
-            carries, codes = state
-            uniform, given, now = inputs
-            new, shown, _ = network_step(weights, table, carries, codes, codes == BOUNDARY, overrides, now)
-            drawn = draw(readout(weights, shown[-1].h), uniform, temperature)
-            following = jnp.where(given >= 0, given, drawn)
-            return (new, following), following
+    def local(weights: Weights, uniforms: Array, which: Array, overrides: Any, drives: Any) -> Array:
+        table, lanes = table_of(weights), uniforms.shape[1]
 
-        lanes = uniforms.shape[1]
-        start = (zero_carries(weights, lanes), jnp.full(lanes, first, jnp.int32))
-        return jax.lax.scan(body, start, (uniforms, forced, drives))[1]
+        def one(number: Array, overrides: tuple[Override, ...], drives: tuple[Drive, ...]) -> Array:
+            def body(state: tuple[Carries, Array], inputs: Any) -> tuple[tuple[Carries, Array], Array]:
+                carries, codes = state
+                uniform, given, now = inputs
+                new, shown, _ = network_step(weights, table, carries, codes, codes == BOUNDARY, overrides, now)
+                drawn = draw(readout(weights, shown[-1].h), uniform, temperature)
+                following = jnp.where(given >= 0, given, drawn)
+                return (new, following), following
 
-    lanes = P(None, "lanes")
-    spread = jax.shard_map(local, mesh=devices, in_specs=(P(), lanes, P(), P()), out_specs=lanes, check_vma=False)
-    return spread(weights, uniforms, overrides, drives)
+            start = (zero_carries(weights, lanes), jnp.full(lanes, first, jnp.int32))
+            return jax.lax.scan(body, start, (uniforms, forced, drives))[1]
+
+        return over_models(one)(which, overrides, drives)
+
+    lanes, sets = P(None, "lanes"), P("models")
+    spread = jax.shard_map(
+        local,
+        mesh=devices,
+        in_specs=(P(), lanes, sets, sets, sets),
+        out_specs=P("models", None, "lanes"),
+        check_vma=False,
+    )
+    return spread(weights, uniforms, jnp.arange(n_sets), overrides, drives)
 
 
 def draw(logits: Float[Array, "B V"], uniform: Float[Array, " B"], temperature: Float[Array, ""]) -> Int[Array, " B"]:

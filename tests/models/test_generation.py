@@ -60,3 +60,20 @@ def test_bad_sizes_are_named(model):
         dni.generate(model, temperature=-1.0)
     with pytest.raises(ValueError, match="one row for each of the 20 positions"):
         dni.generate(model, length=20, intervention=dni.clamp_to_labels([0], [1.0] * 19))
+
+
+def test_each_intervention_writes_as_if_alone(model, held_out):
+    when = np.arange(30) > 5
+    asked = [None, dni.clamp([1], 1.0), dni.clamp([2, 7], -0.5), dni.ablate([0], part="c"), None,
+             dni.clamp([3], 1.0, when=when), dni.clamp([1], 1.0).then(dni.clamp([2], 0.0))]  # fmt: skip
+    together = dni.generate_each(model, asked, n=5, length=30, seed=3)
+    for texts, intervention in zip(together, asked, strict=True):
+        assert texts == dni.generate(model, n=5, length=30, seed=3, intervention=intervention)
+    assert together[0] == together[4] != together[1]
+
+
+def test_texts_begin_as_asked(model):
+    texts = dni.generate(model, n=3, length=10, prime="((1")
+    assert all(text.startswith("((1") and len(text) == 13 for text in texts)
+    with pytest.raises(ValueError, match="'x' at position 1"):
+        dni.generate(model, n=1, length=2, prime="(x")
