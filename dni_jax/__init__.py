@@ -20,7 +20,7 @@ from dni_jax.inspection import inspect, top
 from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
 from dni_jax.languages import Language
 from dni_jax.models import Activations, TrainedModel, generate, load, record, train
-from dni_jax.probes import make_folds, reference, score_neurons
+from dni_jax.probes import make_folds, permutation_test, reference, score_neurons
 from dni_jax.verification import verify
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "load",
     "make_folds",
     "patch",
+    "permutation_test",
     "predictor_feature",
     "record",
     "reference",
