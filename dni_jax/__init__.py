@@ -16,7 +16,7 @@ from dni_jax.features import (
     regex_feature,
     trace,
 )
-from dni_jax.inspection import inspect, top
+from dni_jax.inspection import inspect, significance, top
 from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
 from dni_jax.languages import Language
 from dni_jax.models import Activations, TrainedModel, generate, load, record, train
@@ -52,6 +52,7 @@ __all__ = [
     "reference",
     "regex_feature",
     "score_neurons",
+    "significance",
     "top",
     "trace",
     "train",

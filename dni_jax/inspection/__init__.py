@@ -2,6 +2,7 @@
 
 from dni_jax.inspection.inspect import inspect
 from dni_jax.inspection.ranking import best_per_feature, ranking, top
+from dni_jax.inspection.significance import significance
 from dni_jax.inspection.store import read_relevance, relevance_table
 
-__all__ = ["best_per_feature", "inspect", "ranking", "read_relevance", "relevance_table", "top"]
+__all__ = ["best_per_feature", "inspect", "ranking", "read_relevance", "relevance_table", "significance", "top"]

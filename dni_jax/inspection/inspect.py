@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from dni_jax.features import Labels
+from dni_jax.inspection.checking import check_states, groups_of
 from dni_jax.probes import make_folds, score_neurons
 
 _OF_REGRESSIONS = ("r2", "pearson")
@@ -71,14 +72,7 @@ def inspect(
     >>> dict(dni.inspect(dni.record(model, corpus), labels, folds=5).sizes)
     {'neuron': 8, 'feature': 51, 'fold': 5}
     """
-    hidden = np.asarray(getattr(states, "hidden", states))
-    if hidden.ndim != 2 or len(hidden) != len(labels.mask):
-        raise ValueError(
-            f"expected states of shape (T, N) on the T = {len(labels.mask)} labelled positions, "
-            f"got shape {hidden.shape}: record and label the same corpus"
-        )
-    if len(labels) == 0:
-        raise ValueError("expected labels of at least one feature, got none")
+    hidden = check_states(states, labels)
     chosen = _folds(states, labels, folds, groups, seed)
     shape = (hidden.shape[1], len(labels), int(chosen.max()) + 1)
     arrays = {name: np.full(shape, np.nan, np.float32) for name in dict.fromkeys(("score", *metrics))}
@@ -101,13 +95,13 @@ def inspect(
 
 def _folds(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:
     if isinstance(folds, (int, np.integer)):
-        groups = getattr(states, "groups", None) if groups is None else groups
+        groups = groups_of(states, groups)
         if groups is None:
             raise ValueError(
                 "expected groups=(T,) beside an array of states (the string of each position), got none: pass them, "
                 "or pass folds=dni.make_folds(T, scheme='shuffled') if positions are independent"
             )
-        chosen = np.asarray(make_folds(len(labels.mask), int(folds), groups=np.asarray(groups), seed=seed))
+        chosen = np.asarray(make_folds(len(labels.mask), int(folds), groups=groups, seed=seed))
     else:
         chosen = np.asarray(folds)
     return np.where(labels.mask, chosen, -1).astype(np.int32)

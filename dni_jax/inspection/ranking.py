@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from dni_jax.features.labels import unknown_feature
+
+_LESS_IS_BETTER = ("p", "p_family", "p_global", "q")
+_INNER = ("null_mean", "null_sd", "null_repetitions")  # of interest in figures, not in a table
 
 
 def _one_feature(relevance: xr.Dataset, feature: str) -> xr.Dataset:
@@ -17,11 +20,18 @@ def _one_feature(relevance: xr.Dataset, feature: str) -> xr.Dataset:
     return relevance.sel(feature=feature)
 
 
+def _by_neuron(one: xr.Dataset) -> dict[str, Float[np.ndarray, " N"]]:
+    """Every variable that has a value a neuron; the mean where it has one a fold."""
+    means = {str(name): one[name].mean("fold") if "fold" in one[name].dims else one[name] for name in one}
+    return {name: mean.values for name, mean in means.items() if mean.dims == ("neuron",)}
+
+
 def ranking(relevance: xr.Dataset, feature: str, by: str = "score") -> Int[np.ndarray, " N"]:
     """All neurons, the best first.
 
-    Ordered by the mean over folds of `by`; neurons that tie (as all do on a rare feature, where accuracy is the
-    majority's) by AUC, then by score, then by number. A continuous feature has no AUC: its order is the score's.
+    Ordered by the mean over folds of `by`, a p-value or q with the smallest first; neurons that tie (as all do on a
+    rare feature, where accuracy is the majority's) by AUC, then by score, then by number. A continuous feature has no
+    AUC: its order is the score's.
 
     Raises
     ------
@@ -29,10 +39,12 @@ def ranking(relevance: xr.Dataset, feature: str, by: str = "score") -> Int[np.nd
         For a feature or a score that is not there.
     """
     one = _one_feature(relevance, feature)
-    if by not in one or one[by].dims != ("neuron", "fold"):
-        scores = [str(name) for name in one if one[name].dims == ("neuron", "fold")]
-        raise ValueError(f"expected by= one of {scores}, got {by!r}")
-    keys = [one[name].mean("fold").fillna(-np.inf).values for name in (by, "auc", "score") if name in one]
+    scores = _by_neuron(one)
+    if by not in scores:
+        raise ValueError(f"expected by= one of {list(scores)}, got {by!r}")
+    sign = -1.0 if by in _LESS_IS_BETTER else 1.0
+    keys = [(sign if name == by else 1.0) * scores[name] for name in (by, "auc", "score") if name in scores]
+    keys = [np.where(np.isnan(key), -np.inf, key) for key in keys]
     neurons = one["neuron"].values
     return neurons[np.lexsort((neurons, *(-np.round(key, 7) for key in reversed(keys))))].astype(np.int64)
 
@@ -53,12 +65,13 @@ def top(
     minimum
         Only neurons with at least this mean score.
     by
-        What to rank by: ``"score"`` (accuracy or R^2), ``"auc"``, or another metric of the dataset.
+        What to rank by: ``"score"`` (accuracy or R^2), ``"auc"``, or another variable with a value a neuron.
 
     Returns
     -------
     DataFrame with one row a neuron: ``neuron``, then the mean of each score over folds, ``score_sd`` (its standard
-    deviation over folds), ``baseline``, and ``lift``, the score's share of the way from the baseline to 1.
+    deviation over folds), ``baseline``, ``lift`` (the score's share of the way from the baseline to 1), and what
+    `significance`, `baselines` and `intervals` have added.
 
     Raises
     ------
@@ -80,13 +93,18 @@ def top(
         raise ValueError(f"expected k from 1 to {n_neurons} (the number of neurons), got {k}")
     order = ranking(relevance, feature, by)
     frame = pd.DataFrame({"neuron": order})
-    for name in one:
-        if one[name].dims == ("neuron", "fold") and not np.isnan(one[name].values).all():
-            frame[str(name)] = one[name].mean("fold").sel(neuron=order).values
+    place = one.get_index("neuron").get_indexer(order)
+    columns = {name: values[place] for name, values in _by_neuron(one).items() if not np.isnan(values).all()}
+    folded = [name for name in columns if "fold" in one[name].dims]
+    frame = frame.assign(**{name: columns[name] for name in folded})
     frame["score_sd"] = one["score"].std("fold", ddof=1).sel(neuron=order).values
     frame["baseline"] = float(one["baseline"].mean("fold"))
     room = 1 - frame["baseline"]
     frame["lift"] = np.where(room > 0, (frame["score"] - frame["baseline"]) / room.where(room > 0, 1), 0.0)
+    single = {str(name): float(one[name]) for name in one if one[name].dims == ()}
+    for name, values in (columns | single).items():
+        if name not in frame and name not in _INNER:
+            frame[name] = values
     if minimum is not None:
         frame = frame[frame[by if by in frame else "score"] >= minimum]
     return frame.head(k).reset_index(drop=True)
