@@ -16,7 +16,7 @@ from dni_jax.features import (
     regex_feature,
     trace,
 )
-from dni_jax.inspection import inspect, significance, top
+from dni_jax.inspection import baselines, inspect, intervals, significance, top
 from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
 from dni_jax.languages import Language
 from dni_jax.models import Activations, TrainedModel, generate, load, record, train
@@ -34,6 +34,7 @@ __all__ = [
     "TrainConfig",
     "TrainedModel",
     "ablate",
+    "baselines",
     "char_feature",
     "clamp",
     "clamp_to_labels",
@@ -42,6 +43,7 @@ __all__ = [
     "feature",
     "generate",
     "inspect",
+    "intervals",
     "languages",
     "load",
     "make_folds",

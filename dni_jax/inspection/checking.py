@@ -57,3 +57,27 @@ def groups_of(states: Any, groups: np.ndarray | None, corpus: Corpus | None = No
     if own is not None:
         return np.asarray(own)
     return None if corpus is None else corpus.position_groups
+
+
+def check_corpus(corpus: Corpus, labels: Labels) -> None:
+    """Refuse a corpus of another size than was labelled."""
+    if corpus.n_positions != len(labels.mask):
+        raise ValueError(
+            f"expected the corpus that was labelled, of {len(labels.mask)} characters, got {corpus!r}: "
+            "pass the corpus that states and labels are of"
+        )
+
+
+def folds_like(relevance: xr.Dataset, folds: np.ndarray | None) -> int | np.ndarray:
+    """Give the folds of `inspect` once more: their number, or the array that was passed.
+
+    Raises
+    ------
+    ValueError
+        Where an array was passed then and is missing now.
+    """
+    if folds is not None:
+        return folds
+    if relevance.attrs.get("folds") == "given":
+        raise ValueError("expected folds=(T,), the array that was passed to dni.inspect, got none: pass it here, too")
+    return relevance.sizes["fold"]

@@ -73,11 +73,11 @@ def inspect(
     {'neuron': 8, 'feature': 51, 'fold': 5}
     """
     hidden = check_states(states, labels)
-    chosen = _folds(states, labels, folds, groups, seed)
+    chosen = folds_of(states, labels, folds, groups, seed)
     shape = (hidden.shape[1], len(labels), int(chosen.max()) + 1)
     arrays = {name: np.full(shape, np.nan, np.float32) for name in dict.fromkeys(("score", *metrics))}
     baseline = np.full(shape[1:], np.nan, np.float32)
-    regression = "ridge" if probe == "ridge" else "ols"
+    regression = regression_of(probe)
     for kind, its_probe, headline in (("binary", probe, "accuracy"), ("continuous", regression, "r2")):
         columns = np.flatnonzero([its == kind for its in labels.kinds])
         if len(columns) == 0:
@@ -90,10 +90,17 @@ def inspect(
             arrays[name][:, columns] = scores[name]
         arrays["score"][:, columns] = scores[headline]
         baseline[columns] = scores["baseline"]
-    return _dataset(arrays, baseline, labels, chosen, probe)
+    dealt = {"seed": seed, "folds": "dealt"} if isinstance(folds, (int, np.integer)) else {"folds": "given"}
+    return _dataset(arrays, baseline, labels, chosen, {"probe": probe, **dealt})
 
 
-def _folds(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:
+def regression_of(probe: str) -> str:
+    """The probe that scores continuous features beside this one."""
+    return "ridge" if probe == "ridge" else "ols"
+
+
+def folds_of(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:
+    """Deal groups to folds, or take those that were given; -1 where labels are masked."""
     if isinstance(folds, (int, np.integer)):
         groups = groups_of(states, groups)
         if groups is None:
@@ -108,7 +115,7 @@ def _folds(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.ndar
 
 
 def _dataset(
-    arrays: dict[str, np.ndarray], baseline: np.ndarray, labels: Labels, folds: np.ndarray, probe: str
+    arrays: dict[str, np.ndarray], baseline: np.ndarray, labels: Labels, folds: np.ndarray, attrs: dict[str, Any]
 ) -> xr.Dataset:
     used = folds >= 0
     dims = ("neuron", "feature", "fold")
@@ -121,5 +128,5 @@ def _dataset(
             "kind": ("feature", list(labels.kinds)),
             "share": ("feature", [float(column[used].mean()) for column in labels.columns]),
         },
-        attrs={"probe": probe, "positions": int(used.sum()), "library": labels.library},
+        attrs={**attrs, "positions": int(used.sum()), "library": labels.library},
     )
