@@ -16,7 +16,19 @@ from dni_jax.features import (
     regex_feature,
     trace,
 )
-from dni_jax.inspection import baselines, inspect, intervals, significance, top
+from dni_jax.inspection import (
+    baselines,
+    inspect,
+    intervals,
+    lags,
+    rank_stability,
+    redundancy,
+    seed_stability,
+    serves,
+    significance,
+    sparse_probe,
+    top,
+)
 from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
 from dni_jax.languages import Language
 from dni_jax.models import Activations, TrainedModel, generate, load, record, train
@@ -44,17 +56,23 @@ __all__ = [
     "generate",
     "inspect",
     "intervals",
+    "lags",
     "languages",
     "load",
     "make_folds",
     "patch",
     "permutation_test",
     "predictor_feature",
+    "rank_stability",
     "record",
+    "redundancy",
     "reference",
     "regex_feature",
     "score_neurons",
+    "seed_stability",
+    "serves",
     "significance",
+    "sparse_probe",
     "top",
     "trace",
     "train",

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Shaped
+from scipy.sparse import csr_matrix
 
 from dni_jax.probes import _check
 from dni_jax.probes._sorted import sort_order
@@ -70,16 +71,65 @@ def bootstrap_auc(
     >>> auc.shape, bool(0.7 < auc.min() < auc.max() < 0.82)
     ((200, 1, 1), True)
     """
+    return weighted_auc(hidden, labels, groups, string_weights(len(np.unique(groups)), n_draws, seed), seed)
+
+
+def weighted_auc(
+    hidden: Any, labels: Any, groups: Int[np.ndarray, " T"], weights: Float[np.ndarray, "B S"], seed: int = 0
+) -> Float[np.ndarray, "B N F"]:
+    """AUC of every neuron and feature, each string counted as often as its weight says; as `bootstrap_auc`.
+
+    Examples
+    --------
+    >>> half = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    >>> hidden, labels = np.array([[0.0], [1.0], [1.0], [0.0]]), np.array([[0], [1], [0], [1]])
+    >>> weighted_auc(hidden, labels, np.array([0, 0, 1, 1]), half).ravel().tolist()
+    [1.0, 0.0]
+    """
     hidden = _check.check_hidden(hidden)
     labels = _check.check_labels(labels, len(hidden), True, "the bootstrap of AUC")
-    _, index = np.unique(groups, return_inverse=True)
-    weights = string_weights(int(index.max()) + 1, n_draws, seed)
+    names, index = np.unique(groups, return_inverse=True)
+    if weights.shape[1] != len(names):
+        raise ValueError(f"expected weights of shape (B, {len(names)}), one a string, got {weights.shape}")
     # Positions in random order: a stable sort then breaks ties at random.
     order = np.random.default_rng([seed, 1]).permutation(len(hidden))
     with jax.enable_x64(True):
         shuffled = jnp.asarray(np.asarray(hidden)[order])
-        arrays = (jnp.asarray(labels[order], jnp.float32), jnp.asarray(index[order], jnp.int32), jnp.asarray(weights))
+        arrays = (
+            jnp.asarray(labels[order], jnp.float32),
+            jnp.asarray(index[order], jnp.int32),
+            jnp.asarray(weights, jnp.float32),
+        )
         return np.asarray(_draws(shuffled, *arrays))
+
+
+def weighted_pearson(
+    hidden: Any, labels: Any, groups: Int[np.ndarray, " T"], weights: Float[np.ndarray, "B S"]
+) -> Float[np.ndarray, "B N F"]:
+    """Correlation of every neuron and feature, each string counted as often as its weight says.
+
+    NaN where either side is constant. Memory: ``8 * (S + B) * N * F`` bytes.
+
+    Examples
+    --------
+    >>> half = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    >>> hidden, labels = np.array([[0.0], [1.0], [1.0], [0.0]]), np.array([[0.5], [0.7], [0.0], [1.0]])
+    >>> weighted_pearson(hidden, labels, np.array([0, 0, 1, 1]), half).ravel().round(6).tolist()
+    [1.0, -1.0]
+    """
+    x, y = np.asarray(_check.check_hidden(hidden)).astype(np.float64), np.asarray(labels).astype(np.float64)
+    x, y = x - x.mean(0), y - y.mean(0)
+    names, index = np.unique(groups, return_inverse=True)
+    member = csr_matrix((np.ones(len(index)), (index, np.arange(len(index)))), shape=(len(names), len(index)))
+    w = weights.astype(np.float64)
+    n = w @ np.bincount(index).astype(np.float64)[:, None]
+    mx, my = (w @ (member @ part) / n for part in (x, y))
+    vx, vy = (w @ (member @ part**2) / n - mean**2 for part, mean in ((x, mx), (y, my)))
+    cross = np.stack([w @ (member @ (x * column[:, None])) / n for column in y.T], axis=2)
+    cross = cross - mx[:, :, None] * my[:, None, :]
+    scale = np.sqrt(np.maximum(vx, 0))[:, :, None] * np.sqrt(np.maximum(vy, 0))[:, None, :]
+    flat = scale <= 1e-12 * (x.std(0)[:, None] * y.std(0)[None, :] + 1e-300)
+    return np.where(flat, np.nan, cross / np.where(flat, 1.0, scale))
 
 
 @jax.jit

@@ -108,6 +108,9 @@ def permutation_test(
     without folds, the upper one for held-out scores. Smallest-p adjustment (minP) would need far more repetitions than
     pairs; see Westfall & Young 1993, section 2.6.
 
+    Benjamini-Hochberg needs small p-values: with M pairs, of which k are findings, none of them can have a q below
+    ``M / (k (R + 1))``. Where few of many pairs are expected to be findings, take more repetitions.
+
     A feature that is given up has the p of its family in place of "p", which is never less, and "p_global" is then
     Bonferroni's: the number of features times "p_family".
 

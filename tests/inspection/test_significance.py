@@ -99,3 +99,10 @@ def test_bad_input_is_named(scored, states, few, held_out, relevance):
         dni.significance(scored, states, few, replace(held_out, ends=~held_out.ends))
     with pytest.raises(ValueError, match=r"groups=\(T,\)"):
         dni.significance(scored, states.hidden, few, null="shift")
+
+
+def test_the_best_of_each_feature_come_with_their_p(tested):
+    from dni_jax.inspection import best_per_feature
+
+    table = best_per_feature(tested, k=1, by="auc")
+    assert table["p_global"].tolist() == [1 / 40] * 4

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from dni_jax.probes import make_folds, reference
-from dni_jax.probes.bootstrap import bootstrap_auc, bootstrap_held_out, string_weights
+from dni_jax.probes.bootstrap import bootstrap_auc, bootstrap_held_out, string_weights, weighted_pearson
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +79,15 @@ def test_intervals_cover_the_truth():
         low, high = np.quantile(drawn, [0.05, 0.95])
         covered += low <= 0.76025 <= high
     assert 31 <= covered <= 40  # 90 % of 40 is 36
+
+
+def test_weighted_correlation_of_every_draw(problem):
+    hidden, labels, groups = problem
+    values = labels + np.random.default_rng(0).normal(size=labels.shape)
+    weights = string_weights(15, 10, seed=0)
+    found = weighted_pearson(hidden, values, groups, weights)
+    for draw in range(10):
+        rows = rows_of(weights[draw], groups)
+        wanted = np.corrcoef(hidden[rows, :2].T.astype(float), values[rows].T)[:2, 2:]
+        np.testing.assert_allclose(found[draw, :2], wanted, atol=1e-9)
+    assert np.isnan(found[:, 2]).all()
