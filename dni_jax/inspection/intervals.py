@@ -101,5 +101,6 @@ def _spread(drawn: Float[np.ndarray, "B N F"], level: float) -> Float[np.ndarray
     known = ~np.isnan(drawn).all(0)
     some = drawn[:, known]
     if known.any():
-        result[:, known] = np.nanquantile(some, [(1 - level) / 2, (1 + level) / 2], axis=0) - np.nanmean(some, axis=0)
+        quantile = np.nanquantile if np.isnan(some).any() else np.quantile  # the latter is fifty times as fast
+        result[:, known] = quantile(some, [(1 - level) / 2, (1 + level) / 2], axis=0) - np.nanmean(some, axis=0)
     return result

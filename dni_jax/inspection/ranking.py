@@ -122,8 +122,8 @@ def best_per_feature(relevance: xr.Dataset, k: int = 3, *, by: str = "score") ->
 
     Columns: ``feature``, ``kind``, ``share``, ``neurons`` (a list), ``score``, ``score_sd``, ``auc``, ``baseline``,
     ``lift``, ``strength``, which runs from 0 to 1 whatever the feature's frequency (2 AUC - 1, for a continuous
-    feature the lift), and ``folds``: in how many folds the feature both holds and does not. After `significance` also the
-    best neuron's ``p``, ``p_family``, ``p_global`` and ``q``.
+    feature the lift), and ``folds``: in how many folds the feature both holds and does not. After `significance` also
+    the best neuron's ``p``, ``p_family``, ``p_global`` and ``q``.
     """
     rows = []
     for feature in relevance["feature"].values:

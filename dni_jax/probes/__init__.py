@@ -8,11 +8,11 @@ from dni_jax.probes.direct import direct_scores
 from dni_jax.probes.folds import make_folds
 from dni_jax.probes.joint import score_jointly
 from dni_jax.probes.measures import MEASURES, measure_counts, measure_neurons
+from dni_jax.probes.permutation import permutation_test
 from dni_jax.probes.products import Grid, Products, choose_grid, multiply, score_products
 from dni_jax.probes.pvalues import benjamini_hochberg
 from dni_jax.probes.score import fit_neurons, score_neurons
 from dni_jax.probes.selection import select_neurons
-from dni_jax.probes.significance import permutation_test
 from dni_jax.probes.streaming import score_stream
 
 __all__ = [

@@ -140,16 +140,20 @@ def _draws(
     blocks = min(_BLOCKS, n)
     size = -(-n // blocks)
     pad = blocks * size - n
+    by_string = weights.T
+    # A sum of earlier blocks and half of each itself; a product is many times faster than a running sum here.
+    earlier = jnp.tri(blocks, k=-1, dtype=jnp.float32) + 0.5 * jnp.eye(blocks, dtype=jnp.float32)
 
     def one(x: Array) -> Array:
         order = sort_order(x)
         y = jnp.pad(labels[order], ((0, pad), (0, 0))).reshape(blocks, size, -1)
-        w = jnp.pad(weights[:, groups[order]], ((0, 0), (0, pad))).reshape(-1, blocks, size)
-        positive = jnp.einsum("bkm,kmf->bkf", w, y).astype(jnp.float64)
-        negative = jnp.sum(w, axis=2).astype(jnp.float64)[:, :, None] - positive
-        below = jnp.cumsum(negative, axis=1) - negative / 2.0
-        pairs = jnp.sum(positive, axis=1) * jnp.sum(negative, axis=1)
-        auc = jnp.sum(positive * below, axis=1) / jnp.where(pairs > 0, pairs, 1.0)
+        w = jnp.pad(by_string[groups[order]], ((0, pad), (0, 0))).reshape(blocks, size, -1)
+        positive = jnp.einsum("kmb,kmf->kbf", w, y)
+        negative = jnp.sum(w, axis=1)[:, :, None] - positive
+        below = jnp.tensordot(earlier, negative, axes=1).astype(jnp.float64)
+        positive, negative = positive.astype(jnp.float64), negative.astype(jnp.float64)
+        pairs = jnp.sum(positive, axis=0) * jnp.sum(negative, axis=0)
+        auc = jnp.sum(positive * below, axis=0) / jnp.where(pairs > 0, pairs, 1.0)
         auc = jnp.where(jnp.max(x) > jnp.min(x), auc, 0.5)
         return jnp.where(pairs > 0, auc, jnp.nan)
 

@@ -25,7 +25,7 @@ number of repetitions (Phipson & Smyth 2010; Hemerik & Goeman 2018). Correlated 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -59,10 +59,13 @@ class Rearrangements:
     draw: Callable[[int], np.ndarray]
     attrs: dict[str, Any] = field(default_factory=dict)
 
-    def columns(self, repetitions: range, features: Int[np.ndarray, " G"]) -> Shaped[np.ndarray, "R n G"]:
-        """Labels of some repetitions and features; repetition -1 is what was observed."""
-        pool = self.pool[:, features]
-        return np.stack([pool[self.used if r < 0 else self.draw(r)] for r in repetitions])
+    def only(self, features: Int[np.ndarray, " G"], dtype: Any) -> Rearrangements:
+        """Give the same for some features, their labels in a type that holds them."""
+        return replace(self, pool=self.pool[:, features].astype(dtype))
+
+    def columns(self, repetitions: range) -> Shaped[np.ndarray, "R n F"]:
+        """Labels of some repetitions; repetition -1 is what was observed."""
+        return np.stack([self.pool[self.used if r < 0 else self.draw(r)] for r in repetitions])
 
 
 def shift(labels: Shaped[np.ndarray, "T F"], groups: Int[np.ndarray, " T"], seed: int) -> Rearrangements:
@@ -186,10 +189,15 @@ class Given:
     null_labels: Shaped[np.ndarray, "R T F"]
     attrs: dict[str, Any] = field(default_factory=dict)
 
-    def columns(self, repetitions: range, features: Int[np.ndarray, " G"]) -> Shaped[np.ndarray, "R n G"]:
-        """Labels of some repetitions and features; repetition -1 is what was observed."""
+    def only(self, features: Int[np.ndarray, " G"], dtype: Any) -> Given:
+        """Give the same for some features, their labels in a type that holds them."""
+        some = self.null_labels[:, :, features].astype(dtype)
+        return replace(self, labels=self.labels[:, features].astype(dtype), null_labels=some)
+
+    def columns(self, repetitions: range) -> Shaped[np.ndarray, "R n F"]:
+        """Labels of some repetitions; repetition -1 is what was observed."""
         every = [self.labels if r < 0 else self.null_labels[r] for r in repetitions]
-        return np.stack([one[:, features][self.used] for one in every])
+        return np.stack([one[self.used] for one in every])
 
 
 Null = Rearrangements | Given

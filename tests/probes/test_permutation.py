@@ -50,19 +50,19 @@ def test_shift_and_exchange_give_only_what_they_may():
     shifted = nulls.shift(labels, groups, seed=0)
     seen = set()
     for r in range(200):
-        drawn = shifted.columns(range(r, r + 1), np.asarray([0]))[0, :, 0].tolist()
+        drawn = shifted.columns(range(r, r + 1))[0, :, 0].tolist()
         seen.add(tuple(drawn[:3]))
         assert sorted(drawn[3:6]) == [3, 4, 6]
     assert seen == {(0, 1, 2), (1, 2, 0), (2, 0, 1)}
     exchanged = nulls.strings(labels, groups, seed=0)
-    seen = {tuple(exchanged.columns(range(r, r + 1), np.asarray([0]))[0, :, 0].tolist()) for r in range(300)}
+    seen = {tuple(exchanged.columns(range(r, r + 1))[0, :, 0].tolist()) for r in range(300)}
     whole = [(0, 1, 2), (3, 4, 6), (7, 8, 9)]
     assert seen == {sum(order, ()) for order in itertools.permutations(whole)}  # the string of length 2 has no partner
     assert exchanged.attrs["positions_left_out"] == 2
     assert exchanged.used.tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 9]
     fresh = nulls.strings(labels, groups, 0, 100 + np.arange(7)[:, None], np.asarray([0, 0, 1, 1, 1, 2, 2]))
     assert fresh.attrs["positions_left_out"] == 0
-    rows = fresh.columns(range(300), np.asarray([0]))[:, :, 0]
+    rows = fresh.columns(range(300))[:, :, 0]
     assert {tuple(row) for row in rows[:, :2].tolist()} == {(10, 11), (100, 101), (105, 106)}
     drawn = {tuple(row) for first in (2, 5, 8) for row in rows[:, first : first + 3].tolist()}
     assert drawn == {*whole, (102, 103, 104)}
@@ -114,7 +114,7 @@ def test_family_and_global_error_are_kept_and_power_is_there():
 
 
 def test_batches_chunks_and_single_calls_agree(monkeypatch):
-    from dni_jax.probes import significance
+    from dni_jax.probes import permutation
 
     rng = np.random.default_rng(0)
     hidden, groups = np.round(smoothed(rng, 10, 20, 4), 1), np.repeat(np.arange(10), 20)
@@ -122,7 +122,7 @@ def test_batches_chunks_and_single_calls_agree(monkeypatch):
     labels[:, 3] = True
     together = permutation_test(hidden, labels, groups, n_null=50)
     in_sevens = permutation_test(hidden, labels, groups, n_null=50, batch=7)
-    monkeypatch.setattr(significance, "_SCORE_BYTES", 1)
+    monkeypatch.setattr(permutation, "_SCORE_BYTES", 1)
     chunked = permutation_test(hidden, labels, groups, n_null=50)
     for name in together:
         np.testing.assert_array_equal(together[name], in_sevens[name])

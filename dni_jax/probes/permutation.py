@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Shaped
 from dni_jax.probes import _check, direct
 from dni_jax.probes._null_check import check_counts, check_kinds, check_metrics, choose_null
 from dni_jax.probes._result import Scores
-from dni_jax.probes.nulls import Null
+from dni_jax.probes.nulls import Null, Rearrangements
 from dni_jax.probes.pvalues import at_least, benjamini_hochberg, p_values
 from dni_jax.probes.score import score_neurons
 
@@ -157,16 +157,21 @@ class _Scorer:
         with jax.enable_x64(True):
             return direct.prepare(self.hidden[self.null.used], metric)
 
+    def dtype(self, metric: str) -> Any:
+        """The smallest type for the labels of a metric: 0 and 1 are as good in a byte."""
+        labels = self.null.pool if isinstance(self.null, Rearrangements) else self.null.labels
+        return labels.dtype if metric in ("pearson", "r2") else np.int8
+
     def scores(
-        self, sides: direct.Sides | None, metric: str, repetitions: range, features: Int[np.ndarray, " G"]
+        self, sides: direct.Sides | None, metric: str, repetitions: range, null: Null
     ) -> Float[np.ndarray, "R N G"]:
         """Scores of each repetition; those without an answer have chance's."""
-        row = 8 * len(self.null.used) * len(features)
+        row = 8 * null.columns(range(-1, 0)).size
         size = min(self.batch or max(1, _COLUMN_BYTES // row), len(repetitions))
         parts = []
         for first in range(repetitions.start, repetitions.stop, size):
             some = range(first, min(first + size, repetitions.stop))
-            columns = self.null.columns(some, features)
+            columns = null.columns(some)
             if sides is None:
                 parts.append(self._held_out(columns, metric))
                 continue
@@ -227,7 +232,8 @@ def _test(
     stop_above: float | None,
 ) -> _Found:
     """Repeat until the last look, or until every feature is given up."""
-    observed = scorer.null.columns(range(-1, 0), features)[0]
+    dtype = scorer.dtype(metric)
+    observed = scorer.null.only(features, dtype).columns(range(-1, 0))[0]
     going = np.flatnonzero((observed != observed[:1]).any(0))
     values = {name: np.full((scorer.hidden.shape[1], len(features)), np.nan) for name in _PAIRS}
     reps, top = np.zeros(len(features), np.int64), np.full(looks[-1] + 1, -np.inf)
@@ -235,7 +241,8 @@ def _test(
     for look in looks:
         if len(going) == 0:
             break
-        more = scorer.scores(sides, metric, range(len(scores) - 1, look), features[going])
+        null = scorer.null.only(features[going], dtype)
+        more = scorer.scores(sides, metric, range(len(scores) - 1, look), null)
         scores = np.concatenate([scores, more])
         found, maxima = p_values(scores, two_sided=sides is not None)
         if look == looks[-1]:
