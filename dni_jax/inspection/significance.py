@@ -97,6 +97,8 @@ def significance(
     """
     hidden = check_pair(relevance, states, labels)
     null = _default(corpus, language, fresh) if null is None else null
+    if null == "labels":
+        raise ValueError('expected a null that makes its labels, got "labels": dni.permutation_test takes null_labels')
     by_string = null in ("fresh", "string_permutation")
     if by_string and corpus is not None:
         _check_whole(corpus, null)

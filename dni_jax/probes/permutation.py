@@ -76,7 +76,7 @@ def permutation_test(
         are not touched: giving up can only lose a rejection. None: every feature gets all repetitions.
     batch : int, optional
         Repetitions scored in one product. Columns take ``8 * T * F * batch`` bytes, at most 128 MiB by default; scores
-        ``8 * (R + 1) * N`` bytes a feature, at most 256 MiB at a time.
+        ``8 * (R + 1) * N`` bytes a feature, at most 256 MiB at a time; ranks ``8 * T * N``.
 
     Returns
     -------

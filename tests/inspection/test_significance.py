@@ -95,6 +95,10 @@ def test_bad_input_is_named(scored, states, few, held_out, relevance):
         dni.significance(scored, states, replace(few, library=None), held_out)
     with pytest.raises(ValueError, match="language= or fresh="):
         dni.significance(scored, states, few, replace(held_out, language="mine"))
+    with pytest.raises(ValueError, match="takes null_labels"):
+        dni.significance(scored, states, few, held_out, null="labels")
+    with pytest.raises(ValueError, match="null to be one of"):
+        dni.significance(scored, states, few, held_out, null="magic")
     with pytest.raises(ValueError, match="whole strings"):
         dni.significance(scored, states, few, replace(held_out, ends=~held_out.ends))
     with pytest.raises(ValueError, match=r"groups=\(T,\)"):
