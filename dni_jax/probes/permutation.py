@@ -72,8 +72,9 @@ def permutation_test(
     folds, probe
         As in `score_neurons`.
     stop_above : float, optional
-        Give up a feature when, at one of some looks, its least family-wise p is above this. Levels below `stop_above`
-        are not touched: giving up can only lose a rejection. None: every feature gets all repetitions.
+        Give up a feature when, after 39, 78, 156, ... repetitions, its least family-wise p is above this. Levels below
+        `stop_above` are not touched: giving up can only lose a rejection. (Besag & Clifford 1991 stop likewise, pair by
+        pair.) None: every feature gets all repetitions.
     batch : int, optional
         Repetitions scored in one product. Columns take ``8 * T * F * batch`` bytes, at most 128 MiB by default; scores
         ``8 * (R + 1) * N`` bytes a feature, at most 256 MiB at a time; ranks ``8 * T * N``.
