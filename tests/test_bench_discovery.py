@@ -22,7 +22,7 @@ def check(rows):
 
 
 def test_false_positives_on_texts_without_a_finding(bench):
-    check(bench.false_positives("long texts", draws=60))
+    check(bench.false_positives("long texts", draws=40))
 
 
 def test_planted_neurons_are_found_and_no_others(bench):
@@ -35,4 +35,4 @@ def test_planted_neurons_are_found_and_no_others(bench):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["strings", "long texts", "grammar"])
 def test_false_positives_at_large(bench, kind):
-    check(bench.false_positives(kind, draws=600, seed=1))
+    check(bench.false_positives(kind, draws=400, seed=1))
