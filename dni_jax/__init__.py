@@ -17,7 +17,19 @@ from dni_jax.features import (
     regex_feature,
     trace,
 )
-from dni_jax.inspection import inspect, top
+from dni_jax.inspection import (
+    baselines,
+    inspect,
+    intervals,
+    lags,
+    rank_stability,
+    redundancy,
+    seed_stability,
+    serves,
+    significance,
+    sparse_probe,
+    top,
+)
 from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
 from dni_jax.languages import Language
 from dni_jax.models import (
@@ -38,7 +50,7 @@ from dni_jax.models import (
     train,
     train_population,
 )
-from dni_jax.probes import make_folds, reference, score_neurons
+from dni_jax.probes import make_folds, permutation_test, reference, score_neurons
 from dni_jax.verification import measure_texts, verify
 
 __all__ = [
@@ -53,6 +65,7 @@ __all__ = [
     "TrainConfig",
     "TrainedModel",
     "ablate",
+    "baselines",
     "char_feature",
     "clamp",
     "clamp_to_labels",
@@ -67,18 +80,27 @@ __all__ = [
     "generate",
     "generate_each",
     "inspect",
+    "intervals",
+    "lags",
     "languages",
     "load",
     "load_population",
     "make_folds",
     "measure_texts",
     "patch",
+    "permutation_test",
     "predictor_feature",
+    "rank_stability",
     "record",
     "record_module",
+    "redundancy",
     "reference",
     "regex_feature",
     "score_neurons",
+    "seed_stability",
+    "serves",
+    "significance",
+    "sparse_probe",
     "top",
     "trace",
     "train",

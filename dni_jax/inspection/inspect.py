@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from dni_jax.features import Labels
+from dni_jax.inspection.checking import check_states, groups_of, where_stated
 from dni_jax.probes import make_folds, score_neurons
 
 _OF_REGRESSIONS = ("r2", "pearson")
@@ -72,24 +73,17 @@ def inspect(
     >>> dict(dni.inspect(dni.record(model, corpus), labels, folds=5).sizes)
     {'neuron': 8, 'feature': 51, 'fold': 5}
     """
-    hidden = np.asarray(getattr(states, "hidden", states))
-    if hidden.ndim == 3:
-        each = [states.of_model(number) for number in range(len(hidden))] if hasattr(states, "of_model") else hidden
+    each = models_of(states)
+    if each is not None:
         settings: dict[str, Any] = {"groups": groups, "metrics": metrics, "seed": seed, **options}
         found = [inspect(one, labels, probe, folds, **settings) for one in each]
         return _together(found, getattr(states, "members", {}))
-    if hidden.ndim != 2 or len(hidden) != len(labels.mask):
-        raise ValueError(
-            f"expected states of shape (T, N) on the T = {len(labels.mask)} labelled positions, "
-            f"got shape {hidden.shape}: record and label the same corpus"
-        )
-    if len(labels) == 0:
-        raise ValueError("expected labels of at least one feature, got none")
-    chosen = _folds(states, labels, folds, groups, seed)
+    hidden = check_states(states, labels)
+    chosen = folds_of(states, labels, folds, groups, seed)
     shape = (hidden.shape[1], len(labels), int(chosen.max()) + 1)
     arrays = {name: np.full(shape, np.nan, np.float32) for name in dict.fromkeys(("score", *metrics))}
     baseline = np.full(shape[1:], np.nan, np.float32)
-    regression = "ridge" if probe == "ridge" else "ols"
+    regression = regression_of(probe)
     for kind, its_probe, headline in (("binary", probe, "accuracy"), ("continuous", regression, "r2")):
         columns = np.flatnonzero([its == kind for its in labels.kinds])
         if len(columns) == 0:
@@ -102,7 +96,16 @@ def inspect(
             arrays[name][:, columns] = scores[name]
         arrays["score"][:, columns] = scores[headline]
         baseline[columns] = scores["baseline"]
-    return _dataset(arrays, baseline, labels, chosen, probe)
+    dealt = {"seed": seed, "folds": "dealt"} if isinstance(folds, (int, np.integer)) else {"folds": "given"}
+    return _dataset(arrays, baseline, labels, chosen, {"probe": probe, **dealt})
+
+
+def models_of(states: Any) -> list[Any] | None:
+    """The states of each network of a population; None for those of one network."""
+    hidden = np.asarray(getattr(states, "hidden", states))
+    if hidden.ndim != 3:
+        return None
+    return [states.of_model(number) if hasattr(states, "of_model") else one for number, one in enumerate(hidden)]
 
 
 def _together(each: Sequence[xr.Dataset], members: Mapping[str, Sequence[Any]]) -> xr.Dataset:
@@ -111,24 +114,28 @@ def _together(each: Sequence[xr.Dataset], members: Mapping[str, Sequence[Any]]) 
     return dataset.assign_coords({name: ("model", list(values)) for name, values in members.items()})
 
 
-def _folds(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:
+def regression_of(probe: str) -> str:
+    """The probe that scores continuous features beside this one."""
+    return "ridge" if probe == "ridge" else "ols"
+
+
+def folds_of(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:
+    """Deal groups to folds, or take those that were given; -1 where labels are masked."""
     if isinstance(folds, (int, np.integer)):
-        groups = getattr(states, "groups", None) if groups is None else groups
+        groups = groups_of(states, groups)
         if groups is None:
             raise ValueError(
                 "expected groups=(T,) beside an array of states (the string of each position), got none: pass them, "
                 "or pass folds=dni.make_folds(T, scheme='shuffled') if positions are independent"
             )
-        chosen = np.asarray(make_folds(len(labels.mask), int(folds), groups=np.asarray(groups), seed=seed))
+        chosen = np.asarray(make_folds(len(labels.mask), int(folds), groups=groups, seed=seed))
     else:
         chosen = np.asarray(folds)
-    stated = getattr(states, "mask", None)
-    used = labels.mask if stated is None else labels.mask & stated
-    return np.where(used, chosen, -1).astype(np.int32)
+    return np.where(where_stated(states, labels).mask, chosen, -1).astype(np.int32)
 
 
 def _dataset(
-    arrays: dict[str, np.ndarray], baseline: np.ndarray, labels: Labels, folds: np.ndarray, probe: str
+    arrays: dict[str, np.ndarray], baseline: np.ndarray, labels: Labels, folds: np.ndarray, attrs: dict[str, Any]
 ) -> xr.Dataset:
     used = folds >= 0
     dims = ("neuron", "feature", "fold")
@@ -141,5 +148,5 @@ def _dataset(
             "kind": ("feature", list(labels.kinds)),
             "share": ("feature", [float(column[used].mean()) for column in labels.columns]),
         },
-        attrs={"probe": probe, "positions": int(used.sum()), "library": labels.library},
+        attrs={**attrs, "positions": int(used.sum()), "library": labels.library},
     )
