@@ -63,16 +63,18 @@ def findings_table(findings: pd.DataFrame, k: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("feature", no_wrap=True, overflow="ellipsis")
     table.add_column("neurons", no_wrap=True, min_width=11)
-    for name, width in (("AUC", 5), ("score", 5), ("base", 5), (f"top {k}", 6), ("random", 6), ("p", 4)):
+    widths = {"AUC": 5, "score": 5, "base": 5, "given": 5, "p": 5, f"top {k}": 6, "random": 6, "p used": 6}
+    for name, width in widths.items():
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for row in _shown(findings).head(_ROWS).itertuples():
         effect = ("-", "-", "-")
         if pd.notna(row.effect):
-            effect = (f"{row.effect:+.3f}", f"{row.random_high:+.3f}", f"{row.p:.2f}")
+            effect = (f"{row.effect:+.3f}", f"{row.random_high:+.3f}", f"{row.p_effect:.2f}")
         name = f"{row.feature} (R²)" if row.kind == "continuous" else str(row.feature)
         auc = "-" if pd.isna(row.auc) else f"{row.auc:.3f}"
-        neurons = " ".join(map(str, row.neurons))
-        table.add_row(Text(name), neurons, auc, f"{row.score:.3f}", f"{row.baseline:.3f}", *effect)
+        given = "-" if pd.isna(row.given_symbol) else f"{row.given_symbol:.3f}"
+        known = (auc, f"{row.score:.3f}", f"{row.baseline:.3f}", given, f"{row.p_family:.3f}")
+        table.add_row(Text(name), " ".join(map(str, row.neurons)), *known, *effect)
     return table
 
 
@@ -90,9 +92,12 @@ def reading_guide(findings: pd.DataFrame, k: int, least: float) -> list[str]:
     lines = [
         "AUC     how well the best neuron alone tells where the feature holds, on unseen text (.5: not at all)",
         "score   its held-out accuracy (R² where it says so);  base  the same without looking at any neuron",
+        "given   its AUC (squared correlation for R²) among positions with the same character: .5 for a mere echo",
+        "p       whether any neuron is better than chance on this feature, by labels of other strings (or, for files,",
+        "        labels turned in a circle): how often the best of all neurons does as well on those",
         f"top {k:<3} change of the loss where the feature holds, in nats a character, with the {k} best silenced",
         f"random  the 97.5th percentile of the same for {k} random neurons",
-        f"p       share of random sets that do at least as much harm; {least:.2f} at best, not corrected for the",
+        f"p used  share of random sets that do at least as much harm; {least:.2f} at best, not corrected for the",
         "        number of features",
         "",
     ]

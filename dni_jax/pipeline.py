@@ -18,7 +18,7 @@ from dni_jax.config import RunConfig
 from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
 from dni_jax.files import written_aside
-from dni_jax.inspection import best_per_feature, inspect, ranking, relevance_table
+from dni_jax.inspection import baselines, best_per_feature, inspect, ranking, relevance_table, significance
 from dni_jax.inspection.store import continue_table, dynamics_table, write_table
 from dni_jax.interventions import clamp
 from dni_jax.languages import BaseLanguage
@@ -210,9 +210,15 @@ def _relevance(
     grid = f"{model.n_neurons} neurons x {len(labels)} features x {folds} folds"
     say(f"inspecting: {grid} on {corpus.n_positions:,} characters")
     began = time.perf_counter()
-    relevance = inspect(record(model, corpus), labels, config.probe, folds, seed=config.train.seed)
-    write_table(relevance_table(relevance), folder.path / "relevance.parquet")
+    states = record(model, corpus)
+    relevance = inspect(states, labels, config.probe, folds, seed=config.train.seed)
     say(f"  {model.n_neurons * len(labels) * folds:,} probes in {time.perf_counter() - began:.1f} s")
+    began = time.perf_counter()
+    relevance = significance(relevance, states, labels, corpus, language=language if config.is_sampled else None)
+    relevance = baselines(relevance, states, labels, corpus, model=model, n_controls=1, seed=config.train.seed)
+    write_table(relevance_table(relevance), folder.path / "relevance.parquet")
+    null = f"{relevance.attrs['n_null']} repetitions of the null {relevance.attrs['null']!r}"
+    say(f"  {null}, an untrained network and a control task in {time.perf_counter() - began:.1f} s")
     return relevance, labels
 
 
@@ -294,12 +300,12 @@ def summarise(best: pd.DataFrame, effects: xr.Dataset, duplicates: Mapping[str, 
 
     Columns as in `dni_jax.inspection.best_per_feature`, and for the largest k verified: ``effect`` (loss in nats a
     character over the characters that the feature holds for, with its best neurons silenced, less the intact
-    network's), ``random`` (the same for random neurons, mean), ``random_high`` (their 97.5th percentile) and ``p``.
-    ``same_as`` names an earlier feature with the same labels, or is empty.
+    network's), ``random`` (the same for random neurons, mean), ``random_high`` (their 97.5th percentile) and
+    ``p_effect``. ``same_as`` names an earlier feature with the same labels, or is empty.
     """
     table = best.assign(same_as=[duplicates.get(name, "") for name in best["feature"]])
     last = effects.isel(k=-1).sel(measure="loss_on")
-    columns = {"effect": "top_effect", "random": "random_effect", "random_high": "random_effect_high", "p": "p"}
+    columns = {"effect": "top_effect", "random": "random_effect", "random_high": "random_effect_high", "p_effect": "p"}
     extra = pd.DataFrame({name: last[source].values for name, source in columns.items()})
     extra["feature"] = [str(name) for name in last["feature"].values]
     merged = table.merge(extra, on="feature", how="left")

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from dni_jax.features.labels import unknown_feature
 
 _LESS_IS_BETTER = ("p", "p_family", "p_global", "q")
+_BASELINES = ("given_symbol", "selectivity", "over_untrained")
 _INNER = ("null_mean", "null_sd", "null_repetitions")  # of interest in figures, not in a table
 
 
@@ -128,7 +129,8 @@ def best_per_feature(relevance: xr.Dataset, k: int = 3, *, by: str = "score") ->
     Columns: ``feature``, ``kind``, ``share``, ``neurons`` (a list), ``score``, ``score_sd``, ``auc``, ``baseline``,
     ``lift``, ``strength``, which runs from 0 to 1 whatever the feature's frequency (2 AUC - 1, for a continuous
     feature the lift), and ``folds``: in how many folds the feature both holds and does not. After `significance` also
-    the best neuron's ``p``, ``p_family``, ``p_global`` and ``q``.
+    the best neuron's ``p``, ``p_family``, ``p_global`` and ``q``; after `baselines` its ``given_symbol``,
+    ``selectivity`` and ``over_untrained``.
     """
     rows = []
     for feature in relevance["feature"].values:
@@ -143,7 +145,7 @@ def best_per_feature(relevance: xr.Dataset, k: int = 3, *, by: str = "score") ->
                 "neurons": best["neuron"].tolist(),
                 "folds": _judging_folds(one),
                 **{name: float(first.get(name, np.nan)) for name in ("score", "score_sd", "auc", "baseline", "lift")},
-                **{name: float(first[name]) for name in _LESS_IS_BETTER if name in first},
+                **{name: float(first[name]) for name in (*_LESS_IS_BETTER, *_BASELINES) if name in first},
             }
         )
     table = pd.DataFrame(rows)

@@ -113,8 +113,8 @@ def significance(
     used, left_out = _without_masked(where, labels.mask, whole=by_string)
     if (used < 0).all():
         raise ValueError(
-            f'expected strings without a masked position for null="{null}", got one without a state or a label in every '
-            'string: try null="shift", which leaves out positions only'
+            f'expected strings without a masked position for null="{null}", got one in every string (without a state, '
+            'or not labelled): try null="shift", which leaves out positions only'
         )
     more: dict[str, Any] = {}
     if null == "fresh":
