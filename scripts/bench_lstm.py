@@ -39,9 +39,10 @@ import os, sys, time
 import jax
 import dni_jax as dni
 from dni_jax import devices
+from dni_jax.languages.cache import cache_folder
 from dni_jax.models import training
 if sys.argv[1] == "warm":
-    devices.use_compilation_cache()
+    devices.use_compilation_cache(cache_folder() / "xla")
 corpus = dni.languages.get("parentheses").sample(60_000, seed=0)
 take_steps = training.take_steps
 def timed(*arguments):

@@ -19,9 +19,7 @@ from dni_jax.corpora import Vocabulary
 from dni_jax.devices import cores, grid
 from dni_jax.models import TrainedModel, Weights, untrained
 from dni_jax.models.evaluation import losses_of
-from dni_jax.models.network import zero_carries
-from dni_jax.models.state import State
-from dni_jax.models.steps import Batch, optimizer_of, take_steps
+from dni_jax.models.steps import Batch, first_state, optimizer_of, take_steps
 
 try:
     import torch
@@ -42,9 +40,7 @@ class Ours:
     def __init__(self, each: Sequence[Weights], batch: int) -> None:
         config = TrainConfig(learning_rate=RATE, clip=CLIP, schedule="constant", warmup=0, batch=batch)
         self.optimizer = optimizer_of(config.plan(each[0].head.shape[1]))
-        weights = jax.tree.map(lambda *parts: jnp.stack(parts), *each)
-        zero = jax.tree.map(lambda part: jnp.zeros((len(each), *part.shape)), zero_carries(each[0], batch))
-        self.state = State(weights, jax.vmap(self.optimizer.init)(weights), zero)
+        self.state = first_state(each, self.optimizer, batch)
         self.rates = jnp.full(len(each), RATE)
         self.devices = grid(len(each), batch)
 
