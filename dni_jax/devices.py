@@ -51,7 +51,7 @@ def use_compilation_cache(folder: Path) -> None:
 
     Where the folder cannot be written, programs are compiled anew.
     """
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,10 +10,8 @@ time over ours, the median over turns of one run after the other.
 """
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -25,10 +23,12 @@ from pathlib import Path
 import jax
 import lstm_rivals as rivals
 import numpy as np
+from bench_turns import agree, contest, limit_row, machine, rows, show
 
 import dni_jax as dni
 from dni_jax.corpora import Corpus
-from dni_jax.devices import cores, use_all_cores
+from dni_jax.devices import use_all_cores
+from dni_jax.models import Weights
 from dni_jax.models.lanes import lay_out
 from dni_jax.models.trained import with_weights
 
@@ -55,47 +55,6 @@ dni.train(corpus, hidden=128, progress=False)
 """
 
 
-def seconds(call: Callable) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def contest(calls: dict[str, Callable], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each call, taking turns; the first turn, which compiles, is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(repeats + 1):
-        for name, call in calls.items():
-            time.sleep(0.02)  # the threads of the one before wait for more work, on a core, before they sleep
-            took = seconds(call)
-            if turn:
-                times[name].append(took)
-    return times
-
-
-def agree(what: str, ours: np.ndarray, theirs: np.ndarray, name: str, tolerance: float = 1e-4) -> None:
-    gap = float(np.max(np.abs(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64))))
-    if not gap <= tolerance:
-        raise SystemExit(
-            f"expected {name} to give our {what} within {tolerance:g}, got a difference of {gap:.3g}: "
-            "speeds of different answers are not compared"
-        )
-
-
-def rows(what: str, characters: int, times: dict[str, list[float]], target: float | None = None) -> Iterator[dict]:
-    """One row for each other; ratios pair the runs of one turn."""
-    rates = {name: characters / float(np.median(each)) for name, each in times.items()}
-    for name in times:
-        row = {"what": what, "ours": rates["ours"], "other": name, "seconds": times["ours"]}
-        if name != "ours":
-            ratios = np.divide(times[name], times["ours"])
-            row |= {"rate": rates[name], "other_seconds": times[name], "ratio": float(np.median(ratios))}
-            row |= {"least": float(ratios.min()), "most": float(ratios.max())}
-            row["wanted"] = target if name == "torch" else None
-        if name != "ours" or len(times) == 1:
-            yield row
-
-
 def text_of(corpus: Corpus, batch: int, window: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Codes and targets ``(K, R, B)`` out of a corpus."""
     lanes = lay_out(corpus, batch)
@@ -108,23 +67,37 @@ def text_of(corpus: Corpus, batch: int, window: int, steps: int) -> tuple[np.nda
 def training(args: argparse.Namespace, corpus: Corpus, n_models: int = 1) -> Iterator[dict]:
     """Forward, backward and Adam with clipping, ten steps a call; several models of others train in turn."""
     for batch, window, target in SHAPES:
-        read, wanted = text_of(corpus, batch, window, args.steps)
         each = [model.weights for model in rivals.models(corpus.vocabulary, args.hidden, n_models)]
-        ours = rivals.Ours(each, batch)
         others: dict[str, list] = {}
         for weights in each:
             for other in rivals.rivals(weights, batch):
                 others.setdefault(other.name, []).append(other)
-        losses = ours.train(read, wanted)
-        for name, several in others.items():
-            agree("losses", losses, np.stack([other.train(read, wanted) for other in several]), name)
-        calls: dict[str, Callable] = {"ours": lambda: ours.train(read, wanted)}
-        for name, several in others.items():
-            calls[name] = lambda several=several: [other.train(read, wanted) for other in several]
-        what = f"{n_models} models" if n_models > 1 else "training"
-        wish = target if n_models == 1 else 1.3
-        times = contest(calls, args.repeats)
-        yield from rows(f"{what}, {batch} x {window}", n_models * read.size, times, wish)
+        what = f"{n_models} models, {batch} x {window}" if n_models > 1 else f"training, {batch} x {window}"
+        text = text_of(corpus, batch, window, args.steps)
+        yield from train_in_turns(what, args, text, each, others, target if n_models == 1 else 1.3)
+
+
+def train_in_turns(
+    what: str,
+    args: argparse.Namespace,
+    text: tuple[np.ndarray, np.ndarray],
+    each: list[Weights],
+    others: dict[str, list],
+    target: float | None = None,
+    tolerance: float = 1e-4,
+) -> Iterator[dict]:
+    """Ours, of all weights at once, and the others, who may train fewer: their time then counts so many times."""
+    ours = rivals.Ours(each, text[0].shape[-1])
+    losses = ours.train(*text)
+    for name, several in others.items():
+        agree("losses", losses[: len(several)], np.stack([other.train(*text) for other in several]), name, tolerance)
+    calls: dict[str, Callable] = {"ours": lambda: ours.train(*text)}
+    for name, several in others.items():
+        calls[name] = lambda several=several: [other.train(*text) for other in several]
+    turns = contest(calls, args.repeats)
+    for name, several in others.items():
+        turns.seconds[name][:] = [took * len(each) / len(several) for took in turns.seconds[name]]
+    yield from rows(what, len(each) * text[0].size, turns, target)
 
 
 def population(args: argparse.Namespace, corpus: Corpus) -> Iterator[dict]:
@@ -144,8 +117,8 @@ def recording(args: argparse.Namespace, corpus: Corpus) -> Iterator[dict]:
         for other in rivals.rivals(model.weights, TEXTS):
             agree("states", ours, other.record(codes), other.name)
             calls[other.name] = lambda other=other: other.record(codes)
-        times = contest(calls, args.repeats)
-        yield from rows(f"recording, {hidden} units", len(ours), times, target)
+        turns = contest(calls, args.repeats)
+        yield from rows(f"recording, {hidden} units", len(ours), turns, target)
 
 
 def generation(args: argparse.Namespace, corpus: Corpus) -> Iterator[dict]:
@@ -185,10 +158,6 @@ def first_step(args: argparse.Namespace, corpus: Corpus) -> Iterator[dict]:
                     times[kind].append(float(done.stdout))
     for kind, wanted in (("cold", 4.0), ("warm", 1.5)):
         yield limit_row(f"first step, {kind}", times[kind], wanted)
-
-
-def limit_row(what: str, took: list[float], wanted: float) -> dict:
-    return {"what": what, "seconds": took, "median_s": float(np.median(took)), "wanted_s": wanted}
 
 
 def default(args: argparse.Namespace, corpus: Corpus) -> Iterator[dict]:
@@ -243,58 +212,18 @@ def beside_cudnn(
     args: argparse.Namespace, corpus: Corpus, shape: tuple[int, str, int], device: str, what: str
 ) -> Iterator[dict]:
     (hidden, products, n_models), (batch, window) = shape, args.accelerator_text
-    read, wanted = text_of(corpus, batch, window, args.steps)
-    each = [model.weights for model in rivals.models(corpus.vocabulary, hidden, min(n_models, 8), products)]
-    ours = rivals.Ours([each[number % len(each)] for number in range(n_models)], batch)
-    losses = ours.train(read, wanted)[: len(each)]
-    times = {"ours": contest({"ours": lambda: ours.train(read, wanted)}, 1)["ours"]}  # torch's turn may not fit beside
-    others = []
+    some = [model.weights for model in rivals.models(corpus.vocabulary, hidden, min(n_models, 8), products)]
+    each = [some[number % len(some)] for number in range(n_models)]
+    others: dict[str, list] = {}
     if rivals.torch is not None:
         rivals.torch.backends.cudnn.allow_tf32 = products == "bfloat16"
         rivals.torch.backends.cuda.matmul.allow_tf32 = products == "bfloat16"
-        others = [rivals.TorchRival(weights, batch, device) for weights in each]
-        theirs = np.stack([other.train(read, wanted) for other in others])
-        agree("losses", losses, theirs, "torch", 1e-4 if products == "float32" else 3e-2)
-    calls: dict[str, Callable] = {"ours": lambda: ours.train(read, wanted)}
-    if others:
-        calls["torch"] = lambda: [other.train(read, wanted) for other in others]
-    times = contest(calls, args.repeats)
-    if others:
-        times["torch"] = [took * n_models / len(others) for took in times["torch"]]
-    yield from rows(what, n_models * read.size, times)
+        others["torch"] = [rivals.TorchRival(weights, batch, device) for weights in some]
+    text, tolerance = text_of(corpus, batch, window, args.steps), 1e-4 if products == "float32" else 3e-2
+    yield from train_in_turns(what, args, text, each, others, tolerance=tolerance)
 
 
 SECTIONS = (training, population, recording, generation, first_step, default, precision, accelerator)
-
-
-def show(row: dict) -> None:
-    if "ratio" in row:
-        wish = f"  at least {row['wanted']:g} wanted" if row.get("wanted") else ""
-        between = f"{row['least']:.2f} to {row['most']:.2f}"
-        print(
-            f"{row['what']:34} {row['ours'] / 1e3:9,.0f} {row['other']:>8} {row['rate'] / 1e3:9,.0f}"
-            f" {row['ratio']:6.2f}  ({between}){wish}"
-        )
-    elif "wanted_s" in row:
-        took = row["seconds"]
-        between = f"{min(took):.2f} to {max(took):.2f}"
-        print(f"{row['what']:34} {row['median_s']:7.2f} s  ({between})  at most {row['wanted_s']:g} wanted")
-    elif "ours" in row:
-        print(f"{row['what']:34} {row['ours'] / 1e3:9,.0f}")
-    else:
-        print(", ".join(f"{key.replace('_', ' ')} {value}" for key, value in row.items()))
-
-
-def machine() -> dict:
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    about = {"processor": names[0].split(":")[1].strip() if names else platform.machine(), "cores": cores()}
-    about["devices"] = sorted({device.device_kind for device in jax.devices()})
-    for package in ("jax", "jaxlib", "flax", "torch", "numpy"):
-        try:
-            about[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            about[package] = None
-    return about
 
 
 def main() -> None:
