@@ -32,7 +32,11 @@ def run_command(config: RunConfig) -> None:
     """
     console = Console(highlight=False, soft_wrap=True)
     began = time.perf_counter()
-    from dni_jax.pipeline import run  # JAX takes a second to import: --help and wrong flags need not wait for it
+    from dni_jax.devices import use_compilation_cache  # JAX takes a second: --help and wrong flags need not wait for it
+    from dni_jax.languages.cache import cache_folder
+    from dni_jax.pipeline import run
+
+    use_compilation_cache(cache_folder() / "xla")
 
     def say(line: object) -> None:
         console.print(f"[dim]{time.perf_counter() - began:6.1f} s[/dim]  ", end="")

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -45,6 +46,23 @@ def _notice_once() -> None:
         'dni_jax.use_all_cores() (or jax.config.update("jax_num_cpu_devices", ...)) before the first JAX computation',
         stacklevel=4,
     )
+
+
+def use_compilation_cache(folder: Path) -> None:
+    """Keep compiled programs in a folder from one process to the next, unless the user has given JAX a folder.
+
+    Where the folder cannot be written, programs are compiled anew.
+    """
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if os.access(folder, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        # Many small programs take as long as a large one.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def mesh(axis: str, size: int = 0) -> Mesh:

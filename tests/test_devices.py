@@ -57,3 +57,28 @@ def test_asking_again_changes_nothing():
         warnings.simplefilter("error")
         devices.use_all_cores()
     assert jax.local_device_count() == 2
+
+
+@pytest.mark.parametrize("given", [None, "own"])
+def test_compiled_programs_are_kept_unless_the_user_has_given_a_folder(given, tmp_path):
+    script = (
+        "import sys; from pathlib import Path; import jax; from dni_jax.devices import use_compilation_cache\n"
+        "use_compilation_cache(Path(sys.argv[1]))\n"
+        "jax.jit(lambda x: x + 1)(1.0)"
+    )
+    own = {} if given is None else {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / given)}
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"} | own
+    for _ in range(2):
+        command = [sys.executable, "-W", "error", "-c", script, str(tmp_path / "ours")]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        assert done.stderr == ""
+    assert (tmp_path / "ours").exists() == (given is None)
+    if given is None:
+        assert any((tmp_path / "ours").iterdir())
+
+
+def test_a_cache_folder_that_cannot_be_made_changes_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    before = jax.config.values["jax_compilation_cache_dir"]
+    devices.use_compilation_cache(tmp_path / "file" / "xla")
+    assert jax.config.values["jax_compilation_cache_dir"] == before

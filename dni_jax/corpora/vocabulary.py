@@ -128,5 +128,4 @@ class Vocabulary:
 
     def decode(self, codes: Int[np.ndarray, " T"]) -> str:
         """Turn codes into text, the boundary as `boundary_text`."""
-        symbols = self.symbols
-        return "".join(symbols[code] for code in np.asarray(codes))
+        return to_string(code_points("".join(self.symbols))[np.asarray(codes)])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
@@ -110,14 +111,31 @@ class CharNetwork(nnx.Module):
         layers = tuple(layer.weights for layer in self.layers)
         return Weights(layers, self.head.kernel[...], head_b[...], self.cell, self.products)
 
+    @classmethod
+    def initial(
+        cls, n_symbols: int, sizes: Sequence[int], cell: str = "lstm", products: Products = "float32", seed: int = 0
+    ) -> CharNetwork:
+        """Give the network of ``rngs=nnx.Rngs(seed)``, made by one compiled program: op by op it takes seconds."""
+        return cls.holding(_initial_weights(jax.random.key(seed), n_symbols, tuple(sizes), cell, products))
+
+    @classmethod
+    def holding(cls, weights: Weights) -> CharNetwork:
+        """Give a network with these parameters, without drawing initial ones."""
+        n_symbols, settings = weights.head.shape[-1], (weights.sizes, weights.cell, weights.products)
+        module = nnx.eval_shape(lambda: cls(n_symbols, *settings, rngs=nnx.Rngs(0)))
+        module.set_weights(weights)
+        return module
+
     def set_weights(self, weights: Weights) -> None:
         """Put other parameters in place, for example another framework's."""
         for layer, given in zip(self.layers, weights.layers, strict=True):
-            layer.wx[...], layer.wh[...], layer.b[...] = given.wx, given.wh, given.b
+            layer.wx.set_value(given.wx)
+            layer.wh.set_value(given.wh)
+            layer.b.set_value(given.b)
             if layer.bh is not None:
-                layer.bh[...] = given.bh
-        head_b = cast("nnx.Param[Array]", self.head.bias)
-        self.head.kernel[...], head_b[...] = weights.head, weights.head_b
+                layer.bh.set_value(given.bh)
+        self.head.kernel.set_value(weights.head)
+        cast("nnx.Param[Array]", self.head.bias).set_value(weights.head_b)
 
     def __call__(self, codes: Int[Array, "B L"]) -> Float[Array, "B L V"]:
         """Logits of the next symbol after each symbol, from the zero state."""
@@ -125,6 +143,11 @@ class CharNetwork(nnx.Module):
         zero = zero_carries(weights, codes.shape[0])
         hidden, _ = network_scan(weights, codes.T, jnp.zeros(codes.T.shape, bool), zero)
         return readout(weights, hidden).swapaxes(0, 1)
+
+
+@partial(jax.jit, static_argnames=("n_symbols", "sizes", "cell", "products"))
+def _initial_weights(key: Array, n_symbols: int, sizes: tuple[int, ...], cell: str, products: Products) -> Weights:
+    return CharNetwork(n_symbols, sizes, cell, products, rngs=nnx.Rngs(key)).weights
 
 
 def cell_called(name: str) -> Cell:

@@ -81,10 +81,11 @@ def record(
     kept: dict[str, np.ndarray] = {}
     for positions, states in _parts(model, lanes, intervention, asked, dtype, corpus.n_positions):
         for name, values in zip(asked, states, strict=True):
-            rows = np.asarray(values).reshape(-1, *values.shape[2:])
             if name not in kept:  # one row more than there are characters takes what belongs to none
-                kept[name] = np.zeros((corpus.n_positions + 1, *rows.shape[1:]), rows.dtype)
-            kept[name][positions.reshape(-1)] = rows
+                kept[name] = np.empty((corpus.n_positions + 1, *values.shape[2:]), values.dtype)
+            for shard in values.addressable_shards:  # each as it lies in its device's memory, not joined first
+                rows = np.asarray(shard.data)
+                kept[name][positions[shard.index[:2]].reshape(-1)] = rows.reshape(-1, *rows.shape[2:])
     result = {name: array[:-1] for name, array in kept.items()}
     if not np.isfinite(result["hidden"]).all():
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from jaxtyping import Array, Float
 from dni_jax.config import TrainPlan
 from dni_jax.devices import over_models
 from dni_jax.models.evaluation import losses_of
-from dni_jax.models.network import Carries, network_scan, readout
+from dni_jax.models.network import Carries, network_scan, readout, zero_carries
 from dni_jax.models.state import State
 from dni_jax.models.weights import Weights
 
@@ -53,6 +54,15 @@ def optimizer_of(plan: TrainPlan) -> optax.GradientTransformation:
 def _optimizer(plan: TrainPlan) -> optax.GradientTransformation:
     clip, adam = optax.clip_by_global_norm(plan.clip), optax.scale_by_adam()
     return optax.chain(clip, adam, optax.scale_by_learning_rate(rate_schedule(plan)))
+
+
+@partial(jax.jit, static_argnames=("optimizer", "lanes"))
+def first_state(each: Sequence[Weights], optimizer: Any, lanes: int) -> State:
+    """Where the training of networks of one shape starts, in so many lanes."""
+    weights = jax.tree.map(lambda *parts: jnp.stack(parts), *each)
+    zero = zero_carries(each[0], lanes)
+    carries = jax.tree.map(lambda part: jnp.zeros((len(each), *part.shape)), zero)
+    return State(weights, jax.vmap(optimizer.init)(weights), carries)
 
 
 @partial(jax.jit, static_argnames=("optimizer", "devices"), donate_argnums=0)

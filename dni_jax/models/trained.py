@@ -131,7 +131,7 @@ def untrained(vocabulary: Vocabulary, config: TrainConfig | TrainPlan) -> Traine
     use_all_cores()
     plan = config.plan(len(vocabulary)) if isinstance(config, TrainConfig) else config
     sizes = (plan.hidden,) * plan.layers
-    module = CharNetwork(len(vocabulary), sizes, plan.cell, plan.products, rngs=nnx.Rngs(plan.seed))
+    module = CharNetwork.initial(len(vocabulary), sizes, plan.cell, plan.products, plan.seed)
     return TrainedModel(module, vocabulary, plan)
 
 
@@ -144,8 +144,7 @@ def with_weights(
 ) -> TrainedModel:
     """Give a network with these weights."""
     use_all_cores()
-    module = CharNetwork(len(vocabulary), weights.sizes, weights.cell, weights.products, rngs=nnx.Rngs(0))
-    module.set_weights(jax.tree.map(jnp.asarray, weights))
+    module = CharNetwork.holding(jax.tree.map(jnp.asarray, weights))
     return TrainedModel(module, vocabulary, config, tuple(history), boundary)
 
 
@@ -164,14 +163,14 @@ def load(path: str | Path) -> TrainedModel:
         about = _upgraded(json.loads((path / "model.json").read_text(encoding="utf-8")))
         vocabulary = Vocabulary(tuple(about["characters"]))
         config = None if about["config"] is None else TrainPlan(**about["config"])
-        module = CharNetwork(len(vocabulary), **about["network"], rngs=nnx.Rngs(0))
+        wanted = nnx.eval_shape(lambda: CharNetwork(len(vocabulary), **about["network"], rngs=nnx.Rngs(0)).weights)
         with ocp.StandardCheckpointer() as checkpointer:
             arrays = checkpointer.restore((path / "weights").resolve())
-        weights = with_arrays(module.weights, arrays)
+        weights = with_arrays(wanted, arrays)
         check_finite(weights, repr(str(path)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"expected a saved model in {str(path)!r}, got: {error}") from error
-    module.set_weights(jax.tree.map(jnp.asarray, weights))
+    module = CharNetwork.holding(jax.tree.map(jnp.asarray, weights))
     return TrainedModel(module, vocabulary, config, tuple(about["history"]), about["boundary"])
 
 

@@ -22,10 +22,9 @@ from dni_jax.devices import grid
 from dni_jax.models.checkpoints import Checkpoints
 from dni_jax.models.evaluation import cross_entropies
 from dni_jax.models.lanes import lay_out
-from dni_jax.models.network import zero_carries
 from dni_jax.models.population import Population
-from dni_jax.models.state import Look, Run, State
-from dni_jax.models.steps import Batch, optimizer_of, rate_schedule, take_steps
+from dni_jax.models.state import Look, Run
+from dni_jax.models.steps import Batch, first_state, optimizer_of, rate_schedule, take_steps
 from dni_jax.models.trained import TrainedModel, untrained, with_weights
 from dni_jax.models.weights import Weights
 from dni_jax.progress import bar
@@ -199,13 +198,10 @@ class _Training:
 
     def begin(self) -> Run:
         """Where training starts."""
-        weights = jax.tree.map(lambda *each: jnp.stack(each), *(model.weights for model in self.starts))
-        memory = jax.vmap(optimizer_of(self.plan).init)(weights)
-        zero = zero_carries(self.starts[0].weights, self.plan.batch)
-        carries = jax.tree.map(lambda part: jnp.zeros((len(self.plans), *part.shape)), zero)
+        state = first_state([model.weights for model in self.starts], optimizer_of(self.plan), self.plan.batch)
         n_models = len(self.plans)
-        best = jax.device_get(weights)
-        return Run(State(weights, memory, carries), best, [[] for _ in range(n_models)], [None] * n_models)
+        best = jax.device_get(state.weights)
+        return Run(state, best, [[] for _ in range(n_models)], [None] * n_models)
 
     def fit(self, hook: Callable[[Run, int, dict[int, Look]], None], every: int | None, progress: bool) -> Run:
         """Take all steps, or as many as the validation text allows."""

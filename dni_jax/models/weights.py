@@ -131,6 +131,6 @@ def with_arrays(like: Weights, arrays: Mapping[str, Any]) -> Weights:
     if set(wanted) != set(arrays):
         raise ValueError(f"weights named {', '.join(sorted(arrays))} instead of {', '.join(sorted(wanted))}")
     for name, array in wanted.items():
-        if np.shape(arrays[name]) != np.shape(array):
-            raise ValueError(f"shape {np.shape(arrays[name])} of {name!r} instead of {np.shape(array)}")
+        if np.shape(arrays[name]) != array.shape:
+            raise ValueError(f"shape {np.shape(arrays[name])} of {name!r} instead of {array.shape}")
     return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])

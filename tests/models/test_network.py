@@ -170,3 +170,16 @@ def test_unknown_cells_and_shapes_are_named():
     weights = CharNetwork(V, (N,), rngs=nnx.Rngs(0)).weights
     with pytest.raises(ValueError, match="head"):
         with_arrays(weights, {"layers.0.wx": weights.layers[0].wx})
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_compiled_initial_weights_are_flax_s_own(cell):
+    compiled, plain = CharNetwork.initial(V, (N, 9), cell, seed=5), CharNetwork(V, (N, 9), cell, rngs=nnx.Rngs(5))
+    for mine, direct in zip(jax.tree.leaves(compiled.weights), jax.tree.leaves(plain.weights), strict=True):
+        np.testing.assert_allclose(mine, direct, atol=1e-5)
+    assert jax.tree.structure(nnx.state(compiled)) == jax.tree.structure(nnx.state(plain))
+
+
+def test_a_network_that_holds_weights_computes_with_them(codes):
+    given = CharNetwork(V, (N,), rngs=nnx.Rngs(1))
+    np.testing.assert_array_equal(CharNetwork.holding(given.weights)(codes), given(codes))

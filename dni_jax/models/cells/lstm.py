@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from dni_jax.models.cells.cell import Carry, Cell, Edit
 
 
+def _activated(z: Array) -> Array:
+    """All gates in one pass: sigmoid(z) is (1 + tanh(z / 2)) / 2, and one loop takes less time than four."""
+    half = jnp.repeat(jnp.asarray([0.5, 0.5, 1.0, 0.5]), z.shape[-1] // 4)
+    return half * jnp.tanh(half * z) + (1 - half)
+
+
 def _forward(from_input: Array, from_state: Array, old: Carry, edit: Edit) -> tuple[Carry, tuple[Array, ...]]:
-    i, f, g, o = jnp.split(from_input + from_state, 4, axis=-1)
-    i, f, o = (edit(name, jax.nn.sigmoid(z)) for name, z in (("i", i), ("f", f), ("o", o)))
-    g = edit("g", jnp.tanh(g))
+    i, f, g, o = jnp.split(_activated(from_input + from_state), 4, axis=-1)
+    i, f, g, o = edit("i", i), edit("f", f), edit("g", g), edit("o", o)
     c = edit("c", f * old.c + i * g)
     return Carry(c, edit("h", o * jnp.tanh(c))), (i, f, g, o)
 
