@@ -36,7 +36,7 @@ KINDS = (
 )
 SET_TO_ONE = ("range:parentheses", "digit", "function", "range:terminator")
 CHARACTERS, INSPECTED = 2_600_000, 100_000
-NETWORK = dni.TrainConfig(hidden=256, steps=14_000, batch=64, learning_rate=5e-3, evaluate_every=500, patience=28)
+NETWORK = dni.TrainConfig(hidden=256, steps=10_000, batch=64, learning_rate=5e-3, evaluate_every=500, patience=20)
 KS, RANDOM_SETS, TEXTS, LENGTH = (1, 10), 64, 32, 500
 
 

@@ -77,7 +77,7 @@ def neuron_sets(
     seed
         Of the draws; a feature's do not depend on the others.
     """
-    n_features, n_neurons = orders.shape
+    n_neurons = orders.shape[1]
     rows: list[np.ndarray] = [np.zeros(n_neurons, bool)]
 
     def add(members: np.ndarray) -> int:
@@ -92,7 +92,7 @@ def neuron_sets(
     if strata is None:
         draws = [rng.permutation(n_neurons)[: max(ks)] for _ in range(n_draws)]
         shared = np.asarray([[add(draw[:k]) for draw in draws] for k in ks])
-        random = np.broadcast_to(shared, (n_features, *shared.shape))
+        random = np.broadcast_to(shared, (len(orders), *shared.shape))
     else:
         random = np.asarray(
             [[[add(draw) for draw in alike(order[:k], strata, n_draws, rng)] for k in ks] for order in orders]
