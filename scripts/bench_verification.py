@@ -45,8 +45,8 @@ def main() -> None:
     rate = sets * text.n_positions / np.median(again)
     print(
         f"verify: 3 k x (top, bottom, {args.draws} draws) x {len(KINDS)} interventions on {text.n_positions:,} "
-        f"characters, {cores()} cores: first {first:.1f} s, then {np.median(again):.1f} s ({min(again):.1f}-{max(again):.1f}), "
-        f"{rate:,.0f} characters/s read under an override"
+        f"characters, {cores()} cores: first {first:.1f} s, then {np.median(again):.1f} s "
+        f"({min(again):.1f}-{max(again):.1f}), {rate:,.0f} characters/s read under an override"
     )
     held = dni.clamp([3, 17], 1.0)
     _, first = timed(lambda: dni.generate(model, 256, 200, intervention=held))
