@@ -83,14 +83,17 @@ def grid(models: int, lanes: int) -> Mesh:
     return _mesh({"models": (models, 1), "lanes": (lanes, _LANES)})
 
 
-def over_models(function: Callable[..., Any]) -> Callable[..., Any]:
+def over_models(function: Callable[..., Any], at_once: int | None = None) -> Callable[..., Any]:
     """Map a function over the leading axis of its arguments.
 
-    One model after the other on a CPU, where batches of small matrix products cost 35 to 40 %; all at once elsewhere.
+    One model (or set of neurons) after the other on a CPU, where batches of small matrix products cost 35 to 40 %;
+    elsewhere `at_once` of them in parallel, or all.
     """
     if jax.default_backend() == "cpu":
         return lambda *args: jax.lax.map(lambda each: function(*each), args)
-    return jax.vmap(function)
+    if at_once is None:
+        return jax.vmap(function)
+    return lambda *args: jax.lax.map(lambda each: function(*each), args, batch_size=at_once)
 
 
 def _mesh(axes: dict[str, tuple[int, int]]) -> Mesh:

@@ -6,9 +6,14 @@ import sys
 import warnings
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+import dni_jax as dni
 from dni_jax import devices
+from dni_jax.interventions import Override
+from dni_jax.models import predict
 
 
 def test_models_first_then_lanes():
@@ -82,3 +87,30 @@ def test_a_cache_folder_that_cannot_be_made_changes_nothing(tmp_path):
     before = jax.config.values["jax_compilation_cache_dir"]
     devices.use_compilation_cache(tmp_path / "file" / "xla")
     assert jax.config.values["jax_compilation_cache_dir"] == before
+
+
+def test_all_at_once_is_one_after_the_other(corpus, held_out, monkeypatch):
+    """What an accelerator does in parallel: training, looks, predictions and texts come out the same."""
+    small = {"hidden": 8, "batch": 16, "window": 16, "steps": 20, "evaluate_every": 10, "progress": False}
+    masks = np.random.default_rng(0).random((5, 8)) < 0.3
+    override = Override(jnp.asarray(masks), jnp.zeros(masks.shape), jnp.ones(masks.shape))
+
+    def everything():
+        jax.clear_caches()
+        models = dni.train_population(corpus, seeds=(0, 1), **small)
+        some = held_out.take(np.arange(20))
+        predictions = predict(models[0].weights, models[0].reading(some), override)
+        texts = dni.generate_each(models[1], [None, dni.clamp([1], 1.0), dni.clamp([2], 0.5)], n=4, length=20)
+        return jax.tree.leaves([model.weights for model in models]), predictions.loss, texts, models[0].history
+
+    in_turn = everything()
+    monkeypatch.setattr("dni_jax.devices.jax.default_backend", lambda: "gpu")
+    monkeypatch.setattr("dni_jax.models.evaluation._SETS_AT_ONCE", 2)
+    at_once = everything()
+    monkeypatch.undo()
+    jax.clear_caches()
+    for one, other in zip(in_turn[0], at_once[0], strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-6)
+    np.testing.assert_allclose(in_turn[1], at_once[1], atol=1e-5)
+    assert in_turn[2] == at_once[2]
+    assert in_turn[3][-1]["validation_loss"] == pytest.approx(at_once[3][-1]["validation_loss"], abs=1e-5)

@@ -13,11 +13,13 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, Shaped
 
 from dni_jax.corpora import Corpus
-from dni_jax.devices import grid, mesh
+from dni_jax.devices import grid, mesh, over_models
 from dni_jax.interventions import Drive, Override
 from dni_jax.models.lanes import Lanes, lane_count, lay_out
 from dni_jax.models.network import Carries, all_hidden, network_scan, network_step, readout, table_of, zero_carries
 from dni_jax.models.weights import Weights
+
+_SETS_AT_ONCE = 64  # neuron sets that an accelerator works on in parallel
 
 
 class Predictions(NamedTuple):
@@ -112,7 +114,7 @@ def _mean_losses(
         return summed / counted
 
     def local(weights: Weights, *text: Array) -> Array:
-        return jax.lax.map(lambda one: of_one(one, *text), weights)
+        return over_models(lambda one: of_one(one, *text))(weights)
 
     text = P(None, "lanes")
     spread = jax.shard_map(
@@ -157,7 +159,9 @@ def predict(
     lanes = lay_out(corpus, lane_count(corpus, 128))
     devices = mesh("sets", n_sets + n_sets % 2)
     padded = jax.tree.map(lambda a: jnp.concatenate([a, a[: -n_sets % devices.size]]), override)
-    sums = np.zeros((weights.head.shape[-1], 0), np.float32) if classes is None else np.asarray(classes, np.float32)
+    n_classes = 0 if classes is None else classes.shape[1]
+    # Never without a column: an axis of length 0 cannot be mapped in batches.
+    sums = np.zeros((weights.head.shape[-1], 1), np.float32) if classes is None else np.asarray(classes, np.float32)
     now = laid_out(drive or Drive(), lanes)
     outputs = _predict_sets(weights, lanes, now, padded, sums, visited, devices)
     loss, best, mass, distance = (np.asarray(array)[:n_sets] for array in outputs)
@@ -169,7 +173,7 @@ def predict(
         best=_by_position(best, where, total).astype(np.int32),
         total_loss=loss[:, lanes.weights > 0].mean(axis=1, dtype=np.float64),
         predicted=predicted,
-        mass=_by_position(mass, where, total),
+        mass=_by_position(mass[..., :n_classes], where, total),
         distance=_by_position(distance, lanes.positions, total),
     )
 
@@ -200,7 +204,7 @@ def _predict_sets(
             start, text = zero_carries(weights, lanes.codes.shape[1]), (lanes.codes, lanes.targets, lanes.resets, drive)
             return jax.lax.scan(partial(body, single), start, text)[1]
 
-        return jax.lax.map(one, sets)
+        return over_models(one, _SETS_AT_ONCE)(sets)
 
     specs = (P("sets"), P(), P(), P(), P(), P())
     spread = jax.shard_map(local, mesh=devices, in_specs=specs, out_specs=P("sets"), check_vma=False)

@@ -20,6 +20,8 @@ from dni_jax.models.network import Carries, network_step, readout, table_of, zer
 from dni_jax.models.trained import TrainedModel
 from dni_jax.models.weights import Weights
 
+_SETS_AT_ONCE = 64  # interventions that an accelerator writes under in parallel
+
 
 def generate(
     model: TrainedModel,
@@ -186,7 +188,7 @@ def _write(
             start = (zero_carries(weights, lanes), jnp.full(lanes, first, jnp.int32))
             return jax.lax.scan(body, start, (uniforms, forced, drives))[1]
 
-        return over_models(one)(which, overrides, drives)
+        return over_models(one, _SETS_AT_ONCE)(which, overrides, drives)
 
     lanes, sets = P(None, "lanes"), P("models")
     spread = jax.shard_map(
