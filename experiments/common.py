@@ -51,7 +51,8 @@ def both_protocols(
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """Relevance as in the paper (positions dealt to 20 folds one by one), and with whole strings dealt to folds."""
     plain = np.asarray(dni.make_folds(len(hidden), k=20, scheme="shuffled", seed=seed))
-    return dni.inspect(hidden, labels, folds=plain), dni.inspect(hidden, labels, groups=groups, seed=seed)
+    folds = min(20, len(np.unique(groups)))
+    return dni.inspect(hidden, labels, folds=plain), dni.inspect(hidden, labels, folds=folds, groups=groups, seed=seed)
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:

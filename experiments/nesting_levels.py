@@ -28,7 +28,7 @@ def of_one_network(seed, networks):
     accuracy, auc = paper["accuracy"].mean("fold"), ours["auc"].mean("fold")
     base = paper["baseline"].mean("fold")
     correlation = np.abs(np.corrcoef(states.hidden, rowvar=False))
-    tops = {str(name): int(auc.sel(feature=name).argmax()) for name in chosen.names}
+    tops = {str(name): int(auc.sel(feature=name).argmax("neuron")) for name in chosen.names}
     return {
         "best": {name: float(accuracy.sel(feature=name).max()) for name in chosen.names},
         "base": {name: float(base.sel(feature=name)) for name in chosen.names},

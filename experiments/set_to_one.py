@@ -27,19 +27,48 @@ def share(texts, boundary, counts):
     return float(np.mean([counts(character) for character in characters]))
 
 
+def next_one(feature, counts):
+    """The feature's labels one character ahead: what the network is about to write."""
+    return dni.feature(f"next {feature}", lambda text: [counts(c) for c in text[1:]] + [False])
+
+
 def of_one_network(name, feature, counts, seed, networks):
-    """The share of the feature's characters with the top k set to 1, by accuracy and by AUC; and with random sets."""
+    """Shares of the feature's characters with k neurons held, for each way to choose them and for random sets.
+
+    "score" and "auc" are the paper's way: the neurons that tell the character just read, all held at 1. "next" are
+    those that tell the character to come, each held at 1 or -1 as it then is; random sets have signs at random.
+    """
     case = subject(name, seed, networks)
-    labels = case.language.features().select([feature]).label(case.held_out)
-    relevance = dni.inspect(dni.record(case.model, case.held_out), labels, seed=seed)
+    library = case.language.features().select([feature]) + next_one(feature, counts)
+    states = dni.record(case.model, case.held_out)
+    labels = library.label(case.held_out)
+    relevance = dni.inspect(states, labels, seed=seed)
+    ahead = labels[f"next {feature}"] == 1
+    sign = np.sign(states.hidden[ahead].mean(0) - states.hidden[~ahead].mean(0))
     rng = np.random.default_rng(seed)
-    orders = {by: dni.top(relevance, feature, k=max(KS), by=by)["neuron"].tolist() for by in ("score", "auc")}
-    orders |= {draw: rng.permutation(case.model.n_neurons).tolist() for draw in range(RANDOM_SETS)}
-    sets = [(who, k) for who in orders for k in KS]
-    held = [dni.clamp(orders[who][:k], 1.0) if k else None for who, k in sets]
+    ones = np.ones(case.model.n_neurons)
+    ways = {by: (dni.top(relevance, feature, k=max(KS), by=by)["neuron"].to_numpy(), ones) for by in ("score", "auc")}
+    ways["next"] = (dni.top(relevance, f"next {feature}", k=max(KS), by="auc")["neuron"].to_numpy(), sign)
+    for draw in range(RANDOM_SETS):
+        order = rng.permutation(len(ones))
+        ways["random", draw] = (order, ones)
+        ways["random signs", draw] = (order, rng.choice([-1.0, 1.0], len(ones)))
+    sets = [(way, k) for way in ways for k in KS]
+    held = [dni.clamp(ways[w][0][:k], ways[w][1][ways[w][0][:k]].tolist()) if k else None for w, k in sets]
     texts = dni.generate_each(case.model, held, n=64, length=200, seed=seed)
     boundary = case.model.vocabulary.boundary_text
     return {pair: share(written, boundary, counts) for pair, written in zip(sets, texts, strict=True)}
+
+
+def drawn(found, kind, k):
+    """(network, draw): shares with random sets of k."""
+    return np.asarray([[one[(kind, draw), k] for draw in range(RANDOM_SETS)] for one in found])
+
+
+def p_values(found, way, kind, k):
+    """For each network, how often a random set does as much."""
+    random = drawn(found, kind, k)
+    return [(1 + (row >= one[way, k]).sum()) / (1 + RANDOM_SETS) for row, one in zip(random, found, strict=True)]
 
 
 def main():
@@ -49,21 +78,16 @@ def main():
         print(f"Share of {feature} in the texts of networks on {name}:\n")
         rows = []
         for k in KS:
-            random = np.asarray([[one[draw, k] for draw in range(RANDOM_SETS)] for one in found])
-            p = [(1 + (row >= one["auc", k]).sum()) / (1 + RANDOM_SETS) for row, one in zip(random, found, strict=True)]
-            tops = [spread([one[by, k] for one in found]) for by in ("score", "auc")]
-            rows.append(
-                [k, *tops, f"{random.mean():.3f}", f"{np.quantile(random, 0.95):.3f}", spread(p, 2) if k else "-"]
-            )
-        head = [
-            "k",
-            "top k by accuracy",
-            "top k by AUC",
-            "random k, mean",
-            "95th percentile",
-            "p (AUC's), a network each",
-        ]
-        table(head, rows)
+            shares = {way: spread([one[way, k] for one in found]) for way in ("score", "auc", "next")}
+            random = drawn(found, "random", k)
+            row = [k, shares["score"], shares["auc"], f"{random.mean():.3f}", f"{np.quantile(random, 0.95):.3f}"]
+            p = [
+                spread(p_values(found, *pair, k), 2) if k else "-"
+                for pair in (("auc", "random"), ("next", "random signs"))
+            ]
+            rows.append([*row, p[0], shares["next"], p[1]])
+        head = ["k", "top k by accuracy at 1", "top k by AUC at 1", "random k at 1", "95th percentile", "p (AUC's)"]
+        table([*head, "top k for the next character, own signs", "p (random signs)"], rows)
 
 
 if __name__ == "__main__":
