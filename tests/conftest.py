@@ -1,6 +1,8 @@
 """What holds for every test: strict dtype promotion, two host devices as on a user's machine, one small network."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from dataclasses import replace
 
@@ -11,6 +13,12 @@ import pytest
 import dni_jax as dni
 
 os.environ["DNI_JAX_CACHE"] = tempfile.mkdtemp(prefix="dni_jax_tests_")  # never the user's own
+# The workers of one run share what they compile: most tests need the same few programs.
+if "DNI_JAX_TESTS_PROGRAMS" not in os.environ:
+    os.environ["DNI_JAX_TESTS_PROGRAMS"] = tempfile.mkdtemp(prefix="dni_jax_programs_")
+    atexit.register(shutil.rmtree, os.environ["DNI_JAX_TESTS_PROGRAMS"], ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", os.environ["DNI_JAX_TESTS_PROGRAMS"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

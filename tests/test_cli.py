@@ -66,6 +66,7 @@ def test_the_same_seed_gives_the_same_results(finished, tmp_path):
         pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "again" / name))
 
 
+@pytest.mark.slow
 def test_a_network_is_watched_while_it_learns(tmp_path):
     kind = ["--cell", "gru", "--layers", "2", "--schedule", "linear"]
     main(["run", "parentheses", "--out", str(tmp_path / "run"), "--inspect-every", "10", *kind, *SMALL])
@@ -246,6 +247,7 @@ def test_flags_that_do_not_go_together(tmp_path, monkeypatch, capsys):
     assert "name one of runs/arithmetic with --out" in refused(["run", "--resume"], capsys)
 
 
+@pytest.mark.slow
 def test_own_grammar_sampled(tmp_path):
     grammar = tmp_path / "palindromes.lark"
     grammar.write_text('start: "a" start "a" | "b" start "b" | "(" start ")" | "c"')

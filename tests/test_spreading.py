@@ -89,6 +89,7 @@ def test_a_cache_folder_that_cannot_be_made_changes_nothing(tmp_path):
     assert jax.config.values["jax_compilation_cache_dir"] == before
 
 
+@pytest.mark.slow
 def test_all_at_once_is_one_after_the_other(corpus, held_out, monkeypatch):
     """What an accelerator does in parallel: training, looks, predictions and texts come out the same."""
     small = {"hidden": 8, "batch": 16, "window": 16, "steps": 20, "evaluate_every": 10, "progress": False}
