@@ -180,6 +180,7 @@ def test_a_full_disk_is_said(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "run" / "summary.json").exists()
 
 
+@pytest.mark.slow
 def test_own_grammar_on_own_files(tmp_path, capsys):
     texts = tmp_path / "texts"
     texts.mkdir()

@@ -64,6 +64,7 @@ def test_asking_again_changes_nothing():
     assert jax.local_device_count() == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [None, "own"])
 def test_compiled_programs_are_kept_unless_the_user_has_given_a_folder(given, tmp_path):
     script = (

@@ -176,7 +176,7 @@ def to_flax(model: TrainedModel) -> list[nnx.RNN]:
     Examples
     --------
     >>> import dni_jax as dni
-    >>> corpus = dni.languages.get("parentheses").sample(20, seed=0)
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> (layer,) = to_flax(dni.train(corpus, hidden=8, steps=2, progress=False))
     >>> type(layer.cell).__name__
     'OptimizedLSTMCell'

@@ -67,7 +67,7 @@ def generate(
     Examples
     --------
     >>> import dni_jax as dni
-    >>> corpus = dni.languages.get("parentheses").sample(20, seed=0)
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
     >>> [len(text) for text in dni.generate(model, n=2, length=30, intervention=dni.clamp([3], 1.0))]
     [30, 30]
@@ -110,7 +110,7 @@ def generate_each(
     Examples
     --------
     >>> import dni_jax as dni
-    >>> corpus = dni.languages.get("parentheses").sample(20, seed=0)
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
     >>> held = [dni.clamp([neuron], 1.0) for neuron in range(8)]
     >>> len(dni.generate_each(model, [None, *held], n=2, length=30))

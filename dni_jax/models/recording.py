@@ -67,7 +67,7 @@ def record(
     Examples
     --------
     >>> import dni_jax as dni
-    >>> corpus = dni.languages.get("parentheses").sample(20, seed=0)
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
     >>> dni.record(model, corpus).hidden.shape == (corpus.n_positions, 8)
     True

@@ -84,7 +84,7 @@ def train(
     Examples
     --------
     >>> import dni_jax as dni
-    >>> corpus = dni.languages.get("parentheses").sample(200, seed=0)
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> dni.train(corpus, hidden=8, steps=2, progress=False).n_neurons
     8
     """
@@ -148,7 +148,7 @@ def train_population(
     Examples
     --------
     >>> import dni_jax as dni
-    >>> corpus = dni.languages.get("parentheses").sample(200, seed=0)
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> population = dni.train_population(corpus, seeds=(0, 1), hidden=8, steps=2, progress=False)
     >>> dni.record(population, corpus.test).hidden.shape == (2, corpus.test.n_positions, 8)
     True
