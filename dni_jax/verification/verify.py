@@ -121,6 +121,11 @@ def verify(
     """
     names = [features] if isinstance(features, str) else list(features)
     _check(names, ks, n_random, intervention, match, model)
+    if relevance.sizes["neuron"] != model.n_neurons:
+        raise ValueError(
+            f"expected a relevance of this model's {model.n_neurons} neurons, got one of {relevance.sizes['neuron']}: "
+            "pass what dni.inspect found in the states of this model"
+        )
     corpus = model.reading(corpus)
     marks = _labels(relevance, labels, corpus).select(names)
     orders = np.stack([ranking(relevance, name, by) for name in names])

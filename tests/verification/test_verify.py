@@ -256,6 +256,8 @@ def test_bad_requests_are_named(model, held_out, relevance, labels):
             dni.verify(model, held_out, relevance, "digit", **bad)
     with pytest.raises(ValueError, match="did you mean 'digit'"):
         dni.verify(model, held_out, relevance, "digits")
+    with pytest.raises(ValueError, match=r"this model's 24 neurons, got one of 5"):
+        dni.verify(model, held_out, relevance.isel(neuron=slice(5)), "digit")
     bare = relevance.assign_attrs(library=None)
     with pytest.raises(ValueError, match="labels="):
         dni.verify(model, held_out, bare, "digit")
