@@ -181,7 +181,7 @@ class RunConfig:
     probe: Literal["svm", "linear_svc", "logistic", "ridge"] = "svm"
     folds: int | None = None
     inspect_every: int | None = None
-    random_sets: int = 32
+    random_sets: int = 64
     out: str | None = None
     force: bool = False
     resume: bool = False

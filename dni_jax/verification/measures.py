@@ -94,6 +94,16 @@ def group_sums(
     return Sums(np.stack(total, axis=1), count)
 
 
+def means_of(
+    values: Sequence[Float[np.ndarray, "M T"]], predicted: Bool[np.ndarray, " T"], on: Bool[np.ndarray, " T"]
+) -> Float[np.ndarray, "M X"]:
+    """Each of `MEASURES` over all positions, as `group_sums` and `Sums.means` give it, by one product a value."""
+    masks = np.stack([predicted, predicted & on, predicted & ~on]).astype(np.float64)
+    right, loss, mass = (_ratio(value @ masks.T, masks.sum(axis=1)[None]) for value in values[:3])
+    distance = _ratio(values[3] @ masks[:1].T, masks[:1].sum(axis=1)[None])
+    return np.concatenate([right, loss, mass, distance], axis=1)
+
+
 def bootstrap_weights(n_groups: int, n_draws: int, seed: int) -> Float[np.ndarray, "B G"]:
     """How often each group is drawn when as many as there are are drawn with replacement."""
     rng = np.random.default_rng(seed)

@@ -22,9 +22,10 @@ from dni_jax.verification.measures import (
     bootstrap_weights,
     correct_types,
     group_sums,
+    means_of,
     type_numbers,
 )
-from dni_jax.verification.sets import neuron_sets, strata_of
+from dni_jax.verification.sets import Sets, neuron_sets, strata_of
 
 _BOOTSTRAP = 500
 _INTERVAL = (0.025, 0.975)
@@ -199,32 +200,35 @@ def _effects(asked: _Asked, marks: Labels, orders: Int[np.ndarray, "F N"]) -> xr
     classes = (types[:, None] == np.asarray(asked_types)).astype(np.float32)
     visited = Visited.of(states.hidden)
     predictions = predict(model.weights, corpus, override, drive, classes=classes, visited=visited)
-    right = correct_types(predictions, corpus)
     counted = predictions.predicted & marks.mask
-    draw = bootstrap_weights(len(np.unique(corpus.position_groups)), _BOOTSTRAP, asked.seed)
+    groups = corpus.position_groups
+    draw = bootstrap_weights(len(np.unique(groups)), _BOOTSTRAP, asked.seed)
+    right, loss, distance = (
+        np.asarray(each, np.float64)
+        for each in (correct_types(predictions, corpus), predictions.loss, predictions.distance)
+    )
+    masses = [predictions.mass[..., place].astype(np.float64) for place in range(len(asked_types))]
     found = []
     for place, on in enumerate(held):
-        rows = np.concatenate([[0], sets.top[place], sets.bottom[place], sets.random[place].ravel()])
-        mass = predictions.mass[rows, :, asked_types.index(own[place])]
-        values = (right[rows], predictions.loss[rows], mass, predictions.distance[rows])
-        found.append(_means_and_intervals(group_sums(values, counted, on, corpus.position_groups), draw, len(ks)))
+        values = (right, loss, masses[asked_types.index(own[place])], distance)
+        first = np.concatenate([[0], sets.top[place]])
+        sums = group_sums([value[first] for value in values], counted, on, groups)
+        means = means_of(values, counted, on)
+        found.append({name: means[rows] for name, rows in _rows(sets, place).items()} | _intervals(sums, draw))
     arrays = {name: np.stack([each[name] for each in found]) for name in found[0]}
     return _dataset(arrays, orders, marks.names, ks).assign_coords(symbols=("feature", [type_names[n] for n in own]))
 
 
-def _means_and_intervals(sums: Sums, draw: np.ndarray, n_ks: int) -> dict[str, np.ndarray]:
-    """Means of one feature's sets (intact, top, bottom, random), and the interval of the top sets' effects."""
-    means = sums.means()
-    again = sums._replace(total=sums.total[: 1 + n_ks]).resampled(draw)
+def _rows(sets: Sets, place: int) -> dict[str, Any]:
+    """Which sets one feature's variables are of."""
+    return {"intact": 0, "top": sets.top[place], "bottom": sets.bottom[place], "random": sets.random[place]}
+
+
+def _intervals(sums: Sums, draw: np.ndarray) -> dict[str, np.ndarray]:
+    """The interval of the top sets' effects, from the sums of the intact network and of the top sets."""
+    again = sums.resampled(draw)
     effect = again[:, 1:] - again[:, :1]
-    return {
-        "intact": means[0],
-        "top": means[1 : 1 + n_ks],
-        "bottom": means[1 + n_ks : 1 + 2 * n_ks],
-        "random": means[1 + 2 * n_ks :].reshape(n_ks, -1, len(MEASURES)),
-        "low": _quantile(effect, _INTERVAL[0]),
-        "high": _quantile(effect, _INTERVAL[1]),
-    }
+    return {"low": _quantile(effect, _INTERVAL[0]), "high": _quantile(effect, _INTERVAL[1])}
 
 
 def _quantile(values: np.ndarray, q: float) -> np.ndarray:

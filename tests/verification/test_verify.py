@@ -9,7 +9,7 @@ from dni_jax.models import predict
 from dni_jax.models.evaluation import Predictions
 from dni_jax.verification import INTERVENTIONS, MEASURES
 from dni_jax.verification.kinds import plan_of
-from dni_jax.verification.measures import bootstrap_weights, correct_types, group_sums
+from dni_jax.verification.measures import bootstrap_weights, correct_types, group_sums, means_of
 from dni_jax.verification.sets import alike, neuron_sets, strata_of
 from dni_jax.verification.verify import held_by
 
@@ -78,6 +78,15 @@ def test_measures_against_brute_force(model, held_out, relevance, labels, verdic
     sums = group_sums(values, predictions.predicted & inside, labels["digit"] == 1, held_out.position_groups)
     expected = [right.mean(), right[on].mean(), right[~on].mean(), loss.mean(), loss[on].mean(), loss[~on].mean()]
     np.testing.assert_allclose(sums.means()[0], [*expected, 2, 2, 2, 3], atol=1e-5)
+
+
+def test_means_by_products_are_the_sums_divided():
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=(6, 300)) for _ in range(4)]
+    predicted, groups = rng.random(300) < 0.9, rng.integers(0, 7, 300)
+    for on in (rng.random(300) < 0.3, np.zeros(300, bool)):
+        sums = group_sums(values, predicted, on, groups)
+        np.testing.assert_allclose(means_of(values, predicted, on), sums.means(), atol=1e-12)
 
 
 def test_bootstrap_resamples_whole_groups():
