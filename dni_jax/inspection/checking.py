@@ -66,6 +66,20 @@ def groups_of(states: Any, groups: np.ndarray | None, corpus: Corpus | None = No
     return None if corpus is None else corpus.position_groups
 
 
+def known_groups(states: Any, groups: np.ndarray | None) -> np.ndarray:
+    """Give the group of each position, which must be known.
+
+    Raises
+    ------
+    ValueError
+        Where neither `groups` nor the states tell.
+    """
+    where = groups_of(states, groups)
+    if where is None:
+        raise ValueError("expected groups=(T,) beside an array of states (the string of each position), got none")
+    return where
+
+
 def check_corpus(corpus: Corpus, labels: Labels) -> None:
     """Refuse a corpus of another size than was labelled."""
     if corpus.n_positions != len(labels.mask):

@@ -9,7 +9,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from dni_jax.features import Labels
-from dni_jax.inspection.checking import check_pair, folds_like, groups_of, where_stated
+from dni_jax.inspection.checking import check_pair, folds_like, known_groups, where_stated
 from dni_jax.inspection.inspect import folds_of, regression_of
 from dni_jax.probes.bootstrap import bootstrap_auc, bootstrap_held_out
 
@@ -71,9 +71,7 @@ def intervals(
         raise ValueError(f"expected level between 0 and 1, got {level}")
     if n_draws < 20:
         raise ValueError(f"expected n_draws of at least 20 for an interval, got {n_draws}")
-    where = groups_of(states, groups)
-    if where is None:
-        raise ValueError("expected groups=(T,) beside an array of states (the string of each position), got none")
+    where = known_groups(states, groups)
     dealt = folds_of(states, labels, folds_like(relevance, folds), groups, relevance.attrs.get("seed", 0))
     probe, used = relevance.attrs["probe"], dealt >= 0
     shape = (2, hidden.shape[1], len(labels))

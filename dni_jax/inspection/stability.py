@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from dni_jax.features import Labels
-from dni_jax.inspection.checking import check_states, groups_of, where_stated
+from dni_jax.inspection.checking import check_states, known_groups, where_stated
 from dni_jax.probes.bootstrap import weighted_auc, weighted_pearson
 
 
@@ -56,9 +56,7 @@ def rank_stability(
     """
     hidden = check_states(states, labels)
     labels = where_stated(states, labels)
-    where = groups_of(states, groups)
-    if where is None:
-        raise ValueError("expected groups=(T,) beside an array of states (the string of each position), got none")
+    where = known_groups(states, groups)
     if not 1 <= k <= hidden.shape[1]:
         raise ValueError(f"expected k from 1 to {hidden.shape[1]} (the number of neurons), got {k}")
     hidden, where = hidden[labels.mask], where[labels.mask]

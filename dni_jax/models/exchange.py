@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 
 from dni_jax.corpora import Vocabulary
+from dni_jax.models.arrays import as_numpy
 from dni_jax.models.cells import CELLS
 from dni_jax.models.trained import TrainedModel, with_weights
 from dni_jax.models.weights import LayerWeights, Weights, check_finite
@@ -209,9 +210,7 @@ def _state(module: Any) -> Mapping[str, Any]:
 
 def _array(values: Any) -> np.ndarray:
     """Any framework's array as float32; half precision is widened, float64 rounded."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().float().numpy()
-    return np.asarray(values, np.float32)
+    return np.asarray(as_numpy(values, "weights"), np.float32)
 
 
 def _cell_of(layer: LayerWeights) -> str:

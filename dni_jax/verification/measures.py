@@ -102,9 +102,3 @@ def means_of(
     right, loss, mass = (_ratio(value @ masks.T, masks.sum(axis=1)[None]) for value in values[:3])
     distance = _ratio(values[3] @ masks[:1].T, masks[:1].sum(axis=1)[None])
     return np.concatenate([right, loss, mass, distance], axis=1)
-
-
-def bootstrap_weights(n_groups: int, n_draws: int, seed: int) -> Float[np.ndarray, "B G"]:
-    """How often each group is drawn when as many as there are are drawn with replacement."""
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_draws).astype(float)

@@ -14,12 +14,12 @@ from dni_jax.features import FeatureLibrary, Labels
 from dni_jax.inspection.ranking import ranking
 from dni_jax.models import Activations, TrainedModel, predict, record
 from dni_jax.models.evaluation import Visited
+from dni_jax.probes.bootstrap import string_weights
 from dni_jax.verification.kinds import INTERVENTIONS, plan_of
 from dni_jax.verification.measures import (
     LOSSES,
     MEASURES,
     Sums,
-    bootstrap_weights,
     correct_types,
     group_sums,
     means_of,
@@ -202,7 +202,7 @@ def _effects(asked: _Asked, marks: Labels, orders: Int[np.ndarray, "F N"]) -> xr
     predictions = predict(model.weights, corpus, override, drive, classes=classes, visited=visited)
     counted = predictions.predicted & marks.mask
     groups = corpus.position_groups
-    draw = bootstrap_weights(len(np.unique(groups)), _BOOTSTRAP, asked.seed)
+    draw = string_weights(len(np.unique(groups)), _BOOTSTRAP, asked.seed)
     right, loss, distance = (
         np.asarray(each, np.float64)
         for each in (correct_types(predictions, corpus), predictions.loss, predictions.distance)

@@ -7,9 +7,10 @@ import pytest
 import dni_jax as dni
 from dni_jax.models import predict
 from dni_jax.models.evaluation import Predictions
+from dni_jax.probes.bootstrap import string_weights
 from dni_jax.verification import INTERVENTIONS, MEASURES
 from dni_jax.verification.kinds import plan_of
-from dni_jax.verification.measures import bootstrap_weights, correct_types, group_sums, means_of
+from dni_jax.verification.measures import correct_types, group_sums, means_of
 from dni_jax.verification.sets import alike, neuron_sets, strata_of
 from dni_jax.verification.verify import held_by
 
@@ -97,7 +98,7 @@ def test_bootstrap_resamples_whole_groups():
     np.testing.assert_allclose(sums.resampled(np.ones((1, 5)))[0], sums.means())
     only = np.asarray([[0.0, 0.0, 5.0, 0.0, 0.0]])
     assert sums.resampled(only)[0, 0, 0] == pytest.approx(correct[0, groups == 2].mean())
-    draws = bootstrap_weights(5, 100, seed=1)
+    draws = string_weights(5, 100, seed=1)
     assert (draws.sum(1) == 5).all()
     assert draws.std() > 0.5
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Array, Float
 
-Blocks = Float[Array, "*batch G"]
 Edit = Callable[[str, Array], Array]
 
 
