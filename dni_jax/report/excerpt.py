@@ -167,6 +167,14 @@ def excerpt_of(
     return _packed(corpus, hidden, labels, known, parts.take(chosen), kept)
 
 
+def best_neurons(relevance: xr.Dataset, most: int) -> Int[np.ndarray, " N"]:
+    """Give the best neuron of every feature, then the second and third ones; at most so many, by number."""
+    table = best_per_feature(relevance, min(_BEST, relevance.sizes["neuron"]), by="auc")
+    table = table.sort_values("strength", ascending=False, kind="stable")
+    by_place = [each[place] for place in range(_BEST) for each in table["neurons"] if place < len(each)]
+    return np.sort(np.asarray(list(dict.fromkeys(by_place))[:most], np.int64))
+
+
 def _check(corpus: Corpus, hidden: np.ndarray, labels: Labels, *limits: int) -> None:
     if hidden.ndim != 2 or len(hidden) != corpus.n_positions or len(labels.mask) != corpus.n_positions:
         raise ValueError(
@@ -206,9 +214,7 @@ def _kept_neurons(
             f"expected relevance= to choose {most} of {n_neurons} neurons by, got none: pass what dni.inspect found, or "
             "raise most_neurons"
         )
-    table = best_per_feature(relevance, min(_BEST, n_neurons), by="auc").sort_values("strength", ascending=False)
-    by_place = [each[place] for place in range(_BEST) for each in table["neurons"] if place < len(each)]
-    return np.sort(np.asarray(list(dict.fromkeys(by_place))[:most], np.int64))
+    return best_neurons(relevance, most)
 
 
 def _packed(

@@ -1,0 +1,91 @@
+// What ties the page together: the pickers, the theme, the address, and the first choice.
+function about() {
+  const feature = features[chosen.feature];
+  const column = columnOf.get(chosen.neuron);
+  $("feature").value = chosen.feature;
+  $("neuron").value = chosen.neuron;
+  $("about").textContent = feature.meaning ? `Asked of every character: ${feature.meaning}.` : "";
+  const best = feature.best.map((neuron) => make("button", { type: "button", class: "neuron", "data-neuron": neuron, "aria-pressed": neuron === chosen.neuron }, String(neuron)));
+  $("best").replaceChildren(...best);
+  $("sentences").replaceChildren(...feature.sentences.map((sentence) => make("li", {}, sentence)));
+  $("pair").replaceChildren(...pairWords(feature, column));
+}
+
+function pairWords(feature, column) {
+  const lead = [make("b", {}, `Neuron ${chosen.neuron}`), " on ", make("b", { class: "name" }, feature.shown)];
+  if (column === undefined) return [...lead, ": its scores are not in this page."];
+  const score = (name) => scoreOf(name, chosen.feature, column);
+  const binary = feature.kind === "binary";
+  const said = [`number ${rankOf(chosen.feature, column) + 1} of ${data.nNeurons}`];
+  if (binary) said.push(`AUC ${three(score("auc"))}`, `accuracy ${three(score("score"))} (${three(data.baseline[chosen.feature])} without it)`);
+  else said.push(`R² ${three(score("score"))}`);
+  if (score("given") !== null) said.push(`${binary ? "AUC" : "squared correlation"} at equal characters ${three(score("given"))}`);
+  if (score("p") !== null) said.push(`p = ${three(score("p"))} for this many neurons`);
+  if (falls && binary) said.push(falls[chosen.feature * nKept + column] ? "lower where it holds" : "higher where it holds");
+  return [...lead, `: ${said.join(", ")}.`];
+}
+
+function startTheme() {
+  const root = document.documentElement;
+  const keep = (theme) => {
+    try {
+      localStorage.setItem("dni-theme", theme);
+    } catch {} // pages from disk may have no storage
+  };
+  try {
+    const kept = localStorage.getItem("dni-theme");
+    if (kept === "light" || kept === "dark") root.dataset.theme = kept;
+  } catch {}
+  const isDark = () => root.dataset.theme === "dark" || (!root.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+  $("theme").addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    keep(root.dataset.theme);
+    drawMap();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawMap);
+}
+
+/** The address says what is chosen, so that it can be kept and sent. */
+function readAddress() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  const feature = features.findIndex((one) => one.name === asked.get("feature"));
+  const neuron = Number(asked.get("neuron") ?? NaN);
+  if (feature < 0) return false;
+  choose({ feature, neuron: Number.isInteger(neuron) && neuron >= 0 && neuron < data.nNeurons ? neuron : undefined });
+  return true;
+}
+
+function writeAddress() {
+  const asked = new URLSearchParams({ feature: features[chosen.feature].name, neuron: chosen.neuron });
+  try {
+    history.replaceState(null, "", `#${asked}`);
+  } catch {}
+}
+
+function start() {
+  startTheme();
+  startReader();
+  startTable();
+  watchers.unshift(about);
+  startCurves();
+  startMap();
+  $("feature").addEventListener("change", () => choose({ feature: Number($("feature").value) }));
+  $("neuron").addEventListener("input", () => {
+    const neuron = Number($("neuron").value);
+    if ($("neuron").value !== "" && Number.isInteger(neuron) && neuron >= 0 && neuron < data.nNeurons) choose({ neuron });
+  });
+  $("better").addEventListener("click", () => step(-1));
+  $("worse").addEventListener("click", () => step(1));
+  document.addEventListener("click", (event) => {
+    const show = event.target.closest("[data-show]");
+    const neuron = event.target.closest(".neuron");
+    if (show) choose({ feature: Number(show.dataset.show), neuron: data.neurons[orderOf(show.dataset.show)[0]] });
+    else if (neuron && !table.contains(neuron)) choose({ neuron: Number(neuron.dataset.neuron) });
+    if (show || neuron?.closest(".card")) goToText();
+  });
+  const first = features.findIndex((one) => one.knowledge === "known" && one.use === "used");
+  if (!readAddress()) choose({ feature: first < 0 ? 0 : first, neuron: data.neurons[orderOf(first < 0 ? 0 : first)[0]] });
+  watchers.push(writeAddress);
+  addEventListener("hashchange", readAddress);
+}
+start();

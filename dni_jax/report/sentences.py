@@ -1,0 +1,301 @@
+"""What a run has found, in sentences that claim no more than its numbers hold.
+
+Every function takes rows of the findings (one mapping a feature, as `dni_jax.report.runfiles.RunFiles` holds them) and
+gives words; nothing is read or drawn here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+Row = Mapping[str, Any]
+
+WEAK = 0.2  # 2 AUC - 1, or R^2: below it no neuron is said to know a feature
+LEVEL = 0.05  # of every p
+ECHO = 0.05  # so near to chance, given the current character, a score is an echo of it
+
+KNOWLEDGE = {
+    "known": "known: a neuron tells where it holds (AUC above 0.6 or R² above 0.2, p at most 0.05), and more than which "
+    "character was just read",
+    "echo": "echo: a neuron tells where it holds, but no more than the current character tells is shown",
+    "untested": "scored: a neuron scores well, but its score has no p-value",
+    "chance": "chance: a neuron scores well, but no better than neurons do on labels of other text (p above 0.05)",
+    "weak": "hardly: no neuron tells where it holds (AUC at most 0.6, or R² at most 0.2)",
+    "rare": "too rare to judge: it never (or always) holds in most folds",
+    "same": "the same labels as an earlier feature's, or their opposite",
+    "constant": "the same at every character of this text",
+}
+USE = {
+    "used": "used: silencing its best neurons does more harm where it holds than random sets do (p at most 0.05)",
+    "not shown": "not shown: silencing its best neurons does no more harm where it holds than random sets do",
+    "": "not tested",
+}
+
+
+def knowledge(row: Row) -> str:
+    """Judge whether a neuron knows a feature: one of `KNOWLEDGE`."""
+    if row["kind"] == "binary" and not 0 < row["share"] < 1:
+        return "constant"
+    if row.get("same_as"):
+        return "same"
+    if 2 * row["folds"] < row["most_folds"]:
+        return "rare"
+    if not row["strength"] > WEAK:
+        return "weak"
+    if not _has(row, "p_family"):
+        return "untested"
+    if row["p_family"] > LEVEL:
+        return "chance"
+    return "echo" if _is_echo(row) else "known"
+
+
+def _is_echo(row: Row) -> bool:
+    if "given_symbol" not in row:
+        return False
+    given = row["given_symbol"]
+    return not _has(row, "given_symbol") or given <= (ECHO if row["kind"] == "continuous" else 0.5 + ECHO)
+
+
+def use(row: Row) -> str:
+    """Judge whether the network is shown to use what it knows: one of `USE`."""
+    if not _has(row, "p_effect") or not _has(row, "effect"):
+        return ""
+    return "used" if row["p_effect"] <= LEVEL and row["effect"] > 0 else "not shown"
+
+
+def known_sentence(row: Row) -> str:
+    """Say how well the best neuron tells a feature, and whether that is more than chance."""
+    state, neuron = knowledge(row), f"Neuron {row['neurons'][0]}"
+    if state == "constant":
+        return "It is the same at every character of this text, so there is nothing to know."
+    if state == "same":
+        return f"Its labels are those of {row['same_as']}, or their opposite: see there."
+    if state == "rare":
+        return (
+            f"It is too rare to judge: it both holds and does not in {row['folds']:.0f} of {row['most_folds']:.0f} folds."
+        )
+    if state == "weak":
+        return f"Hardly known to any single neuron: the best, number {row['neurons'][0]}, has {_scores(row)}."
+    if state == "untested":
+        return f"{neuron} has {_scores(row)}. Whether that is more than chance was not tested."
+    if state == "chance":
+        return f"{neuron} has {_scores(row)}, but that may be chance: {p_known(row)}."
+    told = f"{neuron} alone tells " + ("how much of it there is" if row["kind"] == "continuous" else "where it holds")
+    return f"{told}: {_scores(row)}; {p_known(row)}."
+
+
+def _scores(row: Row) -> str:
+    if row["kind"] == "continuous":
+        return f"R² {row['score']:.3f} on unseen text (0 is chance)"
+    return (
+        f"AUC {row['auc']:.3f} on unseen text (0.5 is chance), accuracy {row['score']:.3f} against "
+        f"{row['baseline']:.3f} without looking at any neuron"
+    )
+
+
+def p_known(row: Row) -> str:
+    """Give the p-value of the best neuron, with what it is corrected for."""
+    p, strict = _strict_p(row)
+    return f"p = {p:.3f}, corrected for the number of neurons{' and features' if strict else ', not of features'}"
+
+
+def _strict_p(row: Row) -> tuple[float, bool]:
+    """Give the p that is corrected for features too if that is still small, else the one corrected for neurons."""
+    strict = _has(row, "p_global") and row["p_global"] <= LEVEL
+    return row["p_global" if strict else "p_family"], strict
+
+
+def echo_sentence(row: Row) -> str:
+    """Say whether the neuron tells more than which character was just read; empty where nothing was asked."""
+    if knowledge(row) not in ("known", "echo") or "given_symbol" not in row:
+        return ""
+    if not _has(row, "given_symbol"):
+        return "Each character decides by itself whether it holds, so the neuron may merely echo the current character."
+    told = "it explains {:.3f} of what varies" if row["kind"] == "continuous" else "its AUC is {:.3f}"
+    given = f"Among positions with the same character {told.format(row['given_symbol'])}"
+    if _is_echo(row):
+        return f"{given}: no more than an echo of the current character is shown."
+    return f"{given}: more than an echo of the current character."
+
+
+def untrained_sentence(row: Row) -> str:
+    """Say where a neuron of an untrained network does as well; empty where none does, or none was asked."""
+    if knowledge(row) not in ("known", "echo") or not _has(row, "untrained_strength"):
+        return ""
+    if row["untrained_strength"] < row["strength"] - 0.01:
+        return ""
+    auc = row["kind"] != "continuous"
+    score = f"AUC {(1 + row['untrained_strength']) / 2:.3f}" if auc else f"R² {row['untrained_strength']:.3f}"
+    return f"A neuron of an untrained network does as well ({score}), so training need not have brought it about."
+
+
+def use_sentence(row: Row, k: int, random_sets: int) -> str:
+    """Say what silencing the k best neurons does, beside random sets of k; empty where that was not measured."""
+    state = use(row)
+    if not state:
+        return ""
+    best = "best neuron" if k == 1 else f"{k} best neurons"
+    harm = (
+        f"with its {best} held at 0, the loss where it holds changes by {row['effect']:+.3f} nats a character "
+        f"({random_sets} random sets of {k}: {row['random']:+.3f} on average)"
+    )
+    p = f"p = {row['p_effect']:.3f}, not corrected for the number of features"
+    if state == "used":
+        return f"The network uses them: {harm}; {p}."
+    lead = "Encoded, but not shown to be used" if knowledge(row) in ("known", "echo") else "Not shown to be used"
+    return f"{lead}: {harm}; {p}."
+
+
+def feature_sentences(row: Row, k: int, random_sets: int) -> list[str]:
+    """Say all that was found about one feature."""
+    parts = [known_sentence(row), echo_sentence(row), untrained_sentence(row)]
+    if knowledge(row) not in ("constant", "same"):
+        parts.append(use_sentence(row, k, random_sets))
+    return [part for part in parts if part]
+
+
+def headline(row: Row, k: int) -> str:
+    """Say in one line how well a known feature is told, and what silencing does."""
+    continuous = row["kind"] == "continuous"
+    score = f"R² {row['score']:.3f}" if continuous else f"AUC {row['auc']:.3f}"
+    said = f"neuron {row['neurons'][0]} alone has {score}"
+    if _has(row, "p_family"):
+        said += f" (p = {_strict_p(row)[0]:.3f})"
+    if use(row):
+        said += (
+            f"; silencing the {k} best changes the loss where it holds by {row['effect']:+.3f} nats a character, "
+            f"random sets by {row['random']:+.3f} (p = {row['p_effect']:.3f})"
+        )
+    return f"{said}; an untrained network has a neuron as good" if untrained_sentence(row) else said
+
+
+class Group(NamedTuple):
+    """Findings of one sort: a heading, what it claims and what its p-values are corrected for, the best known rows."""
+
+    state: str
+    heading: str
+    note: str
+    rows: list[Row]
+    more: int
+
+
+def main_findings(rows: Sequence[Row], most: int = 5) -> list[Group]:
+    """Sort what is known into what is used, what is not shown to be, what may be an echo; the best known of each."""
+    known = [row for row in rows if knowledge(row) == "known"]
+    sorts = {
+        "used": ("Known and used", [row for row in known if use(row) == "used"]),
+        "not shown": ("Known, but not shown to be used", [row for row in known if use(row) == "not shown"]),
+        "": ("Known; whether it is used was not tested", [row for row in known if use(row) == ""]),
+        "echo": ("Maybe only an echo of the current character", [r for r in rows if knowledge(r) == "echo"]),
+        "untested": ("Scored well; by chance or not was not tested", [r for r in rows if knowledge(r) == "untested"]),
+    }
+    notes = {
+        "used": "A neuron tells more than which character was just read, and silencing the best neurons does more harm "
+        "where the feature holds than silencing random ones.",
+        "not shown": "A neuron tells more than which character was just read, but silencing the best neurons does no "
+        "more harm than silencing random ones. What is encoded need not be used.",
+        "": "A neuron tells more than which character was just read.",
+        "echo": "Among positions with the same character no more than chance is shown, or the character alone decides.",
+        "untested": "These scores have no p-value.",
+    }
+    return [
+        Group(state, heading, f"{notes[state]} {p_note(found, bool(state))}".strip(), found[:most], len(found[most:]))
+        for state, (heading, found) in sorts.items()
+        if found
+    ]
+
+
+def p_note(rows: Sequence[Row], with_use: bool = True) -> str:
+    """Say what the p-values of some rows are corrected for."""
+    tested = [row for row in rows if _has(row, "p_family")]
+    said = ""
+    if tested:
+        strict = all(_strict_p(row)[1] for row in tested)
+        said = "The first p is corrected for the number of neurons" + (" and features" if strict else ", not of features")
+    if with_use and any(use(row) for row in rows):
+        said += ("; the second" if said else "The p") + " is not corrected for the number of features"
+    return f"{said}." if said else ""
+
+
+def loss_sentence(summary: Mapping[str, Any], language: str) -> str:
+    """Say how well the network predicts, beside the best possible predictor or one that only counts symbols."""
+    loss = summary["loss"]
+    said = f"On unseen text in {language} the network's loss is {loss:.4f} nats a symbol"
+    if _has(summary, "ideal"):
+        ideal = summary["ideal"]
+        return f"{said}. The best possible predictor of this grammar has {ideal:.4f}: the gap is {loss / ideal - 1:.1%}."
+    if _has(summary, "unigram"):
+        unigram = summary["unigram"]
+        return (
+            f"{said}. A predictor that knows only how frequent each symbol is has {unigram:.4f}; "
+            f"the network's loss is {1 - loss / unigram:.0%} below that."
+            if loss < unigram
+            else f"{said}. A predictor that knows only how frequent each symbol is does as well: {unigram:.4f}."
+        )
+    return f"{said}."
+
+
+def counting_sentence(rows: Sequence[Row], k: int) -> str:
+    """Say how many features are known, echoed and used, and how many uses chance alone would show."""
+    own = [row for row in rows if knowledge(row) not in ("constant", "same")]
+    states = [knowledge(row) for row in own]
+    known, echo = states.count("known"), states.count("echo")
+    if "untested" in states and not known and not echo:
+        high = f"{states.count('untested')} are scored well by a neuron (AUC above 0.6 or R² above 0.2)"
+        return f"Of {len(own)} features with labels of their own, {high}; whether by chance was not tested."
+    said = (
+        f"Of {len(own)} features with labels of their own, {known + echo} are told by a single neuron (AUC above 0.6 or "
+        f"R² above 0.2, p at most {LEVEL}): {known} beyond an echo of the current character, {echo} maybe only as one."
+    )
+    tested = [row for row in own if use(row) and knowledge(row) in ("known", "echo")]
+    if not tested:
+        return f"{said} Whether the network uses them was not tested."
+    used = sum(use(row) == "used" for row in tested)
+    return (
+        f"{said} For {used} of {len(tested)} of these, silencing the {k} best neurons does more harm than random sets "
+        f"of {k} (p at most {LEVEL}, not corrected for the number of features: chance alone would give about "
+        f"{len(tested) * LEVEL:.0f})."
+    )
+
+
+def left_out_sentences(rows: Sequence[Row]) -> list[str]:
+    """Name the features of which nothing is claimed, and why."""
+    words = {
+        "weak": "Hardly known to any single neuron",
+        "chance": "Scored no better than chance",
+        "rare": "Too rare to judge",
+        "constant": "The same at every character of this text",
+    }
+    said = []
+    for state, lead in words.items():
+        names = [str(row["feature"]) for row in rows if knowledge(row) == state]
+        if names:
+            said.append(f"{lead}: {', '.join(names)}.")
+    same = [f"{row['feature']} as {row['same_as']}" for row in rows if knowledge(row) == "same"]
+    if same:
+        said.append(f"The same labels, or their opposite: {', '.join(same)}.")
+    return said
+
+
+def sample_sentence(name: str, sample: Mapping[str, Any], intact: Mapping[str, Any], random: Row | None) -> str:
+    """Say what an override changes most in what the network writes: the share of one class of characters."""
+    classes = sorted({*sample["shares"], *intact["shares"]})
+    if not classes:
+        return ""
+
+    def share(of: Mapping[str, Any], one: str) -> float:
+        return float(of["shares"].get(one, 0.0))
+
+    most = max(classes, key=lambda one: abs(share(sample, one) - share(intact, one)))
+    beside = "" if random is None else f"; with one random set of neurons held at 1: {share(random, most):.1%}"
+    return (
+        f"{name}: {share(sample, most):.1%} of the characters are of the class {most}, {share(intact, most):.1%} when "
+        f"the network is left alone{beside}. A description of these samples, without a p-value."
+    )
+
+
+def _has(row: Mapping[str, Any], name: str) -> bool:
+    value = row.get(name)
+    return value is not None and not math.isnan(value)
