@@ -18,7 +18,7 @@ class Theme(NamedTuple):
     chroma: float
 
 
-THEMES = {"light": Theme(0.972, 0.56, 0.155), "dark": Theme(0.27, 0.76, 0.15)}
+THEMES = {"light": Theme(0.972, 0.62, 0.15), "dark": Theme(0.27, 0.76, 0.15)}
 
 
 def diverging(theme: str) -> list[str]:

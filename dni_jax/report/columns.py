@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from dni_jax.report.naming import family, meaning
 from dni_jax.report.runfiles import RunFiles
-from dni_jax.report.sentences import knowledge, use
+from dni_jax.report.sentences import knowledge, p_text, use
 
 _KNOWN_ORDER = ("known", "echo", "untested", "chance", "weak", "rare", "same", "constant")
-_USE_ORDER = ("used", "not shown", "")
+_USE_ORDER = ("used", "harm", "not shown", "")
 
 
 class Column(NamedTuple):
@@ -41,24 +41,63 @@ def columns_of(run: RunFiles) -> list[Column]:
     k = run.k
     columns = [
         Column("share", "holds", "How much of the text the feature holds for.", _percent),
-        Column("auc", "AUC", "How well the best neuron alone tells where the feature holds, on unseen text: the chance "
-               "that it ranks a character where it holds above one where it does not. 0.5 is chance, 1 is without an "
-               "error.", _three),
+        Column(
+            "auc",
+            "AUC",
+            "How well the best neuron alone tells where the feature holds, on unseen text: the chance "
+            "that it ranks a character where it holds above one where it does not. 0.5 is chance, 1 is without an "
+            "error.",
+            _three,
+        ),
         Column("score", "score", "The same neuron's held-out accuracy, or R² for a feature that is a number.", _three),
-        Column("baseline", "base", "The accuracy without looking at any neuron (always the more frequent answer), or R² of the mean.", _three),
-        Column("given_symbol", "given", "Its AUC (or squared correlation) among positions with the same character. 0.5 "
-               "(or 0) is a mere echo of the character just read; none where each character decides the feature.",
-               _three),
-        Column("untrained_strength", "untrained", "The AUC (or R²) of the best neuron of an untrained network: what "
-               "comes without learning.", _three),
-        Column("selectivity", "selectivity", "The score less that on control tasks, random labels of the symbols "
-               "(Hewitt & Liang 2019). Near 0, accuracy says little.", _signed),
-        Column("p_family", "p", "How often the best of all neurons does as well on labels of other text. Corrected for "
-               "the number of neurons, not of features.", _three, True),
-        Column("effect", f"top {k}", f"Change of the loss where the feature holds, in nats a character, with its {k} best neurons silenced (held at 0).", _signed),
-        Column("random", "random", f"The mean of the same over random sets of {k} neurons.", _signed),
-        Column("random_high", "97.5 %", "The 97.5th percentile of the random sets.", _signed),
-        Column("p_effect", "p used", "Share of sets that do at least as much harm, the top set counted in. Not corrected for the number of features.", _three, True),
+        Column(
+            "baseline",
+            "base",
+            "The accuracy without looking at any neuron (always the more frequent answer), or R² of the mean.",
+            _three,
+        ),
+        Column(
+            "given_symbol",
+            "given",
+            "Its AUC (or squared correlation) among positions with the same character. 0.5 "
+            "(or 0) is a mere echo of the character just read; none where each character decides the feature.",
+            _three,
+        ),
+        Column(
+            "untrained_strength",
+            "untrained",
+            "The AUC (or R²) of the best neuron of an untrained network: what comes without learning.",
+            _three,
+        ),
+        Column(
+            "selectivity",
+            "select.",
+            "The score less that on control tasks, random labels of the symbols "
+            "(Hewitt & Liang 2019). Near 0, accuracy says little.",
+            _signed,
+        ),
+        Column(
+            "p_family",
+            "p",
+            "How often the best of all neurons does as well on labels of other text. Corrected for "
+            "the number of neurons, not of features.",
+            p_text,
+            True,
+        ),
+        Column(
+            "effect",
+            f"top {k}",
+            f"Change of the loss where the feature holds, in nats a character, with its {k} best neurons silenced (held at 0).",
+            _signed,
+        ),
+        Column("random_high", "random", f"The 97.5th percentile of the same over random sets of {k} neurons.", _signed),
+        Column(
+            "p_effect",
+            "p used",
+            "Share of sets that do at least as much harm, the top set counted in. Not corrected for the number of features.",
+            p_text,
+            True,
+        ),
     ]
     return [column for column in columns if any(column.key in row for row in run.findings)]
 

@@ -204,9 +204,7 @@ def _weights(labels: Labels, relevance: xr.Dataset | None) -> Float[np.ndarray, 
     return np.asarray([max(float(best.get(name, 0.0)), 0.0) for name in labels.names])
 
 
-def _kept_neurons(
-    n_neurons: int, labels: Labels, relevance: xr.Dataset | None, most: int
-) -> Int[np.ndarray, " N"]:
+def _kept_neurons(n_neurons: int, labels: Labels, relevance: xr.Dataset | None, most: int) -> Int[np.ndarray, " N"]:
     if n_neurons <= most:
         return np.arange(n_neurons)
     if relevance is None:

@@ -21,16 +21,20 @@ def meaning(name: str) -> str:
         character = name.removeprefix("symbol:")
         return f"the character is {_SIGNS.get(character, character)}"
     if name.startswith("range:"):
-        return f"the character lies inside {name.removeprefix('range:')}"
+        return f"the character lies inside {_node(name)}"
     if name.startswith("impulse:"):
-        return f"the character is the first or last one of {name.removeprefix('impulse:')}"
+        return f"the character is the first or last one of {_node(name)}"
     if name in _CLASSES:
         return f"the character's class is {name}"
     level = re.fullmatch(r"depth=(\d+)", name)
     if level:
-        pairs = "1 pair of brackets is open" if level[1] == "1" else f"{level[1]} pairs of brackets are open"
-        return f"exactly {pairs}"
+        pairs = {"0": "no bracket is open", "1": "exactly 1 pair of brackets is open"}
+        return pairs.get(level[1], f"exactly {level[1]} pairs of brackets are open")
     return "how many pairs of brackets are open, from 0 to 1 for the deepest" if name == "depth" else ""
+
+
+def _node(name: str) -> str:
+    return name.partition(":")[2].replace("->", "\u2192")
 
 
 def family(name: str) -> str:

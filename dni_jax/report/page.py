@@ -17,7 +17,7 @@ from dni_jax.report.labelling import shown_name
 from dni_jax.report.naming import families, family, meaning
 from dni_jax.report.payload import page_data, safe_json
 from dni_jax.report.runfiles import RunFiles
-from dni_jax.report.samples import sample_cards
+from dni_jax.report.samples import INTACT, sample_cards
 from dni_jax.report.sentences import (
     KNOWLEDGE,
     USE,
@@ -34,7 +34,7 @@ from dni_jax.report.sentences import (
 
 NAME = "report.html"
 _ASSETS = Path(__file__).parent / "assets"
-_SCRIPTS = ("data.js", "charts.js", "text.js", "curves.js", "map.js", "table.js", "page.js")
+_SCRIPTS = ("theme.js", "data.js", "charts.js", "text.js", "curves.js", "map.js", "table.js", "page.js")
 _RANDOM_SAMPLE = "random neurons set to 1"
 
 
@@ -77,7 +77,11 @@ def write_report(folder: str | Path) -> Path:
 def rendered(template: str, scripts: tuple[str, ...], **context: Any) -> bytes:
     """Render a template with the style sheet and scripts inside it; everything else is escaped."""
     environment = Environment(
-        loader=FileSystemLoader(_ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(_ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["shown"] = shown_name
     style = (_ASSETS / "page.css").read_text(encoding="utf-8") + heat_css()
@@ -101,7 +105,7 @@ def _context(run: RunFiles) -> dict[str, Any]:
         "lead": _lead(run),
         "tiles": _tiles(run),
         "groups": main_findings(run.findings),
-        "headline": lambda row: headline(row, run.k),
+        "headline": lambda row: headline(row, run.k, meaning(str(row["feature"]))),
         "place": {name: at for at, name in enumerate(names)},
         "left_out": left_out_sentences(run.findings),
         "columns": columns,
@@ -129,7 +133,7 @@ KNOWLEDGE_LABELS = {
     "same": "same labels",
     "constant": "constant",
 }
-USE_LABELS = {"used": "used", "not shown": "not shown", "": "not tested"}
+USE_LABELS = {"used": "used", "harm": "harm", "not shown": "not shown", "": "not tested"}
 
 
 def _feature(run: RunFiles, row: dict[str, Any]) -> dict[str, Any]:
@@ -173,15 +177,28 @@ def _tiles(run: RunFiles) -> list[tuple[str, str, str]]:
             if run.summary.get(name) is not None:
                 beside = f"{words}: {run.summary[name]:.4f}"
         tiles.append((f"{run.summary['loss']:.4f}", "nats a symbol, loss on unseen text", beside))
-    tiles.append((f"{states.count('known')} of {len(own)}", "features known to one neuron", "beyond an echo of the input"))
-    used = [at for at in own if use(run.findings[at]) == "used" and states[at] in ("known", "echo")]
+    tiles.append(
+        (f"{states.count('known')} of {len(own)}", "features known to one neuron", "beyond an echo of the input")
+    )
+    used = [at for at in own if use(run.findings[at]) == "used"]
     if run.effects is not None:
-        tiles.append((str(len(used))+ f" of {len(own)}", "features whose neurons are used", f"against {random_sets(run)} random sets each"))
-    tiles.append((str(run.relevance.sizes["neuron"]), "neurons", f"in {run.config.get('layers', 1)} layer(s)"))
+        tiles.append(
+            (
+                str(len(used)) + f" of {len(own)}",
+                "features whose neurons are used",
+                f"against {random_sets(run)} random sets each",
+            )
+        )
+    tiles.append((str(run.relevance.sizes["neuron"]), "neurons", _network(run)))
     if run.summary is not None and run.summary.get("positions"):
         folds = run.relevance.sizes["fold"]
         tiles.append((f"{run.summary['positions']:,}", "unseen characters inspected", f"{folds}-fold cross-validation"))
     return tiles
+
+
+def _network(run: RunFiles) -> str:
+    layers = int(run.config.get("layers", 1))
+    return f"{run.config.get('cell', 'network')}, {layers} layer{'' if layers == 1 else 's'}"
 
 
 def settings(run: RunFiles) -> dict[str, str]:
@@ -197,9 +214,8 @@ def _samples(run: RunFiles) -> list[dict[str, Any]]:
     if run.samples is None:
         return []
     cards = sample_cards(run.samples)
-    intact, random = run.samples.get("intact"), run.samples.get(_RANDOM_SAMPLE)
+    intact, random = run.samples.get(INTACT), run.samples.get(_RANDOM_SAMPLE)
     for card in cards:
-        plain = card["name"] in ("intact", _RANDOM_SAMPLE) or intact is None
-        sample = run.samples[card["name"]]
-        card["sentence"] = "" if plain else sample_sentence(str(card["title"]), sample, intact, random)
+        told = intact is not None and card["name"] not in (INTACT, _RANDOM_SAMPLE)
+        card["sentence"] = sample_sentence(run.samples[card["name"]], intact, random) if told and intact else ""
     return cards

@@ -14,6 +14,7 @@ Row = Mapping[str, Any]
 
 WEAK = 0.2  # 2 AUC - 1, or R^2: below it no neuron is said to know a feature
 LEVEL = 0.05  # of every p
+TOLD = ("known", "echo", "untested")  # a neuron tells where the feature holds, whatever else may be said
 ECHO = 0.05  # so near to chance, given the current character, a score is an echo of it
 
 KNOWLEDGE = {
@@ -30,6 +31,7 @@ KNOWLEDGE = {
 USE = {
     "used": "used: silencing its best neurons does more harm where it holds than random sets do (p at most 0.05)",
     "not shown": "not shown: silencing its best neurons does no more harm where it holds than random sets do",
+    "harm": "harm: silencing its best neurons does more harm than random sets do, but no neuron is said to know it",
     "": "not tested",
 }
 
@@ -60,9 +62,12 @@ def _is_echo(row: Row) -> bool:
 
 def use(row: Row) -> str:
     """Judge whether the network is shown to use what it knows: one of `USE`."""
-    if not _has(row, "p_effect") or not _has(row, "effect"):
+    state = knowledge(row)
+    if state in ("same", "constant") or not _has(row, "p_effect") or not _has(row, "effect"):
         return ""
-    return "used" if row["p_effect"] <= LEVEL and row["effect"] > 0 else "not shown"
+    if not (row["p_effect"] <= LEVEL and row["effect"] > 0):
+        return "not shown"
+    return "used" if state in TOLD else "harm"
 
 
 def known_sentence(row: Row) -> str:
@@ -73,9 +78,7 @@ def known_sentence(row: Row) -> str:
     if state == "same":
         return f"Its labels are those of {row['same_as']}, or their opposite: see there."
     if state == "rare":
-        return (
-            f"It is too rare to judge: it both holds and does not in {row['folds']:.0f} of {row['most_folds']:.0f} folds."
-        )
+        return f"It is too rare to judge: it both holds and does not in {row['folds']:.0f} of {row['most_folds']:.0f} folds."
     if state == "weak":
         return f"Hardly known to any single neuron: the best, number {row['neurons'][0]}, has {_scores(row)}."
     if state == "untested":
@@ -98,7 +101,7 @@ def _scores(row: Row) -> str:
 def p_known(row: Row) -> str:
     """Give the p-value of the best neuron, with what it is corrected for."""
     p, strict = _strict_p(row)
-    return f"p = {p:.3f}, corrected for the number of neurons{' and features' if strict else ', not of features'}"
+    return f"{_p(p)}, corrected for the number of neurons{' and features' if strict else ', not of features'}"
 
 
 def _strict_p(row: Row) -> tuple[float, bool]:
@@ -138,37 +141,45 @@ def use_sentence(row: Row, k: int, random_sets: int) -> str:
         return ""
     best = "best neuron" if k == 1 else f"{k} best neurons"
     harm = (
-        f"with its {best} held at 0, the loss where it holds changes by {row['effect']:+.3f} nats a character "
-        f"({random_sets} random sets of {k}: {row['random']:+.3f} on average)"
+        f"with its {best} held at 0, the loss where it holds changes by {_signed(row['effect'])} nats a character "
+        f"({random_sets} random sets of {k}: {_signed(row['random'])} on average)"
     )
-    p = f"p = {row['p_effect']:.3f}, not corrected for the number of features"
-    if state == "used":
-        return f"The network uses them: {harm}; {p}."
-    lead = "Encoded, but not shown to be used" if knowledge(row) in ("known", "echo") else "Not shown to be used"
-    return f"{lead}: {harm}; {p}."
+    p = f"{_p(row['p_effect'])}, not corrected for the number of features"
+    told = knowledge(row) in TOLD
+    leads = {
+        "used": "The network uses them",
+        "harm": "Silencing does harm, though no neuron is said to know the feature",
+        "not shown": "Encoded, but not shown to be used" if told else "Not shown to be used",
+    }
+    return f"{leads[state]}: {harm}; {p}."
 
 
 def feature_sentences(row: Row, k: int, random_sets: int) -> list[str]:
     """Say all that was found about one feature."""
     parts = [known_sentence(row), echo_sentence(row), untrained_sentence(row)]
-    if knowledge(row) not in ("constant", "same"):
-        parts.append(use_sentence(row, k, random_sets))
+    parts.append(use_sentence(row, k, random_sets))
     return [part for part in parts if part]
 
 
-def headline(row: Row, k: int) -> str:
-    """Say in one line how well a known feature is told, and what silencing does."""
+def headline(row: Row, k: int, meaning: str = "") -> str:
+    """Say in a sentence or two how well a known feature is told, and what silencing does; `meaning` says what it is."""
     continuous = row["kind"] == "continuous"
     score = f"R² {row['score']:.3f}" if continuous else f"AUC {row['auc']:.3f}"
-    said = f"neuron {row['neurons'][0]} alone has {score}"
-    if _has(row, "p_family"):
-        said += f" (p = {_strict_p(row)[0]:.3f})"
+    asked = f"whether {meaning}" if meaning and not continuous else meaning or "it"
+    p = f", {_p(_strict_p(row)[0])}" if _has(row, "p_family") else ""
+    said = f"Neuron {row['neurons'][0]} alone tells {asked} ({score}{p})."
     if use(row):
+        best = "that neuron" if k == 1 else f"the {k} best"
         said += (
-            f"; silencing the {k} best changes the loss where it holds by {row['effect']:+.3f} nats a character, "
-            f"random sets by {row['random']:+.3f} (p = {row['p_effect']:.3f})"
+            f" Silencing {best} {_change(row['effect'])} where it holds; random sets: {_signed(row['random'])} "
+            f"({_p(row['p_effect'])})."
         )
-    return f"{said}; an untrained network has a neuron as good" if untrained_sentence(row) else said
+    return f"{said} An untrained network has a neuron as good." if untrained_sentence(row) else said
+
+
+def _change(effect: float) -> str:
+    """Say what happens to a loss."""
+    return f"{'raises' if effect >= 0 else 'lowers'} the loss by {abs(effect):.3f} nats a character"
 
 
 class Group(NamedTuple):
@@ -181,7 +192,7 @@ class Group(NamedTuple):
     more: int
 
 
-def main_findings(rows: Sequence[Row], most: int = 5) -> list[Group]:
+def main_findings(rows: Sequence[Row], most: int = 4) -> list[Group]:
     """Sort what is known into what is used, what is not shown to be, what may be an echo; the best known of each."""
     known = [row for row in rows if knowledge(row) == "known"]
     sorts = {
@@ -213,7 +224,9 @@ def p_note(rows: Sequence[Row], with_use: bool = True) -> str:
     said = ""
     if tested:
         strict = all(_strict_p(row)[1] for row in tested)
-        said = "The first p is corrected for the number of neurons" + (" and features" if strict else ", not of features")
+        said = "The first p is corrected for the number of neurons" + (
+            " and features" if strict else ", not of features"
+        )
     if with_use and any(use(row) for row in rows):
         said += ("; the second" if said else "The p") + " is not corrected for the number of features"
     return f"{said}." if said else ""
@@ -225,7 +238,9 @@ def loss_sentence(summary: Mapping[str, Any], language: str) -> str:
     said = f"On unseen text in {language} the network's loss is {loss:.4f} nats a symbol"
     if _has(summary, "ideal"):
         ideal = summary["ideal"]
-        return f"{said}. The best possible predictor of this grammar has {ideal:.4f}: the gap is {loss / ideal - 1:.1%}."
+        return (
+            f"{said}. The best possible predictor of this grammar has {ideal:.4f}: the gap is {loss / ideal - 1:.1%}."
+        )
     if _has(summary, "unigram"):
         unigram = summary["unigram"]
         return (
@@ -246,18 +261,23 @@ def counting_sentence(rows: Sequence[Row], k: int) -> str:
         high = f"{states.count('untested')} are scored well by a neuron (AUC above 0.6 or R² above 0.2)"
         return f"Of {len(own)} features with labels of their own, {high}; whether by chance was not tested."
     said = (
-        f"Of {len(own)} features with labels of their own, {known + echo} are told by a single neuron (AUC above 0.6 or "
-        f"R² above 0.2, p at most {LEVEL}): {known} beyond an echo of the current character, {echo} maybe only as one."
+        f"Of {len(own)} features with labels of their own, single neurons know {known} beyond an echo of the current "
+        f"character, and {echo} maybe only as such an echo (AUC above 0.6 or R² above 0.2 on unseen text, p at most "
+        f"{LEVEL})."
     )
-    tested = [row for row in own if use(row) and knowledge(row) in ("known", "echo")]
+    tested = [row for row in own if use(row) and knowledge(row) in TOLD]
     if not tested:
         return f"{said} Whether the network uses them was not tested."
     used = sum(use(row) == "used" for row in tested)
     return (
-        f"{said} For {used} of {len(tested)} of these, silencing the {k} best neurons does more harm than random sets "
-        f"of {k} (p at most {LEVEL}, not corrected for the number of features: chance alone would give about "
-        f"{len(tested) * LEVEL:.0f})."
+        f"{said} The network is shown to use {used} of these {len(tested)}: silencing {_best(k)} harms its predictions where the "
+        f"feature holds more than silencing random ones (p at most {LEVEL} each, not corrected for the number of "
+        f"features: chance alone would give about {len(tested) * LEVEL:.0f})."
     )
+
+
+def _best(k: int) -> str:
+    return "the best neuron" if k == 1 else f"the {k} best neurons"
 
 
 def left_out_sentences(rows: Sequence[Row]) -> list[str]:
@@ -279,7 +299,7 @@ def left_out_sentences(rows: Sequence[Row]) -> list[str]:
     return said
 
 
-def sample_sentence(name: str, sample: Mapping[str, Any], intact: Mapping[str, Any], random: Row | None) -> str:
+def sample_sentence(sample: Mapping[str, Any], intact: Mapping[str, Any], random: Row | None) -> str:
     """Say what an override changes most in what the network writes: the share of one class of characters."""
     classes = sorted({*sample["shares"], *intact["shares"]})
     if not classes:
@@ -289,11 +309,27 @@ def sample_sentence(name: str, sample: Mapping[str, Any], intact: Mapping[str, A
         return float(of["shares"].get(one, 0.0))
 
     most = max(classes, key=lambda one: abs(share(sample, one) - share(intact, one)))
-    beside = "" if random is None else f"; with one random set of neurons held at 1: {share(random, most):.1%}"
-    return (
-        f"{name}: {share(sample, most):.1%} of the characters are of the class {most}, {share(intact, most):.1%} when "
-        f"the network is left alone{beside}. A description of these samples, without a p-value."
-    )
+    beside = "" if random is None else f", {share(random, most):.1%} with one random set held at 1"
+    return f"{share(sample, most):.1%} of class {most}; {share(intact, most):.1%} when left alone{beside}."
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "\u2212")
+
+
+def p_text(p: float) -> str:
+    """Write a p-value with three decimals, smaller ones with two digits.
+
+    Examples
+    --------
+    >>> p_text(0.005), p_text(0.00042)
+    ('0.005', '0.00042')
+    """
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.2g}"
+
+
+def _p(p: float) -> str:
+    return f"p\u00a0=\u00a0{p_text(p)}"
 
 
 def _has(row: Mapping[str, Any], name: str) -> bool:

@@ -1,6 +1,7 @@
 // Line charts as SVG, drawn at the width they have, with a readout under the pointer.
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 208;
+const INSET = 8; // between the axis and the first point
 const EDGE = { left: 46, right: 10, top: 8, bottom: 32 };
 
 function shape(tag, attributes = {}, text) {
@@ -43,7 +44,7 @@ function plot(host, spec) {
     [y0, y1] = [y0 - room, y1 + room];
   }
   const inner = { w: width - EDGE.left - EDGE.right, h: HEIGHT - EDGE.top - EDGE.bottom };
-  const px = (x) => EDGE.left + ((x - x0) / (x1 - x0 || 1)) * inner.w;
+  const px = (x) => EDGE.left + INSET + ((x - x0) / (x1 - x0 || 1)) * (inner.w - INSET);
   const py = (y) => EDGE.top + (1 - (y - y0) / (y1 - y0 || 1)) * inner.h;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": spec.about });
   axes(svg, spec, { x0, x1, y0, y1, px, py, width });
@@ -63,14 +64,14 @@ function plot(host, spec) {
 function axes(svg, spec, { x0, x1, y0, y1, px, py, width }) {
   const y = ticksOf(y0, y1, 4);
   for (const at of y.ticks) {
-    svg.append(shape("line", { class: "grid", x1: px(x0), x2: px(x1), y1: py(at), y2: py(at) }));
+    svg.append(shape("line", { class: "grid", x1: EDGE.left, x2: px(x1), y1: py(at), y2: py(at) }));
     svg.append(shape("text", { x: EDGE.left - 6, y: py(at) + 4, "text-anchor": "end" }, minus(at.toFixed(y.digits))));
   }
   const x = spec.xTicks ? { ticks: spec.xTicks, digits: 0 } : ticksOf(x0, x1, width / 90);
   for (const at of x.ticks) {
     svg.append(shape("text", { x: px(at), y: HEIGHT - 17, "text-anchor": "middle" }, minus(at.toLocaleString("en", { maximumFractionDigits: x.digits }))));
   }
-  svg.append(shape("line", { class: "axis", x1: px(x0), x2: px(x1), y1: py(y0), y2: py(y0) }));
+  svg.append(shape("line", { class: "axis", x1: EDGE.left, x2: px(x1), y1: py(y0), y2: py(y0) }));
   svg.append(shape("text", { x: px(x1), y: HEIGHT - 3, "text-anchor": "end" }, spec.xName));
   if (spec.yName) svg.append(shape("text", { x: 0, y: HEIGHT - 3 }, spec.yName));
 }
@@ -117,7 +118,7 @@ function listen(svg, value, spec, { x0, x1, px, width, everyX }) {
   const nearest = (event) => {
     const box = svg.getBoundingClientRect();
     const inside = ((event.clientX - box.left) / box.width) * width;
-    const x = x0 + ((inside - EDGE.left) / (width - EDGE.left - EDGE.right)) * (x1 - x0);
+    const x = x0 + ((inside - EDGE.left - INSET) / (width - EDGE.left - EDGE.right - INSET)) * (x1 - x0);
     return places.reduce((best, one) => (Math.abs(one - x) < Math.abs(best - x) ? one : best), places[0]);
   };
   svg.addEventListener("pointermove", (event) => show(nearest(event)));

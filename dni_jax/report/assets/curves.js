@@ -49,7 +49,7 @@ function effectCurve() {
   });
   const tell = (k) => k === 0 ? `left alone: ${three(there[0][1][measure].intact)}` : there.map(([kind, one]) => {
     const at = one.k.indexOf(k);
-    return at < 0 ? "" : `${NAMES[kind] ?? kind} ${signed(one[measure].top[at])} (p ${three(one[measure].p[at])})`;
+    return at < 0 ? "" : `${NAMES[kind] ?? kind} ${signed(one[measure].top[at])} (p ${pText(one[measure].p[at])})`;
   }).filter(Boolean).join(" · ");
   const ks = [...new Set(there.flatMap(([, one]) => one.k))].sort((a, b) => a - b);
   const unit = measure.startsWith("loss") ? "nats a character" : measure === "mass_on" ? `probability of a ${kinds.symbols}` : "share";
@@ -87,15 +87,13 @@ function distribution() {
     svg.append(shape("rect", { x: 4 + level * slot, width: Math.max(slot - 1, 1), y: side ? base + 3 : base - 3 - high, height: high, fill: `var(--h${level})`, stroke: "var(--soft)", "stroke-width": 0.5 }));
   }));
   svg.append(shape("line", { class: "axis", x1: 4, x2: width - 4, y1: base, y2: base }));
-  const word = label.bits ? ["holds", "does not hold"] : ["upper half of its range", "lower half"];
-  svg.append(shape("text", { x: 4, y: 16 }, `${word[0]}: ${totals[0].toLocaleString("en")} characters`));
-  svg.append(shape("text", { x: 4, y: base + half + 2 }, `${word[1]}: ${totals[1].toLocaleString("en")}`));
+  const word = label.bits ? ["it holds", "it does not"] : ["the upper half of its range", "the lower half"];
   const scale = excerpt.scale[column];
   [[0, "start"], [LEVELS, "middle"], [bins - 1, "end"]].forEach(([level, anchor]) => {
     const x = anchor === "start" ? 4 : anchor === "end" ? width - 4 : 4 + (level + 0.5) * slot;
     svg.append(shape("text", { x, y: HEIGHT - 14, "text-anchor": anchor }, two((middle + ((level - LEVELS) / LEVELS) * reach) * scale)));
   });
-  host.replaceChildren(svg, make("p", { class: "value" }, `activation of neuron ${chosen.neuron} in the text above`));
+  host.replaceChildren(svg, make("p", { class: "value" }, `Activation of neuron ${chosen.neuron} in the text. Above the line ${word[0]} (${totals[0].toLocaleString("en")} characters), below ${word[1]} (${totals[1].toLocaleString("en")}).`));
 }
 
 function trainingCurves() {

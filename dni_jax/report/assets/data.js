@@ -28,6 +28,7 @@ const rankOf = (feature, column) => orderOf(feature).indexOf(column);
 
 const minus = (text) => text.replace("-", "\u2212");
 const three = (value) => (value === null || value === undefined ? "\u2013" : minus(value.toFixed(3)));
+const pText = (p) => (p === null ? "\u2013" : p >= 0.001 ? p.toFixed(3) : p.toPrecision(2));
 const signed = (value) => (value === null || value === undefined ? "\u2013" : (value > 0 ? "+" : "") + minus(value.toFixed(3)));
 const two = (value) => (value > 0 ? "+" : "") + minus(value.toFixed(2));
 

@@ -1,14 +1,14 @@
 // Every neuron and feature as a map; its cells are pixels of a canvas.
-const field = { rows: data.map.features, columns: data.map.neurons, size: [6, 13], at: null };
+const field = { rows: data.map.features, columns: data.map.neurons, size: [6, 14], at: null };
 
 function drawMap() {
   const canvas = $("map-cells");
   const room = canvas.closest(".scroll").clientWidth - $("map-names").offsetWidth - 24;
-  const wide = Math.max(4, Math.min(14, Math.floor(room / field.columns.length)));
+  const wide = Math.max(4, Math.min(18, room / field.columns.length));
   const high = field.size[1];
   field.size[0] = wide;
   const sharp = Math.max(1, Math.round(devicePixelRatio));
-  canvas.width = field.columns.length * wide * sharp;
+  canvas.width = Math.round(field.columns.length * wide * sharp);
   canvas.height = field.rows.length * high * sharp;
   canvas.style.width = `${canvas.width / sharp}px`;
   canvas.style.height = `${canvas.height / sharp}px`;
@@ -18,7 +18,8 @@ function drawMap() {
   field.rows.forEach((feature, row) => field.columns.forEach((column, place) => {
     const way = falls?.[feature * nKept + column] ? -1 : 1;
     paper.fillStyle = heat[LEVELS + way * Math.round((strength[feature * nKept + column] / 255) * LEVELS)];
-    paper.fillRect(place * wide * sharp, row * high * sharp, wide * sharp, high * sharp);
+    const left = Math.round(place * wide * sharp);
+    paper.fillRect(left, row * high * sharp, Math.round((place + 1) * wide * sharp) - left, high * sharp);
   }));
   const row = field.rows.indexOf(chosen.feature);
   const place = field.columns.indexOf(columnOf.get(chosen.neuron));

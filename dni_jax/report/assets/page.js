@@ -20,29 +20,9 @@ function pairWords(feature, column) {
   if (binary) said.push(`AUC ${three(score("auc"))}`, `accuracy ${three(score("score"))} (${three(data.baseline[chosen.feature])} without it)`);
   else said.push(`R² ${three(score("score"))}`);
   if (score("given") !== null) said.push(`${binary ? "AUC" : "squared correlation"} at equal characters ${three(score("given"))}`);
-  if (score("p") !== null) said.push(`p = ${three(score("p"))} for this many neurons`);
+  if (score("p") !== null) said.push(`p = ${pText(score("p"))}, corrected for the number of neurons`);
   if (falls && binary) said.push(falls[chosen.feature * nKept + column] ? "lower where it holds" : "higher where it holds");
   return [...lead, `: ${said.join(", ")}.`];
-}
-
-function startTheme() {
-  const root = document.documentElement;
-  const keep = (theme) => {
-    try {
-      localStorage.setItem("dni-theme", theme);
-    } catch {} // pages from disk may have no storage
-  };
-  try {
-    const kept = localStorage.getItem("dni-theme");
-    if (kept === "light" || kept === "dark") root.dataset.theme = kept;
-  } catch {}
-  const isDark = () => root.dataset.theme === "dark" || (!root.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
-  $("theme").addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    keep(root.dataset.theme);
-    drawMap();
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawMap);
 }
 
 /** The address says what is chosen, so that it can be kept and sent. */
@@ -63,7 +43,7 @@ function writeAddress() {
 }
 
 function start() {
-  startTheme();
+  startTheme(drawMap);
   startReader();
   startTable();
   watchers.unshift(about);

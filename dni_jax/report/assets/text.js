@@ -102,7 +102,7 @@ function colourbar(column, middle, reach) {
 }
 
 function notes(column) {
-  const said = [`${excerpt.size.toLocaleString("en")} unseen characters, chosen so that rare features have examples. The strip under each character is dark where the feature holds.`];
+  const said = [`${excerpt.size.toLocaleString("en")} unseen characters, chosen so that rare features have examples. The strip under a character is strong where the feature holds.`];
   if (excerpt.neurons.length < data.nNeurons) said.push(`The states of ${excerpt.neurons.length} of ${data.nNeurons} neurons are here, the best of every feature.`);
   if (column === undefined) said.unshift(`Neuron ${chosen.neuron} is not among the neurons whose states are in this page.`);
   if (!excerpt.labels[chosen.feature]) said.unshift("This feature's labels are not in this page.");
