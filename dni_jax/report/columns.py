@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from dni_jax.report.naming import family, meaning
 from dni_jax.report.runfiles import RunFiles
-from dni_jax.report.sentences import knowledge, p_text, use
+from dni_jax.report.sentences import p_text, signed
+from dni_jax.report.verdicts import knowledge, use
 
+NONE = "\u2013"  # where there is no number
 _KNOWN_ORDER = ("known", "echo", "untested", "chance", "weak", "rare", "same", "constant")
 _USE_ORDER = ("used", "harm", "not shown", "")
 
@@ -26,10 +28,6 @@ class Column(NamedTuple):
 
 def _three(value: float) -> str:
     return f"{value:.3f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
 
 
 def _percent(value: float) -> str:
@@ -74,7 +72,7 @@ def columns_of(run: RunFiles) -> list[Column]:
             "select.",
             "The score less that on control tasks, random labels of the symbols "
             "(Hewitt & Liang 2019). Near 0, accuracy says little.",
-            _signed,
+            signed,
         ),
         Column(
             "p_family",
@@ -87,14 +85,16 @@ def columns_of(run: RunFiles) -> list[Column]:
         Column(
             "effect",
             f"top {k}",
-            f"Change of the loss where the feature holds, in nats a character, with its {k} best neurons silenced (held at 0).",
-            _signed,
+            f"Change of the loss where the feature holds, in nats a character, with its {k} best neurons "
+            "silenced (held at 0).",
+            signed,
         ),
-        Column("random_high", "random", f"The 97.5th percentile of the same over random sets of {k} neurons.", _signed),
+        Column("random_high", "random", f"The 97.5th percentile of the same over random sets of {k} neurons.", signed),
         Column(
             "p_effect",
             "p used",
-            "Share of sets that do at least as much harm, the top set counted in. Not corrected for the number of features.",
+            "Share of sets that do at least as much harm, the top set counted in. Not corrected for the "
+            "number of features.",
             p_text,
             True,
         ),
@@ -128,9 +128,9 @@ def _row(at: int, row: dict[str, Any], columns: list[Column]) -> dict[str, Any]:
 def _cell(column: Column, row: dict[str, Any]) -> tuple[str, str]:
     value = row.get(column.key)
     if value is None or math.isnan(value):
-        return "", "–"
+        return "", NONE
     if column.key == "untrained_strength" and row["kind"] == "binary":
         value = (1 + value) / 2
     if column.key == "share" and row["kind"] == "continuous":
-        return "", "–"
+        return "", NONE
     return f"{value:.6g}", column.form(value)

@@ -209,8 +209,8 @@ def _kept_neurons(n_neurons: int, labels: Labels, relevance: xr.Dataset | None, 
         return np.arange(n_neurons)
     if relevance is None:
         raise ValueError(
-            f"expected relevance= to choose {most} of {n_neurons} neurons by, got none: pass what dni.inspect found, or "
-            "raise most_neurons"
+            f"expected relevance= to choose {most} of {n_neurons} neurons by, got none: pass what dni.inspect found, "
+            "or raise most_neurons"
         )
     return best_neurons(relevance, most)
 

@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 from dni_jax.files import written_aside
 from dni_jax.report.colours import LEVELS
+from dni_jax.report.columns import NONE
 from dni_jax.report.naming import meaning
 from dni_jax.report.page import NAME, rendered
 from dni_jax.report.runfiles import RunFiles
-from dni_jax.report.sentences import knowledge, use
+from dni_jax.report.verdicts import knowledge, use
 
 _SCRIPTS = ("theme.js", "overview.js")
 
@@ -66,7 +67,7 @@ def write_overview(folders: Sequence[str | Path], path: str | Path) -> Path:
     links = [_link(run.path, path.parent) for run in runs]
     names = list(dict.fromkeys(str(row["feature"]) for run in runs for row in run.findings))
     known = [{str(row["feature"]): row for row in run.findings} for run in runs]
-    features = [
+    features: list[dict[str, Any]] = [
         {
             "name": name,
             "meaning": meaning(name),
@@ -102,18 +103,18 @@ def _run(run: RunFiles, link: str) -> dict[str, Any]:
         "network": f"{run.config.get('cell', 'network')}, {run.relevance.sizes['neuron']} neurons",
         "seed": run.config.get("seed", ""),
         "loss": _four(summary.get("loss")),
-        "beside": "–"
+        "beside": NONE
         if beside is None
         else f"{beside:.4f} ({'best possible' if ideal is not None else 'frequencies'})",
         "known": f"{states.count('known')} of {sum(state not in ('same', 'constant') for state in states)}",
-        "used": "–"
+        "used": NONE
         if run.effects is None
         else str(sum(use(row) == "used" for row in run.findings if not row["same_as"])),
     }
 
 
 def _four(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    return NONE if value is None else f"{value:.4f}"
 
 
 def _cell(row: dict[str, Any] | None, link: str) -> Cell | None:

@@ -19,18 +19,15 @@ from dni_jax.report.payload import page_data, safe_json
 from dni_jax.report.runfiles import RunFiles
 from dni_jax.report.samples import INTACT, sample_cards
 from dni_jax.report.sentences import (
-    KNOWLEDGE,
-    USE,
     counting_sentence,
     feature_sentences,
     headline,
-    knowledge,
     left_out_sentences,
     loss_sentence,
     main_findings,
     sample_sentence,
-    use,
 )
+from dni_jax.report.verdicts import KNOWLEDGE, KNOWLEDGE_LABELS, USE, USE_LABELS, knowledge, use
 
 NAME = "report.html"
 _ASSETS = Path(__file__).parent / "assets"
@@ -97,7 +94,7 @@ def rendered(template: str, scripts: tuple[str, ...], **context: Any) -> bytes:
 def _context(run: RunFiles) -> dict[str, Any]:
     features = [_feature(run, row) for row in run.findings]
     names = [str(row["feature"]) for row in run.findings]
-    data = {"features": features, "labelOf": KNOWLEDGE_LABELS, **page_data(run)}
+    data = {"features": features, **page_data(run)}
     columns = columns_of(run)
     return {
         "title": _title(run),
@@ -121,19 +118,6 @@ def _context(run: RunFiles) -> dict[str, Any]:
         "kept": len(data["neurons"]),
         "data": Markup(safe_json(data)),
     }
-
-
-KNOWLEDGE_LABELS = {
-    "known": "known",
-    "echo": "echo?",
-    "untested": "scored",
-    "chance": "chance",
-    "weak": "hardly",
-    "rare": "too rare",
-    "same": "same labels",
-    "constant": "constant",
-}
-USE_LABELS = {"used": "used", "harm": "harm", "not shown": "not shown", "": "not tested"}
 
 
 def _feature(run: RunFiles, row: dict[str, Any]) -> dict[str, Any]:

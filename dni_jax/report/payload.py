@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, UInt8
 
 from dni_jax.inspection import ranking
 from dni_jax.report.clustering import clustered, strengths
@@ -18,6 +18,7 @@ from dni_jax.report.excerpt import Excerpt, best_neurons
 from dni_jax.report.runfiles import RunFiles
 
 _CELLS = 150_000  # neurons x features in the page
+_NUMBERS = 65_535  # of a uint16
 _STEPS = 32_767  # of an int16
 _MISSING = -32_768
 _MATRICES = {
@@ -38,8 +39,9 @@ def page_data(run: RunFiles) -> dict[str, Any]:
     relevance = run.relevance.sel(feature=names)
     n_neurons = relevance.sizes["neuron"]
     kept = relevance["neuron"].values
-    if n_neurons * len(names) > _CELLS:
-        kept = best_neurons(run.relevance, max(_CELLS // len(names), 1))
+    most = max(min(_CELLS // len(names), _NUMBERS), 1)
+    if n_neurons > most:
+        kept = best_neurons(run.relevance, most)
     shown = relevance.sel(neuron=kept)
     place = {int(neuron): at for at, neuron in enumerate(kept)}
     order = np.stack([[place[int(n)] for n in ranking(shown, name, "auc")] for name in names])
@@ -73,7 +75,7 @@ def _feature_order(run: RunFiles, known: Float[np.ndarray, "N F"]) -> list[int]:
     return [own[at] for at in clustered(known[:, own].T)] if own else []
 
 
-def _falls(shown: Any) -> Int[np.ndarray, "F N"]:
+def _falls(shown: Any) -> UInt8[np.ndarray, "F N"]:
     """1 where a neuron is lower where the feature holds."""
     statistic = shown["statistic"].transpose("feature", "neuron").values
     middle = np.where(shown["kind"].values == "binary", 0.5, 0.0)[:, None]

@@ -23,20 +23,22 @@ def sample_cards(samples: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _card(name: str, sample: Mapping[str, Any], intact: Mapping[str, Any] | None) -> dict[str, Any]:
-    beside = None if intact is None or name == INTACT else intact
+    beside: Mapping[str, Any] = {} if intact is None or name == INTACT else intact
     classes = dict.fromkeys([*sorted((intact or sample)["shares"]), *sorted(sample["shares"])])
+
+    def before(part: str, at: Any) -> float | None:
+        """A share of the network left alone, beside another's."""
+        if not beside:
+            return None
+        return _at(beside[part], at) if part == "depths" else float(beside[part].get(at, 0.0))
+
     return {
         "name": name,
         "title": "left alone" if name == INTACT else name,
         "neurons": sample.get("neurons") or [],
         "measures": _measures(sample),
-        "shares": [
-            _bar(one, sample["shares"].get(one, 0.0), beside and beside["shares"].get(one, 0.0)) for one in classes
-        ],
-        "depths": [
-            _bar(str(depth), share, beside and _at(beside["depths"], depth))
-            for depth, share in enumerate(sample["depths"])
-        ],
+        "shares": [_bar(one, sample["shares"].get(one, 0.0), before("shares", one)) for one in classes],
+        "depths": [_bar(str(depth), share, before("depths", depth)) for depth, share in enumerate(sample["depths"])],
         "texts": sample["texts"],
     }
 

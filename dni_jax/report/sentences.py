@@ -6,68 +6,10 @@ gives words; nothing is read or drawn here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-Row = Mapping[str, Any]
-
-WEAK = 0.2  # 2 AUC - 1, or R^2: below it no neuron is said to know a feature
-LEVEL = 0.05  # of every p
-TOLD = ("known", "echo", "untested")  # a neuron tells where the feature holds, whatever else may be said
-ECHO = 0.05  # so near to chance, given the current character, a score is an echo of it
-
-KNOWLEDGE = {
-    "known": "known: a neuron tells where it holds (AUC above 0.6 or R² above 0.2, p at most 0.05), and more than which "
-    "character was just read",
-    "echo": "echo: a neuron tells where it holds, but no more than the current character tells is shown",
-    "untested": "scored: a neuron scores well, but its score has no p-value",
-    "chance": "chance: a neuron scores well, but no better than neurons do on labels of other text (p above 0.05)",
-    "weak": "hardly: no neuron tells where it holds (AUC at most 0.6, or R² at most 0.2)",
-    "rare": "too rare to judge: it never (or always) holds in most folds",
-    "same": "the same labels as an earlier feature's, or their opposite",
-    "constant": "the same at every character of this text",
-}
-USE = {
-    "used": "used: silencing its best neurons does more harm where it holds than random sets do (p at most 0.05)",
-    "not shown": "not shown: silencing its best neurons does no more harm where it holds than random sets do",
-    "harm": "harm: silencing its best neurons does more harm than random sets do, but no neuron is said to know it",
-    "": "not tested",
-}
-
-
-def knowledge(row: Row) -> str:
-    """Judge whether a neuron knows a feature: one of `KNOWLEDGE`."""
-    if row["kind"] == "binary" and not 0 < row["share"] < 1:
-        return "constant"
-    if row.get("same_as"):
-        return "same"
-    if 2 * row["folds"] < row["most_folds"]:
-        return "rare"
-    if not row["strength"] > WEAK:
-        return "weak"
-    if not _has(row, "p_family"):
-        return "untested"
-    if row["p_family"] > LEVEL:
-        return "chance"
-    return "echo" if _is_echo(row) else "known"
-
-
-def _is_echo(row: Row) -> bool:
-    if "given_symbol" not in row:
-        return False
-    given = row["given_symbol"]
-    return not _has(row, "given_symbol") or given <= (ECHO if row["kind"] == "continuous" else 0.5 + ECHO)
-
-
-def use(row: Row) -> str:
-    """Judge whether the network is shown to use what it knows: one of `USE`."""
-    state = knowledge(row)
-    if state in ("same", "constant") or not _has(row, "p_effect") or not _has(row, "effect"):
-        return ""
-    if not (row["p_effect"] <= LEVEL and row["effect"] > 0):
-        return "not shown"
-    return "used" if state in TOLD else "harm"
+from dni_jax.report.verdicts import LEVEL, TOLD, Row, has, is_echo, knowledge, use
 
 
 def known_sentence(row: Row) -> str:
@@ -78,7 +20,8 @@ def known_sentence(row: Row) -> str:
     if state == "same":
         return f"Its labels are those of {row['same_as']}, or their opposite: see there."
     if state == "rare":
-        return f"It is too rare to judge: it both holds and does not in {row['folds']:.0f} of {row['most_folds']:.0f} folds."
+        folds = f"{row['folds']:.0f} of {row['most_folds']:.0f} folds"
+        return f"It is too rare to judge: it both holds and does not in {folds}."
     if state == "weak":
         return f"Hardly known to any single neuron: the best, number {row['neurons'][0]}, has {_scores(row)}."
     if state == "untested":
@@ -106,26 +49,28 @@ def p_known(row: Row) -> str:
 
 def _strict_p(row: Row) -> tuple[float, bool]:
     """Give the p that is corrected for features too if that is still small, else the one corrected for neurons."""
-    strict = _has(row, "p_global") and row["p_global"] <= LEVEL
+    strict = has(row, "p_global") and row["p_global"] <= LEVEL
     return row["p_global" if strict else "p_family"], strict
 
 
 def echo_sentence(row: Row) -> str:
-    """Say whether the neuron tells more than which character was just read; empty where nothing was asked."""
-    if knowledge(row) not in ("known", "echo") or "given_symbol" not in row:
+    """Say whether the neuron tells more than which character was just read; empty for what is not known."""
+    if knowledge(row) not in TOLD:
         return ""
-    if not _has(row, "given_symbol"):
+    if "given_symbol" not in row:
+        return "Whether it merely echoes the current character was not asked."
+    if not has(row, "given_symbol"):
         return "Each character decides by itself whether it holds, so the neuron may merely echo the current character."
     told = "it explains {:.3f} of what varies" if row["kind"] == "continuous" else "its AUC is {:.3f}"
     given = f"Among positions with the same character {told.format(row['given_symbol'])}"
-    if _is_echo(row):
+    if is_echo(row):
         return f"{given}: no more than an echo of the current character is shown."
     return f"{given}: more than an echo of the current character."
 
 
 def untrained_sentence(row: Row) -> str:
     """Say where a neuron of an untrained network does as well; empty where none does, or none was asked."""
-    if knowledge(row) not in ("known", "echo") or not _has(row, "untrained_strength"):
+    if knowledge(row) not in TOLD or not has(row, "untrained_strength"):
         return ""
     if row["untrained_strength"] < row["strength"] - 0.01:
         return ""
@@ -141,8 +86,8 @@ def use_sentence(row: Row, k: int, random_sets: int) -> str:
         return ""
     best = "best neuron" if k == 1 else f"{k} best neurons"
     harm = (
-        f"with its {best} held at 0, the loss where it holds changes by {_signed(row['effect'])} nats a character "
-        f"({random_sets} random sets of {k}: {_signed(row['random'])} on average)"
+        f"with its {best} held at 0, the loss where it holds changes by {signed(row['effect'])} nats a character "
+        f"({random_sets} random sets of {k}: {signed(row['random'])} on average)"
     )
     p = f"{_p(row['p_effect'])}, not corrected for the number of features"
     told = knowledge(row) in TOLD
@@ -166,12 +111,12 @@ def headline(row: Row, k: int, meaning: str = "") -> str:
     continuous = row["kind"] == "continuous"
     score = f"R² {row['score']:.3f}" if continuous else f"AUC {row['auc']:.3f}"
     asked = f"whether {meaning}" if meaning and not continuous else meaning or "it"
-    p = f", {_p(_strict_p(row)[0])}" if _has(row, "p_family") else ""
+    p = f", {_p(_strict_p(row)[0])}" if has(row, "p_family") else ""
     said = f"Neuron {row['neurons'][0]} alone tells {asked} ({score}{p})."
     if use(row):
         best = "that neuron" if k == 1 else f"the {k} best"
         said += (
-            f" Silencing {best} {_change(row['effect'])} where it holds; random sets: {_signed(row['random'])} "
+            f" Silencing {best} {_change(row['effect'])} where it holds; random sets: {signed(row['random'])} "
             f"({_p(row['p_effect'])})."
         )
     return f"{said} An untrained network has a neuron as good." if untrained_sentence(row) else said
@@ -220,7 +165,7 @@ def main_findings(rows: Sequence[Row], most: int = 4) -> list[Group]:
 
 def p_note(rows: Sequence[Row], with_use: bool = True) -> str:
     """Say what the p-values of some rows are corrected for."""
-    tested = [row for row in rows if _has(row, "p_family")]
+    tested = [row for row in rows if has(row, "p_family")]
     said = ""
     if tested:
         strict = all(_strict_p(row)[1] for row in tested)
@@ -236,12 +181,12 @@ def loss_sentence(summary: Mapping[str, Any], language: str) -> str:
     """Say how well the network predicts, beside the best possible predictor or one that only counts symbols."""
     loss = summary["loss"]
     said = f"On unseen text in {language} the network's loss is {loss:.4f} nats a symbol"
-    if _has(summary, "ideal"):
+    if has(summary, "ideal"):
         ideal = summary["ideal"]
         return (
             f"{said}. The best possible predictor of this grammar has {ideal:.4f}: the gap is {loss / ideal - 1:.1%}."
         )
-    if _has(summary, "unigram"):
+    if has(summary, "unigram"):
         unigram = summary["unigram"]
         return (
             f"{said}. A predictor that knows only how frequent each symbol is has {unigram:.4f}; "
@@ -270,9 +215,9 @@ def counting_sentence(rows: Sequence[Row], k: int) -> str:
         return f"{said} Whether the network uses them was not tested."
     used = sum(use(row) == "used" for row in tested)
     return (
-        f"{said} The network is shown to use {used} of these {len(tested)}: silencing {_best(k)} harms its predictions where the "
-        f"feature holds more than silencing random ones (p at most {LEVEL} each, not corrected for the number of "
-        f"features: chance alone would give about {len(tested) * LEVEL:.0f})."
+        f"{said} The network is shown to use {used} of these {len(tested)}: silencing {_best(k)} harms its predictions "
+        f"where the feature holds more than silencing random ones (p at most {LEVEL} each, not corrected for the "
+        f"number of features: chance alone would give about {len(tested) * LEVEL:.0f})."
     )
 
 
@@ -313,7 +258,8 @@ def sample_sentence(sample: Mapping[str, Any], intact: Mapping[str, Any], random
     return f"{share(sample, most):.1%} of class {most}; {share(intact, most):.1%} when left alone{beside}."
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Write a number with its sign and three decimals."""
     return f"{value:+.3f}".replace("-", "\u2212")
 
 
@@ -330,8 +276,3 @@ def p_text(p: float) -> str:
 
 def _p(p: float) -> str:
     return f"p\u00a0=\u00a0{p_text(p)}"
-
-
-def _has(row: Mapping[str, Any], name: str) -> bool:
-    value = row.get(name)
-    return value is not None and not math.isnan(value)
