@@ -118,8 +118,8 @@ def excerpt_of(
 ) -> Excerpt:
     """Choose some text that shows what the network knows, and pack its states and labels.
 
-    Short strings are taken whole, long ones in stretches that end with a line. First come stretches that give as many
-    features as possible two examples each, for at most half of the characters; then the first ones of the corpus.
+    Short strings are taken whole, long ones in stretches that end with a line. At most half of the characters are
+    chosen to give as many features as possible two examples each; the others are spread evenly over the corpus.
 
     Parameters
     ----------

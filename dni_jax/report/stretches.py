@@ -13,6 +13,7 @@ from dni_jax.corpora import Corpus
 _EXAMPLES = 2  # stretches in which a feature is to hold
 _FOR_EXAMPLES = 0.5  # share of the characters that are chosen for what holds in them
 _NEWLINE = ord("\n")
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ def chosen_stretches(
     """Choose stretches of at most so many characters together (at least one), in the order of the text.
 
     For at most half of the characters, each stretch is the one that adds most examples a character: a feature counts
-    by its weight until it holds in two stretches. The others are the first that fit.
+    by its weight until it holds in two stretches. The others are spread evenly over the text.
     """
     holds = np.zeros((len(parts), len(held)))
     for place, on in enumerate(held):
@@ -107,10 +108,15 @@ def chosen_stretches(
         left -= int(lengths[best])
         wanted -= holds[best]
     room = characters - int(lengths[taken].sum())
-    for row in np.flatnonzero(~taken):
-        if lengths[row] <= room or not taken.any():
+    for row in _spread(len(parts)):
+        if not taken[row] and (lengths[row] <= room or not taken.any()):
             taken[row] = True
             room -= int(lengths[row])
         if room <= 0:
             break
     return np.flatnonzero(taken)
+
+
+def _spread(count: int) -> Int[np.ndarray, " P"]:
+    """All places in an order whose every beginning is spread evenly: multiples of the golden ratio, modulo 1."""
+    return np.argsort(np.arange(count) * _GOLDEN % 1, kind="stable")

@@ -64,9 +64,16 @@ def test_rare_features_have_examples():
 
 def test_a_feature_that_nothing_knows_is_given_no_room(constructed):
     parts = stretches_of(dni.Corpus.from_strings(["aaaa", "bbbb", "cccc"]), 10)
-    on = np.arange(12) >= 8
-    assert chosen_stretches(parts, [on], np.ones(1), 8).tolist() == [0, 2]
-    assert chosen_stretches(parts, [on], np.zeros(1), 8).tolist() == [0, 1]
+    on = np.arange(12) // 4 == 1
+    assert chosen_stretches(parts, [on], np.ones(1), 8).tolist() == [0, 1]
+    assert chosen_stretches(parts, [on], np.zeros(1), 8).tolist() == [0, 2]
+
+
+def test_what_is_not_chosen_as_an_example_is_spread_over_the_text():
+    parts = stretches_of(dni.Corpus.from_strings(["x" * 1000]), 10)
+    chosen = chosen_stretches(parts, [], np.ones(0), 100)
+    assert len(chosen) == 10
+    assert np.diff(chosen).max() <= 20
 
 
 def test_long_strings_are_cut_behind_lines_and_lose_nothing():

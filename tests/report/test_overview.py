@@ -16,7 +16,7 @@ def test_runs_stand_beside_each_other(constructed, run_folder, tmp_path):
     links = re.findall(r'href="([^"#]+report.html)"', page)
     assert links[1] == "../other%20%26%20%3Cmore%3E/report.html"
     (cells,) = re.findall(r"depth=1</span></th>(.*?)</tr>", page, re.DOTALL)
-    assert cells.count("0.990") == 2
+    assert cells.count(">0.990</a>") == 2
     assert "#feature=depth%3D1" in cells
     assert "always</span>" not in page
     assert "copy</span>" not in page

@@ -169,7 +169,7 @@ def test_a_run_that_is_not_whole_still_has_a_page(constructed, tmp_path, missing
     text = "".join(Page(write_report(folder).read_text(encoding="utf-8")).text)
     if "effects.parquet" in missing:
         assert "No neuron was silenced yet" in text
-        assert "uses them" not in text
+        assert "The network uses them" not in text
     if "excerpt.npz" in missing:
         assert "dni inspect" in text
 

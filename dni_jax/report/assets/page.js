@@ -63,8 +63,9 @@ function start() {
     else if (neuron && !table.contains(neuron)) choose({ neuron: Number(neuron.dataset.neuron) });
     if (show || neuron?.closest(".card")) goToText();
   });
-  const first = features.findIndex((one) => one.knowledge === "known" && one.use === "used");
-  if (!readAddress()) choose({ feature: first < 0 ? 0 : first, neuron: data.neurons[orderOf(first < 0 ? 0 : first)[0]] });
+  const known = features.filter((one) => one.knowledge === "known");
+  const first = Math.max(features.indexOf(known.find((one) => one.use === "used") ?? known[0]), 0);
+  if (!readAddress()) choose({ feature: first, neuron: data.neurons[orderOf(first)[0]] });
   watchers.push(writeAddress);
   addEventListener("hashchange", readAddress);
 }
