@@ -14,15 +14,15 @@ from typing import Any
 import tomli_w
 
 from dni_jax.config import RunConfig, TrainConfig
-from dni_jax.files import written_aside
+from dni_jax.files import FORMAT, check_format, written_aside
 
 ROOT = Path("runs")
-_NOT_OF_THE_RUN = ("out", "force", "resume")  # settings that say where and how, not what
+NOT_OF_THE_RUN = ("out", "force", "resume")  # settings that say where and how, not what
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
     """What the config file holds: all that decides the results; what is None is left out."""
-    without = {*_NOT_OF_THE_RUN, *(() if config.grammar is None else ("language",))}
+    without = {*NOT_OF_THE_RUN, *(() if config.grammar is None else ("language",))}
     return _given({name: value for name, value in asdict(config).items() if name not in without})
 
 
@@ -45,13 +45,13 @@ def taken_up(config: RunConfig) -> RunConfig:
         others = sorted(str(one.parent) for one in path.parent.glob("*/config.toml"))
         there = f"name one of {', '.join(others[:5])} with --out" if others else "leave --resume out to begin one"
         raise ValueError(f"expected a run to resume in {str(path)!r}, got none: {there}")
+    held = read_config(file)
     try:
-        held = tomllib.loads(file.read_text(encoding="utf-8"))
         begun = RunConfig(**{**held, "train": TrainConfig(**held["train"])})
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(f"expected a run's settings in {str(file)!r}, got: {error}") from error
     ours, default, theirs = (_flat(asdict(one)) for one in (config, RunConfig(), begun))
-    elsewhere = {*_NOT_OF_THE_RUN, *(() if begun.grammar is None else ("language",))}
+    elsewhere = {*NOT_OF_THE_RUN, *(() if begun.grammar is None else ("language",))}
     differ = [name for name in ours if name not in elsewhere and ours[name] not in (default[name], theirs[name])]
     if differ:
         raise ValueError(
@@ -59,6 +59,40 @@ def taken_up(config: RunConfig) -> RunConfig:
             "leave them out, or use another --out for a new run"
         )
     return replace(begun, out=str(path), resume=True)
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """Read the settings of a ``config.toml``, in this format or an older one, as they stand there.
+
+    Raises
+    ------
+    ValueError
+        Where the file cannot be read, or a newer version has written it; names it.
+    """
+    try:
+        held = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"expected a run's settings in {str(file)!r}, got: {error}") from error
+    check_format(held.pop("format", None), file)
+    return held
+
+
+def read_summary(file: Path) -> dict[str, Any]:
+    """Read the results of a ``summary.json``, in this format or an older one.
+
+    Raises
+    ------
+    ValueError
+        Where the file cannot be read, or a newer version has written it; names it.
+    """
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"expected a run's results in {str(file)!r}, got: {error}") from error
+    if not isinstance(held, dict):
+        raise ValueError(f"expected a run's results by name in {str(file)!r}, got {type(held).__name__}")
+    check_format(held.pop("format", None), file)
+    return held
 
 
 @dataclass(frozen=True)
@@ -84,7 +118,7 @@ class RunFolder:
             folder._check_taken(config)
         folder.path.mkdir(parents=True, exist_ok=True)
         with written_aside(folder.path / "config.toml") as aside:
-            aside.write_text(tomli_w.dumps(settings_of(config)), encoding="utf-8")
+            aside.write_text(tomli_w.dumps({"format": FORMAT, **settings_of(config)}), encoding="utf-8")
         return folder
 
     @property
@@ -132,7 +166,7 @@ class RunFolder:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Mark the run as whole."""
         with written_aside(self.path / "summary.json") as aside:
-            aside.write_text(json.dumps(dict(summary), indent=1), encoding="utf-8")
+            aside.write_text(json.dumps({"format": FORMAT, **summary}, indent=1), encoding="utf-8")
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
