@@ -154,10 +154,10 @@ def _cells(column: pd.Series) -> list[str]:
     sizes = [abs(value) for value in values if isinstance(value, float) and math.isfinite(value) and value]
     if not sizes:
         return [_shown(value) for value in values]
-    places = max(0, _DIGITS - max(0, math.floor(math.log10(max(sizes))) + 1))
+    places = max(0, _DIGITS - (math.floor(math.log10(max(sizes))) + 1))
     if all(size.is_integer() for size in sizes):
         places = 0
-    aligned = min(sizes) >= 0.5 * 10.0**-places and max(sizes) < 10.0 ** (2 * _DIGITS)
+    aligned = places <= 2 * _DIGITS and min(sizes) >= 0.5 * 10.0**-places and max(sizes) < 10.0 ** (2 * _DIGITS)
     return [
         f"{value:.{places}f}" if aligned and isinstance(value, float) and math.isfinite(value) else _shown(value)
         for value in values

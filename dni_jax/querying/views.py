@@ -36,6 +36,11 @@ def connected(runs: Sequence[Contents]) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a connection with the views over these runs; it can read their tables, and no other file.
 
     The tables stay on disk until a query reads them. Closed when the block ends.
+
+    Raises
+    ------
+    ValueError
+        Where a table has gone, or has changed into something else, since the runs were opened.
     """
     with TemporaryDirectory(prefix="dni_jax_query_") as spill:
         settings: dict[str, str | bool | int | float | list[str]] = {
@@ -45,8 +50,14 @@ def connected(runs: Sequence[Contents]) -> Iterator[duckdb.DuckDBPyConnection]:
             "autoload_known_extensions": "false",
         }
         with duckdb.connect(":memory:", config=settings) as connection:
-            _make_tables(connection, runs)
-            _make_views(connection, runs)
+            try:
+                _make_tables(connection, runs)
+                _make_views(connection, runs)
+            except duckdb.Error as error:
+                raise ValueError(
+                    f"expected the tables as they were when the runs were opened, got: {str(error).splitlines()[0]}: "
+                    "open the runs again"
+                ) from error
             files = [str(run.file(view)) for run in runs for view in run.tables]
             # A name with a pattern's signs is asked for twice: as the pattern, and as the file that it is.
             allowed = dict.fromkeys([*files, *(_literal(file) for file in files)])
