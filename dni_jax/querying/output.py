@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,10 +25,8 @@ _WIDE = 40  # characters of a text on the terminal
 _DIGITS = 4  # significant ones of a number on the terminal
 
 
-def render(
-    frame: pd.DataFrame, kind: str = "table", out: str | Path | None = None, stream: TextIO | None = None
-) -> None:
-    """Write a table, to a file or a stream.
+def render(frame: pd.DataFrame, kind: str = "table", out: str | Path | None = None) -> None:
+    """Write a table to the standard output, or to a file.
 
     ``table`` is for reading: numbers have four digits, and as many rows and columns are shown as a person can take in;
     what is left out is said. The others hold everything: ``csv`` and ``json`` (a list of records, NULL and NaN as
@@ -41,8 +40,6 @@ def render(
         One of `FORMATS`.
     out
         A file, which appears whole or not at all; Parquet needs one.
-    stream
-        Where to write without a file; by default the standard output.
 
     Raises
     ------
@@ -68,20 +65,16 @@ def render(
         with written_aside(out) as aside:
             frame.to_parquet(aside, index=False)
         return
+    text = _FORMATTERS[kind](frame)
     if out is None:
-        _write(frame, kind, sys.stdout if stream is None else stream)
+        sys.stdout.write(text)
         return
-    with written_aside(out) as aside, aside.open("w", encoding="utf-8", newline="") as file:
-        _write(frame, kind, file)
+    with written_aside(out) as aside:
+        aside.write_bytes(text.encode())
 
 
-def _write(frame: pd.DataFrame, kind: str, stream: TextIO) -> None:
-    if kind == "csv":
-        frame.to_csv(stream, index=False, lineterminator="\n")
-    elif kind == "json":
-        stream.write(_json(frame))
-    else:
-        _table(frame, stream)
+def _csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def _json(frame: pd.DataFrame) -> str:
@@ -110,9 +103,9 @@ def _plain(value: Any, column: str) -> Any:
     return value if isinstance(value, str) else str(value)
 
 
-def _table(frame: pd.DataFrame, stream: TextIO) -> None:
-    """As much as fits; rich would squeeze wide tables until nothing can be read."""
-    console = Console(file=stream, highlight=False, soft_wrap=True)
+def _table(frame: pd.DataFrame) -> str:
+    """As much as fits the terminal; rich would squeeze wide tables until nothing can be read."""
+    console = Console(file=io.StringIO(), highlight=False, soft_wrap=True)
     head = frame.head(_ROWS)
     cells = {place: _cells(head.iloc[:, place]) for place in range(frame.shape[1])}
     names = [_printable(str(name)) for name in frame.columns]
@@ -126,9 +119,9 @@ def _table(frame: pd.DataFrame, stream: TextIO) -> None:
         )
     for row in zip(*(cells[place] for place in range(fits)), strict=True):
         table.add_row(*map(Text, row))
-    console.print(table)
-    for line in _left_out(frame, names[fits:]):
-        console.print(Text(line))
+    with console.capture() as shown:
+        console.print(table)
+    return shown.get() + "".join(f"{line}\n" for line in _left_out(frame, names[fits:]))
 
 
 def _fitting(widths: list[int], room: int) -> int:
@@ -180,3 +173,6 @@ def _shown(value: Any) -> str:
 
 def _printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+_FORMATTERS = {"table": _table, "csv": _csv, "json": _json}
