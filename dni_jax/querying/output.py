@@ -22,6 +22,7 @@ from dni_jax.files import written_aside
 FORMATS = ("table", "csv", "json", "parquet")
 _ROWS = 100  # of a table on the terminal
 _WIDE = 40  # characters of a text on the terminal
+_GAP = 2  # between columns on the terminal
 _DIGITS = 4  # significant ones of a number on the terminal
 
 
@@ -126,8 +127,8 @@ def _table(frame: pd.DataFrame) -> str:
 
 def _fitting(widths: list[int], room: int) -> int:
     """How many columns fit beside each other, at least one."""
-    used = np.cumsum([width + 1 for width in widths])
-    return max(1, int((used <= room + 1).sum())) if widths else 0
+    used = np.cumsum([width + _GAP for width in widths])
+    return max(1, int((used <= room).sum())) if widths else 0
 
 
 def _left_out(frame: pd.DataFrame, names: list[str]) -> list[str]:
