@@ -81,18 +81,31 @@ def bind(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
         Where DuckDB does not understand it.
     """
     # DuckDB's messages show the asker's own line, without the words before it.
-    statements = connection.extract_statements(f"\n{sql}")
-    kinds = [statement.type for statement in statements]
+    text = f"\n{sql}"
+    kinds = [statement.type for statement in connection.extract_statements(text)]
     if kinds != [duckdb.StatementType.SELECT]:
         named = ", ".join(kind.name for kind in kinds) or "nothing"
         raise ValueError(
             "expected one question in SQL (SELECT, WITH ... SELECT, FROM, DESCRIBE, SUMMARIZE, SHOW TABLES, "
             f"PIVOT ... IN (...)), got {named}: runs are only read; a PIVOT needs its values in IN (...)"
         )
-    statement = statements[0].query.removeprefix("\n").rstrip().removesuffix(";")
-    connection.execute(f"CREATE TEMP VIEW dni_question AS\n{statement}")
+    question = _without_semicolon(connection, text)
+    connection.execute(f"CREATE TEMP VIEW dni_question AS FROM ({question}\n)")
     connection.execute("DROP VIEW dni_question")
-    return f"\n{statement}"
+    return question
+
+
+def _without_semicolon(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+    """The one statement of a text, without the semicolon that may end it, and what comes behind."""
+
+    def count(part: str) -> int:
+        try:
+            return len(connection.extract_statements(part))
+        except duckdb.Error:
+            return -1  # a semicolon within a text or a name
+
+    ends = (found.start() for found in re.finditer(";", text))
+    return next((text[:end] for end in ends if (count(text[:end]), count(text[end:])) == (1, 0)), text)
 
 
 def message_of(error: duckdb.Error) -> str:

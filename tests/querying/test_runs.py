@@ -322,7 +322,19 @@ def test_what_is_asked_wrongly_is_told(runs):
     for nothing in ("", "  ", "-- a note"):
         with pytest.raises(ValueError, match="got nothing"):
             runs.query(nothing)
-    assert runs.query("-- a note\nSELECT 1 AS one; -- another\n")["one"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "-- a note\nSELECT ';' AS one; -- another; and\n",
+        "SELECT ';' AS one;;",
+        "SELECT ';' AS one -- ;",
+        "FROM (SELECT ';' AS one)",
+    ],
+)
+def test_semicolons_and_notes_are_no_part_of_a_question(runs, sql):
+    assert runs.query(sql)["one"].tolist() == [";"]
 
 
 TARGET = "TARGET"  # one of the runs' own tables, which DuckDB may open
