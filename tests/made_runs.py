@@ -1,5 +1,6 @@
 """Run folders with known answers, written as a run writes them, without training anything."""
 
+import shutil
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from dni_jax.runfolder import RunFolder
 
 FEATURES = ("digit", "depth", "depth=1", "space", "rare")
 FOLDS = 4
+VIEWS = ("runs", "relevance", "scores", "effects", "dynamics", "findings", "training")
 
 
 @dataclass(frozen=True)
@@ -121,3 +123,13 @@ def write_three(root):
         "large": write_run(root / "large", LARGE, hidden=2, layers=2, seed=1, loss=0.61),
         "cut": write_run(root / "cut", SMALL, seed=2, finished=False),
     }
+
+
+def copy_run(made, folder, name="small"):
+    """Copy one of the three runs, to change it."""
+    return shutil.copytree(made[0] / name, folder / name)
+
+
+def snapshot(root):
+    """All that lies under a folder, to the byte."""
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(root.rglob("*"))}

@@ -29,6 +29,7 @@ _CSV_TYPES = {
 _ARROW_TYPES = {"BOOLEAN": pa.bool_(), "BIGINT": pa.int64(), "DOUBLE": pa.float64(), "VARCHAR": pa.string()}
 _FILES = "dni_files.files"  # which run a file belongs to; in a schema of its own, out of sight
 _FILE = "dni_file"
+_QUESTION = "dni_question"
 
 
 @contextmanager
@@ -90,8 +91,8 @@ def bind(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
             f"PIVOT ... IN (...)), got {named}: runs are only read; a PIVOT needs its values in IN (...)"
         )
     question = _without_semicolon(connection, text)
-    connection.execute(f"CREATE TEMP VIEW dni_question AS FROM ({question}\n)")
-    connection.execute("DROP VIEW dni_question")
+    connection.execute(f"CREATE TEMP VIEW {_QUESTION} AS FROM ({question}\n)")
+    connection.execute(f"DROP VIEW {_QUESTION}")
     return question
 
 
@@ -109,9 +110,10 @@ def _without_semicolon(connection: duckdb.DuckDBPyConnection, text: str) -> str:
 
 
 def message_of(error: duckdb.Error) -> str:
-    """DuckDB's message about a statement that `bind` was given, with the asker's line numbers."""
-    lines = re.sub(r"^LINE (\d+):", lambda found: f"LINE {max(1, int(found[1]) - 1)}:", str(error), flags=re.MULTILINE)
-    return re.sub(r"\n\s*\n", "\n", lines).strip("\n")
+    """DuckDB's message about a statement that `bind` was given, with the asker's lines and their numbers."""
+    message = re.sub(rf"^LINE 1: .*{_QUESTION}.*\n.*$", "", str(error), flags=re.MULTILINE)
+    message = re.sub(r"^LINE (\d+):", lambda found: f"LINE {int(found[1]) - 1}:", message, flags=re.MULTILINE)
+    return re.sub(r"\n\s*\n", "\n", message).strip("\n")
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
