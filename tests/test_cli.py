@@ -14,32 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from cli_runs import SMALL, refused
 
 import dni_jax as dni
 from dni_jax.cli import main
 
-SMALL = ["--strings", "1500", "--hidden", "12", "--steps", "40", "--batch", "8", "--window", "32",
-         "--evaluate-every", "20", "--inspect-characters", "2000", "--verify-characters", "1000",
-         "--random-sets", "4", "--folds", "4"]  # fmt: skip
-
 EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    main(["run", "parentheses", "--out", str(folder / "first"), *SMALL])
-    return folder / "first"
-
-
-def refused(arguments, capsys):
-    """The message of a run that ends with exit code 2."""
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
-    output = capsys.readouterr()
-    assert "Traceback" not in output.err + output.out
-    return " ".join((output.err + output.out).split())
 
 
 def test_the_run_folder_is_whole(finished):
