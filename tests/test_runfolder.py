@@ -7,13 +7,13 @@ import pytest
 
 from dni_jax.config import RunConfig, TrainConfig
 from dni_jax.files import FORMAT
-from dni_jax.runfolder import RunFolder, read_config, read_summary, settings_of, taken_up
+from dni_jax.runfolder import RunFolder, read_config, taken_up
 
 
 @pytest.fixture
 def folder(tmp_path):
     folder = RunFolder.claim(RunConfig(out=str(tmp_path / "run"), strings=70, train=TrainConfig(hidden=5)))
-    folder.finish({"loss": 0.5, "ideal": None})
+    folder.note(loss=0.5, ideal=None)
     return folder
 
 
@@ -21,8 +21,8 @@ def test_both_files_carry_the_number(folder):
     config, summary = folder.path / "config.toml", folder.path / "summary.json"
     assert tomllib.loads(config.read_text())["format"] == FORMAT
     assert json.loads(summary.read_text()) == {"format": FORMAT, "loss": 0.5, "ideal": None}
-    assert read_config(config) == settings_of(RunConfig(strings=70, train=TrainConfig(hidden=5)))
-    assert read_summary(summary) == {"loss": 0.5, "ideal": None}
+    assert read_config(config) == RunConfig(strings=70, train=TrainConfig(hidden=5))
+    assert folder.summary() == {"loss": 0.5, "ideal": None}
 
 
 def resumed(folder):
@@ -46,7 +46,7 @@ def test_a_newer_run_is_refused(folder):
     with pytest.raises(ValueError, match=r"config\.toml'.*format 99.*update it"):
         resumed(folder)
     with pytest.raises(ValueError, match=r"summary\.json'.*format 99.*update it"):
-        read_summary(folder.path / "summary.json")
+        folder.summary()
 
 
 @pytest.mark.parametrize("number", ['"2"', "true", "0", "2.0"])
@@ -61,4 +61,4 @@ def test_a_number_that_is_none_is_refused(folder, number):
 def test_broken_results_are_named(folder, text):
     (folder.path / "summary.json").write_text(text)
     with pytest.raises(ValueError, match=r"summary\.json"):
-        read_summary(folder.path / "summary.json")
+        folder.summary()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from dni_jax.config import RunConfig, TrainConfig
+from dni_jax.config import RunConfig
 from dni_jax.inspection.store import table_columns
-from dni_jax.runfolder import NOT_OF_THE_RUN, read_config, read_summary
+from dni_jax.runfolder import NOT_OF_THE_RUN, RunFolder, read_config
 
 # What a table must have to be one, by the view that shows it.
 PARQUET = {
@@ -53,17 +53,17 @@ class Contents:
         ValueError
             Where a file is broken or written by a newer version; names it.
         """
-        config, summary = path / "config.toml", path / "summary.json"
-        results = _checked(read_summary(summary), _RESULTS, summary) if summary.exists() else {}
+        folder = RunFolder(path)
+        results = _results(folder.summary(), path / "summary.json")
         loss, ideal = results.get("loss"), results.get("ideal")
         row = {
             "run": name,
-            "finished": summary.exists(),
+            "finished": folder.is_whole,
             "loss": loss,
             "ideal": ideal,
             "gap": loss / ideal - 1 if loss is not None and ideal else None,
             "positions": results.get("positions"),
-            **_settings(config),
+            **_settings(path / "config.toml"),
             "path": str(path),
         }
         return cls(name, path, row, _tables(path))
@@ -76,43 +76,48 @@ class Contents:
 def row_types() -> dict[str, str]:
     """The columns of the table ``runs`` and their types in SQL."""
     results = {"loss": "DOUBLE", "ideal": "DOUBLE", "gap": "DOUBLE", "positions": "BIGINT"}
-    settings = {name: _SQL_TYPES[kind] for name, kind in _kinds().items()}
-    return {"run": "VARCHAR", "finished": "BOOLEAN", **results, **settings, "path": "VARCHAR"}
+    return {"run": "VARCHAR", "finished": "BOOLEAN", **results, **_setting_types(RunConfig), "path": "VARCHAR"}
 
 
-def _kinds() -> dict[str, type]:
-    """The settings that decide a run, those of its training without their section's name, and their types."""
-    both = get_type_hints(RunConfig) | get_type_hints(TrainConfig)
-    return {name: _kind(hint) for name, hint in both.items() if name not in (*NOT_OF_THE_RUN, "train")}
+def _setting_types(part: type) -> dict[str, str]:
+    """The settings that decide a run, those of its parts without the part's name, and their types in SQL."""
+    found: dict[str, str] = {}
+    for name, hint in get_type_hints(part).items():
+        if is_dataclass(hint):
+            found |= _setting_types(hint)
+        elif name not in NOT_OF_THE_RUN:
+            found[name] = _sql_type(hint)
+    return found
 
 
-def _kind(hint: Any) -> type:
+def _sql_type(hint: Any) -> str:
     if get_origin(hint) is Literal:
-        return str
+        return "VARCHAR"
+    if get_origin(hint) is tuple:
+        return "VARCHAR[]"
     (kind,) = [one for one in get_args(hint) or (hint,) if one is not NoneType]
-    return kind
+    return _SQL_TYPES[kind]
 
 
 def _settings(file: Path) -> dict[str, Any]:
-    """The settings in a config file; what an older version has not written there had today's default."""
-    held = read_config(file)
-    if not isinstance(held.get("train"), dict):
-        raise ValueError(f"expected a run's settings with a section [train] in {str(file)!r}, got {sorted(held)}")
-    given = _checked({**held, **held["train"]}, _kinds(), file)
-    settings = {name: given.get(name, getattr(RunConfig, name, getattr(TrainConfig, name, None))) for name in _kinds()}
-    if settings["grammar"] is not None:
-        settings["language"] = None
-    return settings
+    """The settings in a config file; what an older version has not written there has today's default."""
+    if not file.stat().st_size:
+        raise ValueError(f"expected a run's settings in {str(file)!r}, got an empty file")
+    config = read_config(file)
+    flat: dict[str, Any] = {}
+    for name, value in asdict(config).items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    if config.grammar is not None:
+        flat["language"] = None
+    return {name: flat[name] for name in _setting_types(RunConfig)}
 
 
-def _checked(held: Mapping[str, Any], kinds: Mapping[str, type], file: Path) -> dict[str, Any]:
-    """What is asked for, each of its kind."""
-    found = {name: held[name] for name in kinds if held.get(name) is not None}
+def _results(summary: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    found = {name: summary[name] for name in _RESULTS if summary.get(name) is not None}
     for name, value in found.items():
-        kind = kinds[name]
-        if isinstance(value, bool) != (kind is bool) or not isinstance(value, (int, float) if kind is float else kind):
-            raise ValueError(f"expected {name} of type {kind.__name__} in {str(file)!r}, got {value!r}: is it broken?")
-    return {name: kinds[name](value) for name, value in found.items()}
+        if isinstance(value, bool) or not isinstance(value, int | _RESULTS[name]):
+            raise ValueError(f"expected {name} as a number in {str(file)!r}, got {value!r}: is it broken?")
+    return {name: _RESULTS[name](value) for name, value in found.items()}
 
 
 def _tables(path: Path) -> dict[str, tuple[str, ...]]:

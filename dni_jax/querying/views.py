@@ -26,7 +26,13 @@ _CSV_TYPES = {
     **dict.fromkeys(("step", "characters", "folds"), "BIGINT"),
     "neurons": "BIGINT[]",
 }  # all others are DOUBLE
-_ARROW_TYPES = {"BOOLEAN": pa.bool_(), "BIGINT": pa.int64(), "DOUBLE": pa.float64(), "VARCHAR": pa.string()}
+_ARROW_TYPES = {
+    "BOOLEAN": pa.bool_(),
+    "BIGINT": pa.int64(),
+    "DOUBLE": pa.float64(),
+    "VARCHAR": pa.string(),
+    "VARCHAR[]": pa.list_(pa.string()),
+}
 _FILES = "dni_files.files"  # which run a file belongs to; in a schema of its own, out of sight
 _FILE = "dni_file"
 _QUESTION = "dni_question"

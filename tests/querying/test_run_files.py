@@ -155,7 +155,7 @@ def test_newer_and_broken_files_are_named(made, tmp_path, name, how):
 def test_a_setting_of_another_kind_is_named(made, tmp_path, line):
     file = copy_run(made, tmp_path) / "config.toml"
     file.write_text(file.read_text().replace("hidden = 2", line))
-    with pytest.raises(ValueError, match=r"hidden of type int in '.*config\.toml'"):
+    with pytest.raises(ValueError, match=r"config\.toml'.*train\.hidden to be int"):
         open_runs(file.parent)
 
 
