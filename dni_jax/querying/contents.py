@@ -79,7 +79,7 @@ def row_types() -> dict[str, str]:
     return {"run": "VARCHAR", "finished": "BOOLEAN", **results, **_setting_types(RunConfig), "path": "VARCHAR"}
 
 
-def _setting_types(part: type) -> dict[str, str]:
+def _setting_types(part: Any) -> dict[str, str]:
     """The settings that decide a run, those of its parts without the part's name, and their types in SQL."""
     found: dict[str, str] = {}
     for name, hint in get_type_hints(part).items():
