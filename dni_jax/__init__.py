@@ -51,6 +51,7 @@ from dni_jax.models import (
     train_population,
 )
 from dni_jax.probes import make_folds, permutation_test, reference, score_neurons
+from dni_jax.querying import Runs, open_runs
 from dni_jax.verification import measure_texts, verify
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "Labels",
     "Language",
     "Population",
+    "Runs",
     "TrainConfig",
     "TrainedModel",
     "ablate",
@@ -87,6 +89,7 @@ __all__ = [
     "load_population",
     "make_folds",
     "measure_texts",
+    "open_runs",
     "patch",
     "permutation_test",
     "predictor_feature",

@@ -17,7 +17,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from dni_jax.cli import asking, stages
+from dni_jax.cli import asking, runs, stages
 from dni_jax.config import RunConfig
 from dni_jax.runfolder import read_config
 
@@ -67,7 +67,7 @@ def app(held: RunConfig, brief: bool = False) -> tyro.extras.SubcommandApp:
     made = tyro.extras.SubcommandApp()
     defaults = {"run": {"config": held}, "train": {"config": held}}
     defaults |= {part: {"settings": getattr(held, part)} for part in ("inspect", "verify")}
-    commands: dict[str, Callable[..., None]] = {**stages.COMMANDS, **asking.COMMANDS}
+    commands: dict[str, Callable[..., None]] = {**stages.COMMANDS, **runs.COMMANDS, **asking.COMMANDS}
     for name, command in commands.items():
         about = (inspect.getdoc(command) or "").partition("\n\n")[0].replace("\n", " ")
         made.command(name=name, help=about if brief else None)(_beginning_with(command, defaults.get(name, {})))
