@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from dni_jax.corpora import Corpus, NodeKind
+from dni_jax.features.nodes import BRACKETS
 from dni_jax.plot.stretch import CELL, characters_of, number_columns, part_of, title_of, write
 from dni_jax.plot.style import ADVANCE, LETTERING, PALETTE, axes_of, drawable, inches
 
@@ -27,8 +28,8 @@ def tree(
     """Draw the parse tree of a string: the text on top, below it one bar a node, parents above their children.
 
     A bar is as wide as what the node holds: the characters at which its ``range:`` feature is 1. A node that holds
-    nothing is a thin line. Names that do not fit are cut and end in ``…``. A colour is a symbol; where a language has
-    many, some share one.
+    nothing is a thin line. The pairs of brackets that are kept beside the grammar's nodes are not drawn. Names that do
+    not fit are cut and end in ``…``. A colour is a symbol; where a language has many, some share one.
 
     Parameters
     ----------
@@ -74,7 +75,8 @@ def tree(
     trees, rows = corpus.trees, slice(*corpus.trees.offsets[string : string + 2].tolist())
     begins, ends, depths = (array[rows] for array in (trees.start, trees.end, trees.depth))
     touches = (begins < last) & (ends > first) | (begins == ends) & (begins >= first) & (begins <= last)
-    nodes = np.flatnonzero(touches & (depths < (levels or np.inf)))
+    of_grammar = np.asarray([kind.symbol != BRACKETS for kind in trees.kinds])[trees.rule[rows]]
+    nodes = np.flatnonzero(touches & of_grammar & (depths < (levels or np.inf)))
     n_levels = int(depths[nodes].max(initial=0)) + 1
     axis = axes_of(ax, max(CELL * columns + 0.4, 4.5), _ROW * (n_levels + 1.5) + 0.6)
     axis.set(xlim=(0, columns), ylim=(n_levels, 0), yticks=[])

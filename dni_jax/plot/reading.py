@@ -103,7 +103,7 @@ def text(
     name = "value" if neuron is None else f"neuron {neuron}"
     names, columns = [name, *(shown.names if shown else ())], part.stop - part.start
     rows = len(names)
-    axis = axes_of(ax, max(CELL * columns + LETTER * max(map(len, names)) + 1.1, 4.5), ROW * (rows + 1) + 0.75)
+    axis = axes_of(ax, max(CELL * columns + LETTER * max(map(len, names)) + 1.4, 4.5), ROW * (rows + 0.4) + 0.5)
     limit = float(np.abs(values[known]).max(initial=0.0)) or 1.0
     scale = Normalize(-limit, limit)
     colours = colormaps[_MAP](scale(values[part]))[:, :3]
@@ -146,7 +146,7 @@ def _values(corpus: Corpus, states: Any, neuron: int | None) -> tuple[Float[np.n
 
 def _key(axis: Axes, scale: Normalize, columns: int) -> None:
     """Draw the scale of the colours to the right of the text."""
-    beside = axis.inset_axes((columns + 0.8, -1.4, 4, 0.45), transform=axis.transData)
+    beside = axis.inset_axes((columns + 2, -1.3, 5, 0.4), transform=axis.transData)
     bar = axis.get_figure(root=True).colorbar(ScalarMappable(scale, _MAP), cax=beside, orientation="horizontal")
     bar.outline.set_visible(False)
     bar.set_ticks([scale.vmin, 0, scale.vmax], labels=[f"{scale.vmin:.2g}", "0", f"{scale.vmax:.2g}"], fontsize=6)

@@ -34,7 +34,8 @@ def relevance(
     relevance
         From `dni_jax.inspect`.
     features
-        Their names; None takes the eight that a neuron knows best, measured from the dotted line.
+        Their names; None takes the eight that a neuron knows best, measured from the dotted line; a feature with the
+        same curve as another one, such as its opposite, is left out.
     ax
         Axes to draw into; None makes a figure of its own.
     metric
@@ -62,7 +63,7 @@ def relevance(
     >>> [line.get_label() for line in ax.get_lines() if line.get_linestyle() == "-"]
     ['digit']
     """
-    names = known_best(relevance, metric)[:MANY] if features is None else _named(relevance, features, metric)
+    names = _distinct(relevance, metric)[:MANY] if features is None else _named(relevance, features, metric)
     axis = axes_of(ax, 7.5, 3.7)
     for place, name in enumerate(names):
         values, baseline, by_r2 = curve(relevance, name, metric)
@@ -74,6 +75,7 @@ def relevance(
             axis.axhline(baseline, color=colour, linestyle=":", linewidth=1)
     axis.set(xlabel="neurons, best first", ylabel=_LABELS.get(metric, metric))
     if names:
+        axis.plot([], [], ":", color="#7F7F7F", linewidth=1, label="without any neuron")
         legend_beside(axis)
     axis.spines[["top", "right"]].set_visible(False)
     return axis
@@ -102,6 +104,15 @@ def known_best(relevance: xr.Dataset, metric: str = "score") -> list[str]:
         best = values[np.isfinite(values)].max(initial=-np.inf)
         lifts[name] = float(best - (baseline if np.isfinite(baseline) else 0.0))
     return sorted((name for name in lifts if lifts[name] > 1e-9), key=lambda name: -lifts[name])
+
+
+def _distinct(relevance: xr.Dataset, metric: str) -> list[str]:
+    """Give `known_best` without the features whose curve is that of a better or earlier one."""
+    first: dict[bytes, str] = {}
+    for name in known_best(relevance, metric):
+        values, baseline, _ = curve(relevance, name, metric)
+        first.setdefault(np.append(values, baseline).astype(np.float32).round(5).tobytes(), name)
+    return list(first.values())
 
 
 def _by_neuron(relevance: xr.Dataset, name: str, metric: str) -> Float[np.ndarray, " N"]:
