@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from dni_jax.corpora import Corpus, NodeKind
 from dni_jax.features.nodes import BRACKETS
 from dni_jax.plot.stretch import CELL, characters_of, number_columns, part_of, title_of, write
-from dni_jax.plot.style import ADVANCE, LETTERING, PALETTE, axes_of, drawable, inches
+from dni_jax.plot.style import ADVANCE, LETTERING, PALETTE, axes_of, drawable, width_of
 
 _ROW, _NAME = 0.19, 7.0  # inches: a level of the tree; points: a node's name
 _GAP, _EMPTY = 0.06, 0.12  # columns: beside a bar; the width of a node that holds no character
@@ -62,8 +62,8 @@ def tree(
     >>> from matplotlib.figure import Figure
     >>> corpus = dni.languages.get("arithmetic").corpus(["1+(2)"])
     >>> ax = plot.tree(corpus, ax=Figure().subplots())
-    >>> len(ax.patches) == len(corpus.trees.rule)
-    True
+    >>> [name.get_text() for name in ax.texts[:-5]], len(ax.patches)
+    (['e', 'e', 'd', 'e', 'e', 'd'], 6)
     """
     if corpus.trees is None:
         raise ValueError(f"expected a corpus with parse trees, got {corpus!r}: language.corpus(strings) parses")
@@ -80,7 +80,7 @@ def tree(
     n_levels = int(depths[nodes].max(initial=0)) + 1
     axis = axes_of(ax, max(CELL * columns + 0.4, 4.5), _ROW * (n_levels + 1.5) + 0.6)
     axis.set(xlim=(0, columns), ylim=(n_levels, 0), yticks=[])
-    column = 72 * inches(axis)[0] / columns  # points
+    column = 72 * width_of(axis) / columns  # points
     symbols = trees.symbols
     for node in nodes.tolist():
         kind = trees.kinds[trees.rule[rows][node]]

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from dni_jax.corpora import Corpus
@@ -30,7 +29,7 @@ from dni_jax.plot.stretch import (
     title_of,
     write,
 )
-from dni_jax.plot.style import LETTERING, axes_of, inches
+from dni_jax.plot.style import LETTERING, axes_of, width_of
 
 _MAP = "RdBu_r"  # blue below 0, white at 0, red above
 _DARK = 0.65  # share of the scale from which white letters read better
@@ -105,22 +104,21 @@ def text(
     rows = len(names)
     axis = axes_of(ax, max(CELL * columns + LETTER * max(map(len, names)) + 1.4, 4.5), ROW * (rows + 0.4) + 0.5)
     limit = float(np.abs(values[known]).max(initial=0.0)) or 1.0
-    scale = Normalize(-limit, limit)
-    colours = colormaps[_MAP](scale(values[part]))[:, :3]
+    colours = colormaps[_MAP](Normalize(-limit, limit)(values[part]))[:, :3]
     colours[~known[part]] = 1.0
     draw_cells(axis, colours[None], -1.4)
     hatch(axis, known[part], -1.4, -0.4)
     if shown:
         draw_cells(axis, cells_of(shown))
         hatch(axis, shown.known, 0, rows - 1)
-    size = min(10.0, LETTERING * 72 * inches(axis)[0] / columns)
+    size = min(10.0, LETTERING * 72 * width_of(axis) / columns)
     dark = np.where(known[part], np.abs(values[part]) > _DARK * limit, False)
     write(axis, characters_of(corpus, part), -0.9, size, np.where(dark, "white", "black").tolist(), "center_baseline")
     name_rows(axis, names, [-1.4, *range(rows - 1)])
     number_columns(axis, start, columns, 1)
     axis.set(xlim=(0, columns), ylim=(rows - 1 if shown else -0.4, -1.4))
     axis.set_title(title_of(corpus, string, part), fontsize=9, color="#444444", loc="left", parse_math=False)
-    _key(axis, scale, columns)
+    _key(axis, limit, columns)
     return axis
 
 
@@ -144,10 +142,11 @@ def _values(corpus: Corpus, states: Any, neuron: int | None) -> tuple[Float[np.n
     return values, known
 
 
-def _key(axis: Axes, scale: Normalize, columns: int) -> None:
+def _key(axis: Axes, limit: float, columns: int) -> None:
     """Draw the scale of the colours to the right of the text."""
     beside = axis.inset_axes((columns + 2, -1.3, 5, 0.4), transform=axis.transData)
-    bar = axis.get_figure(root=True).colorbar(ScalarMappable(scale, _MAP), cax=beside, orientation="horizontal")
-    bar.outline.set_visible(False)
-    bar.set_ticks([scale.vmin, 0, scale.vmax], labels=[f"{scale.vmin:.2g}", "0", f"{scale.vmax:.2g}"], fontsize=6)
-    bar.ax.tick_params(length=0, pad=1, colors="#666666")
+    beside.imshow(np.linspace(-limit, limit, 101)[None], cmap=_MAP, extent=(-limit, limit, 0, 1), aspect="auto")
+    beside.set_xticks([-limit, 0, limit], [f"{-limit:.2g}", "0", f"{limit:.2g}"], fontsize=6)
+    beside.set_yticks([])
+    beside.tick_params(length=0, pad=1, colors="#666666")
+    beside.spines[:].set_visible(False)

@@ -35,10 +35,9 @@ def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
     return new
 
 
-def inches(ax: Axes) -> tuple[float, float]:
-    """Give the axes' width and height, as they are laid out now."""
-    size = ax.get_window_extent().transformed(ax.get_figure(root=True).dpi_scale_trans.inverted())
-    return float(size.width), float(size.height)
+def width_of(ax: Axes) -> float:
+    """Give the axes' width in inches, as they are laid out now."""
+    return float(ax.get_window_extent().width / ax.figure.dpi)
 
 
 def legend_beside(ax: Axes) -> None:

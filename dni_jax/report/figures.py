@@ -121,5 +121,7 @@ def _effect_panel(axis: Axes, effects: Mapping[str, xr.Dataset], name: str, meas
     for colour, (kind, dataset) in zip(PALETTE, effects.items(), strict=False):
         sets, label = ("top", "random") if kind == "ablate" else ("top",), f"top k {_NAMES.get(kind, kind)}"
         draw_effects(dataset, name, measure, axis, sets=sets, color=colour, label=label)
-    axis.get_legend().remove()
+    legend = axis.get_legend()  # the figure has one for all panels
+    if legend is not None:
+        legend.remove()
     axis.set(xlabel="", ylabel="", title="")
