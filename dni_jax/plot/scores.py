@@ -13,7 +13,7 @@ from dni_jax.features.choosing import unknown_feature
 from dni_jax.plot.style import PALETTE, STYLES, axes_of, legend_beside
 
 MANY = len(PALETTE)  # curves in one drawing that is asked for without names
-_LABELS = {"score": "held-out accuracy, or R²", "auc": "held-out AUC, or R²"}
+_LABELS = {"score": "held-out accuracy", "auc": "held-out AUC"}
 _AT_CHANCE = {"auc": 0.5, "given_symbol": 0.5, "balanced_accuracy": 0.5, "mcc": 0.0, "r2": 0.0, "pearson": 0.0}
 
 
@@ -65,15 +65,16 @@ def relevance(
     """
     names = _distinct(relevance, metric)[:MANY] if features is None else _named(relevance, features, metric)
     axis = axes_of(ax, 7.5, 3.7)
-    for place, name in enumerate(names):
-        values, baseline, by_r2 = curve(relevance, name, metric)
+    curves = [curve(relevance, name, metric) for name in names]
+    for place, (name, (values, baseline, by_r2)) in enumerate(zip(names, curves, strict=True)):
         colour, style = PALETTE[place % len(PALETTE)], STYLES[place // len(PALETTE) % len(STYLES)]
         ranks, label = np.arange(1, len(values) + 1), f"{name} (R²)" if by_r2 else name
         marker = "o" if len(values) == 1 else None
         axis.plot(ranks, np.sort(values)[::-1], style, color=colour, label=label, linewidth=1.6, marker=marker)
         if np.isfinite(baseline):
             axis.axhline(baseline, color=colour, linestyle=":", linewidth=1)
-    axis.set(xlabel="neurons, best first", ylabel=_LABELS.get(metric, metric))
+    others = ", or R²" if any(by_r2 for *_, by_r2 in curves) else ""
+    axis.set(xlabel="neurons, best first", ylabel=_LABELS.get(metric, metric) + others)
     if names:
         axis.plot([], [], ":", color="#7F7F7F", linewidth=1, label="without any neuron")
         legend_beside(axis)
