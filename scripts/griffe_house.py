@@ -7,6 +7,7 @@
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import griffe
@@ -37,16 +38,24 @@ class House(griffe.Extension):
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
         """Put functions in the place of modules with their names."""
-        hidden = list(_hidden(pkg))
-        for module, name, target in hidden:
-            module.members[name] = griffe.Alias(name, target, parent=module)
+        modules = list(_modules(pkg))
+        meant = {member.path: member.members[name] for module in modules for name, member in _hidden(module)}
+        for module in modules:
+            for name, member in list(module.members.items()):
+                path = member.target_path if member.is_alias else member.path
+                if path in meant:
+                    module.members[name] = griffe.Alias(name, meant[path], parent=module)
 
 
-def _hidden(module: griffe.Module) -> Any:
-    """Names that are both a submodule and, by an import, something in it: where, the name, what it should be."""
+def _modules(module: griffe.Module) -> Iterator[griffe.Module]:
+    yield module
+    for member in module.members.values():
+        if not member.is_alias and member.is_module:
+            yield from _modules(member)
+
+
+def _hidden(module: griffe.Module) -> Iterator[tuple[str, griffe.Module]]:
+    """Submodules that hold something of their own name, which the module imports."""
     for name, member in module.members.items():
-        if member.is_alias or not member.is_module:
-            continue
-        yield from _hidden(member)
-        if module.imports.get(name) == f"{member.path}.{name}":
-            yield module, name, member.members[name]
+        if not member.is_alias and member.is_module and module.imports.get(name) == f"{member.path}.{name}":
+            yield name, member
