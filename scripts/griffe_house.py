@@ -39,7 +39,8 @@ class House(griffe.Extension):
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
         """Put functions in the place of modules with their names."""
         modules = list(_modules(pkg))
-        meant = {member.path: member.members[name] for module in modules for name, member in _hidden(module)}
+        imported = {path: meant for module in modules for path, meant in _hidden(module)}
+        meant = {path: pkg[target.removeprefix(f"{pkg.path}.")] for path, target in imported.items()}
         for module in modules:
             for name, member in list(module.members.items()):
                 path = member.target_path if member.is_alias else member.path
@@ -54,8 +55,8 @@ def _modules(module: griffe.Module) -> Iterator[griffe.Module]:
             yield from _modules(member)
 
 
-def _hidden(module: griffe.Module) -> Iterator[tuple[str, griffe.Module]]:
-    """Submodules that hold something of their own name, which the module imports."""
+def _hidden(module: griffe.Module) -> Iterator[tuple[str, str]]:
+    """Submodules whose name the module imports something else by: their path, and that thing's."""
     for name, member in module.members.items():
-        if not member.is_alias and member.is_module and module.imports.get(name) == f"{member.path}.{name}":
-            yield name, member
+        if not member.is_alias and member.is_module and module.imports.get(name, member.path) != member.path:
+            yield member.path, module.imports[name]
