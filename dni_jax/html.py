@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dni_jax.characters import visible_text
 
@@ -33,7 +34,7 @@ def cell(value: Any) -> Markup:
     """
     if isinstance(value, Markup):
         return value
-    if value is None or _is_missing(value):
+    if _is_missing(value):
         return Markup("-")
     if isinstance(value, (bool, np.bool_)):
         return Markup("yes" if value else "no")
@@ -45,7 +46,7 @@ def cell(value: Any) -> Markup:
 
 
 def _is_missing(value: Any) -> bool:
-    return (isinstance(value, (float, np.floating)) and bool(np.isnan(value))) or type(value).__name__ == "NAType"
+    return value is None or (isinstance(value, (float, np.floating)) and bool(np.isnan(value))) or value is pd.NA
 
 
 def _align(value: Any) -> str:
@@ -62,7 +63,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], total: int | Non
     """
     rows = [list(row) for row in rows]
     aligned = [
-        next((_align(row[place]) for row in rows if row[place] is not None), "left") for place in range(len(header))
+        _align(next((row[place] for row in rows if not _is_missing(row[place])), "")) for place in range(len(header))
     ]
     head = "".join(
         f'<th style="{_HEAD}text-align:{side}">{escape(name)}</th>' for name, side in zip(header, aligned, strict=True)

@@ -13,7 +13,6 @@ import io
 import re
 import sys
 import tempfile
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,7 +57,6 @@ def run(parts: list[Part], name: str) -> list[Part]:
         tempfile.TemporaryDirectory() as folder,
         contextlib.chdir(folder),
         pd.option_context(*_DISPLAY),
-        warnings.catch_warnings(),
     ):
         for number, part in enumerate(parts):
             printed = io.StringIO()

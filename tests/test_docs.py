@@ -29,7 +29,6 @@ def loaded():
 SECTIONS = sections()
 FIRST, *OTHERS = SECTIONS
 TOOL = loaded()
-SLOW = {"tutorial.md", "own_c_code.md"}
 
 
 def test_every_section_has_a_block():
@@ -49,9 +48,8 @@ def test_blocks_run_in_order(title):
     assert set(namespace["relevance"].sizes) == {"neuron", "feature", "fold"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in TOOL.TUTORIALS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TOOL.TUTORIALS)
 def test_a_tutorial_gives_what_it_shows(name):
     try:
         parts = TOOL.run(TOOL.parts_of((DOCS / name).read_text(encoding="utf-8")), name)
