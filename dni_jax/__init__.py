@@ -1,5 +1,7 @@
 """Which neurons of a recurrent network know X, how sure are we, and does the network use it?"""  # noqa: D400
 
+from typing import TYPE_CHECKING, Any
+
 from dni_jax import languages
 from dni_jax.config import TrainConfig
 from dni_jax.corpora import Corpus
@@ -54,6 +56,9 @@ from dni_jax.probes import make_folds, permutation_test, reference, score_neuron
 from dni_jax.querying import Runs, open_runs
 from dni_jax.verification import measure_texts, verify
 
+if TYPE_CHECKING:
+    from dni_jax import plot
+
 __all__ = [
     "Activations",
     "CharacterWindow",
@@ -92,6 +97,7 @@ __all__ = [
     "open_runs",
     "patch",
     "permutation_test",
+    "plot",
     "predictor_feature",
     "rank_stability",
     "record",
@@ -111,3 +117,12 @@ __all__ = [
     "use_all_cores",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the drawings, and with them matplotlib, when they are first asked for."""
+    if name != "plot":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return import_module("dni_jax.plot")

@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import sklearn
 from cli_runs import SMALL, refused
@@ -150,7 +151,7 @@ def test_a_full_disk_is_said(tmp_path, capsys, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device", str(tmp_path / "run" / "relevance.parquet"))
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    monkeypatch.setattr(pq, "write_table", full)
     message = refused(["run", "parentheses", "--out", str(tmp_path / "run"), *SMALL], capsys)
     assert "disk is full" in message
     assert "--resume" in message
