@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import Positional, arg
 
@@ -64,17 +67,10 @@ class TrainConfig:
 
     def check(self) -> None:
         """Refuse settings that cannot be; names the setting."""
-        for name in ("hidden", "layers", "steps", "batch", "window", "evaluate_every", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"expected {name} of at least 1, got {value}")
+        _check_counts(self, "hidden", "layers", "steps", "batch", "window", "evaluate_every", "patience")
         if self.warmup < 0:
             raise ValueError(f"expected warmup of at least 0 steps, got {self.warmup}")
-        for name, kind in get_type_hints(type(self)).items():
-            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
-                raise ValueError(
-                    f"expected {name} to be one of {', '.join(get_args(kind))}, got {getattr(self, name)!r}"
-                )
+        _check_choices(self)
         for name in ("learning_rate", "clip"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -117,6 +113,57 @@ class TrainPlan:
 
 
 @dataclass(frozen=True)
+class InspectConfig:
+    """How neurons are scored.
+
+    Attributes
+    ----------
+    inspect_characters
+        Held-out characters that neurons are scored on; by default 20,000, of real text 100,000.
+    probe
+        Scores binary features; continuous ones are scored by least squares.
+    folds
+        Folds of the cross-validation, to which whole strings (or files) are dealt; by default 20, or as many as
+        there are held-out files.
+    """
+
+    inspect_characters: int | None = None
+    probe: Literal["svm", "linear_svc", "logistic", "ridge"] = "svm"
+    folds: int | None = None
+
+    def check(self) -> None:
+        """Refuse settings that cannot be; names the setting."""
+        _check_counts(self, "inspect_characters")
+        _check_choices(self)
+        if self.folds is not None and self.folds < 2:
+            raise ValueError(f"expected folds of at least 2, got {self.folds}")
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """How a ranking is tested by overriding neurons.
+
+    Attributes
+    ----------
+    verify_characters
+        Held-out characters that overridden networks read; by default 10,000, of real text 30,000.
+    random_sets
+        Random sets of neurons that each top set is compared with.
+    headlines
+        Features whose neurons are also set to 1, and driven by the labels; every feature's are silenced. By default
+        three that readers ask about first.
+    """
+
+    verify_characters: int | None = None
+    random_sets: int = 64
+    headlines: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Refuse settings that cannot be; names the setting."""
+        _check_counts(self, "verify_characters", "random_sets")
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Which language, how much text, which network, and where the results go.
 
@@ -143,19 +190,8 @@ class RunConfig:
         Number of strings to sample.
     characters
         Number of characters of real text to read.
-    inspect_characters
-        Held-out characters that neurons are scored on; by default 20,000, of real text 100,000.
-    verify_characters
-        Held-out characters that overridden networks read; by default 10,000, of real text 30,000.
-    probe
-        Scores binary features; continuous ones are scored by least squares.
-    folds
-        Folds of the cross-validation, to which whole strings (or files) are dealt; by default 20, or as many as
-        there are held-out files.
     inspect_every
         Steps between two looks at what the neurons know while the network learns; by default none.
-    random_sets
-        Random sets of neurons that each top set is compared with.
     out
         The run's folder; without it, the first free one of runs/NAME, runs/NAME-2, ...
     force
@@ -164,6 +200,10 @@ class RunConfig:
         Go on with the run in that folder (without --out: the last runs/NAME) where it was cut off.
     train
         How the network is trained.
+    inspect
+        How neurons are scored.
+    verify
+        How the ranking is tested.
     """
 
     language: Positional[Annotated[str, arg(metavar="LANGUAGE")]] = "parentheses"
@@ -176,27 +216,19 @@ class RunConfig:
     parser_states: bool = False
     strings: int = 60_000
     characters: int = 1_200_000
-    inspect_characters: int | None = None
-    verify_characters: int | None = None
-    probe: Literal["svm", "linear_svc", "logistic", "ridge"] = "svm"
-    folds: int | None = None
     inspect_every: int | None = None
-    random_sets: int = 64
     out: str | None = None
     force: bool = False
     resume: bool = False
     train: TrainConfig = field(default_factory=TrainConfig)
+    inspect: InspectConfig = field(default_factory=InspectConfig)
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
 
     def check(self) -> None:
         """Refuse settings that cannot be; names the setting."""
-        self.train.check()
-        sizes = ("strings", "characters", "inspect_characters", "verify_characters", "inspect_every", "random_sets")
-        for name in sizes:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"expected {name} of at least 1, got {value}")
-        if self.folds is not None and self.folds < 2:
-            raise ValueError(f"expected folds of at least 2, got {self.folds}")
+        for part in (self.train, self.inspect, self.verify):
+            part.check()
+        _check_counts(self, "strings", "characters", "inspect_every")
         if self.grammar is not None and self.language != RunConfig.language:
             raise ValueError(f"expected a language or --grammar, got both: {self.language} and {self.grammar}")
         if self.skip_unparsable and self.text is None:
@@ -226,3 +258,75 @@ class RunConfig:
     def name(self) -> str:
         """What the run is about: the language, or the grammar's file name."""
         return str(self.language) if self.grammar is None else Path(self.grammar).stem
+
+
+def _check_counts(config: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise ValueError(f"expected {name} of at least 1, got {value}")
+
+
+def _check_choices(config: Any) -> None:
+    for name, kind in get_type_hints(type(config)).items():
+        if get_origin(kind) is Literal and getattr(config, name) not in get_args(kind):
+            raise ValueError(f"expected {name} to be one of {', '.join(get_args(kind))}, got {getattr(config, name)!r}")
+
+
+def from_settings(settings: Mapping[str, Any]) -> RunConfig:
+    """Read a config from what its file holds.
+
+    Parameters
+    ----------
+    settings
+        By name; those of a part (``train``, ``inspect``, ``verify``) in a table of its own. What is missing has its
+        default.
+
+    Raises
+    ------
+    ValueError
+        For a setting that does not exist or has a value of another type; names it.
+
+    Examples
+    --------
+    >>> from_settings({"language": "arithmetic", "train": {"hidden": 64}}).train.hidden
+    64
+    """
+    moved = dict(settings)
+    for part, kind in (("inspect", InspectConfig), ("verify", VerifyConfig)):  # files of format 1 hold them at the top
+        own = {one.name for one in fields(kind)} & set(moved)
+        moved[part] = {name: moved.pop(name) for name in own} | dict(moved.get(part, {}))
+    return _built(RunConfig, moved)
+
+
+def _built(kind: type[Any], settings: Mapping[str, Any], prefix: str = "") -> Any:
+    hints = get_type_hints(kind)
+    unknown = sorted(set(settings) - set(hints))
+    if unknown:
+        near = get_close_matches(unknown[0], hints, n=1)
+        there = f"did you mean {near[0]}?" if near else f"there are {', '.join(hints)}"
+        raise ValueError(f"expected settings that there are, got {prefix}{unknown[0]}: {there}")
+    values: dict[str, Any] = {}
+    for name, value in settings.items():
+        if is_dataclass(hints[name]):
+            if not isinstance(value, Mapping):
+                raise ValueError(f"expected a table [{name}] of settings, got {value!r}")
+            values[name] = _built(hints[name], value, f"{name}.")
+        else:
+            values[name] = _typed(f"{prefix}{name}", value, hints[name])
+    return kind(**values)
+
+
+def _typed(name: str, value: Any, hint: Any) -> Any:
+    """Give a value of a file as a setting's type; numbers are not truncated, words not read as numbers."""
+    kinds = [one for one in get_args(hint) if isinstance(one, type)] if get_origin(hint) is UnionType else [hint]
+    if get_origin(hint) is tuple and isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return tuple(value)
+    if get_origin(hint) is Literal or value is None:
+        return value  # `check` names the choices
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if any(isinstance(one, type) and type(value) is one for one in kinds):
+        return value
+    words = " or ".join(one.__name__ for one in kinds if one is not type(None) and isinstance(one, type)) or "a list"
+    raise ValueError(f"expected {name} to be {words}, got {value!r}")

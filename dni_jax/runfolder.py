@@ -13,22 +13,47 @@ from typing import Any
 
 import tomli_w
 
-from dni_jax.config import RunConfig, TrainConfig
-from dni_jax.files import written_aside
+from dni_jax.config import RunConfig, from_settings
+from dni_jax.files import FORMAT, check_format, written_aside
 
 ROOT = Path("runs")
-_NOT_OF_THE_RUN = ("out", "force", "resume")  # settings that say where and how, not what
+# What each stage leaves; the last file says that it has ended.
+RESULTS = {
+    "inspect": ("findings.csv", "relevance.png", "excerpt.npz", "relevance.parquet"),
+    "verify": ("effects.png", "samples.json", "effects.parquet"),
+    "report": ("report.html",),
+}
+NOT_OF_THE_RUN = ("out", "force", "resume")  # settings that say where and how, not what
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
     """What the config file holds: all that decides the results; what is None is left out."""
-    without = {*_NOT_OF_THE_RUN, *(() if config.grammar is None else ("language",))}
+    without = {*NOT_OF_THE_RUN, *(() if config.grammar is None else ("language",))}
     return _given({name: value for name, value in asdict(config).items() if name not in without})
 
 
 def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
     whole = {name: _given(value) if isinstance(value, Mapping) else value for name, value in settings.items()}
     return {name: value for name, value in whole.items() if value is not None}
+
+
+def read_config(file: Path) -> RunConfig:
+    """Read the settings of a run, or of a file that a person has written.
+
+    Raises
+    ------
+    ValueError
+        Where the file is missing, is no TOML, holds what is no setting, or was written by a newer version; names it.
+    """
+    try:
+        held = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"expected a run's settings in {str(file)!r}, got: {error}") from error
+    check_format(held.pop("format", None), file)
+    try:
+        return from_settings(held)
+    except ValueError as error:
+        raise ValueError(f"expected a run's settings in {str(file)!r}, got: {error}") from error
 
 
 def taken_up(config: RunConfig) -> RunConfig:
@@ -45,13 +70,9 @@ def taken_up(config: RunConfig) -> RunConfig:
         others = sorted(str(one.parent) for one in path.parent.glob("*/config.toml"))
         there = f"name one of {', '.join(others[:5])} with --out" if others else "leave --resume out to begin one"
         raise ValueError(f"expected a run to resume in {str(path)!r}, got none: {there}")
-    try:
-        held = tomllib.loads(file.read_text(encoding="utf-8"))
-        begun = RunConfig(**{**held, "train": TrainConfig(**held["train"])})
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"expected a run's settings in {str(file)!r}, got: {error}") from error
+    begun = read_config(file)
     ours, default, theirs = (_flat(asdict(one)) for one in (config, RunConfig(), begun))
-    elsewhere = {*_NOT_OF_THE_RUN, *(() if begun.grammar is None else ("language",))}
+    elsewhere = {*NOT_OF_THE_RUN, *(() if begun.grammar is None else ("language",))}
     differ = [name for name in ours if name not in elsewhere and ours[name] not in (default[name], theirs[name])]
     if differ:
         raise ValueError(
@@ -65,7 +86,8 @@ def taken_up(config: RunConfig) -> RunConfig:
 class RunFolder:
     """Paths inside a run's folder.
 
-    ``config.toml`` appears first and says which run it is; ``summary.json`` appears last and says that it is whole.
+    ``config.toml`` appears first and says which run it is; ``summary.json`` grows from stage to stage, and its
+    ``finished`` says that the run is whole.
     """
 
     path: Path
@@ -83,8 +105,24 @@ class RunFolder:
         if folder.is_taken:
             folder._check_taken(config)
         folder.path.mkdir(parents=True, exist_ok=True)
-        with written_aside(folder.path / "config.toml") as aside:
-            aside.write_text(tomli_w.dumps(settings_of(config)), encoding="utf-8")
+        folder.settle(config)
+        return folder
+
+    @classmethod
+    def of(cls, path: str | Path) -> RunFolder:
+        """Find a run that was begun.
+
+        Raises
+        ------
+        ValueError
+            Where there is none.
+        """
+        folder = cls(Path(path))
+        if not (folder.path / "config.toml").is_file():
+            raise ValueError(
+                f"expected the folder of a run, got {str(path)!r}, which has no config.toml: `dni run` makes one, "
+                "`dni train` begins one"
+            )
         return folder
 
     @property
@@ -129,10 +167,83 @@ class RunFolder:
         """Remove the states of a training that has ended."""
         shutil.rmtree(self.training, ignore_errors=True)
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Mark the run as whole."""
+    @property
+    def relevance(self) -> Path:
+        """Scores of every neuron, feature and fold."""
+        return self.path / "relevance.parquet"
+
+    @property
+    def excerpt(self) -> Path:
+        """A little held-out text with its states and labels, for the report."""
+        return self.path / "excerpt.npz"
+
+    @property
+    def effects(self) -> Path:
+        """What overriding neurons does."""
+        return self.path / "effects.parquet"
+
+    @property
+    def findings(self) -> Path:
+        """The table of features, the best known first."""
+        return self.path / "findings.csv"
+
+    @property
+    def samples(self) -> Path:
+        """What the network writes, left alone and with neurons held."""
+        return self.path / "samples.json"
+
+    @property
+    def report(self) -> Path:
+        """The page that shows it all."""
+        return self.path / "report.html"
+
+    def summary(self) -> dict[str, Any]:
+        """What the stages so far have noted.
+
+        Raises
+        ------
+        ValueError
+            Where the file is broken, or was written by a newer version; names it.
+        """
+        file = self.path / "summary.json"
+        if not file.is_file():
+            return {}
+        try:
+            held = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"expected a run's summary in {str(file)!r}, got: {error}") from error
+        if not isinstance(held, dict):
+            raise ValueError(f"expected a run's summary by name in {str(file)!r}, got a {type(held).__name__}")
+        check_format(held.pop("format", None), file)
+        return held
+
+    def note(self, **more: Any) -> None:
+        """Add to the summary."""
         with written_aside(self.path / "summary.json") as aside:
-            aside.write_text(json.dumps(dict(summary), indent=1), encoding="utf-8")
+            aside.write_text(json.dumps({"format": FORMAT, **self.summary(), **more}, indent=1), encoding="utf-8")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every stage has ended."""
+        summary = self.summary()
+        return bool(summary) and bool(summary.get("finished", True))
+
+    def settle(self, config: RunConfig) -> None:
+        """Write down the settings."""
+        with written_aside(self.path / "config.toml") as aside:
+            aside.write_text(tomli_w.dumps({"format": FORMAT, **settings_of(config)}), encoding="utf-8")
+
+    def without(self, *stages: str) -> None:
+        """Remove what some stages have left, and what was made from it."""
+        for stage in stages:
+            for name in RESULTS[stage]:
+                (self.path / name).unlink(missing_ok=True)
+        if self.summary():
+            self.note(finished=False)
+
+    def holds(self, stage: str) -> bool:
+        """Whether a stage has left its results."""
+        return (self.path / RESULTS[stage][-1]).exists()
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -75,3 +75,15 @@ def labels(parentheses, held_out):
 @pytest.fixture(scope="session")
 def relevance(states, labels):
     return dni.inspect(states, labels, folds=5)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A small run from the command line, whole; not to be changed."""
+    from cli_runs import SMALL
+
+    from dni_jax.cli import main
+
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    main(["run", "parentheses", "--out", str(folder), *SMALL])
+    return folder

@@ -12,34 +12,15 @@ from pathlib import Path
 import jax
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import sklearn
+from cli_runs import SMALL, refused
 
 import dni_jax as dni
 from dni_jax.cli import main
 
-SMALL = ["--strings", "1500", "--hidden", "12", "--steps", "40", "--batch", "8", "--window", "32",
-         "--evaluate-every", "20", "--inspect-characters", "2000", "--verify-characters", "1000",
-         "--random-sets", "4", "--folds", "4"]  # fmt: skip
-
 EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    main(["run", "parentheses", "--out", str(folder / "first"), *SMALL])
-    return folder / "first"
-
-
-def refused(arguments, capsys):
-    """The message of a run that ends with exit code 2."""
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
-    output = capsys.readouterr()
-    assert "Traceback" not in output.err + output.out
-    return " ".join((output.err + output.out).split())
 
 
 def test_the_run_folder_is_whole(finished):
@@ -170,7 +151,7 @@ def test_a_full_disk_is_said(tmp_path, capsys, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device", str(tmp_path / "run" / "relevance.parquet"))
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    monkeypatch.setattr(pq, "write_table", full)
     message = refused(["run", "parentheses", "--out", str(tmp_path / "run"), *SMALL], capsys)
     assert "disk is full" in message
     assert "--resume" in message
@@ -284,7 +265,8 @@ def start(out, *more):
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_results(tmp_path):
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_a_stopped_run_resumes_to_the_same_results(how, code, tmp_path):
     assert start(tmp_path / "whole").wait() == 0
     process = start(tmp_path / "cut")
     deadline = time.monotonic() + 120
@@ -292,8 +274,8 @@ def test_a_killed_run_resumes_to_the_same_results(tmp_path):
     while not (training.is_dir() and any(path.name.isdigit() for path in training.iterdir())):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    os.kill(process.pid, how)
+    assert process.wait() == code
     assert not (tmp_path / "cut" / "summary.json").exists()
     assert start(tmp_path / "cut", "--resume").wait() == 0
     whole, resumed = (dni.load(tmp_path / name / "checkpoint").weights for name in ("whole", "cut"))

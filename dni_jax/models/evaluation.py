@@ -18,8 +18,10 @@ from dni_jax.interventions import Drive, Override
 from dni_jax.models.lanes import Lanes, lane_count, lay_out
 from dni_jax.models.network import Carries, all_hidden, network_scan, network_step, readout, table_of, zero_carries
 from dni_jax.models.weights import Weights
+from dni_jax.progress import track
 
 _SETS_AT_ONCE = 64  # neuron sets that an accelerator works on in parallel
+_SLAB = {"cpu": 16}  # neuron sets a device in one program, elsewhere as many as at once
 
 
 class Predictions(NamedTuple):
@@ -158,13 +160,19 @@ def predict(
     n_sets = override.mask.shape[0]
     lanes = lay_out(corpus, lane_count(corpus, 128))
     devices = mesh("sets", n_sets + n_sets % 2)
-    padded = jax.tree.map(lambda a: jnp.concatenate([a, a[: -n_sets % devices.size]]), override)
+    n_slabs = -(-n_sets // (devices.size * _SLAB.get(jax.default_backend(), _SETS_AT_ONCE)))
+    size = -(-n_sets // (n_slabs * devices.size)) * devices.size  # the same for all slabs: one program serves them
+    padded = jax.tree.map(lambda a: jnp.concatenate([a, *[a[:1]] * (n_slabs * size - n_sets)]), override)
+    slabs = [jax.tree.map(lambda a, n=n: a[n * size : (n + 1) * size], padded) for n in range(n_slabs)]
     n_classes = 0 if classes is None else classes.shape[1]
     # Never without a column: an axis of length 0 cannot be mapped in batches.
     sums = np.zeros((weights.head.shape[-1], 1), np.float32) if classes is None else np.asarray(classes, np.float32)
     now = laid_out(drive or Drive(), lanes)
-    outputs = _predict_sets(weights, lanes, now, padded, sums, visited, devices)
-    loss, best, mass, distance = (np.asarray(array)[:n_sets] for array in outputs)
+    parts = [
+        jax.device_get(_predict_sets(weights, lanes, now, slab, sums, visited, devices))
+        for slab in track(slabs, "overriding", "characters", size * corpus.n_positions)
+    ]
+    loss, best, mass, distance = (np.concatenate(arrays)[:n_sets] for arrays in zip(*parts, strict=True))
     where, total = lanes.target_positions, corpus.n_positions
     predicted = np.zeros(total, bool)
     predicted[where[where >= 0]] = True

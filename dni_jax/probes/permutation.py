@@ -17,6 +17,7 @@ from dni_jax.probes._result import Scores
 from dni_jax.probes.nulls import Null, Rearrangements
 from dni_jax.probes.pvalues import at_least, benjamini_hochberg, p_values
 from dni_jax.probes.score import score_neurons
+from dni_jax.progress import track
 
 _COLUMN_BYTES = 128 * 2**20  # of labels in one product
 _SCORE_BYTES = 256 * 2**20  # of scores kept at a time
@@ -170,7 +171,8 @@ class _Scorer:
         row = 8 * null.columns(range(-1, 0)).size
         size = min(self.batch or max(1, _COLUMN_BYTES // row), len(repetitions))
         parts = []
-        for first in range(repetitions.start, repetitions.stop, size):
+        starts = range(repetitions.start, repetitions.stop, size)
+        for first in track(starts, "repeating without a finding", "repetitions", size):
             some = range(first, min(first + size, repetitions.stop))
             columns = null.columns(some)
             if sides is None:

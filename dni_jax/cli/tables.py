@@ -1,65 +1,20 @@
-"""The command line: ``dni ...``."""
+"""The table that ends a run, and how to read it."""
 
 from __future__ import annotations
 
-import errno
-import logging
-import os
-import sys
-import time
-import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
-import tyro
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dni_jax.config import RunConfig
+if TYPE_CHECKING:
+    from dni_jax.benchmark import Rate
 
 _ROWS = 24  # features in the table that ends a run
 _WEAK = 0.2  # a neuron that separates a feature less well than this (AUC .6) does not know it
-
-
-def run_command(config: RunConfig) -> None:
-    """Train a network on a language, find the neurons that know its features, test what the network uses them for.
-
-    `dni run parentheses` or `dni run python` need nothing else; `dni run arithmetic --hidden 64 --out runs/small` keeps
-    the results where you say; `dni run --grammar json.lark --start value --text data --glob '**/*.json'` reads your
-    own files in your own language.
-    """
-    console = Console(highlight=False, soft_wrap=True)
-    began = time.perf_counter()
-    from dni_jax.devices import use_compilation_cache  # JAX takes a second: --help and wrong flags need not wait for it
-    from dni_jax.languages.cache import cache_folder
-    from dni_jax.pipeline import run
-
-    use_compilation_cache(cache_folder() / "xla")
-
-    def say(line: object) -> None:
-        console.print(f"[dim]{time.perf_counter() - began:6.1f} s[/dim]  ", end="")
-        console.print(str(line), markup=False)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: say(message)
-        result = run(config, say)
-    console.print()
-    console.print(findings_table(result.findings, result.k))
-    for line in reading_guide(result.findings, result.k, result.least_p):
-        console.print(line, markup=False)
-    console.print(
-        f"\nResults: [bold]{result.path}[/bold]  (relevance.png, effects.png, findings.csv, samples.json, *.parquet)"
-    )
-
-
-def languages_command() -> None:
-    """List the built-in languages."""
-    from dni_jax import languages
-
-    for name in languages.names():
-        print(f"{name:14}{languages.about(name)}")
 
 
 def findings_table(findings: pd.DataFrame, k: int) -> Table:
@@ -126,47 +81,12 @@ def reading_guide(findings: pd.DataFrame, k: int, least: float) -> list[str]:
     return lines
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; wrong input ends with a message and exit code 2."""
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    app = tyro.extras.SubcommandApp()
-    app.command(name="run")(run_command)
-    app.command(name="languages")(languages_command)
-    try:
-        app.cli(
-            prog="dni",
-            description="Which neurons of a recurrent network know X, how sure are we, and does the network use it?",
-            args=None if arguments is None else list(arguments),
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
-        )
-    except ValueError as error:
-        _stop(str(error))
-    except OSError as error:
-        _stop(_explain(error))
-    except KeyboardInterrupt:
-        _say_error("stopped; `--resume` goes on where it was cut off")
-        sys.stdout.flush()
-        # A compiler thread may still be at work, and must not find the interpreter gone.
-        os._exit(130)
-
-
-def _explain(error: OSError) -> str:
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return f"expected room for the results, but the disk is full{where}: free some, then go on with --resume"
-    if error.errno in (errno.EACCES, errno.EROFS):
-        return f"expected a folder that can be written to, got {error.strerror}{where}: try another --out"
-    return f"{error.strerror or error}{where}"
-
-
-def _say_error(message: str) -> None:
-    Console(stderr=True, highlight=False).print(Text.assemble(("dni: ", "bold red"), message), soft_wrap=True)
-
-
-def _stop(message: str) -> None:
-    _say_error(message)
-    sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()
+def rates_table(rates: Sequence[Rate]) -> Table:
+    """Lay measured rates out for a person."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("what", "rate", "beside", "times as fast"):
+        table.add_column(name, justify="left" if name in ("what", "beside") else "right", no_wrap=True)
+    for rate in rates:
+        ratio = "" if rate.ratio is None else f"{rate.ratio:,.0f} ({rate.ratio_low:,.0f} to {rate.ratio_high:,.0f})"
+        table.add_row(rate.what, f"{rate.per_second:,.0f} {rate.unit}", rate.beside, ratio)
+    return table

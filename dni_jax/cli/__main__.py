@@ -1,0 +1,3 @@
+from dni_jax.cli.main import main
+
+main()

@@ -1,0 +1,175 @@
+"""The commands that make a run: all of it, or one stage after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from dni_jax.cli.output import Output, Voice, speaking
+from dni_jax.cli.tables import findings_table, reading_guide
+from dni_jax.config import InspectConfig, RunConfig, VerifyConfig
+
+Run = Positional[Annotated[Path, arg(metavar="RUN")]]
+ConfigFile = Annotated[Path | None, arg(name="config", metavar="FILE")]
+
+
+def run(config: RunConfig, config_file: ConfigFile = None, output: Output = Output()) -> None:  # noqa: B008
+    """Train a network on a language, find the neurons that know its features, test what the network uses them for.
+
+    Examples
+    --------
+        dni run parentheses
+        dni run arithmetic --hidden 64 --out runs/small
+        dni run --grammar json.lark --start value --text data --glob '**/*.json'
+        dni run c --text linux-6.1.tar.xz --glob 'lib/**/*.c'
+        dni run --config runs/small/config.toml --seed 1
+        dni run --resume
+
+    It ends with a table and a page, report.html. A run that is stopped goes on with --resume.
+
+    Args:
+        config: What to run.
+        config_file: A file with settings, as a run's config.toml; flags go before it.
+        output: How to speak.
+    """
+    del config_file  # has been read for the flags' defaults
+    use_compiled()
+    from dni_jax import pipeline
+
+    with speaking(output) as voice:
+        _show(voice, pipeline.run(config, voice.say))
+
+
+def train(config: RunConfig, config_file: ConfigFile = None, output: Output = Output()) -> None:  # noqa: B008
+    """Train a network on a language, and nothing more: `dni inspect RUN` goes on from there.
+
+    Examples
+    --------
+        dni train parentheses --hidden 64 --out runs/small
+        dni train --resume --out runs/small
+
+    Args:
+        config: What to run; settings of later stages are kept for them.
+        config_file: A file with settings, as a run's config.toml; flags go before it.
+        output: How to speak.
+    """
+    del config_file
+    use_compiled()
+    from dni_jax.pipeline.run import begun
+    from dni_jax.pipeline.training import train_stage
+
+    with speaking(output) as voice:
+        job = begun(config, voice.say)
+        model = train_stage(job)
+        folder = job.folder
+        kept = {name: value for name, value in folder.summary().items() if name in ("loss", "ideal", "unigram")}
+        told = f"Network: {folder.model}; next: dni inspect {folder.path}"
+        voice.show({"run": folder.path, "neurons": model.n_neurons, **kept}, "", told)
+
+
+def inspect(
+    run: Run,
+    settings: InspectConfig,
+    force: bool = False,
+    output: Output = Output(),  # noqa: B008
+) -> None:
+    """Score all neurons of a run's network on all features, with p-values and baselines.
+
+    Examples
+    --------
+        dni inspect runs/parentheses
+        dni inspect runs/parentheses --probe logistic --folds 10 --force
+
+    Settings that are not given are those that the run was begun with.
+
+    Args:
+        run: The run's folder, in which a network was trained.
+        settings: How neurons are scored.
+        force: Replace the scores that are there, and what was made from them.
+        output: How to speak.
+    """
+    with speaking(output) as voice:
+        job = _stage(run, ("inspect", "verify", "report"), force, voice, inspect=settings)
+        from dni_jax.pipeline.inspecting import inspect_stage
+        from dni_jax.pipeline.run import read_findings, result_of
+
+        inspect_stage(job)
+        _show(voice, result_of(job, read_findings(job.folder.findings)))
+
+
+def verify(
+    run: Run,
+    settings: VerifyConfig,
+    force: bool = False,
+    output: Output = Output(),  # noqa: B008
+) -> None:
+    """Override the best neurons of every feature, and compare with random sets of neurons.
+
+    Examples
+    --------
+        dni verify runs/parentheses
+        dni verify runs/parentheses --headlines digit depth=4 --random-sets 199 --force
+
+    Settings that are not given are those that the run was begun with.
+
+    Args:
+        run: The run's folder, in which neurons were scored.
+        settings: How the ranking is tested.
+        force: Replace the effects that are there.
+        output: How to speak.
+    """
+    with speaking(output) as voice:
+        job = _stage(run, ("verify", "report"), force, voice, verify=settings)
+        from dni_jax.pipeline.inspecting import inspected_before
+        from dni_jax.pipeline.run import result_of
+        from dni_jax.pipeline.verifying import verify_stage
+
+        findings = verify_stage(job, inspected_before(job))
+        job.folder.note(finished=True)
+        _show(voice, result_of(job, findings))
+
+
+def use_compiled() -> None:
+    """Keep compiled programs on disk, so that the next command need not compile them again."""
+    from dni_jax.devices import use_compilation_cache  # JAX takes a second: --help and wrong flags need not wait
+    from dni_jax.languages.cache import cache_folder
+
+    use_compilation_cache(cache_folder() / "xla")
+
+
+def _stage(run: Path, stages: tuple[str, ...], force: bool, voice: Voice, **settings: Any) -> Any:
+    """Open a run for a stage, whose results, and those of later ones, must not be there yet."""
+    use_compiled()
+    from dni_jax.pipeline.job import Job
+
+    job = Job.of(run, voice.say, **settings)
+    if job.folder.holds(stages[0]):
+        if not force:
+            raise ValueError(
+                f"expected a run without results of this stage, got {str(run)!r}, which holds them: --force makes "
+                f"them anew"
+            )
+        job.folder.without(*stages)
+    job.folder.settle(job.config)
+    return job
+
+
+def _show(voice: Voice, result: Any) -> None:
+    findings = result.findings
+    fields = {name: value for name, value in asdict(result).items() if name not in ("path", "findings")}
+    guide = reading_guide(findings, result.k, result.least_p)
+    left = sorted(path.name for path in result.path.iterdir() if path.suffix in (".html", ".csv", ".png", ".parquet"))
+    voice.show(
+        {"run": result.path, **fields, "findings": findings},
+        "",
+        findings_table(findings, result.k),
+        *guide,
+        f"\nResults: {result.path}  ({', '.join(left)})",
+    )
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"run": run, "train": train, "inspect": inspect, "verify": verify}

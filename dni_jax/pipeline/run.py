@@ -1,0 +1,103 @@
+"""The main job, stage after stage in one run folder: network, scores, verdict, page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dni_jax.config import RunConfig
+from dni_jax.pipeline.inspecting import Inspected, inspect_stage, inspected_before
+from dni_jax.pipeline.job import Job, Say, silent
+from dni_jax.pipeline.training import train_stage
+from dni_jax.pipeline.verifying import KS, verify_stage
+from dni_jax.runfolder import taken_up
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What a run has found.
+
+    Attributes
+    ----------
+    path
+        The run's folder.
+    findings
+        One row a feature, the best known first: neurons, score, AUC, baseline, effect of silencing.
+    loss, ideal
+        The network's cross entropy on held-out strings and, for sampled languages, the best possible one on the same
+        strings; nats a symbol.
+    k
+        How many neurons the effects in `findings` are about.
+    least_p
+        The smallest p there can be with the run's number of random sets.
+    """
+
+    path: Path
+    findings: pd.DataFrame
+    loss: float
+    ideal: float | None
+    k: int
+    least_p: float
+
+
+def run(config: RunConfig, say: Say = silent) -> RunResult:
+    """Do the main job and write the run folder.
+
+    Parameters
+    ----------
+    config
+        What to run; see `RunConfig`. With ``resume``, stages that have left their results are not done again.
+    say
+        Takes one line of text at each stage.
+
+    Raises
+    ------
+    ValueError
+        For anything in the config that cannot be done; says what was expected, what came, and what to try.
+    """
+    job = begun(config, say)
+    train_stage(job)
+    found = _inspected(job)
+    findings = _findings(job, found)
+    job.folder.note(finished=True)
+    return result_of(job, findings)
+
+
+def begun(config: RunConfig, say: Say = silent) -> Job:
+    """Begin a run, or take one up."""
+    job = Job.begin(taken_up(config) if config.resume else config, say)
+    if config.resume:
+        say(f"going on with the run in {job.folder.path}")
+    return job
+
+
+def _inspected(job: Job) -> Inspected:
+    if not job.folder.holds("inspect"):
+        return inspect_stage(job)
+    job.say(f"scores: taken from {job.folder.relevance}")
+    return inspected_before(job)
+
+
+def _findings(job: Job, found: Inspected) -> pd.DataFrame:
+    if not job.folder.holds("verify"):
+        return verify_stage(job, found)
+    job.say(f"effects: taken from {job.folder.effects}")
+    return read_findings(job.folder.findings)
+
+
+def read_findings(path: Path) -> pd.DataFrame:
+    """Read the table of features as `run` gives it."""
+    return pd.read_csv(path, keep_default_na=True).assign(
+        same_as=lambda table: table["same_as"].fillna(""),
+        neurons=lambda table: [tuple(int(n) for n in text.strip("()[]").split(",") if n) for text in table["neurons"]],
+    )
+
+
+def result_of(job: Job, findings: pd.DataFrame) -> RunResult:
+    """Give what a run has found so far."""
+    summary = job.folder.summary()
+    k = max(k for k in KS if k <= job.model.n_neurons)
+    least = 1 / (1 + job.config.verify.random_sets)
+    return RunResult(job.folder.path, findings, summary["loss"], summary["ideal"], k, least)

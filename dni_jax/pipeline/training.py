@@ -1,0 +1,95 @@
+"""The first stage: a network that has read the text, and how well it predicts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from dni_jax.corpora import Corpus
+from dni_jax.inspection import inspect
+from dni_jax.inspection.store import continue_table, dynamics_table
+from dni_jax.models import Look, TrainedModel, cross_entropy, record, train
+from dni_jax.pipeline.job import Job
+
+_IDEAL_STRINGS = 2_000
+_WATCHED = 5_000  # held-out characters that a network is asked about while it learns
+
+
+def train_stage(job: Job) -> TrainedModel:
+    """Train the network, or take up where an interrupted training stopped, and note its loss on unseen text.
+
+    Leaves ``checkpoint/``, ``training.csv``, with ``inspect_every`` ``dynamics.parquet``, and the summary's ``loss``,
+    ``ideal`` (the best possible one, for sampled text), ``unigram`` and ``coverage``.
+    """
+    job.check_folds()
+    if job.folder.model.exists():
+        job.say(f"network: taken from {job.folder.model}")
+        model = job.model
+    else:
+        model = _trained(job)
+    unseen = _first_strings(job.held_out)
+    loss = cross_entropy(model.weights, unseen)
+    ideal = job.language.ideal_cross_entropy(unseen) if job.config.is_sampled else None
+    unigram = unigram_cross_entropy(job.corpus.train, job.held_out)
+    if ideal is None:
+        beside = f"a predictor that knows only how frequent each symbol is has {unigram:.4f}"
+    else:
+        beside = f"the best possible predictor has {ideal:.4f} (gap {loss / ideal - 1:.2%})"
+    job.say(f"network: {loss:.4f} nats a symbol on unseen text; {beside}")
+    job.folder.note(loss=loss, ideal=ideal, unigram=unigram, coverage=job.corpus.coverage, finished=False)
+    return model
+
+
+def _trained(job: Job) -> TrainedModel:
+    config, folder = job.config, job.folder
+    watched = job.held_out.head(_WATCHED)
+    labels = job.library.label(watched)
+
+    def note_look(look: Look) -> None:
+        row = {**asdict(look), "characters_per_second": look.characters / max(look.seconds, 1e-9)}
+        continue_table(folder.metrics, pd.DataFrame([row]))
+
+    def note_knowledge(step: int, model: TrainedModel) -> None:
+        states = record(model, watched)
+        relevance = inspect(states, labels, config.inspect.probe, job.folds(watched), seed=config.train.seed)
+        continue_table(folder.dynamics, dynamics_table(relevance, step))
+
+    began = time.perf_counter()
+    model = train(
+        job.corpus,
+        config=config.train,
+        checkpoints=folder.training,
+        ideal=job.language.ideal_cross_entropy(_first_strings(job.corpus.validation)) if config.is_sampled else None,
+        on_look=note_look,
+        inspect_every=config.inspect_every,
+        on_inspect=note_knowledge,
+    )
+    model.save(folder.model)
+    folder.drop_training()
+    steps = int(model.history[-1]["step"])
+    early = " (stopped early)" if model.config is not None and steps < model.config.steps else ""
+    job.say(f"network: {model} after {steps:,} steps{early}, {time.perf_counter() - began:.0f} s")
+    return model
+
+
+def _first_strings(corpus: Corpus) -> Corpus:
+    """As many strings as the ideal predictor is computed on in a second."""
+    return corpus.take(np.arange(min(len(corpus), _IDEAL_STRINGS)))
+
+
+def unigram_cross_entropy(train: Corpus, held_out: Corpus) -> float:
+    """Cross entropy, in nats a symbol, of the symbols' frequencies in the training text, boundaries included.
+
+    Each symbol is counted once more than it was seen, so that a new one is not impossible.
+    """
+
+    def counts(corpus: Corpus) -> np.ndarray:
+        seen = np.bincount(corpus.flat_codes, minlength=len(corpus.vocabulary)).astype(float)
+        seen[0] = corpus.ends.sum()
+        return seen
+
+    known, asked = counts(train) + 1, counts(held_out)
+    return float(-(asked * np.log(known / known.sum())).sum() / asked.sum())
