@@ -1,5 +1,6 @@
 """Labels made part by part against labels made at once."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +23,7 @@ def text(nested):
 def pieces_of(n_strings, rng):
     """Some neighbouring stretches that cover the strings."""
     bounds = np.unique(np.concatenate([[0, n_strings], rng.integers(0, n_strings, 7)]))
-    return [[(int(first), int(last))] for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [[(int(first), int(last))] for first, last in itertools.pairwise(bounds)]
 
 
 def check(library, corpus, rng):
@@ -72,14 +73,14 @@ def test_masks_of_what_did_not_parse(nested):
     check(nested.features(), replace(corpus, parsed=parsed), np.random.default_rng(0))
 
 
-def test_the_scale_is_that_of_the_whole_corpus():
-    language = dni.languages.get("parentheses")
-    corpus = language.corpus(["1", "(1(2(3)2)1)", "2"])
-    depth = language.features().select("depth")
-    assert depth.lazily(corpus).of([(1, 2)])["depth"].max() == 1
-    assert depth.label(corpus.take(np.array([0]))).columns[0].max() == 0
-    two = language.corpus(["(1)", "(1(2)1)"])
-    assert depth.lazily(two).of([(0, 1)])["depth"].max() == 0.5
+def test_the_scale_is_that_of_the_whole_corpus(nested, text):
+    depth = nested.features().select("depth")
+    scaled = depth.label(text).columns[0]
+    deepest = np.maximum.reduceat(scaled, text.offsets[:-1])
+    shallow = int(np.flatnonzero((deepest < 1) & (deepest > 0))[0])
+    alone = depth.label(text.take(np.array([shallow]))).columns[0]
+    assert alone.max() == 1  # made from this string alone, the scale would be another
+    assert depth.lazily(text).of([(shallow, shallow + 1)])["depth"].max() == deepest[shallow]
 
 
 def test_a_kind_that_changes_is_refused():
@@ -106,8 +107,9 @@ def test_selected_features_keep_their_place(nested, text):
 
 def test_strings_are_cut_into_spans(text):
     bounds = spans(text.offsets, 100)
-    assert bounds[0][0] == 0 and bounds[-1][1] == len(text)
-    assert all(a[1] == b[0] for a, b in zip(bounds[:-1], bounds[1:], strict=True))
+    assert bounds[0][0] == 0
+    assert bounds[-1][1] == len(text)
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(bounds))
     sizes = [text.offsets[last] - text.offsets[first] for first, last in bounds]
     assert all(size <= 100 or last - first == 1 for size, (first, last) in zip(sizes, bounds, strict=True))
     assert [string for part in parts(text, 100) for string in part.strings] == list(text.strings)
