@@ -73,8 +73,9 @@ def test_masks_of_what_did_not_parse(nested):
     check(nested.features(), replace(corpus, parsed=parsed), np.random.default_rng(0))
 
 
-def test_the_scale_is_that_of_the_whole_corpus(nested, text):
-    depth = nested.features().select("depth")
+def test_the_scale_is_that_of_the_whole_corpus():
+    language = dni.languages.get("arithmetic")
+    text, depth = language.sample(60, seed=0), language.features().select("depth")
     scaled = depth.label(text).columns[0]
     deepest = np.maximum.reduceat(scaled, text.offsets[:-1])
     shallow = int(np.flatnonzero((deepest < 1) & (deepest > 0))[0])
