@@ -13,7 +13,7 @@ from dni_jax.corpora import Corpus, spans
 from dni_jax.files import written_aside
 from dni_jax.interventions import Intervention
 from dni_jax.models.fingerprints import of_corpus, of_intervention, of_network
-from dni_jax.models.manifest import Manifest, read_manifest
+from dni_jax.models.manifest import NAME, Manifest, read_manifest
 from dni_jax.models.stored import STRINGS, StoredActivations, open_array, open_states
 from dni_jax.models.streamed import Reader, chunk_size
 from dni_jax.models.trained import TrainedModel
@@ -103,6 +103,8 @@ def _metadata(shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
 
 def _fill(folder: Path, manifest: Manifest, corpus: Corpus, reader: Reader) -> None:
     """Write what is missing; the manifest moves on when a chunk is durably on disk."""
+    for left in folder.glob(f".{NAME}.*.part"):  # by a process that was killed
+        left.unlink()
     arrays = {name: open_array(folder / name) for name in manifest.what}
     low = np.asarray(manifest.low or np.full(manifest.n_neurons, np.inf))
     high = np.asarray(manifest.high or np.full(manifest.n_neurons, -np.inf))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, Shaped, UInt16
 
 from dni_jax import devices
 from dni_jax.probes import _check
@@ -155,6 +155,8 @@ class Counter:
     ----------
     levels : float array (N, B)
     n_folds : int
+    length : int
+        Chunks are padded to this length, so that one program counts them all; longer ones raise it.
 
     Examples
     --------
@@ -165,14 +167,14 @@ class Counter:
     [[1, 0], [0, 0]]
     """
 
-    def __init__(self, levels: Float[np.ndarray, "N B"], n_folds: int) -> None:
+    def __init__(self, levels: Float[np.ndarray, "N B"], n_folds: int, length: int = 0) -> None:
         self.levels, self.n_folds, self.n_positions = levels, n_folds, 0
         self._mesh = devices.mesh("neurons")
         edges = (levels[:, 1:] + levels[:, :-1]) / 2.0
         self._edges = np.pad(edges, ((0, -len(levels) % self._mesh.size), (0, 0)))
         self._table: Array | None = None
         self._total: Array | None = None
-        self._length, self._number = 0, 0
+        self._length, self._number = length, 0
 
     def add(self, hidden: Any, labels: Any, folds: Any) -> None:
         """Count some more positions; arguments as of one chunk in `count`."""
@@ -224,7 +226,7 @@ def _check_total(n_positions: int) -> int:
 
 
 @jax.jit
-def _half_levels(edges: Float[Array, "N E"]) -> Int[Array, "N 65536"]:
+def _half_levels(edges: Float[Array, "N E"]) -> UInt16[Array, "N 65536"]:
     """The level of each of the 65,536 numbers in half precision, by its bits."""
     every = lax.bitcast_convert_type(jnp.arange(2**16, dtype=jnp.uint16), jnp.float16).astype(edges.dtype)
     return lax.map(lambda row: jnp.searchsorted(row, every, side="right").astype(jnp.uint16), edges)
