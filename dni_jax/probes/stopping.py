@@ -12,7 +12,7 @@ def fold_margin(
     read: float,
     confidence: float = 0.95,
     look: int = 1,
-    least: Float[np.ndarray, "*pairs"] | float = 0.0,
+    least: Float[np.ndarray, "*some"] | float = 0.0,
 ) -> Float[np.ndarray, "*pairs"]:
     """Half-width of an interval about the mean over folds, for the mean that all the data would give.
 
@@ -36,7 +36,7 @@ def fold_margin(
         How often the interval holds, at least, over all looks together, for one pair.
     look : int
         The number of this look, from 1.
-    least : float or array (...)
+    least : float or array that broadcasts to (...)
         A least s: folds that agree by chance, or because all are perfect yet, are not taken to be surer than this.
 
     Returns
