@@ -189,8 +189,9 @@ class _Run:
         ranges = states.ranges
         if ranges is not None:
             ranges = ranges[0][neurons], ranges[1][neurons]
+        length = reading.longest(states.offsets)
         self.tallies = [
-            Tally.begin(part, hidden, matrix, sampled, ranges, reading.n_folds, states.chunk, options)
+            Tally.begin(part, hidden, matrix, sampled, ranges, reading.n_folds, length, options)
             for part, matrix in zip(parts, matrices, strict=True)
         ]
 

@@ -14,6 +14,7 @@ from dni_jax.probes import make_folds
 Strings = list[tuple[int, int]]  # first and last (exclusive) string of each stretch, in ascending order
 SAMPLE = 200_000  # positions that levels are chosen from, about
 _BLOCK, _BLOCKS_A_FOLD = 8_192, 16
+_STEP = 512  # lengths of reads are rounded up to a multiple, so that one program takes them all
 _GROWTH = 1.5  # of what has been read, from one look to the next
 
 
@@ -37,6 +38,11 @@ class Reading:
     n_folds: int
     reads: list[Strings]
     looks: frozenset[int] = frozenset()
+
+    def longest(self, offsets: Int[np.ndarray, " S1"]) -> int:
+        """About how many positions the longest read has, not less."""
+        most = max(sum(int(offsets[last] - offsets[first]) for first, last in strings) for strings in self.reads)
+        return most + -most % _STEP
 
 
 def in_order(states: ChunkedActivations, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> Reading:

@@ -94,8 +94,9 @@ class Tally:
         return (self.sums == 0) | (self.sums == self.n)
 
     def least_spread(self, metric: str, n_folds: int, string: float) -> np.ndarray:
-        """What one string of positions in a fold can do to a score there: of all positions, or of the rarer class."""
+        """What one string can do to a fold's score: its share of positions, at least one of the rarer class."""
         members = np.full(len(self.sums), float(self.n))
         if self.part.classifies and metric != "accuracy":
             members = np.minimum(self.sums, self.n - self.sums)
-        return string / np.maximum(members / n_folds, 1e-9)
+        share = members / max(self.n, 1)
+        return np.maximum(string * share, 1.0) / np.maximum(members / n_folds, 1e-9)

@@ -247,7 +247,7 @@ def _multiply(
     n_folds: int,
     mesh: Mesh,
 ) -> tuple[Moments, Range, tuple[Array, Array]]:
-    def shard(hidden: Array, labels: Array, scale: tuple[Array, ...], *blocks: Array) -> Any:
+    def shard(hidden: Array, labels: Array, scale: tuple[Array, ...], rows: Array, real: Array, fold: Array) -> Any:
         x_middle, x_step, y_middle, y_step = scale
 
         def steps(x: Array) -> Array:
@@ -255,7 +255,7 @@ def _multiply(
 
         y = jnp.rint((labels.astype(jnp.float64) - y_middle) / y_step)
         origin = jnp.zeros_like(x_step), jnp.zeros_like(y_step)
-        moments, limits = fold_moments(*origin, hidden, y, *blocks, n_folds, steps)
+        moments, limits = fold_moments(*origin, hidden, y, rows, real, fold, n_folds, steps)
         extremes = jnp.stack([jnp.min(hidden, axis=0), jnp.max(hidden, axis=0)]).astype(jnp.float64)
         return moments, limits, (jnp.max(jnp.abs(steps(extremes)), axis=0), jnp.max(jnp.abs(y), axis=0))
 
