@@ -23,12 +23,12 @@ RESULTS = {
     "verify": ("effects.png", "samples.json", "effects.parquet"),
     "report": ("report.html",),
 }
-_NOT_OF_THE_RUN = ("out", "force", "resume")  # settings that say where and how, not what
+NOT_OF_THE_RUN = ("out", "force", "resume")  # settings that say where and how, not what
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
     """What the config file holds: all that decides the results; what is None is left out."""
-    without = {*_NOT_OF_THE_RUN, *(() if config.grammar is None else ("language",))}
+    without = {*NOT_OF_THE_RUN, *(() if config.grammar is None else ("language",))}
     return _given({name: value for name, value in asdict(config).items() if name not in without})
 
 
@@ -67,7 +67,7 @@ def taken_up(config: RunConfig) -> RunConfig:
         raise ValueError(f"expected a run to resume in {str(path)!r}, got none: {there}")
     begun = read_config(file)
     ours, default, theirs = (_flat(asdict(one)) for one in (config, RunConfig(), begun))
-    elsewhere = {*_NOT_OF_THE_RUN, *(() if begun.grammar is None else ("language",))}
+    elsewhere = {*NOT_OF_THE_RUN, *(() if begun.grammar is None else ("language",))}
     differ = [name for name in ours if name not in elsewhere and ours[name] not in (default[name], theirs[name])]
     if differ:
         raise ValueError(
