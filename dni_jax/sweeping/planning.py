@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -34,6 +35,12 @@ class Group:
     def firsts(self) -> tuple[Planned, ...]:
         """One run a network."""
         return tuple(runs[0] for runs in self.networks)
+
+    @property
+    def name(self) -> str:
+        """A name of its own."""
+        names = [run.name for run in self.firsts]
+        return f"{names[0]}+{len(names) - 1}_{hashlib.sha256(repr(names).encode()).hexdigest()[:8]}"
 
     @property
     def seeds(self) -> tuple[int, ...]:
