@@ -167,6 +167,15 @@ class _Work:
         self.errors[run.name] = write_error(self.folder / run.name, run, error)
 
 
+def fail_group(group: Group, folder: Path, error: BaseException) -> Outcome:
+    """Note that the process of a task died; runs that were whole before stay so."""
+    words = "expected the process to end by itself, but it was killed; often the machine's memory was full: lower "
+    told = ValueError(f"{words}--jobs, the sweep's `together`, or the size of the network")
+    told.__cause__ = error
+    left = [run for run in group.runs if not RunFolder(folder / run.name).is_whole]
+    return Outcome({run.name: write_error(folder / run.name, run, told) for run in left})
+
+
 def write_error(path: Path, run: Planned, error: BaseException) -> str:
     """Write ``error.txt`` into a run's folder: what happened, where, and in which config; give its last line."""
     words = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
