@@ -79,8 +79,9 @@ def sweep(
         cannot be had.
     """
     workers.check()
-    for run in config.runs:
-        language_of(run.config)
+    configs = [run.config for run in config.runs]
+    for one in {(one.language, one.grammar, one.start, one.parser_states): one for one in configs}.values():
+        language_of(one)
     folder = SweepFolder.claim(config, force)
     groups, names = folder.to_do(config), [run.name for run in config.runs]
     left = [run.name for group in groups for run in group.runs]
