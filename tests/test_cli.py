@@ -264,7 +264,8 @@ def start(out, *more):
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_results(tmp_path):
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_a_stopped_run_resumes_to_the_same_results(how, code, tmp_path):
     assert start(tmp_path / "whole").wait() == 0
     process = start(tmp_path / "cut")
     deadline = time.monotonic() + 120
@@ -272,8 +273,8 @@ def test_a_killed_run_resumes_to_the_same_results(tmp_path):
     while not (training.is_dir() and any(path.name.isdigit() for path in training.iterdir())):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    os.kill(process.pid, how)
+    assert process.wait() == code
     assert not (tmp_path / "cut" / "summary.json").exists()
     assert start(tmp_path / "cut", "--resume").wait() == 0
     whole, resumed = (dni.load(tmp_path / name / "checkpoint").weights for name in ("whole", "cut"))
