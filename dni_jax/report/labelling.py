@@ -77,7 +77,7 @@ def stretch_of(
         f"string {string} of {corpus.language}, characters {start} to {start + values.shape[1] - 1} of {high - low}",
         tuple(visible(chr(point)) for point in corpus.text[part]),
         start,
-        tuple(_shown_name(name) for name in some.names),
+        tuple(shown_name(name) for name in some.names),
         values,
         labels.mask[part],
     )
@@ -104,7 +104,14 @@ def visible(character: str) -> str:
     return "\u25a1" if wide or not character.isprintable() else character
 
 
-def _shown_name(name: str) -> str:
+def shown_name(name: str) -> str:
+    r"""Give a feature's name with a sign for what could not be seen: ``symbol:␣`` for a space at its end.
+
+    Examples
+    --------
+    >>> shown_name("symbol:\n"), shown_name("e -> e + e")
+    ('symbol:↵', 'e -> e + e')
+    """
     signs = [character if character == " " else visible(character) for character in name]
     return "".join(signs[:-1]) + visible(name[-1])
 
