@@ -46,16 +46,20 @@ def compare(folder: SweepFolder, config: SweepConfig) -> pd.DataFrame:
 
 def _figures(inspected: list[Path], stability: pd.DataFrame, names: list[str]) -> Iterator[tuple[str, str, Figure]]:
     table, features, steps = sweep_table(inspected), features_table(inspected), steps_table(inspected)
-    if len(features) and features["hidden"].nunique() > 1:
+    if len(features) and _differ(features["hidden"]):
         yield "What the best neuron for a feature knows, by size", "known_by_size.png", size_figure(features)
-    if table["hidden"].nunique() > 1 and table["loss"].notna().any():
+    if _differ(table["hidden"]) and table["loss"].notna().any():
         yield "How well networks predict, by size", "loss_by_size.png", gap_figure(table)
     if len(steps) and (steps.groupby("run")["step"].nunique().max() > 1 or "steps" in names):
         yield "What the best neuron for a feature knows, by training step", "known_by_step.png", steps_figure(steps)
     if len(stability):
-        groups = [name for name in names if name in stability and stability[name].nunique() > 1]
+        groups = [name for name in names if name in stability and _differ(stability[name])]
         figure = stability_figure(stability, groups)
         yield "Whether networks of other seeds know the same", "known_over_seeds.png", figure
+
+
+def _differ(values: pd.Series) -> bool:
+    return len(values.unique()) > 1
 
 
 def _short_axes(config: SweepConfig) -> list[str]:

@@ -122,3 +122,26 @@ class Workers:
                         self._spread((group,), folder, 2, done)
                     except deaths as error:
                         done(group, fail_group(group, folder, error))
+
+    def _spread(self, groups: Sequence[Group], folder: Path, jobs: int, took: Took) -> None:
+        """Send tasks to the backend; take each when it has ended."""
+        share = Share(max(1, cores() // jobs), 0.75 / jobs) if self.backend == "loky" else Share()
+        calls = (joblib.delayed(_numbered)(number, group, folder, share) for number, group in enumerate(groups))
+        # Ray's backend can only give all results at the end.
+        way = "list" if self.backend == "ray" else "generator_unordered"
+        # No task waits in a pool, so that one that breaks has lost no more of them than it has processes.
+        for number, outcome in joblib.Parallel(jobs, return_as=way, batch_size=1, pre_dispatch="n_jobs")(calls):
+            took(groups[number], outcome)
+
+
+def _numbered(number: int, group: Group, folder: Path, share: Share) -> tuple[int, Outcome]:
+    return number, do_group(group, folder, share)
+
+
+def _usual_jobs() -> int:
+    if cores() < 2 * _FILLS:
+        return 1
+    import jax
+
+    use_all_cores()
+    return cores() // _FILLS if jax.default_backend() == "cpu" else 1

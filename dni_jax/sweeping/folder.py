@@ -115,7 +115,8 @@ class SweepFolder:
                 going_on.append(group)
             else:
                 left += [run for run in group.runs if not RunFolder(self.path / run.name).is_whole]
-        trained, others = [], []
+        trained: list[Planned] = []
+        others: list[Planned] = []
         for run in left:
             (trained if RunFolder(self.path / run.name).model.exists() else others).append(run)
         return (*going_on, *grouped(trained, config.together), *grouped(others, config.together))
@@ -130,9 +131,7 @@ def table_of(config: SweepConfig) -> dict[str, Any]:
     return table | {name: part for name, part in parts.items() if part}
 
 
-def _differences(
-    theirs: Mapping[str, Any], ours: Mapping[str, Any], prefix: str = ""
-) -> list[tuple[str, Any, Any]]:
+def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
     found: list[tuple[str, Any, Any]] = []
     for name in dict.fromkeys((*theirs, *ours)):
         a, b = theirs.get(name), ours.get(name)

@@ -27,10 +27,11 @@ def sweep_table(runs: str | Path | Sequence[str | Path]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with ``run`` (the folder's name), every setting (those of a part without its name), ``state`` (see
-    `RunState`), ``step`` (the last look of the training), ``loss`` and ``ideal`` (nats a symbol, on held-out strings),
-    ``gap`` (``loss / ideal - 1``), ``auc`` (the median over features of the best neuron's, see `RunState`), ``seconds``,
-    ``error`` and ``path``. What a run does not have is missing.
+    DataFrame with ``run`` (the folder's name), every setting (those of a part without its name), ``state`` (how far it
+    is: training, inspecting, verifying, reporting, done or failed), ``step`` (the last look of the training), ``loss``
+    and ``ideal`` (nats a symbol, on held-out strings), ``gap`` (``loss / ideal - 1``), ``auc`` (of the best neuron for
+    each distinct feature that is on or off, the median over features), ``seconds``, ``error`` and ``path``. What a run
+    does not have is missing.
 
     Raises
     ------
