@@ -26,7 +26,7 @@ def size_figure(features: pd.DataFrame) -> Figure:
 
 
 def steps_figure(steps: pd.DataFrame) -> Figure:
-    """Draw the same against training steps; see `steps_table`."""
+    """Draw the same against training steps, one panel a language and size; see `steps_table`."""
     return _known_figure(steps, "step", "training steps", "What the best neuron knows, by training step", log=False)
 
 
@@ -83,6 +83,8 @@ def stability_figure(stability: pd.DataFrame, axes: Sequence[str]) -> Figure:
 def _known_figure(table: pd.DataFrame, along: str, words: str, title: str, log: bool) -> Figure:
     known = table.assign(shown=np.where(table["kind"] == "binary", table["strength"] / 2 + 0.5, table["strength"]))
     panels = list(_by_language(known))
+    if along != "hidden":
+        panels = [(f"{language}, {size} neurons", rows) for language, all_ in panels for size, rows in all_.groupby("hidden")]
     figure = Figure(figsize=(8.0, 4.2 * len(panels)), layout="constrained")
     for axis, (language, rows) in zip(figure.subplots(len(panels), 1, squeeze=False).ravel(), panels, strict=True):
         last = rows[rows[along] == rows[along].max()].groupby("feature")["shown"].mean()
