@@ -14,7 +14,7 @@ from typing import Any
 import tomli_w
 
 from dni_jax.config import RunConfig, from_settings
-from dni_jax.files import written_aside
+from dni_jax.files import FORMAT, check_format, written_aside
 
 ROOT = Path("runs")
 # What each stage leaves; the last file says that it has ended.
@@ -43,11 +43,16 @@ def read_config(file: Path) -> RunConfig:
     Raises
     ------
     ValueError
-        Where the file is missing, is no TOML, or holds what is no setting; names it.
+        Where the file is missing, is no TOML, holds what is no setting, or was written by a newer version; names it.
     """
     try:
-        return from_settings(tomllib.loads(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
+        held = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"expected a run's settings in {str(file)!r}, got: {error}") from error
+    check_format(held.pop("format", None), file)
+    try:
+        return from_settings(held)
+    except ValueError as error:
         raise ValueError(f"expected a run's settings in {str(file)!r}, got: {error}") from error
 
 
@@ -198,20 +203,24 @@ class RunFolder:
         Raises
         ------
         ValueError
-            Where the file is broken.
+            Where the file is broken, or was written by a newer version; names it.
         """
         file = self.path / "summary.json"
         if not file.is_file():
             return {}
         try:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
+            held = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"expected a run's summary in {str(file)!r}, got: {error}") from error
+        if not isinstance(held, dict):
+            raise ValueError(f"expected a run's summary by name in {str(file)!r}, got a {type(held).__name__}")
+        check_format(held.pop("format", None), file)
+        return held
 
     def note(self, **more: Any) -> None:
         """Add to the summary."""
         with written_aside(self.path / "summary.json") as aside:
-            aside.write_text(json.dumps(self.summary() | more, indent=1), encoding="utf-8")
+            aside.write_text(json.dumps({"format": FORMAT, **self.summary(), **more}, indent=1), encoding="utf-8")
 
     @property
     def is_whole(self) -> bool:
@@ -222,7 +231,7 @@ class RunFolder:
     def settle(self, config: RunConfig) -> None:
         """Write down the settings."""
         with written_aside(self.path / "config.toml") as aside:
-            aside.write_text(tomli_w.dumps(settings_of(config)), encoding="utf-8")
+            aside.write_text(tomli_w.dumps({"format": FORMAT, **settings_of(config)}), encoding="utf-8")
 
     def without(self, *stages: str) -> None:
         """Remove what some stages have left, and what was made from it."""
