@@ -84,7 +84,7 @@ def _known_figure(table: pd.DataFrame, along: str, words: str, title: str, log: 
     known = table.assign(shown=np.where(table["kind"] == "binary", table["strength"] / 2 + 0.5, table["strength"]))
     panels = list(_by_language(known))
     if along != "hidden":
-        panels = [(f"{language}, {size} neurons", rows) for language, all_ in panels for size, rows in all_.groupby("hidden")]
+        panels = [(f"{name}, {size} neurons", rows) for name, every in panels for size, rows in every.groupby("hidden")]
     figure = Figure(figsize=(8.0, 4.2 * len(panels)), layout="constrained")
     for axis, (language, rows) in zip(figure.subplots(len(panels), 1, squeeze=False).ravel(), panels, strict=True):
         last = rows[rows[along] == rows[along].max()].groupby("feature")["shown"].mean()
