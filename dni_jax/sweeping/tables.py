@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dni_jax.inspection.store import read_table
 from dni_jax.runfolder import NOT_OF_THE_RUN, RunFolder, read_config
 from dni_jax.sweeping.states import state_of
 
@@ -111,6 +112,7 @@ def features_table(runs: str | Path | Sequence[str | Path]) -> pd.DataFrame:
         if not findings.is_file():
             continue
         table = pd.read_csv(findings)
+        table["strength"] = _strength(table)
         table = table[table["same_as"].isna() & table["strength"].notna()]
         parts.append(_beside(path, table[[name for name in _COLUMNS if name in table]]))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *_COLUMNS])
@@ -126,8 +128,8 @@ def steps_table(runs: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     for path in run_folders(runs):
         folder = RunFolder(path)
         if folder.dynamics.is_file():
-            watched = pd.read_parquet(folder.dynamics)
-            watched["strength"] = np.where(watched["auc"].notna(), 2 * watched["auc"] - 1, watched["score"])
+            watched = read_table(folder.dynamics)
+            watched["strength"] = _strength(watched)
             watched["kind"] = np.where(watched["auc"].notna(), "binary", "continuous")
             best = watched.groupby(["step", "feature", "kind"], as_index=False)["strength"].max()
         elif folder.findings.is_file() and folder.metrics.is_file():
@@ -137,6 +139,11 @@ def steps_table(runs: str | Path | Sequence[str | Path]) -> pd.DataFrame:
             continue
         parts.append(_beside(path, best))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run", *_STEP_COLUMNS])
+
+
+def _strength(table: pd.DataFrame) -> pd.Series:
+    """2 AUC - 1, of continuous features R^2: 0 for what knows nothing, 1 for what knows all."""
+    return (2 * table["auc"] - 1).fillna(table["score"])
 
 
 def _beside(path: Path, table: pd.DataFrame) -> pd.DataFrame:

@@ -61,17 +61,14 @@ def test_every_run_but_the_one_that_cannot_be_is_whole(swept):
     assert not any(path.name.endswith((".part", ".old")) for path in folder.rglob("*"))
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_member_of_a_population_is_what_a_run_alone_would_be(swept, finished, tmp_path, number):
+def test_a_member_of_a_population_is_what_a_run_alone_would_be(swept, tmp_path):
     """But for rounding: products are summed in another order."""
-    member, config = swept[0] / GOOD[number], read_sweep(swept[1]).runs[number].config
+    member, config = swept[0] / GOOD[1], read_sweep(swept[1]).runs[1].config
     assert config.text_seed == 0
-    alone = RunFolder(finished)  # whose text has the seed of its training, 0
-    if number:
-        job = begun(replace(config, out=str(tmp_path / "alone")))
-        train_stage(job)
-        alone = job.folder
-        assert (member / "config.toml").read_text() == (alone.path / "config.toml").read_text()
+    job = begun(replace(config, out=str(tmp_path / "alone")))
+    train_stage(job)
+    alone = job.folder
+    assert (member / "config.toml").read_text() == (alone.path / "config.toml").read_text()
     for ours, theirs in zip(weights_in(member), weights_in(alone.path), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
     assert RunFolder(member).summary()["loss"] == pytest.approx(alone.summary()["loss"], abs=1e-5)
@@ -146,6 +143,7 @@ def test_a_sweep_can_grow_and_only_what_is_new_is_planned(swept, tmp_path, capsy
     assert [row["task"] is None for row in plan] == [True, True, False, False]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_goes_on(swept, tmp_path):
     """Stages that are left are done; the network stays."""
     shutil.copytree(swept[0], tmp_path / "tiny")
