@@ -57,14 +57,14 @@ def state_of(path: Path) -> RunState:
     folder, name = RunFolder(path), path.name
     error = path / ERROR
     begun = _time(path / "config.toml")
-    if error.is_file():
-        first = error.read_text(encoding="utf-8").partition("\n")[0]
-        return RunState(name, FAILED, seconds=_between(begun, _time(error)), error=first)
-    if begun is None:
-        return RunState(name, WAITING)
     summary = folder.summary()
     step, loss = _last_look(folder.metrics)
     loss = summary.get("loss", loss)
+    if error.is_file():
+        first = error.read_text(encoding="utf-8").partition("\n")[0]
+        return RunState(name, FAILED, step, loss, seconds=_between(begun, _time(error)), error=first)
+    if begun is None:
+        return RunState(name, WAITING)
     auc = median_auc(folder.findings) if folder.findings.is_file() else None
     if folder.is_whole:
         return RunState(name, DONE, step, loss, auc, _between(begun, _time(path / "summary.json")))
