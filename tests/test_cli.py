@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import sklearn
 from cli_runs import SMALL, refused
@@ -25,7 +26,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 def test_the_run_folder_is_whole(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {"config.toml", "checkpoint", "relevance.parquet", "effects.parquet", "samples.json",
-                     "relevance.png", "effects.png", "summary.json", "findings.csv", "training.csv"}  # fmt: skip
+                     "relevance.png", "effects.png", "summary.json", "findings.csv", "training.csv", "excerpt.npz",
+                     "report.html"}  # fmt: skip
     relevance = pd.read_parquet(finished / "relevance.parquet")
     assert len(relevance) == 12 * 51 * 4
     looks = pd.read_csv(finished / "training.csv")
@@ -150,7 +152,7 @@ def test_a_full_disk_is_said(tmp_path, capsys, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device", str(tmp_path / "run" / "relevance.parquet"))
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    monkeypatch.setattr(pq, "write_table", full)
     message = refused(["run", "parentheses", "--out", str(tmp_path / "run"), *SMALL], capsys)
     assert "disk is full" in message
     assert "--resume" in message

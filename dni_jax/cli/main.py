@@ -17,7 +17,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from dni_jax.cli import asking, stages, sweeping
+from dni_jax.cli import asking, runs, stages, sweeping
 from dni_jax.config import RunConfig
 from dni_jax.runfolder import read_config
 
@@ -68,7 +68,8 @@ def app(held: RunConfig, brief: bool = False) -> tyro.extras.SubcommandApp:
     made = tyro.extras.SubcommandApp()
     defaults = {"run": {"config": held}, "train": {"config": held}}
     defaults |= {part: {"settings": getattr(held, part)} for part in ("inspect", "verify")}
-    commands: dict[str, Callable[..., None]] = {**stages.COMMANDS, **sweeping.COMMANDS, **asking.COMMANDS}
+    several = {**sweeping.COMMANDS, **runs.COMMANDS}
+    commands: dict[str, Callable[..., None]] = {**stages.COMMANDS, **several, **asking.COMMANDS}
     for name, command in commands.items():
         about = (inspect.getdoc(command) or "").partition("\n\n")[0].replace("\n", " ")
         made.command(name=name, help=about if brief else None)(_beginning_with(command, defaults.get(name, {})))

@@ -19,10 +19,12 @@ _ATTRS_KEY = b"PANDAS_ATTRS"  # where pandas keeps a frame's attrs
 def relevance_table(relevance: xr.Dataset) -> pd.DataFrame:
     """One row for each neuron, feature and fold, with every score and the baseline.
 
-    What has no fold, or no neuron, stands in each of its rows; the table's ``attrs["dims"]`` says which.
+    What has no fold, or no neuron, stands in each of its rows; the table's ``attrs["dims"]`` says which. Its
+    ``attrs["about"]`` has what the dataset says of itself, but for the library of features.
     """
     table = relevance.to_dataframe().reset_index()
     table.attrs["dims"] = {str(name): [str(dim) for dim in relevance[name].dims] for name in relevance}
+    table.attrs["about"] = {name: value for name, value in relevance.attrs.items() if name != "library"}
     return table
 
 
@@ -127,7 +129,7 @@ def read_relevance(path: str | Path) -> xr.Dataset:
         dims = table.attrs.get("dims", {"baseline": ["feature", "fold"]})
         for name, own in dims.items():
             dataset[name] = dataset[name].isel({dim: 0 for dim in first if dim not in own})
-        return dataset.assign_coords(
+        return dataset.assign_attrs(table.attrs.get("about", {})).assign_coords(
             kind=("feature", dataset["kind"].isel(first).values), share=("feature", dataset["share"].isel(first).values)
         )
     except (KeyError, ValueError) as error:

@@ -137,7 +137,7 @@ class Group(NamedTuple):
     more: int
 
 
-def main_findings(rows: Sequence[Row], most: int = 4) -> list[Group]:
+def main_findings(rows: Sequence[Row], most: int = 3) -> list[Group]:
     """Sort what is known into what is used, what is not shown to be, what may be an echo; the best known of each."""
     known = [row for row in rows if knowledge(row) == "known"]
     sorts = {

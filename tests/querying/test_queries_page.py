@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from made_runs import LARGE, write_three
 
-import dni_jax as dni
 from dni_jax.querying import open_runs
 
 PAGE = (Path(__file__).parents[2] / "docs" / "queries.md").read_text(encoding="utf-8")
@@ -81,7 +80,6 @@ def test_every_section_is_known():
 @pytest.mark.parametrize("title", PYTHON)
 def test_blocks_give_what_was_built_in(title, root, monkeypatch):
     monkeypatch.chdir(root)
-    monkeypatch.setattr(dni, "open_runs", open_runs, raising=False)
     namespace = {}
     for block in dict.fromkeys((*PYTHON["first"], *PYTHON[title])):
         exec(compile(block, f"queries.md: {title}", "exec"), namespace)

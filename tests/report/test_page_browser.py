@@ -172,6 +172,21 @@ def test_examples_and_colours(opened):
     assert opened.is_visible("#tip")
 
 
+def test_a_rare_feature_shows_an_example_at_once(opened, constructed):
+    excerpt = constructed.excerpt().excerpt
+    rare = (excerpt.labels[:, excerpt.names.index("seldom")] == 1) & excerpt.known
+    assert 0 < rare.sum() < 20
+    opened.add_style_tag(content="#characters{max-height:60px}")
+    opened.fill("#find", "seldom")
+    opened.click("#table tbody tr:has(th[data-v=seldom]) td:nth-child(2)")
+    tops = opened.evaluate("""() => {
+        const box = document.querySelector("#characters").getBoundingClientRect();
+        const on = [...document.querySelectorAll("#characters .on")].map(one => one.getBoundingClientRect());
+        return on.map(one => one.top >= box.top - 1 && one.bottom <= box.bottom + 1);
+    }""")
+    assert any(tops)
+
+
 def test_dark_mode_follows_the_system_and_the_button(opened):
     def paper():
         return opened.evaluate("getComputedStyle(document.body).backgroundColor")

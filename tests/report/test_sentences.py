@@ -176,7 +176,7 @@ def test_findings_are_sorted_by_what_is_claimed():
     assert "second is not corrected for the number of features" in groups[0].note
     assert "neurons and features" in groups[0].note
     many = main_findings([row(p_global=0.3)] * 9)
-    assert (len(many[0].rows), many[0].more) == (4, 5)
+    assert (len(many[0].rows), many[0].more) == (3, 6)
     assert "not of features" in many[0].note
     (alone,) = main_findings([row(effect=math.nan, p_effect=math.nan)])
     assert "second" not in alone.note

@@ -90,6 +90,10 @@ function colour() {
   });
   colourbar(column, middle, reach);
   notes(column);
+  if (reader.feature !== chosen.feature) {
+    reader.feature = chosen.feature;
+    reveal();
+  }
   if (reader.at >= 0) tell(reader.at);
 }
 
@@ -152,6 +156,14 @@ function example(by) {
     if (begins(at)) return moveTo(at);
   }
   $("readout").textContent = "It does not hold anywhere in the text of this page.";
+}
+
+/** Of a feature that has just been chosen, bring an example into the box where none can be seen. */
+function reveal() {
+  const box = $("characters");
+  const inside = (span) => span.offsetTop >= box.scrollTop && span.offsetTop < box.scrollTop + box.clientHeight - 30;
+  const examples = reader.spans.filter((_, at) => holdsAt(chosen.feature, at));
+  if (examples.length && !examples.some(inside)) box.scrollTop = examples[0].offsetTop - box.clientHeight / 3;
 }
 
 function hover(event) {
