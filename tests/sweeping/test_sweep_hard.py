@@ -22,7 +22,7 @@ from dni_jax.sweeping.task import TOGETHER
 
 pytestmark = pytest.mark.slow
 
-LONG = {**TINY, "inspect_every": 20, "train": {**TINY["train"], "steps": 400, "patience": 100}}
+LONG = {**TINY, "inspect_every": 100, "train": {**TINY["train"], "steps": 200, "patience": 100}}
 GRID = {"hidden": [12, 8], "seed": [0, 1]}
 
 
