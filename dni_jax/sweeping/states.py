@@ -79,7 +79,7 @@ def median_auc(findings: Path) -> float | None:
     table = pd.read_csv(findings)
     if "same_as" in table:
         table = table[table["same_as"].isna()]
-    found = table.loc[table["kind"] == "binary", "auc"].dropna()
+    found = table["auc"].dropna()  # continuous features have none
     return float(found.median()) if len(found) else None
 
 
