@@ -190,6 +190,9 @@ class RunConfig:
         Number of strings to sample.
     characters
         Number of characters of real text to read.
+    text_seed
+        Draws the text: strings that are sampled, files that are read, which of it is held out; by default the
+        training's seed. Runs that share it differ in their networks only.
     inspect_every
         Steps between two looks at what the neurons know while the network learns; by default none.
     out
@@ -216,6 +219,7 @@ class RunConfig:
     parser_states: bool = False
     strings: int = 60_000
     characters: int = 1_200_000
+    text_seed: int | None = None
     inspect_every: int | None = None
     out: str | None = None
     force: bool = False
@@ -243,6 +247,11 @@ class RunConfig:
             raise ValueError("expected --text PATH of C source code (a file, folder or tar archive) for c, got none")
         if self.typedefs is not None and not self.is_c:
             raise ValueError(f"expected --typedefs beside the language c only, got it with {self.name}")
+
+    @property
+    def draws_text(self) -> int:
+        """The seed that the text is drawn with."""
+        return self.train.seed if self.text_seed is None else self.text_seed
 
     @property
     def is_c(self) -> bool:

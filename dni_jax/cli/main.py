@@ -17,7 +17,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from dni_jax.cli import asking, runs, stages
+from dni_jax.cli import asking, runs, stages, sweeping
 from dni_jax.config import RunConfig
 from dni_jax.runfolder import read_config
 
@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         _stop(_explain(error))
     except KeyboardInterrupt:
-        again = "; `--resume` goes on where it was cut off" if given[0] in ("run", "train") else ""
+        ways = dict.fromkeys(("run", "train"), "`--resume`") | {"sweep": "the same command"}
+        again = f"; {ways[given[0]]} goes on where it was cut off" if given[0] in ways else ""
         _say_error(f"stopped{again}")
         sys.stdout.flush()
         # A compiler thread may still be at work, and must not find the interpreter gone.
@@ -67,7 +68,8 @@ def app(held: RunConfig, brief: bool = False) -> tyro.extras.SubcommandApp:
     made = tyro.extras.SubcommandApp()
     defaults = {"run": {"config": held}, "train": {"config": held}}
     defaults |= {part: {"settings": getattr(held, part)} for part in ("inspect", "verify")}
-    commands: dict[str, Callable[..., None]] = {**stages.COMMANDS, **runs.COMMANDS, **asking.COMMANDS}
+    several = {**sweeping.COMMANDS, **runs.COMMANDS}
+    commands: dict[str, Callable[..., None]] = {**stages.COMMANDS, **several, **asking.COMMANDS}
     for name, command in commands.items():
         about = (inspect.getdoc(command) or "").partition("\n\n")[0].replace("\n", " ")
         made.command(name=name, help=about if brief else None)(_beginning_with(command, defaults.get(name, {})))

@@ -89,8 +89,7 @@ def train(
     8
     """
     plan = replace(config or TrainConfig(), **settings).plan(len(corpus.vocabulary))
-    if inspect_every is not None and inspect_every < 1:
-        raise ValueError(f"expected inspect_every of at least 1, got {inspect_every}")
+    _check_every(inspect_every)
     training = _Training(corpus, [plan], validation, checkpoints, ideal)
 
     def hook(run: Run, step: int, looks: dict[int, Look]) -> None:
@@ -116,6 +115,8 @@ def train_population(
     ideal: float | None = None,
     progress: bool = True,
     on_look: Callable[[int, Mapping[int, Look]], None] = lambda step, looks: None,
+    inspect_every: int | None = None,
+    on_inspect: Callable[[int, Mapping[int, TrainedModel]], None] = lambda step, models: None,
     **settings: Any,
 ) -> Population:
     """Train networks of one shape together, as one program: each seed with each learning rate.
@@ -135,6 +136,8 @@ def train_population(
         See `train`; ``hidden=``, ``cell=``, ``steps=`` and all others are shared.
     on_look
         Called at every look at the validation text with the step, and the looks of those that still train by number.
+    inspect_every, on_inspect
+        See `train`; called with the step, and the networks that still train by number.
 
     Returns
     -------
@@ -156,6 +159,7 @@ def train_population(
     rates = [None] if learning_rates is None else [float(rate) for rate in np.atleast_1d(learning_rates)]
     if not len(seeds) or not len(rates) or len(set(seeds)) < len(seeds) or len(set(rates)) < len(rates):
         raise ValueError(f"expected different seeds and learning rates, got seeds {list(seeds)} and rates {rates}")
+    _check_every(inspect_every)
     base = replace(config or TrainConfig(), **settings)
     shared = [base if rate is None else replace(base, learning_rate=rate) for rate in rates]
     plans = [replace(one, seed=int(seed)).plan(len(corpus.vocabulary)) for one in shared for seed in seeds]
@@ -164,8 +168,13 @@ def train_population(
     def hook(run: Run, step: int, looks: dict[int, Look]) -> None:
         if looks:
             on_look(step, looks)
+        if inspect_every is not None and step % inspect_every == 0:
+            # One that stops at this very look still trained up to it.
+            numbers = [one for one, active in enumerate(run.active(base.patience)) if active or one in looks]
+            now = jax.device_get(run.state.weights)
+            on_inspect(step, {number: training.model(run, number, now) for number in numbers})
 
-    run = training.fit(hook, None, progress)
+    run = training.fit(hook, inspect_every, progress)
     gone = [model for model, step in enumerate(run.diverged) if step is not None]
     if len(gone) == len(plans):
         raise ValueError("all networks diverged; of the first: " + training.describe_divergence(run, 0))
@@ -175,6 +184,11 @@ def train_population(
         warnings.warn(f"seed {plan.seed} with learning rate {plan.learning_rate:g}: {told}", stacklevel=2)
     models = tuple(training.model(run, number, run.best) for number in range(len(plans)))
     return Population(models, tuple(run.diverged))
+
+
+def _check_every(inspect_every: int | None) -> None:
+    if inspect_every is not None and inspect_every < 1:
+        raise ValueError(f"expected inspect_every of at least 1, got {inspect_every}")
 
 
 class _Training:

@@ -42,16 +42,19 @@ class Job:
         What the config names.
     say
         Takes one line of text at each stage.
+    given
+        All text, where it has been read already.
     """
 
     config: RunConfig
     folder: RunFolder
     language: BaseLanguage
     say: Say = silent
+    given: Corpus | None = None
 
     @classmethod
-    def begin(cls, config: RunConfig, say: Say = silent) -> Job:
-        """Check a config and claim its folder.
+    def begin(cls, config: RunConfig, say: Say = silent, text: Corpus | None = None) -> Job:
+        """Check a config and claim its folder; `text` is what it names, where that has been read already.
 
         Raises
         ------
@@ -60,7 +63,7 @@ class Job:
         """
         config.check()
         language = language_of(config)
-        return cls(config, RunFolder.claim(config), language, say)
+        return cls(config, RunFolder.claim(config), language, say, text)
 
     @classmethod
     def of(cls, path: str | Path, say: Say = silent, **parts: Any) -> Job:
@@ -79,6 +82,8 @@ class Job:
     @cached_property
     def corpus(self) -> Corpus:
         """All text, in its three parts."""
+        if self.given is not None:
+            return self.given
         corpus = read_corpus(self.config, self.language)
         for line in describe(corpus):
             self.say(line)
@@ -87,7 +92,7 @@ class Job:
     @cached_property
     def held_out(self) -> Corpus:
         """Text that the network has not learnt from, in an order of its own."""
-        return self.corpus.test.shuffled(self.config.train.seed)
+        return self.corpus.test.shuffled(self.config.draws_text)
 
     @cached_property
     def inspected(self) -> Corpus:

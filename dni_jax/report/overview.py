@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -32,7 +33,9 @@ class Cell(NamedTuple):
     own: bool
 
 
-def write_overview(folders: Sequence[str | Path], path: str | Path) -> Path:
+def write_overview(
+    folders: Sequence[str | Path], path: str | Path, figures: Mapping[str, str | Path] | None = None
+) -> Path:
     """Write one page that compares several runs.
 
     A table of the runs (loss, bound, how many features are known and used), and a table of the best neuron's AUC (R^2
@@ -44,6 +47,8 @@ def write_overview(folders: Sequence[str | Path], path: str | Path) -> Path:
         The runs' folders; each needs ``config.toml`` and ``relevance.parquet``.
     path
         Where to write the page.
+    figures
+        PNG files by what they show; they are put into the page, above the table of features.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def write_overview(folders: Sequence[str | Path], path: str | Path) -> Path:
     Raises
     ------
     ValueError
-        Where no folder is given, or one is no run; see `write_report`.
+        Where no folder is given, or one is no run; see `write_report`. For a figure that is missing or no PNG.
 
     Examples
     --------
@@ -79,11 +84,20 @@ def write_overview(folders: Sequence[str | Path], path: str | Path) -> Path:
         "overview.html.jinja",
         _SCRIPTS,
         runs=[_run(run, link) for run, link in zip(runs, links, strict=True)],
+        figures={words: _embedded(Path(file)) for words, file in (figures or {}).items()},
         features=[one for one in features if any(cell is not None and cell.own for cell in one["cells"])],
     )
     with written_aside(path) as aside:
         aside.write_bytes(page)
     return path
+
+
+def _embedded(file: Path) -> str:
+    """Give a PNG file as an address that holds it."""
+    held = file.read_bytes() if file.is_file() else b""
+    if not held.startswith(b"\x89PNG"):
+        raise ValueError(f"expected a figure (PNG) in {str(file)!r}, got {'another file' if held else 'none'}")
+    return f"data:image/png;base64,{base64.b64encode(held).decode()}"
 
 
 def _link(folder: Path, start: Path) -> str:
