@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console, RenderableType
 
+from dni_jax import processes
 from dni_jax.progress import hidden
 
 
@@ -47,13 +48,15 @@ class Voice:
 
     def say(self, line: object) -> None:
         """Say one line, with the time since the command began."""
-        if self.output.quiet:
+        if self.output.quiet or not processes.is_first():
             return
         self._lines.print(f"[dim]{time.perf_counter() - self.began:6.1f} s[/dim]  ", end="")
         self._lines.print(str(line), markup=False)
 
     def show(self, result: Mapping[str, Any], *parts: RenderableType) -> None:
-        """Show a result: as JSON, or in parts for people."""
+        """Show a result: as JSON, or in parts for people. Of several processes the first speaks."""
+        if not processes.is_first():
+            return
         if self.output.json:
             sys.stdout.write(json.dumps(plain(result), ensure_ascii=False, allow_nan=False) + "\n")
             return

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
+from dni_jax import processes
 from dni_jax.files import written_aside
 
 
@@ -21,7 +22,9 @@ def relevance_table(relevance: xr.Dataset) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as Parquet; the file appears whole or not at all."""
+    """Write a table as Parquet; the file appears whole or not at all. Of several processes the first writes."""
+    if not processes.is_first():
+        return
     with written_aside(path) as aside:
         table.to_parquet(aside, index=False)
 
@@ -37,8 +40,11 @@ def dynamics_table(relevance: xr.Dataset, step: int) -> pd.DataFrame:
 def continue_table(path: str | Path, rows: pd.DataFrame) -> None:
     """Add the rows of a step to a table on disk, CSV or Parquet by the path's suffix.
 
-    Rows of this step and of later ones, which an interrupted training has left there, are replaced.
+    Rows of this step and of later ones, which an interrupted training has left there, are replaced. Of several
+    processes the first writes.
     """
+    if not processes.is_first():
+        return
     path = Path(path)
     read = pd.read_csv if path.suffix == ".csv" else pd.read_parquet
     if path.exists():
@@ -59,6 +65,10 @@ def read_relevance(path: str | Path) -> xr.Dataset:
     ValueError
         Where the file is missing or is no such table.
     """
+    return processes.from_first(lambda: _read(path))
+
+
+def _read(path: str | Path) -> xr.Dataset:
     try:
         table = pd.read_parquet(path)
         features = list(dict.fromkeys(table["feature"]))

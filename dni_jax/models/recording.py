@@ -21,6 +21,7 @@ from dni_jax.models.evaluation import laid_out
 from dni_jax.models.lanes import Lanes, lane_count, lay_out
 from dni_jax.models.network import Carries, all_hidden, network_step, readout, table_of, zero_carries
 from dni_jax.models.population import Population
+from dni_jax.models.shared import own_lanes, states_of_all
 from dni_jax.models.trained import TrainedModel
 from dni_jax.models.weights import Weights
 
@@ -39,7 +40,8 @@ def record(
 ) -> Activations:
     """Let a network read a corpus, and keep its states.
 
-    Beside the result, memory holds the states of 256 texts x 256 characters at a time.
+    Beside the result, memory holds the states of 256 texts x 256 characters at a time. Several processes share the
+    texts, and each gets all states.
 
     Parameters
     ----------
@@ -79,14 +81,14 @@ def record(
     read = model.reading(corpus)
     lanes = lay_out(read, lane_count(read, _LANES), multiple=_STEPS if read.n_positions > _LANES * _STEPS else 1)
     kept: dict[str, np.ndarray] = {}
-    for positions, states in _parts(model, lanes, intervention, asked, dtype, corpus.n_positions):
+    for positions, states in _parts(model, own_lanes(lanes), intervention, asked, dtype, corpus.n_positions):
         for name, values in zip(asked, states, strict=True):
             if name not in kept:  # one row more than there are characters takes what belongs to none
                 kept[name] = np.empty((corpus.n_positions + 1, *values.shape[2:]), values.dtype)
             for shard in values.addressable_shards:  # each as it lies in its device's memory, not joined first
                 rows = np.asarray(shard.data)
                 kept[name][positions[shard.index[:2]].reshape(-1)] = rows.reshape(-1, *rows.shape[2:])
-    result = {name: array[:-1] for name, array in kept.items()}
+    result = states_of_all({name: array[:-1] for name, array in kept.items()}, lanes)
     if not np.isfinite(result["hidden"]).all():
         raise ValueError(
             "expected finite states, got NaN or infinity: the network's weights, or the values of the intervention, "

@@ -25,7 +25,7 @@ def train_stage(job: Job) -> TrainedModel:
     ``ideal`` (the best possible one, for sampled text), ``unigram`` and ``coverage``.
     """
     job.check_folds()
-    if job.folder.model.exists():
+    if job.folder.has(job.folder.model.name):
         job.say(f"network: taken from {job.folder.model}")
         model = job.model
     else:
