@@ -17,7 +17,7 @@ from dni_jax.config import Hosts
 from dni_jax.devices import use_all_cores
 
 LOST = 3  # exit code where another process was lost
-_ANSWERS = 60  # seconds after which a process that does not answer counts as lost
+_ANSWERS = 30  # seconds after which a process that does not answer counts as lost
 _ARRIVES = 300  # seconds within which all processes must have come
 _LEAVES = 10  # seconds that a process waits for the others at its end
 _GRACE = 1.0  # seconds that the first process stays on, so that others can say what went wrong with them
@@ -44,7 +44,7 @@ def start(hosts: Hosts) -> None:
     Notes
     -----
     A process that is killed is noticed at once where its connections are closed, as they are when a process dies; one
-    that hangs, or whose machine is gone, after 60 seconds. JAX then ends the others: with an exception in the call
+    that hangs, or whose machine is gone, after 30 seconds. JAX then ends the others: with an exception in the call
     that waits, or by stopping the process from C++ code (SIGABRT), which Python cannot hinder. A small process beside
     each waits for that and says how to go on.
 
