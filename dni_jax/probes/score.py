@@ -1,6 +1,6 @@
 """The one call: every neuron x feature x fold, scored on held-out positions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from dni_jax.probes.binned import fit_counts
 from dni_jax.probes.counting import choose_levels, count, in_chunks, sample
 from dni_jax.probes.products import choose_grid, multiply, score_products
 
+_LINES = ("weight", "bias")
 _ERRORS = ("auc_error", "accuracy_error", "r2_error")
 _ENGINES = ("auto", "exact", "binned")
 _EXACT_POSITIONS = 500_000
@@ -114,9 +115,7 @@ def score_neurons(
     True
     """
     asked = _Asked(probe, metrics, C, alpha, class_weight, engine, n_bins, neuron_batch, feature_batch)
-    fits = _solve(hidden, labels, folds, asked)
-    keep = [key for key in fits if key not in ("weight", "bias")]
-    return Scores({key: fits[key] for key in keep}, fits.attrs)
+    return _solve(hidden, labels, folds, asked, lambda key: key not in _LINES)
 
 
 def fit_neurons(
@@ -151,8 +150,7 @@ def fit_neurons(
     >>> line["weight"][0, 0].tolist(), line["bias"][0, 0].tolist()
     ([1.0, 1.0], [0.0, 0.0])
     """
-    fits = _solve(hidden, labels, folds, _Asked(probe, None, C, alpha, class_weight))
-    return Scores({key: fits[key] for key in ("weight", "bias")}, fits.attrs)
+    return _solve(hidden, labels, folds, _Asked(probe, None, C, alpha, class_weight), lambda key: key in _LINES)
 
 
 @dataclass(frozen=True)
@@ -189,8 +187,8 @@ class _Settled(NamedTuple):
     strengths: tuple[float, ...]
 
 
-def _solve(hidden: Any, labels: Any, folds: Any, asked: _Asked) -> Scores:
-    """Check everything, then run one call a distinct fold column."""
+def _solve(hidden: Any, labels: Any, folds: Any, asked: _Asked, wanted: Callable[[str], bool]) -> Scores:
+    """Check everything, then run one call a distinct fold column; gives those of the results that are wanted."""
     settled = asked.settled(labels)
     classifies = settled.classifies
     hidden = _check.check_hidden(hidden)
@@ -212,6 +210,8 @@ def _solve(hidden: Any, labels: Any, folds: Any, asked: _Asked) -> Scores:
         part, more = solve(own, _take(labels, features), column, settled)
         attrs |= {key: max(attrs.get(key, 0), value) for key, value in more.items()}
         for key, value in part.items():
+            if not wanted(key):
+                continue
             shape = (*value.shape[:-2], labels.shape[1], value.shape[-1])
             result.setdefault(key, np.empty(shape))[..., features, :] = value
     result, attrs = _of_all(result, attrs, hidden.shape[1])
