@@ -156,7 +156,7 @@ def from_first(make: Callable[[], Value]) -> Value:
     packed = b""
     if is_first():
         with alone():
-            packed = pickle.dumps(_attempt(make))
+            packed = _packed(make)
     size = int(gathered(np.asarray([len(packed)], np.int64))[0][0])
     mine = np.frombuffer(packed.ljust(size, b"\0"), np.uint8) if is_first() else np.zeros(size, np.uint8)
     value, error = pickle.loads(gathered(mine)[0].tobytes())
@@ -165,11 +165,17 @@ def from_first(make: Callable[[], Value]) -> Value:
     return value
 
 
-def _attempt(make: Callable[[], Value]) -> tuple[Value | None, Exception | None]:
+def _packed(make: Callable[[], Any]) -> bytes:
+    """What was made, or what went wrong; whatever it is, all processes must hear of it, or they would wait for ever."""
     try:
-        return make(), None
-    except Exception as error:  # whatever it is, all processes must hear of it, or they would wait for ever
-        return None, error
+        return pickle.dumps((make(), None))
+    except Exception as error:
+        try:
+            packed = pickle.dumps((None, error))
+            pickle.loads(packed)
+        except Exception:  # an exception that pickle cannot hold
+            packed = pickle.dumps((None, RuntimeError(f"{type(error).__name__}: {error}")))
+        return packed
 
 
 def together() -> None:

@@ -47,6 +47,26 @@ def test_one_process_is_the_first_and_has_everything():
         processes.from_first(lambda: (_ for _ in ()).throw(ValueError("wrong here")))
 
 
+class OddError(ValueError):
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+@pytest.mark.parametrize(
+    ("made", "kind", "message"),
+    [(ValueError("plain"), ValueError, "plain"), (OddError(1, 2), RuntimeError, "OddError: 1 and 2")],
+)
+def test_what_goes_wrong_in_the_first_is_told_to_all(made, kind, message, monkeypatch):
+    def wrong():
+        raise made
+
+    several(monkeypatch, 0, 2)
+    monkeypatch.setattr(processes, "gathered", lambda own: [own, own])
+    with pytest.raises(kind, match=message):
+        processes.from_first(wrong)
+    assert processes.from_first(lambda: {"a": np.arange(3)})["a"].tolist() == [0, 1, 2]
+
+
 def test_only_the_first_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "number", lambda: 1)
     monkeypatch.setattr(processes, "is_first", lambda: False)
