@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 WAIT = 90  # seconds within which the others notice; 30 without an answer, on a machine that does other things too
 JOB = """
-import sys
+import sys, warnings
 import jax
 from dni_jax.config import Hosts
 target, n_devices, port, number = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
@@ -33,6 +33,11 @@ small = dict(hidden=9, steps=20, window=16, evaluate_every=10, progress=False)
 model = dni.train(corpus, batch=64, **small)
 checkpoints = dni.train(corpus, batch=64, checkpoints=target + "-states", **small)
 population = dni.train_population(corpus, seeds=(0, 1), learning_rates=(0.01, 0.003), batch=16, **small)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    tiny = dni.train(corpus, batch=8, **small)
+asked = port != "none" and processes.is_first()
+assert [str(one.message).startswith("a batch of 8 texts is too small") for one in told] == [True] * asked, told
 held_out = corpus.test.shuffled(0)
 labels = language.features().label(held_out)
 states = dni.record(model, held_out, what=("cell", "gates"), intervention=dni.clamp([2], 0.5))
@@ -47,6 +52,7 @@ known = dict(
     losses=[[row["train_loss"], row["validation_loss"]] for row in model.history],
     kept=[[row["train_loss"], row["validation_loss"]] for row in checkpoints.history],
     population=[[row["train_loss"], row["validation_loss"]] for one in population for row in one.history],
+    tiny=[[row["train_loss"], row["validation_loss"]] for row in tiny.history],
     hidden=states.hidden, cell=states.cell, gates=states.gates, plain=plain.hidden,
     score=relevance["score"].values, auc=relevance["auc"].values, effect=effect["top"].values,
     random=effect["random"].values, binned=binned["auc"], error=binned.attrs["auc_error"], p=test["p"], q=test["q"],
@@ -98,7 +104,7 @@ def of_one(tmp_path_factory):
 def test_devices_and_processes_find_what_one_device_finds(n_devices, n_processes, of_one, tmp_path):
     many = job(tmp_path / "many.npz", n_devices, n_processes)
     assert set(many) == set(of_one)
-    for name in ("losses", "kept", "population"):
+    for name in ("losses", "kept", "population", "tiny"):
         np.testing.assert_allclose(many[name], of_one[name], rtol=1e-5, err_msg=name)
     for name in ("hidden", "cell", "gates", "plain", "effect", "random"):
         np.testing.assert_allclose(many[name], of_one[name], atol=2e-5, err_msg=name)
@@ -168,7 +174,6 @@ def uninterrupted(tmp_path_factory):
 @pytest.mark.parametrize(("lost", "by"), [(1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP)])
 def test_a_lost_process_ends_the_other_and_the_run_goes_on(lost, by, uninterrupted, tmp_path):
     out, port = tmp_path / "run", free_port()
-    # Long enough to be cut off by any machine; the steps asked for are those of the settings that are resumed.
     both = [run(out, *LONG, port=port, number=number, command="train") for number in range(2)]
     wait_for(out / "training" / "40", both[0])
     os.kill(both[lost].pid, by)
