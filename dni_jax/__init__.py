@@ -1,5 +1,7 @@
 """Which neurons of a recurrent network know X, how sure are we, and does the network use it?"""  # noqa: D400
 
+from typing import TYPE_CHECKING, Any
+
 from dni_jax import languages
 from dni_jax.config import TrainConfig
 from dni_jax.corpora import Corpus
@@ -51,7 +53,11 @@ from dni_jax.models import (
     train_population,
 )
 from dni_jax.probes import make_folds, permutation_test, reference, score_neurons
+from dni_jax.querying import Runs, open_runs
 from dni_jax.verification import measure_texts, verify
+
+if TYPE_CHECKING:
+    from dni_jax import plot
 
 __all__ = [
     "Activations",
@@ -62,6 +68,7 @@ __all__ = [
     "Labels",
     "Language",
     "Population",
+    "Runs",
     "TrainConfig",
     "TrainedModel",
     "ablate",
@@ -87,8 +94,10 @@ __all__ = [
     "load_population",
     "make_folds",
     "measure_texts",
+    "open_runs",
     "patch",
     "permutation_test",
+    "plot",
     "predictor_feature",
     "rank_stability",
     "record",
@@ -108,3 +117,12 @@ __all__ = [
     "use_all_cores",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the drawings, and with them matplotlib, when they are first asked for."""
+    if name != "plot":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return import_module("dni_jax.plot")

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the version of what is in them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,35 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dni_jax import processes
+
+# One number for all files of a run: one program writes them together, and a reader wants to know who wrote the folder.
+# Format 1, before there was a number, is read as what has none.
+FORMAT = 2
+
+
+def check_format(found: object, path: str | Path) -> None:
+    """Refuse a file that a newer version has written; None, of a file without a number, is format 1.
+
+    Raises
+    ------
+    ValueError
+        For a newer format, or something that is no format; names the file.
+
+    Examples
+    --------
+    >>> check_format(None, "config.toml")
+    >>> check_format(FORMAT + 1, "config.toml")
+    Traceback (most recent call last):
+    ValueError: expected 'config.toml' in format 2 or older, got format 3, written by a newer dni_jax: update it
+    """
+    number = 1 if found is None else found
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ValueError(f"expected {str(path)!r} with the number of its format, got {found!r}: is the file broken?")
+    if number > FORMAT:
+        raise ValueError(
+            f"expected {str(path)!r} in format {FORMAT} or older, got format {number}, written by a newer dni_jax: "
+            "update it"
+        )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import tomli_w
 
 from dni_jax import processes
 from dni_jax.config import Hosts, RunConfig, from_settings
-from dni_jax.files import written_aside
+from dni_jax.files import FORMAT, check_format, written_aside
 
 ROOT = Path("runs")
 # What each stage leaves; the last file says that it has ended.
@@ -24,12 +24,12 @@ RESULTS = {
     "verify": ("effects.png", "samples.json", "effects.parquet"),
     "report": ("report.html",),
 }
-_NOT_OF_THE_RUN = ("out", "force", "resume", "hosts")  # settings that say where and how, not what
+NOT_OF_THE_RUN = ("out", "force", "resume", "hosts")  # settings that say where and how, not what
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
     """What the config file holds: all that decides the results; what is None is left out."""
-    without = {*_NOT_OF_THE_RUN, *(() if config.grammar is None else ("language",))}
+    without = {*NOT_OF_THE_RUN, *(() if config.grammar is None else ("language",))}
     return _given({name: value for name, value in asdict(config).items() if name not in without})
 
 
@@ -44,11 +44,16 @@ def read_config(file: Path) -> RunConfig:
     Raises
     ------
     ValueError
-        Where the file is missing, is no TOML, or holds what is no setting; names it.
+        Where the file is missing, is no TOML, holds what is no setting, or was written by a newer version; names it.
     """
     try:
-        return from_settings(tomllib.loads(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
+        held = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"expected a run's settings in {str(file)!r}, got: {error}") from error
+    check_format(held.pop("format", None), file)
+    try:
+        return from_settings(held)
+    except ValueError as error:
         raise ValueError(f"expected a run's settings in {str(file)!r}, got: {error}") from error
 
 
@@ -72,7 +77,7 @@ def _taken_up(config: RunConfig) -> RunConfig:
         raise ValueError(f"expected a run to resume in {str(path)!r}, got none: {there}")
     begun = read_config(file)
     ours, default, theirs = (_flat(asdict(replace(one, hosts=Hosts()))) for one in (config, RunConfig(), begun))
-    elsewhere = {*_NOT_OF_THE_RUN, *(() if begun.grammar is None else ("language",))}
+    elsewhere = {*NOT_OF_THE_RUN, *(() if begun.grammar is None else ("language",))}
     differ = [name for name in ours if name not in elsewhere and ours[name] not in (default[name], theirs[name])]
     if differ:
         raise ValueError(
@@ -212,7 +217,7 @@ class RunFolder:
         Raises
         ------
         ValueError
-            Where the file is broken.
+            Where the file is broken, or was written by a newer version; names it.
         """
         return processes.from_first(self._summary)
 
@@ -221,15 +226,19 @@ class RunFolder:
         if not file.is_file():
             return {}
         try:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
+            held = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"expected a run's summary in {str(file)!r}, got: {error}") from error
+        if not isinstance(held, dict):
+            raise ValueError(f"expected a run's summary by name in {str(file)!r}, got a {type(held).__name__}")
+        check_format(held.pop("format", None), file)
+        return held
 
     def note(self, **more: Any) -> None:
         """Add to the summary."""
         if processes.is_first():
             with written_aside(self.path / "summary.json") as aside:
-                aside.write_text(json.dumps(self._summary() | more, indent=1), encoding="utf-8")
+                aside.write_text(json.dumps({"format": FORMAT, **self._summary(), **more}, indent=1), encoding="utf-8")
 
     @property
     def is_whole(self) -> bool:
@@ -240,7 +249,7 @@ class RunFolder:
     def settle(self, config: RunConfig) -> None:
         """Write down the settings."""
         with written_aside(self.path / "config.toml") as aside:
-            aside.write_text(tomli_w.dumps(settings_of(config)), encoding="utf-8")
+            aside.write_text(tomli_w.dumps({"format": FORMAT, **settings_of(config)}), encoding="utf-8")
 
     def without(self, *stages: str) -> None:
         """Remove what some stages have left, and what was made from it."""

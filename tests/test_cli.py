@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import sklearn
 from cli_runs import SMALL, refused
@@ -25,7 +26,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 def test_the_run_folder_is_whole(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {"config.toml", "checkpoint", "relevance.parquet", "effects.parquet", "samples.json",
-                     "relevance.png", "effects.png", "summary.json", "findings.csv", "training.csv"}  # fmt: skip
+                     "relevance.png", "effects.png", "summary.json", "findings.csv", "training.csv", "excerpt.npz",
+                     "report.html"}  # fmt: skip
     relevance = pd.read_parquet(finished / "relevance.parquet")
     assert len(relevance) == 12 * 51 * 4
     looks = pd.read_csv(finished / "training.csv")
@@ -150,7 +152,7 @@ def test_a_full_disk_is_said(tmp_path, capsys, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device", str(tmp_path / "run" / "relevance.parquet"))
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    monkeypatch.setattr(pq, "write_table", full)
     message = refused(["run", "parentheses", "--out", str(tmp_path / "run"), *SMALL], capsys)
     assert "disk is full" in message
     assert "--resume" in message
@@ -264,7 +266,8 @@ def start(out, *more):
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_results(tmp_path):
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_a_stopped_run_resumes_to_the_same_results(how, code, tmp_path):
     assert start(tmp_path / "whole").wait() == 0
     process = start(tmp_path / "cut")
     deadline = time.monotonic() + 120
@@ -272,8 +275,8 @@ def test_a_killed_run_resumes_to_the_same_results(tmp_path):
     while not (training.is_dir() and any(path.name.isdigit() for path in training.iterdir())):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    os.kill(process.pid, how)
+    assert process.wait() == code
     assert not (tmp_path / "cut" / "summary.json").exists()
     assert start(tmp_path / "cut", "--resume").wait() == 0
     whole, resumed = (dni.load(tmp_path / name / "checkpoint").weights for name in ("whole", "cut"))

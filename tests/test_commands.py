@@ -170,9 +170,9 @@ def test_bench_measures_beside_scikit_learn(capsys):
 
 
 def test_every_command_has_an_example(capsys):
-    from dni_jax.cli import asking, stages
+    from dni_jax.cli import asking, runs, stages
 
-    for name in {**stages.COMMANDS, **asking.COMMANDS}:
+    for name in {**stages.COMMANDS, **runs.COMMANDS, **asking.COMMANDS}:
         with pytest.raises(SystemExit) as stop:
             main([name, "--help"])
         assert stop.value.code == 0

@@ -1,13 +1,16 @@
-"""Every Python block of the recipes runs, as a reader would run it: the page's first section, then one more."""
+"""Every Python block of the pages runs, as a reader would run it, and gives what the page shows."""
 
 import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot
 
-PAGE = Path(__file__).parents[1] / "docs" / "other_networks.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "other_networks.md"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_TOOL = Path(__file__).parents[1] / "scripts" / "update_docs.py"
 
 
 def sections():
@@ -16,8 +19,16 @@ def sections():
     return {title: _BLOCK.findall(text) for title, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
+def loaded():
+    spec = importlib.util.spec_from_file_location("update_docs", _TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 SECTIONS = sections()
 FIRST, *OTHERS = SECTIONS
+TOOL = loaded()
 
 
 def test_every_section_has_a_block():
@@ -35,3 +46,41 @@ def test_blocks_run_in_order(title):
                 pytest.skip(f"{extra} is not installed: pip install 'dni-jax[other-networks]'")
         exec(compile(block, f"{PAGE.name}: {title}", "exec"), namespace)
     assert set(namespace["relevance"].sizes) == {"neuron", "feature", "fold"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TOOL.TUTORIALS)
+def test_a_tutorial_gives_what_it_shows(name):
+    try:
+        parts = TOOL.run(TOOL.parts_of((DOCS / name).read_text(encoding="utf-8")), name)
+    finally:
+        pyplot.close("all")
+    for part in parts:
+        assert TOOL.alike(part.output or "", part.found), (
+            f"{name} shows\n{part.output}\nbut {part.code}\ngives\n{part.found}"
+        )
+        assert (part.drawing is not None) == (part.image is not None), part.code
+        assert part.image is None or (DOCS / part.image).read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("name", TOOL.TUTORIALS)
+def test_a_tutorial_is_whole(name):
+    text = (DOCS / name).read_text(encoding="utf-8")
+    parts = TOOL.parts_of(text)
+    assert len(parts) == text.count("```python") > 3
+    assert sum(part.output is not None for part in parts) == text.count("```text")
+    assert sum(part.image is not None for part in parts) == text.count("![")
+    assert TOOL.updated(text, [TOOL.Part(p.code, p.output, p.image, p.output or "") for p in parts]) == text
+
+
+def test_outputs_are_compared_by_words_and_nearly_by_numbers():
+    assert TOOL.alike("neuron 3  AUC 0.91", "neuron 12 AUC 0.89")
+    assert not TOOL.alike("neuron 3  AUC 0.91", "neuron 3  AUC 0.52")
+    assert not TOOL.alike("neuron 3", "feature 3")
+    assert not TOOL.alike("", "feature")
+
+
+def test_a_page_is_brought_up_to_date():
+    page = "# A\n\n```python\nprint(1)\n2 * 3\n```\n\n```text\nold\n```\n\nword\n\n```python\nx = 1\n```\n"
+    parts = TOOL.run(TOOL.parts_of(page), "page")
+    assert TOOL.updated(page, parts) == page.replace("old\n", "1\n6\n")

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dni_jax import distributed, processes
-from dni_jax.cli import asking, joining, stages
+from dni_jax.cli import asking, joining, runs, stages
 from dni_jax.config import RunConfig
 from dni_jax.runfolder import read_config
 
@@ -32,9 +33,12 @@ _MARKS = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; wrong input ends with a message and exit code 2."""
     logging.getLogger("absl").setLevel(logging.ERROR)
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if given == ["--version"]:
+        print(f"dni_jax {version('dni_jax')}")
+        return
     try:
-        app(_held(given)).cli(
+        app(_held(given), brief=given[0].startswith("-")).cli(
             prog="dni",
             description="Which neurons of a recurrent network know X, how sure are we, and does the network use it?",
             args=given,
@@ -45,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         _stop(_explain(error))
     except KeyboardInterrupt:
-        _say_error("stopped; `--resume` goes on where it was cut off")
+        again = "; `--resume` goes on where it was cut off" if given[0] in ("run", "train") else ""
+        _say_error(f"stopped{again}")
         sys.stdout.flush()
         # A compiler thread may still be at work, and must not find the interpreter gone.
         distributed.leave(130)
@@ -55,14 +60,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _stop_together(error)
 
 
-def app(held: RunConfig) -> tyro.extras.SubcommandApp:
-    """Put the commands together; `held` has the settings that stand where a flag is not given."""
+def app(held: RunConfig, brief: bool = False) -> tyro.extras.SubcommandApp:
+    """Put the commands together.
+
+    Parameters
+    ----------
+    held
+        Has the settings that stand where a flag is not given.
+    brief
+        Say of each command only its first sentence.
+    """
     made = tyro.extras.SubcommandApp()
     defaults = {"run": {"config": held}, "train": {"config": held}}
     defaults |= {part: {"settings": getattr(held, part)} for part in ("inspect", "verify")}
-    commands: dict[str, Callable[..., None]] = {**stages.COMMANDS, **asking.COMMANDS}
+    commands: dict[str, Callable[..., None]] = {**stages.COMMANDS, **runs.COMMANDS, **asking.COMMANDS}
     for name, command in commands.items():
-        made.command(name=name)(_beginning_with(command, defaults.get(name, {})))
+        about = (inspect.getdoc(command) or "").partition("\n\n")[0].replace("\n", " ")
+        made.command(name=name, help=about if brief else None)(_beginning_with(command, defaults.get(name, {})))
     return made
 
 

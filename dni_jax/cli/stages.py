@@ -98,9 +98,11 @@ def inspect(
     with speaking(output) as voice:
         job = _stage(run, ("inspect", "verify", "report"), force, voice, inspect=settings)
         from dni_jax.pipeline.inspecting import inspect_stage
+        from dni_jax.pipeline.reporting import report_stage
         from dni_jax.pipeline.run import read_findings, result_of
 
         inspect_stage(job)
+        report_stage(job.folder)
         _show(voice, result_of(job, read_findings(job.folder.findings)))
 
 
@@ -128,10 +130,12 @@ def verify(
     with speaking(output) as voice:
         job = _stage(run, ("verify", "report"), force, voice, verify=settings)
         from dni_jax.pipeline.inspecting import inspected_before
+        from dni_jax.pipeline.reporting import report_stage
         from dni_jax.pipeline.run import result_of
         from dni_jax.pipeline.verifying import verify_stage
 
         findings = verify_stage(job, inspected_before(job))
+        report_stage(job.folder)
         job.folder.note(finished=True)
         _show(voice, result_of(job, findings))
 
@@ -167,13 +171,13 @@ def _show(voice: Voice, result: Any) -> None:
     findings = result.findings
     fields = {name: value for name, value in asdict(result).items() if name not in ("path", "findings")}
     guide = reading_guide(findings, result.k, result.least_p)
-    left = sorted(path.name for path in result.path.iterdir() if path.suffix in (".html", ".csv", ".png", ".parquet"))
+    left = sorted(path.name for path in result.path.iterdir() if path.suffix in (".csv", ".png", ".parquet"))
     voice.show(
         {"run": result.path, **fields, "findings": findings},
         "",
         findings_table(findings, result.k),
         *guide,
-        f"\nResults: {result.path}  ({', '.join(left)})",
+        f"\nReport:  {result.path / 'report.html'}\nResults: {result.path}  ({', '.join(left)})",
     )
 
 

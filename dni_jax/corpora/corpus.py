@@ -13,8 +13,10 @@ from jaxtyping import Bool, Int, Integer
 
 from dni_jax.corpora.trees import ParseTrees, concatenated_ranges
 from dni_jax.corpora.vocabulary import Vocabulary, code_points, to_string
+from dni_jax.html import Markup, card, code, facts, symbols, table
 
 SPLITS = ("train", "validation", "test")
+_SHOWN, _WIDTH = 5, 80  # strings and characters of each in a notebook
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +149,28 @@ class Corpus:
             f"Corpus({self.language}: {len(self):,} strings, {self.n_positions:,} characters, "
             f"{len(self.vocabulary)} symbols; {parts})"
         )
+
+    def _repr_html_(self) -> str:
+        unparsed = 0 if self.parsed is None else int((~self.parsed).sum())
+        about: dict[str, Any] = {
+            "strings": len(self),
+            "characters": self.n_positions,
+            "symbols": symbols(self.vocabulary.characters),
+            "parse trees": "none" if self.trees is None else f"{len(self.trees.rule):,} nodes",
+        }
+        if unparsed:
+            about["not parsed"] = f"{unparsed:,} characters ({unparsed / self.n_positions:.2%}): without labels"
+        lengths = np.diff(self.offsets)
+        parts = [
+            (name, int((self.split == n).sum()), int(lengths[self.split == n].sum())) for n, name in enumerate(SPLITS)
+        ]
+        first = [(s, SPLITS[self.split[s]], self._shown(s)) for s in range(min(_SHOWN, len(self)))]
+        split = table(["split", "strings", "characters"], parts)
+        return card(f"Corpus of {self.language}", facts(about), split, table(["", "split", "string"], first, len(self)))
+
+    def _shown(self, string: int) -> Markup:
+        first, last = self.offsets[string : string + 2].tolist()
+        return code(to_string(self.text[first : min(last, first + _WIDTH)]), last - first)
 
     @property
     def n_positions(self) -> int:

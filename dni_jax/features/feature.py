@@ -18,8 +18,10 @@ from dni_jax.features.joining import runs
 from dni_jax.features.labels import Labels
 from dni_jax.features.reading import Reading
 from dni_jax.features.spans import edge, near, shifted
+from dni_jax.html import card, table
 
 KINDS = ("binary", "continuous")
+_ROWS = 100  # shown in a notebook
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +234,8 @@ class FeatureLibrary:
         return f"FeatureLibrary({len(self)} features: {', '.join(self.names[:6])}{', ...' if len(self) > 6 else ''})"
 
     def _repr_html_(self) -> str:
-        return self.to_dataframe().to_html()
+        rows = [(one.name, one.kind or "by its labels", one.about) for one in self.features[:_ROWS]]
+        return card(f"FeatureLibrary: {len(self):,} features", table(["feature", "kind", "about"], rows, len(self)))
 
     def __getitem__(self, name: str) -> Feature:
         if name not in self.names:

@@ -14,6 +14,9 @@ from jaxtyping import Bool, Float
 from dni_jax.corpora import Corpus
 from dni_jax.corpora.vocabulary import to_string
 from dni_jax.features.choosing import Wanted, chosen, unknown_feature
+from dni_jax.html import card, table
+
+_ROWS = 40  # shown in a notebook
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,4 +234,10 @@ class Labels:
         return pd.DataFrame(before | dict(zip(self.names, self.columns, strict=True)))
 
     def _repr_html_(self) -> str:
-        return self.coverage().to_html()
+        names = ["feature", "kind", "count", "share", "mean", "min", "max"]
+        some = self.select(list(self.names[:_ROWS])) if len(self) else self
+        rows = some.coverage()[names].astype(object).values.tolist()
+        masked = int((~self.mask).sum())
+        title = f"Labels: {len(self.mask):,} positions x {len(self):,} features"
+        title += f", {masked:,} positions masked" if masked else ""
+        return card(title, table(["feature", "kind", "on", "share on", "mean", "least", "most"], rows, len(self)))

@@ -2,31 +2,96 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import xarray as xr
 
 from dni_jax import processes
-from dni_jax.files import written_aside
+from dni_jax.files import FORMAT, check_format, written_aside
+
+_FORMAT_KEY = b"dni_jax.format"
+_ATTRS_KEY = b"PANDAS_ATTRS"  # where pandas keeps a frame's attrs
 
 
 def relevance_table(relevance: xr.Dataset) -> pd.DataFrame:
     """One row for each neuron, feature and fold, with every score and the baseline.
 
-    What has no fold, or no neuron, stands in each of its rows; the table's ``attrs["dims"]`` says which.
+    What has no fold, or no neuron, stands in each of its rows; the table's ``attrs["dims"]`` says which. Its
+    ``attrs["about"]`` has what the dataset says of itself, but for the library of features.
     """
     table = relevance.to_dataframe().reset_index()
     table.attrs["dims"] = {str(name): [str(dim) for dim in relevance[name].dims] for name in relevance}
+    table.attrs["about"] = {name: value for name, value in relevance.attrs.items() if name != "library"}
     return table
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as Parquet; the file appears whole or not at all. Of several processes the first writes."""
+    """Write a table as Parquet, with the format's number; the file appears whole or not at all.
+
+    Of several processes the first writes.
+    """
     if not processes.is_first():
         return
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    about = {**(arrow.schema.metadata or {}), _FORMAT_KEY: str(FORMAT).encode()}
+    if table.attrs:
+        about[_ATTRS_KEY] = json.dumps(table.attrs).encode()
     with written_aside(path) as aside:
-        table.to_parquet(aside, index=False)
+        pq.write_table(arrow.replace_schema_metadata(about), aside)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table that `write_table` has written, in this format or an older one.
+
+    Raises
+    ------
+    ValueError
+        Where the file is missing, broken, or written by a newer version; names it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "table.parquet"
+    >>> write_table(pd.DataFrame({"neuron": [3, 17]}), path)
+    >>> read_table(path)["neuron"].tolist()
+    [3, 17]
+    """
+    table_columns(path)
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def table_columns(path: str | Path) -> list[str]:
+    """Give the names of a table's columns, and check that the table can be read, without reading it.
+
+    Raises
+    ------
+    ValueError
+        As `read_table` does.
+    """
+    try:
+        about = pq.read_metadata(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    found = (about.metadata or {}).get(_FORMAT_KEY)
+    check_format(int(found) if found is not None and found.isdigit() else found, path)
+    schema = about.schema
+    return list(dict.fromkeys(schema.column(place).path.split(".")[0] for place in range(len(schema))))
+
+
+def _unreadable(path: str | Path, error: Exception) -> ValueError:
+    if not Path(path).exists():
+        return ValueError(f"expected a table in {str(path)!r}, got no such file")
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return ValueError(
+        f"expected a whole Parquet file in {str(path)!r}, got a broken one ({first}): make it again, or remove it"
+    )
 
 
 def dynamics_table(relevance: xr.Dataset, step: int) -> pd.DataFrame:
@@ -46,15 +111,15 @@ def continue_table(path: str | Path, rows: pd.DataFrame) -> None:
     if not processes.is_first():
         return
     path = Path(path)
-    read = pd.read_csv if path.suffix == ".csv" else pd.read_parquet
+    read = pd.read_csv if path.suffix == ".csv" else read_table
     if path.exists():
         before = read(path)
         rows = pd.concat([before[before["step"] < rows["step"].min()], rows], ignore_index=True)
+    if path.suffix != ".csv":
+        write_table(rows, path)
+        return
     with written_aside(path) as aside:
-        if path.suffix == ".csv":
-            rows.to_csv(aside, index=False)
-        else:
-            rows.to_parquet(aside, index=False)
+        rows.to_csv(aside, index=False)
 
 
 def read_relevance(path: str | Path) -> xr.Dataset:
@@ -63,22 +128,22 @@ def read_relevance(path: str | Path) -> xr.Dataset:
     Raises
     ------
     ValueError
-        Where the file is missing or is no such table.
+        Where the file is missing, broken, no such table, or written by a newer version.
     """
     return processes.from_first(lambda: _read(path))
 
 
 def _read(path: str | Path) -> xr.Dataset:
+    table = read_table(path)
     try:
-        table = pd.read_parquet(path)
         features = list(dict.fromkeys(table["feature"]))
         dataset = xr.Dataset.from_dataframe(table.set_index(["neuron", "feature", "fold"])).sel(feature=features)
         first = {"neuron": 0, "fold": 0}
         dims = table.attrs.get("dims", {"baseline": ["feature", "fold"]})
         for name, own in dims.items():
             dataset[name] = dataset[name].isel({dim: 0 for dim in first if dim not in own})
-        return dataset.assign_coords(
+        return dataset.assign_attrs(table.attrs.get("about", {})).assign_coords(
             kind=("feature", dataset["kind"].isel(first).values), share=("feature", dataset["share"].isel(first).values)
         )
-    except (OSError, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise ValueError(f"expected a relevance table in {str(path)!r}, got: {error}") from error

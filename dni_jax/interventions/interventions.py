@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from dni_jax.interventions.display import html_of_edits
 from dni_jax.interventions.override import Drive, Override, Where
 from dni_jax.interventions.references import line_through, partners, reference_of
 
@@ -61,6 +62,9 @@ class Intervention:
 
     def __repr__(self) -> str:
         return f"Intervention({'; '.join(edit.about for edit in self.edits)})"
+
+    def _repr_html_(self) -> str:
+        return html_of_edits(self.edits)
 
     def bind(
         self, n_neurons: int, n_positions: int, parts: Sequence[str] = ("h",)

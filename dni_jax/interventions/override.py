@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from dni_jax.interventions.display import html_of_override
+
 Where = Literal["recurrent", "readout"]
 
 
@@ -60,6 +62,9 @@ class Override:
         new = self.low if drive.value is None else self.low + (self.high - self.low) * drive.value
         chosen = self.mask if drive.when is None else self.mask & drive.when
         return jnp.where(chosen, new, values)
+
+    def _repr_html_(self) -> str:
+        return html_of_override(self)
 
     def of(self, neurons: slice) -> Override:
         """Give the override of some of the neurons."""

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from jaxtyping import Float
@@ -15,9 +15,12 @@ from jaxtyping import Float
 from dni_jax.corpora import Corpus, NodeKind, ParseTrees
 from dni_jax.corpora.trees import concatenate
 from dni_jax.features import FeatureLibrary
+from dni_jax.html import Markup, card, code, facts, symbols, table
 from dni_jax.languages.parsing import AmbiguityWarning, ParseError
 from dni_jax.languages.reading import Reading
 from dni_jax.languages.shift_reduce import ParserStates
+
+_ROWS = 30  # kinds of nodes in a notebook
 
 
 class BaseLanguage(ABC):
@@ -53,6 +56,20 @@ class BaseLanguage(ABC):
     @abstractmethod
     def features(self) -> FeatureLibrary:
         """Give the features that fit this language."""
+
+    def _repr_html_(self) -> str:
+        return card(f"Language {self.name}", facts(self._about()), self._rules())
+
+    def _about(self) -> dict[str, Any]:
+        """Give what a notebook shows above the rules."""
+        about: dict[str, Any] = {"kinds of nodes": len(self.kinds), "samples": self.characters is not None}
+        if self.characters is not None:
+            about |= {"symbols": symbols(self.characters), "an example": code(self.sample(1, seed=0).strings[0])}
+        return about
+
+    def _rules(self) -> Markup:
+        """Give the table of the kinds of nodes."""
+        return table(["node", "symbol"], [(kind.name, kind.symbol) for kind in self.kinds[:_ROWS]], len(self.kinds))
 
     @property
     def characters(self) -> tuple[str, ...] | None:

@@ -97,6 +97,10 @@ class Language(BaseLanguage):
     def __repr__(self) -> str:
         return f"Language({self.name}, start={self.start!r}, {'LALR' if self.engine.is_lalr else 'Earley'})"
 
+    def _about(self) -> dict[str, Any]:
+        parser = {"start": self.start, "parser": "LALR" if self.engine.is_lalr else "Earley"}
+        return parser | super()._about()
+
     @cached_property
     def engine(self) -> Parser:
         """The Lark parser that fills flat trees."""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from dni_jax.html import card, facts, table
+
 
 @dataclass(frozen=True, eq=False)
 class Activations:
@@ -77,3 +79,17 @@ class Activations:
             more += f", {int((~self.mask).sum()):,} without a state"
         models = f"{len(self.hidden)} models x " if self.hidden.ndim == 3 else ""
         return f"Activations({models}{self.hidden.shape[-2]:,} positions x {self.n_neurons} neurons{more})"
+
+    def _repr_html_(self) -> str:
+        arrays = {name: getattr(self, name) for name in ("hidden", "cell", "gates", "logits")}
+        there = {name: array for name, array in arrays.items() if array is not None}
+        rows = [(name, " x ".join(map(str, a.shape)), str(a.dtype), f"{a.nbytes / 2**20:.1f} MiB")
+                for name, a in there.items()]  # fmt: skip
+        title = f"Activations: {self.hidden.shape[-2]:,} positions x {self.n_neurons:,} neurons"
+        about: dict[str, Any] = {"groups (strings or files)": len(np.unique(self.groups))}
+        if self.mask is not None:
+            about["positions without a state"] = int((~self.mask).sum())
+        if self.gate_names:
+            about["order of gates"] = ", ".join(self.gate_names)
+        about |= {f"model's {name}": ", ".join(map(str, values)) for name, values in self.members.items()}
+        return card(title, table(["part", "shape", "dtype", "memory"], rows), facts(about))

@@ -19,6 +19,7 @@ from dni_jax.config import TrainConfig, TrainPlan
 from dni_jax.corpora import Corpus, Vocabulary
 from dni_jax.devices import use_all_cores
 from dni_jax.files import written_aside
+from dni_jax.html import Markup, card, facts, sparkline, symbols
 from dni_jax.models.checkpoints import first_alone
 from dni_jax.models.network import CharNetwork
 from dni_jax.models.weights import Weights, check_finite, named_arrays, with_arrays
@@ -77,6 +78,28 @@ class TrainedModel:
         origin = ", untrained" if self.config is not None and not self.history else ""
         sizes = " + ".join(map(str, self.module.sizes))
         return f"TrainedModel({self.module.cell}, {sizes} neurons, {len(self.vocabulary)} symbols{loss}{origin})"
+
+    def _repr_html_(self) -> str:
+        sizes = " + ".join(map(str, self.module.sizes))
+        about: dict[str, Any] = {
+            "cell": f"{self.module.cell}, {sizes} neurons",
+            "parts": ", ".join(self.parts),
+            "symbols": symbols(self.vocabulary.characters),
+            "boundary": self.boundary,
+        }
+        if self.history:
+            losses = [row["validation_loss"] for row in self.history]
+            line = sparkline(losses)
+            about["validation loss"] = Markup(f"{self.validation_loss:.4f} nats a symbol {line}")
+            about["looked at"] = f"{len(losses):,} times, last at step {int(self.history[-1]['step']):,}"
+        if self.config is not None:
+            plan = self.config
+            about["training"] = (
+                f"{plan.steps:,} steps planned, {plan.batch} texts x {plan.window} characters, "
+                f"learning rate {plan.learning_rate:g}, seed {plan.seed}"
+            )
+        origin = "from elsewhere" if self.config is None else "trained" if self.history else "untrained"
+        return card(f"TrainedModel ({origin})", facts(about))
 
     def reading(self, corpus: Corpus) -> Corpus:
         """Give a corpus as this network reads it: in its own codes, with boundaries only if it knows them.
@@ -155,7 +178,7 @@ def with_weights(
 
 
 def load(path: str | Path) -> TrainedModel:
-    """Read a model that `TrainedModel.save` has written.
+    """Read a model that `TrainedModel.save` has written; of several processes the first reads, and gives it to all.
 
     Raises
     ------
@@ -164,7 +187,10 @@ def load(path: str | Path) -> TrainedModel:
         have another shape than the folder says.
     """
     use_all_cores()
-    path = Path(path)
+    return processes.from_first(lambda: _load(Path(path)))
+
+
+def _load(path: Path) -> TrainedModel:
     try:
         about = _upgraded(json.loads((path / "model.json").read_text(encoding="utf-8")))
         vocabulary = Vocabulary(tuple(about["characters"]))

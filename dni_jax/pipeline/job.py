@@ -123,7 +123,7 @@ class Job:
             raise ValueError(
                 f"expected a trained network in {str(self.folder.model)!r}, got none: dni train --resume --out {path}"
             )
-        return processes.from_first(lambda: load(self.folder.model))
+        return load(self.folder.model)
 
     def folds(self, corpus: Corpus) -> int:
         """Into how many folds a text is dealt."""

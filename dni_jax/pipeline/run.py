@@ -11,6 +11,7 @@ from dni_jax import processes
 from dni_jax.config import RunConfig
 from dni_jax.pipeline.inspecting import Inspected, inspect_stage, inspected_before
 from dni_jax.pipeline.job import Job, Say, silent
+from dni_jax.pipeline.reporting import report_stage
 from dni_jax.pipeline.training import train_stage
 from dni_jax.pipeline.verifying import KS, verify_stage
 from dni_jax.runfolder import taken_up
@@ -62,6 +63,7 @@ def run(config: RunConfig, say: Say = silent) -> RunResult:
     train_stage(job)
     found = _inspected(job)
     findings = _findings(job, found)
+    report_stage(job.folder)
     job.folder.note(finished=True)
     return result_of(job, findings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -49,8 +50,7 @@ def _trained(job: Job) -> TrainedModel:
     labels = job.library.label(watched)
 
     def note_look(look: Look) -> None:
-        row = {**asdict(look), "characters_per_second": look.characters / max(look.seconds, 1e-9)}
-        continue_table(folder.metrics, pd.DataFrame([row]))
+        continue_table(folder.metrics, _rows([asdict(look)]))
 
     def note_knowledge(step: int, model: TrainedModel) -> None:
         states = record(model, watched)
@@ -67,12 +67,19 @@ def _trained(job: Job) -> TrainedModel:
         inspect_every=config.inspect_every,
         on_inspect=note_knowledge,
     )
+    continue_table(folder.metrics, _rows(model.history))  # one that was cut off between checkpoint and row is there too
     model.save(folder.model)
     folder.drop_training()
     steps = int(model.history[-1]["step"])
     early = " (stopped early)" if model.config is not None and steps < model.config.steps else ""
     job.say(f"network: {model} after {steps:,} steps{early}, {time.perf_counter() - began:.0f} s")
     return model
+
+
+def _rows(looks: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{**look, "characters_per_second": look["characters"] / max(look["seconds"], 1e-9)} for look in looks]
+    )
 
 
 def _first_strings(corpus: Corpus) -> Corpus:

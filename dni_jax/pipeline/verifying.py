@@ -15,7 +15,7 @@ import xarray as xr
 from dni_jax import processes
 from dni_jax.files import written_aside
 from dni_jax.inspection import ranking
-from dni_jax.inspection.store import write_table
+from dni_jax.inspection.store import read_table, write_table
 from dni_jax.interventions import clamp
 from dni_jax.models import generate
 from dni_jax.pipeline.inspecting import BY, Inspected, write_findings
@@ -39,7 +39,7 @@ def verify_stage(job: Job, found: Inspected) -> pd.DataFrame:
     effects = _effects(job, found, headlines)
     save(effects_figure(effects, headlines), folder.path / "effects.png")
     if processes.is_first() and folder.dynamics.exists():
-        save(dynamics_figure(pd.read_parquet(folder.dynamics), found.distinct), folder.path / "dynamics.png")
+        save(dynamics_figure(read_table(folder.dynamics), found.distinct), folder.path / "dynamics.png")
     _write_samples(job, found, headlines)
     findings = write_findings(folder.findings, found, effects["ablate"])
     table = pd.concat([effects_table(dataset) for dataset in effects.values()], ignore_index=True)

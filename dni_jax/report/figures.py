@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
@@ -14,10 +12,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dni_jax.files import written_aside
+from dni_jax.plot import effects as draw_effects
+from dni_jax.plot import relevance as draw_relevance
+from dni_jax.plot.scores import known_best
+from dni_jax.plot.style import PALETTE, legend_beside
 
-# Okabe & Ito's palette, told apart by colour-blind readers too.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-_LINES = 8  # features in one panel
+__all__ = ["PALETTE", "dynamics_figure", "effects_figure", "relevance_figure", "save"]
+
+_LINES = len(PALETTE)  # features in one panel
 
 _PANELS: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("nesting", lambda name: name.split("=")[0] in ("depth", "indent")),
@@ -43,26 +45,16 @@ def relevance_figure(relevance: xr.Dataset) -> Figure:
     One panel a family of features. A solid line is a feature, the dotted line of its colour its baseline: the
     majority class' accuracy, or 0 for R^2.
     """
-    mean = relevance[["score", "baseline"]].mean("fold")
-    lift = (mean["score"].max("neuron") - mean["baseline"]).where(lambda gap: gap > 1e-9)
-    panels = []
+    known, panels = known_best(relevance), []
     for title, belongs in _PANELS:
-        names = [str(n) for n in relevance["feature"].values if belongs(str(n)) and np.isfinite(lift.sel(feature=n))]
-        names = sorted(sorted(names, key=lambda n: -float(lift.sel(feature=n)))[:_LINES])
+        names = sorted([name for name in known if belongs(name)][:_LINES])
         if names:
             panels.append((title, names))
     rows = (len(panels) + 1) // 2
     figure = Figure(figsize=(12.5, 3.7 * rows), layout="constrained")
     axes: list[Axes] = list(figure.subplots(rows, 2, squeeze=False).ravel()) if panels else []
     for axis, (title, names) in zip(axes, panels, strict=False):
-        for colour, name in zip(PALETTE, names, strict=False):
-            scores = np.sort(mean["score"].sel(feature=name).values)[::-1]
-            label = f"{name} (R²)" if str(relevance["kind"].sel(feature=name).values) == "continuous" else name
-            axis.plot(np.arange(1, len(scores) + 1), scores, color=colour, label=label, linewidth=1.6)
-            axis.axhline(float(mean["baseline"].sel(feature=name)), color=colour, linestyle=":", linewidth=1)
-        axis.set(title=title, xlabel="neurons, best first", ylabel="held-out accuracy, or R²")
-        axis.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        axis.spines[["top", "right"]].set_visible(False)
+        draw_relevance(relevance, names, ax=axis).set_title(title)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     figure.suptitle("How well each neuron alone predicts a feature (dotted: without looking at any neuron)")
@@ -116,7 +108,7 @@ def dynamics_figure(dynamics: pd.DataFrame, features: Sequence[str]) -> Figure:
         style = "-" if place < _LINES else "--"
         axis.plot(best.index, best[name], style, color=PALETTE[place % _LINES], marker=".", label=name)
     axis.set(xlabel="training steps", ylabel="AUC (or R²) of the best neuron", title="What one neuron knows, by step")
-    axis.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(axis)
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -127,22 +119,9 @@ _NAMES = {"ablate": "silenced (Rm-Neuron)", "clamp": "set to 1", "oracle": "driv
 
 def _effect_panel(axis: Axes, effects: Mapping[str, xr.Dataset], name: str, measure: str) -> None:
     for colour, (kind, dataset) in zip(PALETTE, effects.items(), strict=False):
-        one = dataset.sel(feature=name, measure=measure)
-        intact = float(one["intact"])
-        ks = [0, *one["k"].values.tolist()]
-        label = f"top k {_NAMES.get(kind, kind)}"
-        _curve(axis, ks, intact, one, "top_effect", colour, label, "-")
-        if kind == "ablate":
-            _curve(axis, ks, intact, one, "random_effect", PALETTE[-1], "random k silenced", "--")
-    axis.set_xticks(ks)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
-def _curve(
-    axis: Axes, ks: list[int], intact: float, one: Any, prefix: str, colour: str, label: str, style: str
-) -> None:
-    middle = [intact, *(intact + one[prefix].values)]
-    low = [intact, *(intact + one[f"{prefix}_low"].values)]
-    high = [intact, *(intact + one[f"{prefix}_high"].values)]
-    axis.plot(ks, middle, style, color=colour, marker="o", markersize=3, label=label)
-    axis.fill_between(ks, low, high, color=colour, alpha=0.15, linewidth=0)
+        sets, label = ("top", "random") if kind == "ablate" else ("top",), f"top k {_NAMES.get(kind, kind)}"
+        draw_effects(dataset, name, measure, axis, sets=sets, color=colour, label=label)
+    legend = axis.get_legend()  # the figure has one for all panels
+    if legend is not None:
+        legend.remove()
+    axis.set(xlabel="", ylabel="", title="")
