@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from dni_jax.cli.output import Output, speaking
+
 Runs = Positional[Annotated[tuple[str, ...], arg(metavar="RUN...")]]
 Words = Positional[Annotated[tuple[str, ...], arg(metavar="RUN... SQL")]]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from dni_jax.characters import visible
-
 _FAMILIES = ("nesting", "characters", "range", "impulse", "other")
 _CLASSES = ("digit", "letter", "parenthesis", "operator", "quote", "space", "newline", "punctuation")
 _SIGNS = {" ": "a space", "\n": "a line break", "\t": "a tab", "\r": "a carriage return"}
@@ -59,15 +57,3 @@ def families(names: list[str]) -> list[str]:
     """Give the families of some features, each once, in a fixed order."""
     there = {family(name) for name in names}
     return [one for one in _FAMILIES if one in there]
-
-
-def shown_name(name: str) -> str:
-    r"""Give a feature's name with a sign for what could not be seen: ``symbol:␣`` for a space at its end.
-
-    Examples
-    --------
-    >>> shown_name("symbol:\n"), shown_name("e -> e + e")
-    ('symbol:↵', 'e -> e + e')
-    """
-    signs = [character if character == " " else visible(character) for character in name[:-1]]
-    return "".join([*signs, *map(visible, name[-1:])])

@@ -10,10 +10,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from dni_jax.characters import shown_name
 from dni_jax.files import written_aside
 from dni_jax.report.colours import heat_css
 from dni_jax.report.columns import columns_of, rows_of
-from dni_jax.report.naming import families, family, meaning, shown_name
+from dni_jax.report.naming import families, family, meaning
 from dni_jax.report.payload import page_data, safe_json
 from dni_jax.report.runfiles import RunFiles
 from dni_jax.report.samples import INTACT, sample_cards

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax.inspection import best_per_feature
-from dni_jax.inspection.store import read_relevance
+from dni_jax.inspection.store import read_relevance, read_table
 from dni_jax.report.excerpt import Excerpt
 
 _BY = "auc"
@@ -68,7 +68,7 @@ class RunFiles:
         path = Path(folder)
         config = _necessary(path / "config.toml", _toml, "`dni run LANGUAGE` makes a run's folder")
         relevance = _necessary(path / "relevance.parquet", read_relevance, f"`dni inspect {path}` makes it")
-        effects = _optional(path / "effects.parquet", pd.read_parquet)
+        effects = _optional(path / "effects.parquet", read_table)
         k = _largest_k(effects)
         return cls(
             path=path,
@@ -80,7 +80,7 @@ class RunFiles:
             effects=effects,
             samples=_optional(path / "samples.json", _json),
             training=_optional(path / "training.csv", pd.read_csv),
-            dynamics=_optional(path / "dynamics.parquet", pd.read_parquet),
+            dynamics=_optional(path / "dynamics.parquet", read_table),
             excerpt=_optional(path / "excerpt.npz", Excerpt.load),
         )
 

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dni_jax.characters import shown_name
 from dni_jax.inspection import ranking
 from dni_jax.inspection.store import read_relevance
 from dni_jax.report.clustering import clustered, strengths
 from dni_jax.report.colours import LEVELS, THEMES, diverging, ink, luminance
 from dni_jax.report.excerpt import Excerpt
-from dni_jax.report.naming import families, family, meaning, shown_name
+from dni_jax.report.naming import families, family, meaning
 from dni_jax.report.page import write_report
 from dni_jax.report.payload import page_data, safe_json
 from dni_jax.report.runfiles import RunFiles
