@@ -18,6 +18,7 @@ import pandas as pd
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from dni_jax import processes
 from dni_jax.progress import hidden
 
 
@@ -48,13 +49,15 @@ class Voice:
 
     def say(self, line: object) -> None:
         """Say one line, with the time since the command began."""
-        if self.output.quiet:
+        if self.output.quiet or not processes.is_first():
             return
         # One call, so that a table that renews itself below does not come between.
         self.lines.print(Text.assemble((f"{time.perf_counter() - self.began:6.1f} s  ", "dim"), str(line)))
 
     def show(self, result: Mapping[str, Any], *parts: RenderableType) -> None:
-        """Show a result: as JSON, or in parts for people."""
+        """Show a result: as JSON, or in parts for people. Of several processes the first speaks."""
+        if not processes.is_first():
+            return
         if self.output.json:
             sys.stdout.write(json.dumps(plain(result), ensure_ascii=False, allow_nan=False) + "\n")
             return

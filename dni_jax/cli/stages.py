@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
+from dni_jax import processes
+from dni_jax.cli.joining import joined
 from dni_jax.cli.output import Output, Voice, speaking
 from dni_jax.cli.tables import findings_table, reading_guide
 from dni_jax.config import InspectConfig, RunConfig, VerifyConfig
@@ -28,6 +30,7 @@ def run(config: RunConfig, config_file: ConfigFile = None, output: Output = Outp
         dni run c --text linux-6.1.tar.xz --glob 'lib/**/*.c'
         dni run --config runs/small/config.toml --seed 1
         dni run --resume
+        srun dni run parentheses --distributed --out runs/large
 
     It ends with a table and a page, report.html. A run that is stopped goes on with --resume.
 
@@ -40,7 +43,7 @@ def run(config: RunConfig, config_file: ConfigFile = None, output: Output = Outp
     use_compiled()
     from dni_jax import pipeline
 
-    with speaking(output) as voice:
+    with joined(config), speaking(output) as voice:
         _show(voice, pipeline.run(config, voice.say))
 
 
@@ -62,7 +65,7 @@ def train(config: RunConfig, config_file: ConfigFile = None, output: Output = Ou
     from dni_jax.pipeline.run import begun
     from dni_jax.pipeline.training import train_stage
 
-    with speaking(output) as voice:
+    with joined(config), speaking(output) as voice:
         job = begun(config, voice.say)
         model = train_stage(job)
         folder = job.folder
@@ -163,6 +166,8 @@ def _stage(run: Path, stages: tuple[str, ...], force: bool, voice: Voice, **sett
 
 
 def _show(voice: Voice, result: Any) -> None:
+    if not processes.is_first():
+        return
     findings = result.findings
     fields = {name: value for name, value in asdict(result).items() if name not in ("path", "findings")}
     guide = reading_guide(findings, result.k, result.least_p)

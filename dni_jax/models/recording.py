@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
 
+from dni_jax import processes
 from dni_jax.corpora import Corpus
 from dni_jax.interventions import Intervention
 from dni_jax.models.activations import Activations
@@ -59,7 +60,7 @@ def record(
     """Let a network read a corpus, and keep its states.
 
     Beside the result, memory holds the states of 256 texts x 256 characters at a time. With a `store`, the result is
-    on disk, and memory holds three chunks.
+    on disk, and memory holds three chunks. Several processes share the texts, and each gets all states.
 
     Parameters
     ----------
@@ -88,7 +89,8 @@ def record(
     ------
     ValueError
         For a symbol the network does not know, an intervention that does not fit, a cell asked of a network that has
-        none, states that are not finite, or a store that holds another recording.
+        none, states that are not finite, a store that holds another recording, or one that several processes would
+        write.
 
     Examples
     --------
@@ -112,6 +114,11 @@ def record(
         return Activations.stacked(each, {"seed": model.seeds, "learning_rate": model.learning_rates})
     asked = asked_for(model, what, dtype)
     if store is not None:
+        if processes.count() > 1:
+            raise ValueError(
+                f"expected one process to record into a store, got {processes.count()} of them: do it beforehand, in a "
+                "process of its own, or leave store= out"
+            )
         return record_into(store, model, corpus, asked, intervention, dtype, chunk)
     if chunk is not None:
         raise ValueError(f"expected chunk only with a store, got chunk={chunk!r} without one: pass store=path")
@@ -120,5 +127,5 @@ def record(
     bound: Bound = ((), ())
     if intervention is not None:
         bound = intervention.bind(model.n_neurons, corpus.n_positions, model.parts)
-    result: Any = states_of(model, lanes, bound, asked, dtype, _STEPS, corpus.n_positions)
+    result: Any = states_of(model, lanes, bound, asked, dtype, _STEPS, corpus.n_positions, shared=True)
     return Activations(groups=corpus.position_groups, gate_names=model.weights.kind.gates, **result)

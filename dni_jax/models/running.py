@@ -18,6 +18,7 @@ from dni_jax.interventions import Drive, Override
 from dni_jax.models.evaluation import laid_out
 from dni_jax.models.lanes import Lanes
 from dni_jax.models.network import Carries, all_hidden, network_step, readout, table_of, zero_carries
+from dni_jax.models.shared import own_lanes, states_of_all
 from dni_jax.models.trained import TrainedModel
 from dni_jax.models.weights import Weights
 
@@ -38,9 +39,19 @@ def asked_for(model: TrainedModel, what: Sequence[str], dtype: str) -> tuple[str
 
 
 def states_of(
-    model: TrainedModel, lanes: Lanes, bound: Bound, what: tuple[str, ...], dtype: str, steps: int, n_positions: int
+    model: TrainedModel,
+    lanes: Lanes,
+    bound: Bound,
+    what: tuple[str, ...],
+    dtype: str,
+    steps: int,
+    n_positions: int,
+    *,
+    shared: bool = False,
 ) -> dict[str, np.ndarray]:
     """Let a network read lanes; gives each kind of states as an array ``(T, ...)``.
+
+    With `shared`, several processes each read some of the lanes, and get the states of all.
 
     Raises
     ------
@@ -48,7 +59,7 @@ def states_of(
         For states that are not finite.
     """
     kept: dict[str, np.ndarray] = {}
-    for positions, states in scattered_states(model, lanes, bound, what, dtype, steps):
+    for positions, states in scattered_states(model, own_lanes(lanes) if shared else lanes, bound, what, dtype, steps):
         for name, values in zip(what, states, strict=True):
             if name not in kept:  # one row more than there are characters takes what belongs to none
                 kept[name] = np.empty((n_positions + 1, *values.shape[2:]), values.dtype)
@@ -56,6 +67,8 @@ def states_of(
                 rows = np.asarray(shard.data)
                 kept[name][positions[shard.index[:2]].reshape(-1)] = rows.reshape(-1, *rows.shape[2:])
     result = {name: array[:-1] for name, array in kept.items()}
+    if shared:
+        result = states_of_all(result, lanes)
     if not np.isfinite(result["hidden"]).all():
         raise ValueError(
             "expected finite states, got NaN or infinity: the network's weights, or the values of the intervention, "

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dni_jax import processes
 from dni_jax.config import RunConfig
 from dni_jax.corpora import Corpus
 from dni_jax.features import FeatureLibrary
@@ -75,7 +76,7 @@ class Job:
             Where there is no run, or it cannot be done as asked.
         """
         folder = RunFolder.of(path)
-        config = replace(read_config(folder.path / "config.toml"), **parts)
+        config = processes.from_first(lambda: replace(read_config(folder.path / "config.toml"), **parts))
         config.check()
         return cls(config, folder, language_of(config), say)
 
@@ -122,7 +123,7 @@ class Job:
         ValueError
             Where it has not.
         """
-        if not self.folder.model.exists():
+        if not self.folder.has(self.folder.model.name):
             path = self.folder.path
             raise ValueError(
                 f"expected a trained network in {str(self.folder.model)!r}, got none: dni train --resume --out {path}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from dni_jax import processes
 from dni_jax.inspection.store import read_relevance
 from dni_jax.models import record
 from dni_jax.pipeline.job import Job, Say, silent
@@ -22,9 +23,9 @@ def report_stage(folder: RunFolder, say: Say = silent) -> Path:
     ValueError
         Where the run holds no scores yet, or a file is broken.
     """
-    if folder.holds("inspect") and not folder.excerpt.exists():
+    if folder.holds("inspect") and not folder.has(folder.excerpt.name):
         _make_excerpt(folder, say)
-    path = write_report(folder.path)
+    path = processes.from_first(lambda: write_report(folder.path))
     say(f"report: {path}")
     return path
 

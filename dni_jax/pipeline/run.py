@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dni_jax import processes
 from dni_jax.config import RunConfig
 from dni_jax.corpora import Corpus
 from dni_jax.pipeline.inspecting import Inspected, inspect_stage, inspected_before
@@ -96,7 +97,8 @@ def _findings(job: Job, found: Inspected) -> pd.DataFrame:
 
 def read_findings(path: Path) -> pd.DataFrame:
     """Read the table of features as `run` gives it."""
-    return pd.read_csv(path, keep_default_na=True).assign(
+    table = processes.from_first(lambda: pd.read_csv(path, keep_default_na=True))
+    return table.assign(
         same_as=lambda table: table["same_as"].fillna(""),
         neurons=lambda table: [tuple(int(n) for n in text.strip("()[]").split(",") if n) for text in table["neurons"]],
     )

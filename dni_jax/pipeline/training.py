@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -26,7 +26,7 @@ def train_stage(job: Job) -> TrainedModel:
     ``ideal`` (the best possible one, for sampled text), ``unigram`` and ``coverage``.
     """
     job.check_folds()
-    if job.folder.model.exists():
+    if job.folder.has(job.folder.model.name):
         job.say(f"network: taken from {job.folder.model}")
         model = job.model
     else:
@@ -57,6 +57,7 @@ def _trained(job: Job) -> TrainedModel:
         inspect_every=config.inspect_every,
         on_inspect=ask,
     )
+    continue_table(folder.metrics, _rows(model.history))  # one that was cut off between checkpoint and row is there too
     model.save(folder.model)
     folder.drop_training()
     steps = int(model.history[-1]["step"])
@@ -67,8 +68,7 @@ def _trained(job: Job) -> TrainedModel:
 
 def note_look(job: Job, look: Look) -> None:
     """Add a look at the validation text to ``training.csv``."""
-    row = {**asdict(look), "characters_per_second": look.characters / max(look.seconds, 1e-9)}
-    continue_table(job.folder.metrics, pd.DataFrame([row]))
+    continue_table(job.folder.metrics, _rows([asdict(look)]))
 
 
 def watching(job: Job) -> Callable[[int, TrainedModel], None]:
@@ -90,6 +90,12 @@ def validation_ideal(job: Job) -> float | None:
     if not job.config.is_sampled:
         return None
     return job.language.ideal_cross_entropy(_first_strings(job.corpus.validation))
+
+
+def _rows(looks: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{**look, "characters_per_second": look["characters"] / max(look["seconds"], 1e-9)} for look in looks]
+    )
 
 
 def _first_strings(corpus: Corpus) -> Corpus:

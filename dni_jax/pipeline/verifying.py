@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from dni_jax import processes
 from dni_jax.files import written_aside
 from dni_jax.inspection import ranking
 from dni_jax.inspection.store import read_table, write_table
@@ -37,7 +38,7 @@ def verify_stage(job: Job, found: Inspected) -> pd.DataFrame:
     write_findings(folder.findings, found)
     effects = _effects(job, found, headlines)
     save(effects_figure(effects, headlines), folder.path / "effects.png")
-    if folder.dynamics.exists():
+    if processes.is_first() and folder.dynamics.exists():
         save(dynamics_figure(read_table(folder.dynamics), found.distinct), folder.path / "dynamics.png")
     _write_samples(job, found, headlines)
     findings = write_findings(folder.findings, found, effects["ablate"])
