@@ -1,0 +1,1 @@
+from dni_jax.densities.kinds import start_flow
