@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
+@runtime_checkable
 class Bijection(Protocol):
     """A map of N numbers to N numbers that can be undone; a frozen pytree, its float arrays being its parameters.
 

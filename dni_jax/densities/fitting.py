@@ -78,7 +78,7 @@ def fit(
     """
     chunk = max(min(evaluate_every, steps), 1)
     optimizer = _optimizer(learning_rate, steps)
-    carried = bijection, optimizer.init(bijection)  # type: ignore[arg-type]
+    carried = bijection, optimizer.init(jax.tree.leaves(bijection))
     rows, key = jnp.asarray(states), jax.random.key(seed)
     best = bijection
     looks = [Look(0, float("nan"), mean_log_prob(bijection, validation))]
@@ -137,7 +137,7 @@ def fit_reverse(
     """
     optimizer = _optimizer(learning_rate, steps)
     keys = jax.random.split(jax.random.key(seed), steps)
-    carried = bijection, optimizer.init(bijection)  # type: ignore[arg-type]
+    carried = bijection, optimizer.init(jax.tree.leaves(bijection))
     carried, bounds = _reverse_steps(carried, keys, log_density, optimizer, (batch, n_neurons))
     bound = float(bounds[-max(steps // 10, 1) :].mean())
     _refuse_infinite(bound, steps)
@@ -189,8 +189,9 @@ def _step(carried: Any, gain: Callable[[Any], Array], optimizer: Any) -> tuple[A
     """Climb one step."""
     bijection, state = carried
     gained, slope = jax.value_and_grad(gain)(bijection)
-    updates, state = optimizer.update(jax.tree.map(jnp.negative, slope), state, bijection)
-    return (optax.apply_updates(bijection, updates), state), gained
+    leaves, tree = jax.tree.flatten(bijection)
+    updates, state = optimizer.update([-one for one in jax.tree.leaves(slope)], state, leaves)
+    return (jax.tree.unflatten(tree, optax.apply_updates(leaves, updates)), state), gained
 
 
 def _refuse_infinite(value: float, step: int) -> None:

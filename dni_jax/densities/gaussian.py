@@ -43,14 +43,18 @@ class Moments(NamedTuple):
         ValueError
             Where the covariance is singular.
         """
-        try:
-            root = np.linalg.cholesky(self.covariance)
-        except np.linalg.LinAlgError:
+        root = self.root()
+        return solve_triangular(root, np.eye(len(root)), lower=True)
+
+    def root(self) -> Float[np.ndarray, "N N"]:
+        """Give the covariance's lower Cholesky factor, the inverse of `whitening`; raises as it does."""
+        values = np.linalg.eigvalsh(self.covariance)
+        if not values[0] > len(values) * np.finfo(np.float64).eps * values[-1]:
             raise ValueError(
                 "expected states with a covariance of full rank, got a singular one: give more positions than there "
                 "are neurons, or shrink above 0"
-            ) from None
-        return solve_triangular(root, np.eye(len(root)), lower=True)
+            )
+        return np.linalg.cholesky(self.covariance)
 
 
 @jax.tree_util.register_dataclass
@@ -75,8 +79,7 @@ class Whiten:
     @classmethod
     def of(cls, moments: Moments, dtype: str = "float32") -> Whiten:
         """Whiten states of some moments."""
-        root = np.linalg.cholesky(moments.covariance)
-        return cls(*(jnp.asarray(a, dtype) for a in (moments.mean, moments.whitening(), root)))
+        return cls(*(jnp.asarray(a, dtype) for a in (moments.mean, moments.whitening(), moments.root())))
 
     def forward(self, x: Float[Array, "*batch N"]) -> tuple[Float[Array, "*batch N"], Float[Array, "*batch"]]:
         """Map states to latents, O(N^2), with ``log |det dy/dx|``, O(N)."""

@@ -12,6 +12,9 @@ from jaxtyping import Array, Float
 from dni_jax.densities.roots import tanh_root
 
 
+MARGIN = 1e-4  # slopes stay above it, so that rounding folds no map
+
+
 def softplus_inverse(value: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Give x with ``log(1 + exp(x)) = value``, for value above 0."""
     return value + jnp.log(-jnp.expm1(-value))
@@ -23,7 +26,7 @@ class Planar:
     """``y = x + u tanh(w . x + b)`` (Rezende & Mohamed 2015, equation 10).
 
     It can be undone if and only if w . u > -1 (at -1 its slope is 0 where w . x = -b). As in their appendix A.1 the
-    parameter `raw` is moved along w so that w . u = softplus(w . raw) - 1, whatever its value. There is no closed form
+    parameter `raw` is moved along w so that w . u = softplus(w . raw) - 1 + 1e-4, whatever its value. There is no closed form
     of the inverse; it is one root of a growing function of one number (`tanh_root`).
 
     Attributes
@@ -53,7 +56,7 @@ class Planar:
         Raises
         ------
         ValueError
-            Where w . u is not above -1: the map folds space, and has no inverse.
+            Where w . u is not above -1 + 1e-4: the map folds space and has no inverse, or nearly so.
 
         Examples
         --------
@@ -61,19 +64,20 @@ class Planar:
         [0.25, 0.25]
         """
         along = w @ u
-        if not isinstance(along, jax.core.Tracer) and not float(along) > -1:
+        if not isinstance(along, jax.core.Tracer) and not float(along) > MARGIN - 1:
             raise ValueError(
-                f"expected w . u above -1, got {float(along):g}: such a planar map folds space and cannot be undone"
+                f"expected w . u above {MARGIN - 1}, got {float(along):g}: from -1 on a planar map folds space and "
+                "cannot be undone"
             )
         size = w @ w
-        move = jnp.where(size > 0, (softplus_inverse(1 + along) - along) / jnp.where(size > 0, size, 1), 0)
+        move = jnp.where(size > 0, (softplus_inverse(1 - MARGIN + along) - along) / jnp.where(size > 0, size, 1), 0)
         return cls(w, u + move * w, b)
 
     @property
     def u(self) -> Float[Array, " N"]:
         """The direction of the push, with w . u above -1."""
         along, size = self.raw @ self.w, self.w @ self.w
-        move = jnp.where(size > 0, (jax.nn.softplus(along) - 1 - along) / jnp.where(size > 0, size, 1), 0)
+        move = jnp.where(size > 0, (jax.nn.softplus(along) - 1 + MARGIN - along) / jnp.where(size > 0, size, 1), 0)
         return self.raw + move * self.w
 
     def forward(self, x: Float[Array, "*batch N"]) -> tuple[Float[Array, "*batch N"], Float[Array, "*batch"]]:

@@ -26,7 +26,7 @@ def tanh_root(
     def slope(a: Array) -> Array:
         return 1 + outer * inner * (1 - jnp.square(jnp.tanh(inner * a + shift)))
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = 0.5 * (low + high)
         below = excess(middle) < 0

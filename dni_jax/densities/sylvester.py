@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dni_jax.densities.householder import reflect
+from dni_jax.densities.planar import MARGIN
 from dni_jax.densities.roots import tanh_root
 
 
@@ -19,7 +20,8 @@ class Sylvester:
 
     Q holds M orthonormal columns; R and T are upper triangular. By Sylvester's determinant identity the determinant is
     that of an M x M triangular matrix. The map can be undone if every r_ii t_ii > -1 (theorem 2); as in the authors'
-    own code the diagonals are hyperbolic tangents of the parameters, so that their products lie above -1. The
+    own code the diagonals are hyperbolic tangents of the parameters (times .9999, against rounding), so that their
+    products lie above -1. The
     inverse is not in closed form, but M roots of growing functions of one number each, from the last to the first.
 
     Attributes
@@ -63,18 +65,20 @@ class Sylvester:
         m, n = self.vectors.shape
         return reflect(self.vectors, jnp.eye(m, n, dtype=self.vectors.dtype))
 
-    def _triangles(self) -> tuple[Array, Array]:
-        return tuple(jnp.triu(a, 1) + jnp.diag(jnp.tanh(jnp.diag(a))) for a in (self.r, self.t))  # type: ignore[return-value]
+    @property
+    def triangles(self) -> tuple[Float[Array, "M M"], Float[Array, "M M"]]:
+        """R and T."""
+        return _triangle(self.r), _triangle(self.t)
 
     def forward(self, x: Float[Array, "*batch N"]) -> tuple[Float[Array, "*batch N"], Float[Array, "*batch"]]:
         """Map states to latents, with ``log |det dy/dx|``; O(N M)."""
-        columns, (r, t) = self.columns, self._triangles()
+        columns, (r, t) = self.columns, self.triangles
         pushed = jnp.tanh(x @ columns.T @ t.T + self.b)
         return x + pushed @ r.T @ columns, _stretch(pushed, r, t)
 
     def inverse(self, y: Float[Array, "*batch N"]) -> tuple[Float[Array, "*batch N"], Float[Array, "*batch"]]:
         """Map latents to states, with ``log |det dx/dy|``; O(N M + M^2) and M roots."""
-        columns, (r, t) = self.columns, self._triangles()
+        columns, (r, t) = self.columns, self.triangles
         along = y @ columns.T
         m = len(self.b)
 
@@ -89,6 +93,10 @@ class Sylvester:
 
         _, pushed = jax.lax.fori_loop(0, m, solve, (jnp.zeros_like(along), jnp.zeros_like(along)))
         return y - pushed @ r.T @ columns, -_stretch(pushed, r, t)
+
+
+def _triangle(raw: Array) -> Array:
+    return jnp.triu(raw, 1) + jnp.diag((1 - MARGIN) * jnp.tanh(jnp.diag(raw)))
 
 
 def _stretch(pushed: Array, r: Array, t: Array) -> Array:
