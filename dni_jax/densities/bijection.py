@@ -39,8 +39,8 @@ def log_prob(bijection: Bijection, x: Float[Array, "*batch N"]) -> Float[Array, 
     --------
     >>> from dni_jax.densities.elementwise import Standardise
     >>> standard = Standardise(mean=jnp.zeros(1), scale=jnp.full(1, 2.0))
-    >>> log_prob(standard, jnp.zeros((3, 1))).round(4).tolist() == [round(-math.log(2 * (2 * math.pi) ** 0.5), 4)] * 3
-    True
+    >>> [round(one, 4) for one in log_prob(standard, jnp.zeros((2, 1))).tolist()]  # -log(2 sqrt(2 pi))
+    [-1.6121, -1.6121]
     """
     z, stretch = bijection.forward(x)
     return normal_log_prob(z) + stretch

@@ -73,7 +73,8 @@ def fit(
     >>> states = np.random.default_rng(0).normal(3.0, 2.0, (400, 1)).astype(np.float32)
     >>> start = PLU.of(np.eye(1), np.zeros(1))
     >>> found = fit(start, states, states, steps=600, learning_rate=0.05).bijection
-    >>> bool(abs(found.bias[0] / jnp.exp(found.log_diagonal[0]) + states.mean()) < 0.05)  # at the sample's mean
+    >>> mean, _ = found.inverse(jnp.zeros(1))
+    >>> bool(abs(mean[0] - states.mean()) < 0.1)
     True
     """
     chunk = max(min(evaluate_every, steps), 1)
@@ -190,7 +191,8 @@ def _step(carried: Any, gain: Callable[[Any], Array], optimizer: Any) -> tuple[A
     bijection, state = carried
     gained, slope = jax.value_and_grad(gain)(bijection)
     leaves, tree = jax.tree.flatten(bijection)
-    updates, state = optimizer.update([-one for one in jax.tree.leaves(slope)], state, leaves)
+    with jax.numpy_dtype_promotion("standard"):  # Optax divides its counts of steps
+        updates, state = optimizer.update([-one for one in jax.tree.leaves(slope)], state, leaves)
     return (jax.tree.unflatten(tree, optax.apply_updates(leaves, updates)), state), gained
 
 
