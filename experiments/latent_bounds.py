@@ -1,12 +1,12 @@
 """Bounds of a likelihood with latent variables: ELBO and IWAE beside the exact value, annealing, free bits.
 
-Claim     The importance weighted bound L_K rises with K from the ELBO to log p(x) (Burda et al. 2016, theorem 1); where a
-          latent carries little, the KL term switches it off, and free bits keep it in use at their price.
+Claim     The importance weighted bound L_K rises with K from the ELBO to log p(x) (Burda et al. 2016, theorem 1); where
+          a latent carries little, the KL term switches it off, and free bits keep it in use at their price.
 Command   python experiments/latent_bounds.py
 Run time  about 15 seconds on 2 CPU cores
-Result    L_K is -3.746, -3.165, -2.928, -2.868, -2.831 nats for K = 1, 2, 5, 10, 50; log p(x) is -2.820. With the ELBO the weak
-          latent's KL is .000 nats (the strong one's .741), and annealing does not change where it ends, since the weak
-          direction's variance (.20) is below the noise's (.25); with half a nat free both carry .502.
+Result    L_K is -3.746, -3.165, -2.928, -2.868, -2.831 nats for K = 1, 2, 5, 10, 50; log p(x) is -2.820. With the ELBO
+          the weak latent's KL is .000 nats (the strong one's .741); annealing does not change where it ends, since the
+          weak direction's variance (.20) is below the noise's (.25); with half a nat free both carry .502.
 """
 
 import math

@@ -1,10 +1,21 @@
 """Overrides of a trained LSTM's states, and whether they can be told from states that it visits.
 
-Claim     Holding a neuron at 1, the paper's own intervention, leaves the states that the network visits; a normalizing flow
-          (RealNVP) sees it more surely than a Gaussian of the same states does.
-Command   python experiments/plausible_overrides.py
-Run time  TODO
-Result    see experiments/README.md, whose table this command prints
+Claim     Holding a neuron at 1, the paper's own intervention, leaves the states that the network visits; a normalizing
+          flow (RealNVP) sees it more surely than a Gaussian of the same states does.
+Command   python experiments/plausible_overrides.py --seeds 0
+Run time  145 CPU seconds (9 minutes on 2 CPU cores that others had three quarters of), the network being there
+Result    AUROC of real against overridden states, one network, mean of 16 neurons, 4,096 held-out states:
+
+          density     nats a visited state    h = 1    h = its 99th percentile    h of another position
+          gaussian                     250     .975                       .899                     .844
+          realnvp                      686    1.000                       .992                     .985
+          planar                       259     .979                       .918                     .873
+          sylvester                    285     .983                       .929                     .888
+          plu                          257     .977                       .906                     .854
+          qr                           253     .975                       .900                     .845
+
+          Every flow is above the Gaussian. Of the median overridden state the percentile among visited ones is 0.0 for
+          RealNVP in all three cases, and 0.4, 1.8 and 3.9 for the Gaussian.
 """
 
 from pathlib import Path
@@ -54,7 +65,6 @@ def of_one_network(seed, networks, kinds):
             typical = [float(np.median(density.percentile_of(fake))) for fake in fakes]
             found[kind, override] = float(np.mean(areas)), float(np.mean(typical))
         found[kind, "nats"] = float(real.mean(dtype=np.float64))
-        found[kind, "visited"] = float(density.percentile_of(real).mean())
     return found
 
 

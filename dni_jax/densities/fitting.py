@@ -92,7 +92,7 @@ def fit(
             look = Look(last, float(gained.mean()), mean_log_prob(carried[0], validation))
             _refuse_infinite(look.validation, look.step)
             looks.append(look)
-            advance(look.step, lambda look=look: f"{look.validation:.2f} nats a state")
+            advance(look.step, partial(_note, look))
             highest = int(np.argmax([one.validation for one in looks]))
             if highest == len(looks) - 1:
                 best = carried[0]
@@ -194,6 +194,10 @@ def _step(carried: Any, gain: Callable[[Any], Array], optimizer: Any) -> tuple[A
     with jax.numpy_dtype_promotion("standard"):  # Optax divides its counts of steps
         updates, state = optimizer.update([-one for one in jax.tree.leaves(slope)], state, leaves)
     return (jax.tree.unflatten(tree, optax.apply_updates(leaves, updates)), state), gained
+
+
+def _note(look: Look) -> str:
+    return f"{look.validation:.2f} nats a state"
 
 
 def _refuse_infinite(value: float, step: int) -> None:

@@ -61,7 +61,8 @@ def start_flow(
     moments = Moments.of(states, shrink)
     if kind in ("plu", "qr"):
         matrix = moments.whitening()
-        return {"plu": PLU, "qr": QR}[kind].of(matrix, -matrix @ moments.mean)
+        linear = PLU if kind == "plu" else QR
+        return linear.of(matrix, -matrix @ moments.mean)
     parts: list[Bijection] = [Whiten.of(moments)]
     if kind == "gaussian":
         return parts[0]

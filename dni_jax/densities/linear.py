@@ -51,8 +51,8 @@ class PLU:
         """
         places, lower, upper = lu(matrix, p_indices=True)
         diagonal = _diagonal(upper)
-        arrays = (jnp.asarray(a, dtype) for a in (lower, upper, np.log(np.abs(diagonal)), bias))
-        return cls(*arrays, tuple(places.tolist()), tuple(np.sign(diagonal).astype(int).tolist()))
+        low, up, log_diagonal, shift = (jnp.asarray(a, dtype) for a in (lower, upper, np.log(np.abs(diagonal)), bias))
+        return cls(low, up, log_diagonal, shift, tuple(places.tolist()), _signs(diagonal))
 
     def _factors(self) -> tuple[Array, Array]:
         return jnp.tril(self.lower, -1) + jnp.eye(len(self.bias), dtype=self.lower.dtype), _upper(self)
@@ -113,8 +113,10 @@ class QR:
             rest -= np.outer(2 * v / (v @ v), v @ rest)
             v /= np.linalg.norm(v)
         diagonal = _diagonal(rest)
-        arrays = (jnp.asarray(a, dtype) for a in (vectors, rest, np.log(np.abs(diagonal)), bias))
-        return cls(*arrays, tuple(np.sign(diagonal).astype(int).tolist()))
+        turns, up, log_diagonal, shift = (
+            jnp.asarray(a, dtype) for a in (vectors, rest, np.log(np.abs(diagonal)), bias)
+        )
+        return cls(turns, up, log_diagonal, shift, _signs(diagonal))
 
     def forward(self, x: Float[Array, "*batch N"]) -> _Two:
         """Map states to latents, O(N^2), with ``log |det dy/dx|``, O(N)."""
@@ -131,6 +133,10 @@ class QR:
 def _upper(linear: PLU | QR) -> Array:
     diagonal = jnp.exp(linear.log_diagonal) * jnp.asarray(linear.signs, linear.upper.dtype)
     return jnp.triu(linear.upper, 1) + jnp.diag(diagonal)
+
+
+def _signs(diagonal: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(one) for one in np.sign(diagonal))
 
 
 def _diagonal(upper: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ from jaxtyping import Array, Float
 
 from dni_jax.densities.roots import tanh_root
 
-
 MARGIN = 1e-4  # slopes stay above it, so that rounding folds no map
 
 
@@ -26,8 +25,8 @@ class Planar:
     """``y = x + u tanh(w . x + b)`` (Rezende & Mohamed 2015, equation 10).
 
     It can be undone if and only if w . u > -1 (at -1 its slope is 0 where w . x = -b). As in their appendix A.1 the
-    parameter `raw` is moved along w so that w . u = softplus(w . raw) - 1 + 1e-4, whatever its value. There is no closed form
-    of the inverse; it is one root of a growing function of one number (`tanh_root`).
+    parameter `raw` is moved along w so that w . u = softplus(w . raw) - 1 + 1e-4, whatever its value. There is no
+    closed form of the inverse; it is one root of a growing function of one number (`tanh_root`).
 
     Attributes
     ----------

@@ -51,14 +51,14 @@ def groups_of(states: Any, groups: Any, n_positions: int) -> Int[np.ndarray, " T
     count = len(np.unique(found[found >= 0]))
     if count < _LEAST:
         raise ValueError(
-            f"expected at least {_LEAST} groups (strings), to learn, to stop and to calibrate by, got {count}: record more "
-            "strings, or pass finer groups="
+            f"expected at least {_LEAST} groups (strings), to learn, to stop and to calibrate by, got {count}: record "
+            "more strings, or pass finer groups="
         )
     return found
 
 
 def split(groups: Int[np.ndarray, " T"], seed: int) -> Int[np.ndarray, " T"]:
-    """Deal whole groups: 0 is learnt (about 70 % of them), 1 stops the learning (15 %), 2 calibrates (15 %), -1 unused."""
+    """Deal whole groups: 0 is learnt (about 70 %), 1 stops the learning, 2 calibrates (15 % each); -1 is not used."""
     names, member = np.unique(groups, return_inverse=True)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(names >= 0))
     part = np.full(len(names), -1)

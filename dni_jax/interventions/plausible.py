@@ -67,8 +67,8 @@ def plausible_values(
     strength = _strongest(plausible)
     if strength is None:
         raise ValueError(
-            f"expected a value that keeps the median state at percentile {percentile:g}, found none for neurons {chosen} "
-            "from their medians to their extremes: try fewer neurons, the other sign, or a lower percentile"
+            f"expected a value that keeps the median state at percentile {percentile:g}, found none for neurons "
+            f"{chosen} from their medians to their extremes: try fewer neurons, the other sign, or a lower percentile"
         )
     return (start + strength * (end - start)).astype(np.float32)
 

@@ -48,7 +48,7 @@ def plausibility_variables(
     random = sets.random[..., :_DRAWS]
     wanted = np.unique(np.concatenate([[0], *(rows.ravel() for rows in (sets.top, sets.bottom, random))]))
     found = np.full((len(sets.masks), len(STATISTICS)), np.nan)
-    for row in wanted:
+    for row in wanted.tolist():
         changed = intervention_of(override, drive, row, text.n_positions)
         found[row] = _judge(density, model, text, changed, places)
     result: dict[str, Any] = {}
