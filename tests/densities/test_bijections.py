@@ -98,7 +98,7 @@ def test_undone_and_stretch(doubles, name, n):
     np.testing.assert_allclose(alone, y[1, 2], atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["planar", "sylvester"])
+@pytest.mark.parametrize("name", ["planar", pytest.param("sylvester", marks=pytest.mark.slow)])
 def test_gradients_through_the_root(doubles, name):
     """Implicit derivatives of the inverse are the inverse matrix of the forward map's."""
     bijection = made(name, 5)

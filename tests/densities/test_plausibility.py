@@ -37,7 +37,10 @@ def test_gaussian_density(gaussian):
     assert abs(density.percentile(gaussian).mean() - 50) < 1.5
 
 
-@pytest.mark.parametrize("kind", KINDS)
+SLOW = ("sylvester", "planar", "qr")
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] if k in SLOW else []) for k in KINDS])
 def test_every_kind(kind):
     states = ring(2_000, 0)
     asked = {"layers": 1, "width": 16, "steps": 60, "directions": 2, "batch": 64}

@@ -1,7 +1,6 @@
 """Sweeps that are killed, whose processes die, that run in several processes or on a cluster; all slow."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -106,21 +105,19 @@ class Deadly:
         return os._exit, (1,)
 
 
-def test_a_process_that_dies_fails_its_own_task_only(file, whole, tmp_path):
-    shutil.copytree(whole, tmp_path / "sweep")
-    folder = SweepFolder(tmp_path / "sweep")
-    config = SweepConfig("more", LONG, {"hidden": [16], "seed": [0]})
-    grown = replace(read_sweep(file), grid={"hidden": [12, 8, 4], "seed": [0, 1]})
-    left = [replace(group) for group in folder.to_do(grown)]
-    assert len(left) == 1
+def test_a_process_that_dies_fails_its_own_task_only(tmp_path):
+    config = SweepConfig("s", TINY, {"hidden": [16, 12]}, out=str(tmp_path / "s"))
+    folder = SweepFolder.claim(config)
+    doomed, other = folder.to_do(config)
     took = {}
-    groups = [Deadly(config.runs), *left]
+    groups = [Deadly(doomed.runs), other]
     Workers(jobs=2).do(groups, folder.path, lambda group, outcome: took.update({group.runs[0].name: outcome.errors}))
-    assert set(took) == {"hidden-16_seed-0", "hidden-4_seed-0"}
-    assert not took["hidden-4_seed-0"]
-    assert "it was killed" in took["hidden-16_seed-0"]["hidden-16_seed-0"]
-    assert "hidden = 16" in (folder.path / "hidden-16_seed-0" / "error.txt").read_text()
-    assert RunFolder(folder.path / "hidden-4_seed-1").is_whole
+    assert set(took) == {"hidden-16", "hidden-12"}
+    assert not took["hidden-12"]
+    assert "it was killed" in took["hidden-16"]["hidden-16"]
+    assert "hidden = 16" in (folder.path / "hidden-16" / "error.txt").read_text()
+    assert RunFolder(folder.path / "hidden-12").is_whole
+    assert [group.runs for group in folder.to_do(config)] == [doomed.runs]  # which is tried again
 
 
 @pytest.mark.filterwarnings("ignore")  # Dask's own
