@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from dni_jax import languages
 from dni_jax.config import TrainConfig
 from dni_jax.corpora import Corpus
+from dni_jax.densities import plausibility
 from dni_jax.devices import use_all_cores
 from dni_jax.features import (
     CharacterWindow,
@@ -106,6 +107,7 @@ __all__ = [
     "open_states",
     "patch",
     "permutation_test",
+    "plausibility",
     "plot",
     "predictor_feature",
     "rank_stability",

@@ -13,11 +13,12 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax import processes
+from dni_jax.densities import Density, plausibility
 from dni_jax.files import written_aside
 from dni_jax.inspection import ranking
 from dni_jax.inspection.store import read_table, write_table
 from dni_jax.interventions import clamp
-from dni_jax.models import generate
+from dni_jax.models import generate, record
 from dni_jax.pipeline.inspecting import BY, Inspected, write_findings
 from dni_jax.pipeline.job import Job
 from dni_jax.report import dynamics_figure, effects_figure
@@ -47,6 +48,16 @@ def verify_stage(job: Job, found: Inspected) -> pd.DataFrame:
     return findings
 
 
+def _density(job: Job) -> Density | None:
+    """The Gaussian of visited states, which says how far off them an override goes; None for too little text."""
+    corpus = job.inspected
+    try:
+        return plausibility(record(job.model, corpus), "gaussian", seed=job.config.train.seed)
+    except ValueError as error:
+        job.say(f"  how plausible overridden states are is not told: {error}")
+        return None
+
+
 def _headlines(job: Job, found: Inspected) -> list[str]:
     asked = list(dict.fromkeys(job.config.verify.headlines))
     unknown = [name for name in asked if name not in found.names]
@@ -65,7 +76,7 @@ def _effects(job: Job, found: Inspected, headlines: Sequence[str]) -> dict[str, 
     sets = (2 * len(found.names) + n_random) * len(ks)
     job.say(f"verifying: {sets} sets of neurons silenced on {corpus.n_positions:,} unseen characters")
     settings: dict[str, Any] = {"ks": ks, "n_random": n_random, "by": BY, "seed": job.config.train.seed}
-    settings["labels"] = job.library
+    settings |= {"labels": job.library, "density": _density(job)}
     # So many features share their random sets; those of the headlines are matched to their neurons.
     effects = {"ablate": verify(model, corpus, found.relevance, found.names, match=None, **settings)}
     for kind in ("clamp", "oracle"):

@@ -20,6 +20,8 @@ from dni_jax.report.excerpt import Excerpt
 _BY = "auc"
 _VERDICT = "loss_on"  # the measure that says whether neurons are used
 _EFFECT = {"effect": "top_effect", "random": "random_effect", "random_high": "random_effect_high", "p_effect": "p"}
+# Only where the overrides' states were judged by a density.
+_EFFECT |= {"percentile": "percentile_top", "percentile_intact": "percentile_intact"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,8 @@ def _findings(
     if effects is not None and k:
         last = effects[(effects["intervention"] == "ablate") & (effects["k"] == k) & (effects["measure"] == _VERDICT)]
         last = last.set_index("feature").reindex(table["feature"])
-        table = table.assign(**{name: last[source].values for name, source in _EFFECT.items()})
+        there = {name: source for name, source in _EFFECT.items() if source in last}
+        table = table.assign(**{name: last[source].values for name, source in there.items()})
     table = table.sort_values(["strength", "lift"], ascending=False, kind="stable")
     return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 

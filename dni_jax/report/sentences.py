@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dni_jax.report.verdicts import LEVEL, TOLD, Row, has, is_echo, knowledge, use
+from dni_jax.report.verdicts import LEVEL, STRANGE, TOLD, Row, has, is_echo, knowledge, use
 
 
 def known_sentence(row: Row) -> str:
@@ -99,10 +99,22 @@ def use_sentence(row: Row, k: int, random_sets: int) -> str:
     return f"{leads[state]}: {harm}; {p}."
 
 
+def plausible_sentence(row: Row) -> str:
+    """Say how usual the states are that silencing leads to; empty where that was not judged."""
+    if not has(row, "percentile"):
+        return ""
+    said = (
+        f"Held so, half of its states are less usual than {100 - row['percentile']:.1f} % of those that it visits by "
+        f"itself (by a Gaussian density; left alone, {100 - row['percentile_intact']:.0f} %)"
+    )
+    strange = row["percentile"] < STRANGE and use(row) in ("used", "harm")
+    return f"{said}: part of the harm may come from that strangeness." if strange else f"{said}."
+
+
 def feature_sentences(row: Row, k: int, random_sets: int) -> list[str]:
     """Say all that was found about one feature."""
     parts = [known_sentence(row), echo_sentence(row), untrained_sentence(row)]
-    parts.append(use_sentence(row, k, random_sets))
+    parts += [use_sentence(row, k, random_sets), plausible_sentence(row)]
     return [part for part in parts if part]
 
 

@@ -11,6 +11,7 @@ Row = Mapping[str, Any]
 WEAK = 0.2  # 2 AUC - 1, or R^2: below it no neuron is said to know a feature
 LEVEL = 0.05  # of every p
 TOLD = ("known", "echo")  # a neuron tells where the feature holds, by its score and its p
+STRANGE = 5.0  # percentile of a network's own states below which overridden ones are called strange
 ECHO = 0.05  # so near to chance, given the current character, a score is an echo of it
 
 KNOWLEDGE = {

@@ -14,6 +14,7 @@ from dni_jax.report.sentences import (
     loss_sentence,
     main_findings,
     p_known,
+    plausible_sentence,
     sample_sentence,
     untrained_sentence,
     use_sentence,
@@ -225,3 +226,15 @@ def test_samples_are_described_beside_the_network_left_alone():
     assert said == "90.0% of class digit; 50.0% when left alone, 52.0% with one random set held at 1."
     assert "letter" in sample_sentence({"shares": {"letter": 1.0, "digit": 0.5}}, intact, None)
     assert sample_sentence({"shares": {}}, {"shares": {}}, None) == ""
+
+
+def test_how_usual_overridden_states_are_is_told_where_it_was_judged():
+    assert plausible_sentence(row()) == ""
+    near = plausible_sentence(row(percentile=40.0, percentile_intact=51.0))
+    assert "less usual than 60.0 % of those" in near
+    assert "left alone, 49 %" in near
+    assert "strangeness" not in near
+    assert "strangeness" in plausible_sentence(row(percentile=0.3, percentile_intact=51.0))
+    unused = row(percentile=0.3, percentile_intact=51.0, p_effect=0.6)
+    assert "strangeness" not in plausible_sentence(unused)
+    assert plausible_sentence(unused) in feature_sentences(unused, 10, 64)
