@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from sweeps import TINY, weights_in
 from dni_jax.runfolder import RunFolder
 from dni_jax.sweeping import SweepConfig, Workers, read_sweep, sweep
 from dni_jax.sweeping.folder import SweepFolder
+from dni_jax.sweeping.planning import Group
 from dni_jax.sweeping.task import TOGETHER
 
 pytestmark = pytest.mark.slow
@@ -95,11 +96,8 @@ def test_several_processes_give_the_same(file, whole, tmp_path):
             np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
-@dataclass(frozen=True)
-class Deadly:
+class Deadly(Group):
     """A task whose process dies as soon as it takes it, as one that is killed for its memory does."""
-
-    runs: tuple
 
     def __reduce__(self):
         return os._exit, (1,)
@@ -110,7 +108,7 @@ def test_a_process_that_dies_fails_its_own_task_only(tmp_path):
     folder = SweepFolder.claim(config)
     doomed, other = folder.to_do(config)
     took = {}
-    groups = [Deadly(doomed.runs), other]
+    groups = [Deadly(doomed.networks), other]
     Workers(jobs=2).do(groups, folder.path, lambda group, outcome: took.update({group.runs[0].name: outcome.errors}))
     assert set(took) == {"hidden-16", "hidden-12"}
     assert not took["hidden-12"]
