@@ -96,7 +96,7 @@ def lag_gradients(
     The values; and the gradients, lag 0 first. Those of lags above `room` mean nothing.
     """
     table, steps = table_of(weights), read.codes.shape[0]
-    live = jnp.arange(steps)[:, None] >= steps - room
+    live = jnp.arange(steps, dtype=jnp.int32)[:, None] >= steps - room
 
     def value(nudges: Array) -> Array:
         def body(state: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, None]:
@@ -129,7 +129,7 @@ def value_from(
         # One program serves all lags; where the step is skipped nothing is computed.
         return jax.lax.cond(place >= steps - lag, step, lambda state: state, state), None
 
-    last, _ = jax.lax.scan(body, state, (jnp.arange(steps), read.codes))
+    last, _ = jax.lax.scan(body, state, (jnp.arange(steps, dtype=jnp.int32), read.codes))
     return value_of(weights, last, read.members, function)
 
 
