@@ -57,7 +57,8 @@ def attribute(
         ``"integrated_gradients"``: the mean gradient on the straight line from the baseline to the state, times that
         difference (Sundararajan, Taly & Yan 2017); `steps` passes a lag.
     part
-        ``"hidden"``, an LSTM's memory ``"cell"``, or ``"state"``: both, a neuron's two attributions added up.
+        ``"hidden"``, an LSTM's memory ``"cell"``, or ``"state"``: both, a neuron's two attributions added up. The
+        memory is that which flows on, the hidden state of the same step fixed (an override of ``"c"`` changes both).
     positions
         Where in the corpus: None (everywhere), their number (drawn at random), their numbers, or a mask ``(T,)``.
     baseline

