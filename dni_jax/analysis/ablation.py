@@ -67,7 +67,7 @@ def ablation_effects(
     if batch < 1:
         raise ValueError(f"expected batch of at least 1, got {batch}")
     explained = Explained.of(model, corpus, target, positions, part, seed)
-    n_neurons = explained.weights.n_neurons
+    n_neurons, batch = explained.weights.n_neurons, min(batch, len(explained.positions))
     masks = np.eye(n_neurons, dtype=bool) if sets is None else np.asarray(sets)
     if masks.dtype != bool or masks.ndim != 2 or masks.shape[1] != n_neurons or len(masks) == 0:
         raise ValueError(f"expected sets of shape (M, {n_neurons}), bool, got {masks.dtype} of shape {masks.shape}")

@@ -113,7 +113,7 @@ def attribute(
         raise ValueError(f"expected steps and batch of at least 1, got {steps} and {batch}")
     explained = Explained.of(model, corpus, target, positions, part, seed)
     nothing = baseline_of(baseline, explained)
-    sums = _Sums(explained, chosen)
+    sums, batch = _Sums(explained, chosen), min(batch, len(explained.positions))
     if method == "gradient_x_activation":
         _by_gradients(explained, nothing, sums, batch)
     else:

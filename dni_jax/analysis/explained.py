@@ -200,12 +200,13 @@ class Explained:
 def batches(rows: Int[np.ndarray, " n"], size: int) -> Iterator[tuple[Int[np.ndarray, " B"], int]]:
     """Yield rows in parts of one size, the last filled up with its last row, and how many of each are real.
 
+    All parts have that size even where there are fewer rows: lags differ in these, and one program serves all.
+
     Examples
     --------
     >>> [(part.tolist(), real) for part, real in batches(np.arange(5), 3)]
     [([0, 1, 2], 3), ([3, 4, 4], 2)]
     """
-    size = min(size, len(rows))
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         yield np.concatenate([part, np.repeat(part[-1:], size - len(part))]), len(part)

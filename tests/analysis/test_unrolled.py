@@ -133,7 +133,8 @@ def test_strings_that_begin_within_the_window(case):
         np.testing.assert_allclose(short[: steps + 1, row], whole[: steps + 1, row], atol=1e-12)
 
 
-def test_integrated_gradients_become_complete(case):
+def test_integrated_gradients_become_complete():
+    case = Case(*NETWORKS[0])
     lag = jnp.int32(3)
     state = case.states[L - 3]
     base = jnp.full_like(state, 0.2)
@@ -182,6 +183,7 @@ def test_gradient_x_activation_is_exact_where_the_network_is_linear():
     np.testing.assert_allclose((gradients[L] * state).sum(axis=(1, 2)), values - at_zero, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_float32_and_float64_agree():
     case = Case("gru", (5,))
     single = jax.tree.map(lambda a: a.astype(jnp.float32), (case.weights, case.states[0]))
@@ -197,6 +199,7 @@ def test_the_lecture_example():
     assert tuple(map(float, gradient)) == (-4.0, -4.0, 3.0)
 
 
+@pytest.mark.slow
 def test_bfloat16_products_have_a_gradient():
     case = Case("lstm", (5,))
     weights = replace(jax.tree.map(lambda a: a.astype(jnp.float32), case.weights), products="bfloat16")
