@@ -20,7 +20,8 @@ from common import arguments, spread, subject, table
 from matplotlib.figure import Figure
 
 import dni_jax as dni
-from dni_jax.analysis import ablation_effects, agreement, attribute
+from dni_jax.analysis import ablation_effects, agreement, attribute, share_by_lag
+from dni_jax.plot.style import PALETTE
 from dni_jax.verification.sets import alike, strata_of
 
 K, DRAWS, MEASURED, POSITIONS = 10, 999, 199, 300
@@ -55,11 +56,6 @@ FEATURES = {
     "closing": dni.feature("a ) was read", closed),
     "depth": dni.feature("open brackets", lambda text: open_brackets(text) / 4),
 }
-
-
-def share(magnitude, sets):
-    """(M, lags): what part of the neurons' attribution each set holds."""
-    return np.stack([magnitude[chosen].sum(axis=0) for chosen in sets]) / magnitude.sum(axis=0)
 
 
 def masks_of(sets, n_neurons):
@@ -99,7 +95,7 @@ def of_one_network(case, seed, networks):
     masks = masks_of(sets[: 1 + MEASURED], its.model.n_neurons)
     resampled = ablation_effects(its.model, part, baseline="resample", sets=masks, batch=512, seed=seed, **ask)
     return {
-        "share": share(paths["magnitude"].values, sets),
+        "share": share_by_lag(paths, sets),
         "effect": resampled["magnitude"].values,
         "ranks": agreement(paths, alone, relevance, feature, by=by),
         "score": float(relevance[by].mean("fold").sel(feature=feature).max()),
@@ -132,18 +128,20 @@ def draw(results, path):
     for column, (case, found) in enumerate(results.items()):
         lags = list(CASES[case][2])
         for axis, name in zip(axes[:, column], ("share", "effect"), strict=True):
-            for number, one in enumerate(found):
+            for one, colour in zip(found, PALETTE, strict=False):
                 low, high = np.quantile(one[name][1:], [0.025, 0.975], axis=0)
-                axis.fill_between(lags, low, high, color="#7F7F7F", alpha=0.2, linewidth=0,
-                                  label=None if number else "random 10, 95 %")  # fmt: skip
-                axis.plot(lags, one[name][0], "o-", color="#0072B2", markersize=3,
-                          label=None if number else "10 best encoders")  # fmt: skip
+                axis.fill_between(lags, low, high, color=colour, alpha=0.15, linewidth=0, label="random 10, 95 %")
+                axis.plot(lags, one[name][0], "o-", color=colour, markersize=3, label="10 best encoders")
+            axis.set_xticks(lags)
             axis.set_xlabel("characters before the prediction")
             axis.set_ylim(bottom=0)
         axes[0, column].set_title(f'{CASES[case][0]}: log P("{CASES[case][1]}") behind {CASES[case][3]}', fontsize=9)
         axes[0, column].set_ylabel("share of attribution")
         axes[1, column].set_ylabel("change when resampled, nats")
-    axes[0, 0].legend(frameon=False, fontsize=8)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    axes[0, 0].legend(
+        handles[:2], labels[:2], frameon=False, fontsize=8, title="one colour a network", title_fontsize=8
+    )
     figure.savefig(path, dpi=120)
 
 

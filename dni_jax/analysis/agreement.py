@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
 from dni_jax.inspection.ranking import ranking
@@ -77,6 +77,33 @@ def agreement(
         table = np.asarray([[spearman(row, stands) for stands in standing] for row in values])
         result[name] = (("lag", "feature"), table)
     return result.assign_coords(feature=names)
+
+
+def share_by_lag(attribution: xr.Dataset, sets: Int[np.ndarray, "M k"]) -> Float[np.ndarray, "M L"]:
+    """What part of all neurons' mean absolute attribution some sets of neurons hold, at each lag.
+
+    Parameters
+    ----------
+    attribution
+        From `dni_jax.attribute`.
+    sets
+        The neurons of each set, for example the best of a feature in the first row and random ones in the others.
+
+    Raises
+    ------
+    ValueError
+        For a neuron that is not there.
+
+    Examples
+    --------
+    >>> found = xr.Dataset({"magnitude": (("neuron", "lag"), [[1.0, 0.0], [3.0, 1.0], [4.0, 1.0]])})
+    >>> share_by_lag(found, np.array([[0, 1], [1, 2]])).tolist()
+    [[0.5, 0.5], [0.875, 1.0]]
+    """
+    magnitude = attribution["magnitude"].transpose("neuron", "lag").values
+    if sets.size and (sets.min() < 0 or sets.max() >= len(magnitude)):
+        raise ValueError(f"expected neurons 0 to {len(magnitude) - 1}, got {sets.min()} to {sets.max()}")
+    return magnitude[sets].sum(axis=1) / magnitude.sum(axis=0)
 
 
 def _check(attribution: xr.Dataset, effects: xr.Dataset) -> None:

@@ -183,9 +183,9 @@ def _by_gradients(explained: Explained, nothing: Float[np.ndarray, "P N"], sums:
         at = explained.positions[rows]
         values, gradients = lag_gradients(
             explained.weights,
-            explained.state(at - room),  # type: ignore[arg-type]
+            explained.state(at - room),
             explained.read(rows, deepest),
-            room.astype(np.int32),  # type: ignore[arg-type]
+            room.astype(np.int32),
             function,
         )
         values, gradients = np.asarray(values)[:real], np.asarray(gradients)[:, :real]
@@ -209,12 +209,12 @@ def _by_paths(explained: Explained, nothing: Float[np.ndarray, "P N"], sums: _Su
             state = explained.state(explained.positions[rows] - lag)
             found, values = path_gradients(
                 explained.weights,
-                state,  # type: ignore[arg-type]
-                explained.freed(state, nothing),  # type: ignore[arg-type]
+                state,
+                explained.freed(state, nothing),
                 explained.read(rows, max(sums.lags)),
-                np.int32(lag),  # type: ignore[arg-type]
-                nodes,  # type: ignore[arg-type]
-                shares,  # type: ignore[arg-type]
+                np.int32(lag),
+                nodes,
+                shares,
                 explained.target.function,
             )
             sums.add(place, rows[:real], np.asarray(found)[:real].sum(axis=1))

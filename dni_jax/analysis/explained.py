@@ -190,7 +190,7 @@ class Explained:
         at = self.positions[rows]
         # Symbols before a string's start are looked up and never used.
         codes = self.corpus.flat_codes[np.maximum(at - np.arange(steps)[::-1, None], 0)]
-        return Read(codes, self.target.members[at])  # type: ignore[arg-type]
+        return Read(codes, self.target.members[at])
 
     def freed(self, state: Float[np.ndarray, "B P N"], baseline: np.ndarray) -> Float[np.ndarray, "B P N"]:
         """Give the baseline of each state: that of the parts which are explained, else the state's own."""

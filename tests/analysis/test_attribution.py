@@ -1,5 +1,7 @@
 """Attribution over a corpus: against one position at a time, intervened recordings, and what is refused."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -164,6 +166,16 @@ REFUSED = {
 def test_refused(model, text, message):
     with pytest.raises(ValueError, match=message):
         attribute(model, text, **REFUSED[message])
+
+
+def test_pieces_of_a_text_have_no_next_symbol_at_their_ends(model, text):
+    pieces = replace(text, ends=np.zeros(len(text), bool))
+    last = text.offsets[1:] - 1
+    with pytest.raises(ValueError, match="at the end of a piece"):
+        attribute(model, pieces, positions=last)
+    inside = attribute(model, pieces, "next", LAGS, batch=16)
+    assert inside["positions"][0] == text.n_positions - len(text)
+    assert attribute(model, pieces, ")", LAGS, positions=last, batch=16)["positions"][0] == len(text)
 
 
 def test_agreement_refuses_other_questions(found, model, text, some):
