@@ -67,8 +67,8 @@ def attribute(
     steps
         Places on the line, by Gauss and Legendre's rule.
     batch
-        Positions that are worked on at once. Memory: about ``40 * batch * (max(lags) + 1) * N`` bytes beside the states
-        and ``8 * S * N * len(lags)`` of sums over strings.
+        Positions that are worked on at once. Beside the states, memory holds about
+        ``75 * batch * (max(lags) + 1) * N`` bytes (of an LSTM), and ``8 * S * N * len(lags)`` of sums over strings.
     seed
         Draws positions and the bootstrap.
 
@@ -81,8 +81,9 @@ def attribute(
     - ``magnitude``: mean of the absolute attribution over positions;
     - ``completeness_error`` ``(lag,)``: how far a position's attributions, summed over neurons, are from what they
       should sum to, the value at the state less the value at the baseline; mean absolute difference over positions, in
-      the target's unit. For integrated gradients it vanishes as `steps` grow; for gradient x activation only where
-      the target is linear in the state;
+      the target's unit. For integrated gradients it vanishes as `steps` grow, the sooner the nearer the baseline lies
+      to states that the network visits; gradient x activation is complete only where the target is linear in the
+      state, and of a trained network the error may be as large as the ``change``: look before relying on it;
     - ``change`` ``(lag,)``: the mean absolute value of what they should sum to, to compare that error with;
     - ``value`` ``(lag,)``: the target's mean;
     - ``positions`` ``(lag,)``: how many positions there are; those whose string starts after ``t - lag`` are left out,
