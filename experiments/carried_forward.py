@@ -14,9 +14,10 @@ Command   python experiments/carried_forward.py
 Run time  about 1 minute on 2 CPU cores (networks that are there already are not trained again)
 Result    closing  In two of three networks yes: four characters before, resampling the encoders changes the prediction
                    by 1.1 nats, random sets by .3 (p = .005, .045, .26); their share of attribution is .13 against .08.
-          depth    No: encoders matter to the prediction they are read for (lag 0: 1.5 nats against .4, p <= .02 in all
-                   three), but one to three characters before no more than random sets (mean p .22 to .29).
-          rank     Relevance hardly tells which neurons matter (.07 to .13, .28 at most); attribution does (.63 to .99).
+          depth    No: encoders matter to the prediction that is read from them (lag 0: 1.5 nats against .4, p <= .02
+                   in all three), but one to three characters before no more than random sets, but for one network
+                   (p = .005 and .02 at lags 2 and 3; mean p of the three .22 to .29).
+          rank     Relevance hardly tells which neurons matter (mean .07 to .28); attribution does (.63 to .99).
           For all lags, and the picture carried_forward.png, see experiments/README.md, whose tables this prints.
 """
 
