@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from dni_jax import languages
+from dni_jax.analysis import attribute
 from dni_jax.config import TrainConfig
 from dni_jax.corpora import Corpus
 from dni_jax.densities import plausibility
@@ -81,6 +82,7 @@ __all__ = [
     "TrainConfig",
     "TrainedModel",
     "ablate",
+    "attribute",
     "baselines",
     "char_feature",
     "clamp",
