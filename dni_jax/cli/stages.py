@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -96,7 +96,7 @@ def inspect(
         output: How to speak.
     """
     with speaking(output) as voice:
-        job = _stage(run, ("inspect", "verify", "report"), force, voice, inspect=settings)
+        job = _stage(run, ("inspect", "verify", "analyse", "report"), force, voice, inspect=settings)
         from dni_jax.pipeline.inspecting import inspect_stage
         from dni_jax.pipeline.reporting import report_stage
         from dni_jax.pipeline.run import read_findings, result_of
@@ -140,6 +140,51 @@ def verify(
         _show(voice, result_of(job, findings))
 
 
+def analyse(
+    run: Run,
+    what: tuple[Literal["attribution", "posterior"], ...] = ("attribution", "posterior"),
+    draws: int = 20,
+    step_size: float = 1e-5,
+    output: Output = Output(),  # noqa: B008
+) -> None:
+    """Ask further: what predictions rest on and how far back, and how sure the ranking is as far as the weights go.
+
+    Examples
+    --------
+        dni analyse runs/parentheses
+        dni analyse runs/parentheses --what posterior --draws 50
+
+    The answers go into the run's folder (attribution.parquet, posterior.parquet, step_sizes.csv) and its report.
+
+    Args:
+        run: The run's folder, in which neurons were scored.
+        what: The questions.
+        draws: Networks drawn near the trained one.
+        step_size: Of the draws; it decides much of their width, and others are tried beside it.
+        output: How to speak.
+    """
+    if draws < 2 or not step_size > 0:
+        raise ValueError(f"expected at least 2 draws and a step size above 0, got {draws} and {step_size}")
+    use_compiled()
+    from dni_jax.pipeline.analysing import attribute_stage, best_by_lag, posterior_stage
+    from dni_jax.pipeline.inspecting import inspected_before
+    from dni_jax.pipeline.job import Job
+    from dni_jax.pipeline.reporting import report_stage
+
+    with speaking(output) as voice:
+        job = Job.of(run, voice.say)
+        found = inspected_before(job)
+        told: dict[str, Any] = {"run": job.folder.path}
+        if "attribution" in what:
+            told["attribution"] = best_by_lag(attribute_stage(job, found))
+        if "posterior" in what:
+            told["posterior"] = posterior_stage(job, found, draws, step_size)
+        page = report_stage(job.folder)
+        rests = told.get("attribution")
+        said = [f"Predictions rest most on neurons {' '.join(map(str, rests))}."] if rests else []
+        voice.show(told, *said, f"Report:  {page}")
+
+
 def use_compiled() -> None:
     """Keep compiled programs on disk, so that the next command need not compile them again."""
     from dni_jax.devices import use_compilation_cache  # JAX takes a second: --help and wrong flags need not wait
@@ -181,4 +226,10 @@ def _show(voice: Voice, result: Any) -> None:
     )
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"run": run, "train": train, "inspect": inspect, "verify": verify}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run,
+    "train": train,
+    "inspect": inspect,
+    "verify": verify,
+    "analyse": analyse,
+}

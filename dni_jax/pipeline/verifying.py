@@ -35,7 +35,7 @@ def verify_stage(job: Job, found: Inspected) -> pd.DataFrame:
 
     Leaves ``effects.parquet``, ``effects.png``, ``samples.json`` and ``findings.csv``.
     """
-    folder, headlines = job.folder, _headlines(job, found)
+    folder, headlines = job.folder, headlines_of(job, found)
     write_findings(folder.findings, found)
     effects = _effects(job, found, headlines)
     save(effects_figure(effects, headlines), folder.path / "effects.png")
@@ -58,7 +58,7 @@ def _density(job: Job) -> Density | None:
         return None
 
 
-def _headlines(job: Job, found: Inspected) -> list[str]:
+def headlines_of(job: Job, found: Inspected) -> list[str]:
     asked = list(dict.fromkeys(job.config.verify.headlines))
     unknown = [name for name in asked if name not in found.names]
     if unknown:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from dni_jax.characters import shown_name
 from dni_jax.files import written_aside
+from dni_jax.report.analysed import attribution_view, posterior_view
 from dni_jax.report.colours import heat_css
 from dni_jax.report.columns import columns_of, rows_of
 from dni_jax.report.naming import families, family, meaning
@@ -114,6 +115,8 @@ def _context(run: RunFiles) -> dict[str, Any]:
         "use_words": USE,
         "labels": KNOWLEDGE_LABELS,
         "samples": _samples(run),
+        "attribution": attribution_view(run.attribution),
+        "posterior": posterior_view(run.posterior, run.step_sizes, names),
         "settings": settings(run),
         "kept": len(data["neurons"]),
         "data": Markup(safe_json(data)),

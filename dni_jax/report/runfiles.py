@@ -41,7 +41,7 @@ class RunFiles:
         ``most_folds``, ``untrained_strength``, and the effect of silencing where it was measured.
     k
         The size of the sets of neurons that the findings' effects are about; 0 without effects.
-    summary, effects, samples, training, dynamics, excerpt
+    summary, effects, samples, training, dynamics, excerpt, attribution, posterior, step_sizes
         The other files; None where there is no such file.
     """
 
@@ -56,6 +56,9 @@ class RunFiles:
     training: pd.DataFrame | None
     dynamics: pd.DataFrame | None
     excerpt: Excerpt | None
+    attribution: pd.DataFrame | None
+    posterior: pd.DataFrame | None
+    step_sizes: pd.DataFrame | None
 
     @classmethod
     def read(cls, folder: str | Path) -> RunFiles:
@@ -84,6 +87,9 @@ class RunFiles:
             training=_optional(path / "training.csv", pd.read_csv),
             dynamics=_optional(path / "dynamics.parquet", read_table),
             excerpt=_optional(path / "excerpt.npz", Excerpt.load),
+            attribution=_optional(path / "attribution.parquet", read_table),
+            posterior=_optional(path / "posterior.parquet", read_table),
+            step_sizes=_optional(path / "step_sizes.csv", pd.read_csv),
         )
 
     @property
