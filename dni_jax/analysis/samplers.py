@@ -171,9 +171,7 @@ def sghmc(
     def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
         eta, warmth, rest, noise = _begin(state, gradient, step_size, temperature)
         step, scale = jnp.sqrt(eta), jnp.sqrt(2 * (friction - gradient_noise) * warmth)
-        momentum = _map(
-            lambda p, g, z: (1 - friction) * p - step * g + scale * z, state.momentum, gradient, noise
-        )
+        momentum = _map(lambda p, g, z: (1 - friction) * p - step * g + scale * z, state.momentum, gradient, noise)
         return _map(lambda p: step * p, momentum), state._replace(momentum=momentum, **rest)
 
     return optax.GradientTransformation(lambda params: _with_momentum(params, key, temperature), update)
