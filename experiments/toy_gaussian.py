@@ -21,7 +21,7 @@ from dni_jax.analysis.samplers import psgld, sgld
 
 VARIANCE = np.asarray([0.16, 1.0])
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
-CHAINS, LENGTH, BURN_IN = 200, 3_000, 1_000
+CHAINS, LENGTH, BURN_IN = 500, 3_000, 1_000
 
 
 def covariance(make, step, gamma=False):

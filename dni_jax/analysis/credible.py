@@ -29,9 +29,7 @@ def credible(found: xr.Dataset, *, k: int = 10, level: float = 0.95) -> xr.Datas
         For a dataset without draws, k out of range, or a level outside (0, 1).
     """
     if "model" not in found.dims or found.sizes["model"] < 2:
-        raise ValueError(
-            "expected the relevance of two draws or more, with a dimension 'model', got that of one network"
-        )
+        raise ValueError("expected the relevance of at least two draws (a dimension 'model'), got that of one network")
     if not 1 <= k <= found.sizes["neuron"]:
         raise ValueError(f"expected k from 1 to {found.sizes['neuron']} (the number of neurons), got {k}")
     if not 0 < level < 1:

@@ -48,7 +48,8 @@ class SamplingPlan:
                 raise ValueError(f"expected {name} of at least {least}, got {getattr(self, name)}")
         if not self.prior_sd > 0 or not self.temperature >= 0:
             raise ValueError(
-                f"expected a prior_sd above 0 and a temperature of at least 0, got {self.prior_sd} and {self.temperature}"
+                "expected a prior_sd above 0 and a temperature of at least 0, "
+                f"got {self.prior_sd} and {self.temperature}"
             )
         known = set(inspect.signature(SAMPLERS[self.sampler]).parameters) - set(_OURS)
         unknown = set(self.options) - known

@@ -66,7 +66,8 @@ class Posterior:
         return len(self.steps)
 
     def __repr__(self) -> str:
-        loss = f"{self.unseen.average:.4f} nats averaged, {self.unseen.each.mean():.4f} each, {self.start:.4f} at the start"
+        each, average = self.unseen
+        loss = f"{average:.4f} nats averaged, {each.mean():.4f} each, {self.start:.4f} at the start"
         return f"Posterior({len(self)} local draws, {self.settings['sampler']}; unseen text: {loss})"
 
     def _repr_html_(self) -> str:
@@ -87,11 +88,11 @@ class Posterior:
     def population(self) -> Population:
         """The draws as networks, for `dni_jax.record` and all else that takes a population."""
         each = (jax.tree.map(lambda array, n=n: array[n], self.weights) for n in range(len(self)))
-        rows = (
-            {"step": int(s), "validation_loss": float(v)} for s, v in zip(self.steps, self.unseen.each, strict=True)
-        )
         about = (self.model.vocabulary, self.model.config)
-        models = [with_weights(one, *about, [row], self.model.boundary) for one, row in zip(each, rows, strict=True)]
+        models = [
+            with_weights(one, *about, [{"step": int(step), "validation_loss": float(loss)}], self.model.boundary)
+            for one, step, loss in zip(each, self.steps, self.unseen.each, strict=True)
+        ]
         return Population(tuple(models), (None,) * len(models))
 
     def held_out(self, corpus: Corpus) -> HeldOut:
@@ -191,8 +192,8 @@ def posterior(
     n_draws, thin, burn_in
         How many draws, steps from one to the next, and steps before.
     step_size
-        Of the first step: for psgld in units of RMSprop's rate, for the others of the gradient of U. It decides how wide
-        intervals are: see `step_size_sweep`.
+        Of the first step: for psgld in units of RMSprop's rate, for the others of the gradient of U. It decides how
+        wide intervals are: see `step_size_sweep`.
     schedule : {"constant", "polynomial", "cyclical"}
         How the step size goes on; all draws count alike.
     length
@@ -273,12 +274,8 @@ def spread_of(weights: Weights, start: Weights) -> float:
 
 def moved_of(weights: Weights, start: Weights) -> float:
     """The distance of the last draw from the start, in the same units."""
-    before = named_arrays(start)
-    far = sum(
-        float(np.square(a[-1] - np.asarray(before[n]), dtype=np.float64).sum())
-        for n, a in named_arrays(weights).items()
-    )
-    return float(np.sqrt(far / _squares(start)))
+    off = jax.tree.map(lambda drawn, before: drawn[-1] - np.asarray(before), weights, start)
+    return float(np.sqrt(_squares(off) / _squares(start)))
 
 
 def _squares(weights: Weights) -> float:

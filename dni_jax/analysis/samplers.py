@@ -1,10 +1,10 @@
 """Samplers by stochastic gradients, as Optax transformations of the gradient of minus the log-posterior.
 
-Each draws weights from exp(-U / temperature), U being minus the log-posterior of *all* data. `update` takes the gradient
-of U, or an unbiased estimate of it from some of the data, and gives what to add to the weights. The step size eta has one
-meaning throughout: at temperature 0, and with friction 1 where there is momentum, the update is -eta times the
-(preconditioned) gradient, and the noise of temperature 1 has the variance 2 eta (times the preconditioner). Welling & Teh
-(2011) write eta / 2 for it.
+Each draws weights from exp(-U / temperature), U being minus the log-posterior of *all* data. `update` takes the
+gradient of U, or an unbiased estimate of it from some of the data, and gives what to add to the weights. The step size
+eta has one meaning throughout: at temperature 0, and with friction 1 where there is momentum, the update is -eta times
+the (preconditioned) gradient, and the noise of temperature 1 has the variance 2 eta (times the preconditioner). Welling
+& Teh (2011) write eta / 2 for it.
 
 A state holds its own random key: the same key gives the same chain. Many chains go through one `jax.vmap` over keys.
 """
@@ -138,9 +138,9 @@ def sghmc(
 ) -> optax.GradientTransformation:
     """Stochastic gradient Hamiltonian Monte Carlo (Chen, Fox & Guestrin 2014, equation 15), semi-implicit.
 
-    ``p' = (1 - a) p - sqrt(eta) g + sqrt(2 (a - b) T) z``, ``w' = w + sqrt(eta) p'``: the new momentum moves the weights,
-    and it is never drawn anew. (Drawing it every L steps, the gradient lagging one step behind, multiplies the variance
-    by L / (L - 1).) With a = 1 and b = 0 it is `sgld`. On U = w^2 / (2 s^2) the stationary variance is
+    ``p' = (1 - a) p - sqrt(eta) g + sqrt(2 (a - b) T) z``, ``w' = w + sqrt(eta) p'``: the new momentum moves the
+    weights, and it is never drawn anew. (Drawing it every L steps, the gradient lagging one step behind, multiplies the
+    variance by L / (L - 1).) With a = 1 and b = 0 it is `sgld`. On U = w^2 / (2 s^2) the stationary variance is
     ``s^2 / (1 - eta / (2 s^2 (2 - a)))``.
 
     Parameters
@@ -184,7 +184,7 @@ def sgnht(
 
     ``p' = (1 - x) p - sqrt(eta) g + sqrt(2 a T) z``, ``w' = w + sqrt(eta) p'``, ``x' = x + eta (mean(p'^2) - T)``. The
     gradient's noise, whatever its size, is balanced by x, if it is alike for all weights: `friction` need not know it.
-    What it holds at T is the momenta's variance; on a Gaussian the weights' is then ``1 - x / 2`` times what it should be.
+    What it holds at T is the momenta's variance; on a Gaussian the weights' is then ``1 - x / 2`` times the right one.
 
     Parameters
     ----------
@@ -235,10 +235,10 @@ def santa(
 ) -> optax.GradientTransformation:
     """Stochastic annealing thermostats with adaptive momentum (Chen et al. 2016, algorithm 1, the Euler scheme).
 
-    ``V = decay V + (1 - decay) g^2`` (less its bias), ``G = 1 / sqrt(damping + sqrt(V))``. While it explores, each weight
-    has a thermostat, ``x' = x + eta (p^2 - T)``, and ``p' = (1 - x') p - sqrt(eta) G g + sqrt(2 a T) z``. After `explore`
-    steps it refines: x stays as it is, but not below a, and there is no noise, which is RMSprop with momentum. Throughout
-    ``w' = w + sqrt(eta) G p'``.
+    ``V = decay V + (1 - decay) g^2`` (less its bias), ``G = 1 / sqrt(damping + sqrt(V))``. While it explores, each
+    weight has a thermostat, ``x' = x + eta (p^2 - T)``, and ``p' = (1 - x') p - sqrt(eta) G g + sqrt(2 a T) z``. After
+    `explore` steps it refines: x stays as it is, but not below a, and there is no noise, which is RMSprop with
+    momentum. Throughout ``w' = w + sqrt(eta) G p'``.
 
     The paper anneals: `temperature` is then a schedule that falls to 0. At temperature 1, never refining, it samples.
     Two things follow the authors' published program where the paper has more: the noise is the same for all weights

@@ -90,7 +90,7 @@ class Sampler(NamedTuple):
 
 
 def sampler_of(plan: SamplingPlan) -> Sampler:
-    """Give the sampler of a plan; plans that sample alike give one and the same, so that a compiled step is found again."""
+    """Give the sampler of a plan; plans that sample alike give one and the same: a compiled step is found again."""
     options = tuple(sorted(plan.options.items()))
     length = plan.length if plan.schedule != "constant" else 1
     return _sampler(plan.sampler, plan.schedule, length, float(plan.temperature), options)
