@@ -239,10 +239,11 @@ def posterior(
     plan = SamplingPlan(sampler, **own, schedule=schedule, length=length, prior_sd=prior_sd, temperature=temperature,
                         options=options)  # fmt: skip
     walked = walk(model, corpus, plan, [step_size], [seed], progress)
-    if not walked.finite[0]:
+    if not walked.stayed[0]:
         raise ValueError(
-            f"expected finite weights, got NaN or infinity with step_size {step_size:g}: take a smaller one "
-            "(dni_jax.analysis.step_size_sweep shows which go), or sampler='psgld'"
+            f"expected draws near the network, got a chain that runs away with step_size {step_size:g} (its loss "
+            f"reached {walked.train_loss[:, 0].max():.3g} nats a symbol): take a smaller one, or sampler='psgld'; "
+            "dni_jax.analysis.step_size_sweep shows which step sizes go"
         )
     weights = jax.tree.map(lambda array: array[:, 0], walked.weights)
     unseen, start = judged(model, weights, unseen_text(model, corpus, validation))

@@ -83,7 +83,7 @@ def step_size_sweep(
     rows = []
     for number, step_size in enumerate(step_sizes):
         row = {"step_size": float(step_size)}
-        if walked.finite[number]:
+        if walked.stayed[number]:
             weights = jax.tree.map(lambda array, n=number: array[:, n], walked.weights)
             found, start = judged(model, weights, unseen)
             loss = walked.train_loss[:, number].astype(np.float64)

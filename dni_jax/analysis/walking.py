@@ -62,14 +62,15 @@ class Walk(NamedTuple):
     ----------
     weights
         float32 ``(D, M, ...)``: the D draws of each.
-    finite
-        bool ``(M,)``: False for chains that have run away.
+    stayed
+        bool ``(M,)``: False for chains that have run away: weights that are not finite, or a loss on their own text
+        beyond twice that of equal probabilities. An LSTM's outputs are bounded, so that its weights may grow and grow.
     train_loss
         float ``(D, M)``: the mean loss of the steps up to each draw, nats a symbol.
     """
 
     weights: Weights
-    finite: Bool[np.ndarray, " M"]
+    stayed: Bool[np.ndarray, " M"]
     train_loss: Float[np.ndarray, "D M"]
 
 
@@ -182,7 +183,9 @@ def walk(
             losses.append(np.concatenate(jax.device_get(recent), axis=1).mean(1))
             recent = []
     stacked = jax.tree.map(lambda *parts: np.stack(parts), *draws)
-    return Walk(stacked, _finite(stacked, n_chains), np.stack(losses))
+    loss_of_draws = np.stack(losses)
+    calm = (loss_of_draws < 2 * math.log(len(model.vocabulary))).all(0)
+    return Walk(stacked, calm & _finite(stacked, n_chains), loss_of_draws)
 
 
 def _begin(
