@@ -31,7 +31,7 @@ class SamplerState(NamedTuple):
 
     Attributes
     ----------
-    count
+    step
         int32: steps taken.
     key
         The random key of the steps to come.
@@ -43,7 +43,7 @@ class SamplerState(NamedTuple):
         The thermostat: one number (SGNHT), or one a weight (Santa).
     """
 
-    count: Array
+    step: Array
     key: Array
     square: Any = None
     momentum: Any = None
@@ -278,7 +278,7 @@ def santa(
 
     def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
         eta, warmth, rest, noise = _begin(state, gradient, step_size, temperature)
-        exploring = jnp.asarray(True) if explore is None else state.count < explore
+        exploring = jnp.asarray(True) if explore is None else state.step < explore
         square, root, _ = _root_mean_square(gradient, state, decay)
         scale = _map(lambda r: 1 / jnp.sqrt(damping + r), root)
         step, size = jnp.sqrt(eta), jnp.where(exploring, jnp.sqrt(2 * friction * warmth), 0.0)
@@ -306,8 +306,8 @@ def _begin(
 ) -> tuple[Array, Array, dict[str, Array], Any]:
     """The step size and temperature of this step, what every state goes on with, and noise like the gradient."""
     key, now = jax.random.split(state.key)
-    eta, warmth = value_at(step_size, state.count), value_at(temperature, state.count)
-    return eta, warmth, {"count": state.count + 1, "key": key}, _noise(now, gradient)
+    eta, warmth = value_at(step_size, state.step), value_at(temperature, state.step)
+    return eta, warmth, {"step": state.step + 1, "key": key}, _noise(now, gradient)
 
 
 def _noise(key: Array, like: Any) -> Any:
@@ -329,7 +329,7 @@ def _with_momentum(params: Any, key: Array, temperature: Value) -> SamplerState:
 def _root_mean_square(gradient: Any, state: SamplerState, decay: float) -> tuple[Any, Any, Array]:
     """The running mean of squares, the root of its unbiased value, and the weight of the last square in that."""
     square = _map(lambda v, g: decay * v + (1 - decay) * g * g, state.square, gradient)
-    seen = 1 - decay ** (state.count + 1).astype(jnp.float32)
+    seen = 1 - decay ** (state.step + 1).astype(jnp.float32)
     return square, _map(lambda v: jnp.sqrt(v / seen), square), (1 - decay) / seen
 
 

@@ -47,6 +47,7 @@ def test_draws_are_a_population(draws, model, held_out):
     assert "averaged" in draws._repr_html_() or "average" in draws._repr_html_()
 
 
+@pytest.mark.slow
 def test_a_cold_chain_is_gradient_descent_on_the_posterior(model, corpus):
     """One step of SGLD at temperature 0, against the gradient of the windows' mean loss and the prior by JAX alone."""
     step, sd = 1e-6, 0.5
@@ -66,6 +67,30 @@ def test_a_cold_chain_is_gradient_descent_on_the_posterior(model, corpus):
     expected = jax.tree.map(lambda w, g: w - step * g, model.weights, gradient)
     for name, array in named_arrays(expected).items():
         np.testing.assert_allclose(named_arrays(found.weights)[name][0, 0], array, rtol=2e-4, atol=2e-6)
+
+
+def test_the_gradient_is_the_whole_texts_and_the_priors():
+    weights = {"a": jnp.asarray([0.5, -2.0]), "b": jnp.asarray([[3.0]])}
+    gradient = jax.tree.map(lambda w: 0.01 * w + 0.1, weights)
+    chain = sampler_of(SamplingPlan("sgld", temperature=0.0))
+    state = chain.start(weights, jax.random.key(0), Target(jnp.asarray(1e-3), jnp.asarray(200.0), jnp.asarray(4.0)))
+    change, after = chain.update(gradient, state, weights)
+    expected = jax.tree.map(lambda g, w: -1e-3 * (200 * g + 4 * w), gradient, weights)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6), change, expected)
+    assert int(after.sampler.step) == 1
+    stays, _ = chain.update(gradient, chain.init(weights), weights)
+    assert all((part == 0).all() for part in jax.tree.leaves(stays))
+
+
+def test_schedules_scale_the_step_size():
+    weights, one = jnp.ones(2), jnp.asarray(1.0)
+    chain = sampler_of(SamplingPlan("sgld", temperature=0.0, schedule="cyclical", length=2))
+    state = chain.start(weights, jax.random.key(0), Target(jnp.asarray(0.1), one, 0 * one))
+    found = []
+    for _ in range(4):
+        change, state = chain.update(weights, state, weights)
+        found.append(-float(change[0]))
+    np.testing.assert_allclose(found, [0.1, 0.05, 0.1, 0.05], rtol=1e-6)
 
 
 def test_symbols_are_characters_and_boundaries(corpus):
@@ -144,19 +169,28 @@ def test_predictions_are_means_of_probabilities(draws, held_out):
     np.testing.assert_allclose(draws.held_out(text).each, cross_entropies(draws.weights, text), rtol=1e-5)
 
 
-def test_relevance_of_draws(draws, held_out, few):
-    text = held_out.head(1_000)
-    found = draws.relevance(text, few, "ridge", k=3, level=0.9)
-    by_hand = dni.inspect(dni.record(draws.population, text), few, "ridge", folds=5)
-    auc = by_hand["auc"].mean("fold")
-    np.testing.assert_allclose(found["auc"].sel(feature="digit"), auc.mean("model").sel(feature="digit"), rtol=1e-6)
-    np.testing.assert_allclose(found["auc_low"], auc.quantile(0.05, "model", skipna=False), rtol=1e-6)
-    top = [set(np.argsort(-auc.sel(feature="digit", model=m).values, kind="stable")[:3]) for m in range(4)]
-    share = [np.mean([n in best for best in top]) for n in range(found.sizes["neuron"])]
-    np.testing.assert_allclose(found["p_top"].sel(feature="digit"), share)
-    np.testing.assert_allclose(found["p_top"].sum("neuron"), 3)
-    assert (found["score_low"] <= found["score"]).all()
-    assert (found["score"] <= found["score_high"]).all()
+def test_intervals_and_places_over_draws():
+    rng = np.random.default_rng(0)
+    dims, names = ("model", "neuron", "feature", "fold"), ["a", "b"]
+    arrays = {name: (dims, rng.uniform(0.5, 1, (9, 6, 2, 3))) for name in ("score", "auc")}
+    arrays["auc"][1][:, :, 1] = np.nan
+    coords = {"neuron": range(6), "feature": names, "kind": ("feature", ["binary", "continuous"])}
+    each = xr.Dataset(arrays, coords)
+    found = credible(each, k=2, level=0.8)
+    for name, feature in (("auc", "a"), ("score", "b")):
+        drawn = each[name].mean("fold").sel(feature=feature).values
+        np.testing.assert_allclose(found[name].sel(feature=feature), drawn.mean(0))
+        np.testing.assert_allclose(found[f"{name}_low"].sel(feature=feature), np.quantile(drawn, 0.1, axis=0))
+        np.testing.assert_allclose(found[f"{name}_high"].sel(feature=feature), np.quantile(drawn, 0.9, axis=0))
+        top = [set(np.argsort(-row)[:2]) for row in drawn]
+        share = [np.mean([neuron in best for best in top]) for neuron in range(6)]
+        np.testing.assert_allclose(found["p_top"].sel(feature=feature), share)
+    np.testing.assert_allclose(found["strength"].sel(feature="a"), 2 * found["auc"].sel(feature="a") - 1)
+    np.testing.assert_allclose(found["rank"].sum("neuron"), 15)
+    assert found.attrs["draws"] == 9
+    for bad, message in (({"k": 7}, "k from 1 to 6"), ({"k": 2, "level": 1.0}, "level between 0 and 1")):
+        with pytest.raises(ValueError, match=message):
+            credible(each, **bad)
 
 
 def test_ranks_give_ties_to_the_lower_number():
@@ -172,17 +206,28 @@ def test_a_feature_without_scores_has_no_ranking():
     assert found["p_top"].sel(feature="b").isnull().all()
 
 
-def test_step_sizes_set_the_width(model, corpus, held_out, few, draws):
+def test_a_sweep_tells_of_each_chain(model, corpus, held_out, few, draws):
     text, told = held_out.head(1_000), {"labels": few, "probe": "ridge", "k": 3}
-    found = step_size_sweep(model, corpus, (1e-6, 1e-4, 1e3), text=text, seed=1, progress=False, **told, **SHORT)
-    assert found["spread"][1] > 3 * found["spread"][0]
-    assert found["width"][1] > 2 * found["width"][0]
-    assert (found["unseen_average"][:2] <= found["unseen_each"][:2]).all()
-    assert found["unseen_average"][1] == pytest.approx(draws.unseen.average, rel=1e-5)  # as the chain alone
-    assert found["spread"][1] == pytest.approx(draws.spread, rel=1e-3)
-    assert found.iloc[2].drop("step_size").isna().all()
+    row = step_size_sweep(model, corpus, [1e-4], text=text, seed=1, progress=False, **told, **SHORT).iloc[0]
+    assert row["unseen_average"] == draws.unseen.average
+    assert row["unseen_average"] <= row["unseen_each"]
+    assert row["spread"] == draws.spread
+    sure = draws.relevance(text, few, "ridge", k=3)
+    assert row["width"] == pytest.approx(float((sure["strength_high"] - sure["strength_low"]).median()))
+    np.testing.assert_allclose(sure["p_top"].sum("neuron"), 3)
+    lost = step_size_sweep(model, corpus, [1e3], progress=False, **SHORT)
+    assert lost.columns.tolist() == ["step_size"]
     with pytest.raises(ValueError, match="labels= and text= together"):
         step_size_sweep(model, corpus, labels=few)
+
+
+@pytest.mark.slow
+def test_step_sizes_set_the_width(model, corpus, held_out, few):
+    text, told = held_out.head(1_000), {"labels": few, "probe": "ridge", "k": 3}
+    found = step_size_sweep(model, corpus, (1e-6, 1e-4, 1e3), text=text, progress=False, **told, **SHORT)
+    assert found["spread"][1] > 3 * found["spread"][0]
+    assert found["width"][1] > 2 * found["width"][0]
+    assert found.iloc[2].drop("step_size").isna().all()
 
 
 def test_autocorrelation_of_draws(draws):
@@ -195,6 +240,7 @@ def test_autocorrelation_of_draws(draws):
     assert np.isnan(of(np.ones(4, np.float32)))
 
 
+@pytest.mark.slow
 def test_three_ways_to_be_sure(draws, model, held_out, few):
     text = held_out.head(1_000)
     found = beside(draws, text, few, draws.population, probe="ridge", n_draws=50)
@@ -227,6 +273,7 @@ def test_bad_settings_say_what_to_try(model, corpus):
         "prior_sd above 0": {"prior_sd": 0.0},
         "arguments of psgld among damping, decay, got friction": {"friction": 0.1},
         "step sizes above 0": {"step_size": 0.0},
+        "step_size= for the sampler 'sgld'": {"sampler": "sgld"},
     }
     for message, setting in bad.items():
         with pytest.raises(ValueError, match=message):

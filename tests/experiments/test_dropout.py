@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from dropout import Learner, dropped, learn
 
 from dni_jax.config import TrainConfig
@@ -14,6 +15,7 @@ from dni_jax.models.training import batches_of
 from dni_jax.models.weights import named_arrays
 
 
+@pytest.mark.slow
 def test_without_dropout_they_are_trainings_own_steps(model, corpus):
     plan = TrainConfig(steps=5, batch=16, window=32).plan(1)
     batch = next(batches_of(corpus.train, [plan], 0, 5))
