@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from dni_jax import languages
-from dni_jax.analysis import attribute
+from dni_jax.analysis import attribute, posterior
 from dni_jax.config import TrainConfig
 from dni_jax.corpora import Corpus
 from dni_jax.densities import plausibility
@@ -111,6 +111,7 @@ __all__ = [
     "permutation_test",
     "plausibility",
     "plot",
+    "posterior",
     "predictor_feature",
     "rank_stability",
     "record",

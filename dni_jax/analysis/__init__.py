@@ -1,7 +1,30 @@
-"""More questions to the same network and states: what a prediction rests on, and how far back in time."""
+"""More questions to the same network and states: what a prediction rests on, how far back, how sure the weights are."""
 
 from dni_jax.analysis.ablation import ablation_effects
 from dni_jax.analysis.agreement import agreement, share_by_lag
 from dni_jax.analysis.attribution import attribute
+from dni_jax.analysis.beside import beside
+from dni_jax.analysis.posterior import Posterior, posterior
+from dni_jax.analysis.samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
+from dni_jax.analysis.schedules import constant, cyclical, polynomial
+from dni_jax.analysis.step_sizes import step_size_sweep
 
-__all__ = ["ablation_effects", "agreement", "attribute", "share_by_lag"]
+__all__ = [
+    "SAMPLERS",
+    "Posterior",
+    "ablation_effects",
+    "agreement",
+    "attribute",
+    "beside",
+    "constant",
+    "cyclical",
+    "polynomial",
+    "posterior",
+    "psgld",
+    "santa",
+    "sghmc",
+    "sgld",
+    "sgnht",
+    "share_by_lag",
+    "step_size_sweep",
+]

@@ -144,7 +144,7 @@ def analyse(
     run: Run,
     what: tuple[Literal["attribution", "posterior"], ...] = ("attribution", "posterior"),
     draws: int = 20,
-    step_size: float = 1e-5,
+    step_size: float = 1e-4,
     output: Output = Output(),  # noqa: B008
 ) -> None:
     """Ask further: what predictions rest on and how far back, and how sure the ranking is as far as the weights go.

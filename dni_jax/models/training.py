@@ -230,7 +230,7 @@ class _Training:
         before = max((looks[-1].seconds for looks in run.looks if looks), default=0.0)
         began = time.perf_counter() - before
         pending: list[tuple[Any, Any]] = []
-        batches = _batches(self.text, self.plans, step, chunk) if any(run.active(plan.patience)) else ()
+        batches = batches_of(self.text, self.plans, step, chunk) if any(run.active(plan.patience)) else ()
         with bar("training", plan.steps, progress) as advance:
             for batch in batches:
                 run.state, taken = take_steps(run.state, rates, fed(batch, devices), optimizer, devices)
@@ -333,7 +333,7 @@ def _windows(text: Corpus, plan: TrainPlan) -> Iterator[tuple[np.ndarray, ...]]:
             yield tuple(array[first : first + plan.window] for array in lanes[:4])
 
 
-def _batches(text: Corpus, plans: Sequence[TrainPlan], done: int, chunk: int) -> Iterator[Batch]:
+def batches_of(text: Corpus, plans: Sequence[TrainPlan], done: int, chunk: int) -> Iterator[Batch]:
     """Yield the steps behind those already done, `chunk` of them at a time; equal seeds read the same text."""
     seeds = {plan.seed: plan for plan in plans}
     windows = [islice(_windows(text, plan), done, plan.steps) for plan in seeds.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ LAGS = range(11)
 _POSITIONS = 500  # whose predictions are explained
 _STEPS = 16  # places on the line from the mean state
 _TOP = 10  # neurons that count as the best
-_SIZES = (1e-6, 1e-5, 1e-4)  # step sizes that are tried beside each other
+_SIZES = (1e-6, 1e-5, 1e-4, 1e-3)  # step sizes that are tried beside each other
 
 
 def attribute_stage(job: Job, found: Inspected) -> xr.Dataset:
@@ -30,7 +31,8 @@ def attribute_stage(job: Job, found: Inspected) -> xr.Dataset:
     """
     began = time.perf_counter()
     corpus = job.verified
-    asked = {"part": "state", "positions": _POSITIONS, "baseline": "mean", "seed": job.config.train.seed}
+    asked: dict[str, Any] = {"part": "state", "positions": _POSITIONS, "baseline": "mean"}
+    asked["seed"] = job.config.train.seed
     job.say(
         f"attributing: {_POSITIONS} predictions to {job.model.n_neurons} neurons up to {max(LAGS)} characters before"
     )
@@ -51,7 +53,7 @@ def attribution_table(attribution: xr.Dataset, agreed: xr.Dataset) -> pd.DataFra
     return table.merge(ranks, on="lag")
 
 
-def posterior_stage(job: Job, found: Inspected, n_draws: int = 20, step_size: float = 1e-5) -> pd.DataFrame:
+def posterior_stage(job: Job, found: Inspected, n_draws: int = 20, step_size: float = 1e-4) -> pd.DataFrame:
     """Draw weights near the trained ones, and say how sure the scores and the ranking are.
 
     Leaves ``posterior.parquet``, one row a neuron and feature, and ``step_sizes.csv``, the same for other step sizes.
@@ -60,7 +62,7 @@ def posterior_stage(job: Job, found: Inspected, n_draws: int = 20, step_size: fl
     corpus, seed = job.verified, job.config.train.seed
     labels = job.library.label(corpus).select(list(found.distinct))
     job.say(f"drawing {n_draws} networks near this one (pSGLD, step size {step_size:g}), and with other step sizes")
-    settings = {"n_draws": n_draws, "seed": seed}
+    settings: dict[str, Any] = {"n_draws": n_draws, "seed": seed}
     draws = posterior(job.model, job.corpus, step_size=step_size, **settings)
     k = min(_TOP, job.model.n_neurons)
     relevance = draws.relevance(corpus, labels, job.config.inspect.probe, folds_of(job), k=k)

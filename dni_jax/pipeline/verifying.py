@@ -59,6 +59,7 @@ def _density(job: Job) -> Density | None:
 
 
 def headlines_of(job: Job, found: Inspected) -> list[str]:
+    """The features that are asked about most closely: those of the config, or those readers ask about first."""
     asked = list(dict.fromkeys(job.config.verify.headlines))
     unknown = [name for name in asked if name not in found.names]
     if unknown:

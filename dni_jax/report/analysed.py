@@ -9,6 +9,7 @@ import pandas as pd
 
 _NEURONS = 12  # rows of the attribution
 _FEATURES = 12  # rows of the posterior
+_NONE = "\u2013"
 _INCOMPLETE = 0.1  # of the change, above which an attribution is said not to be complete
 
 
@@ -106,8 +107,8 @@ def _sizes(sizes: pd.DataFrame, used: float) -> list[dict[str, str]]:
 
 
 def _two(value: float) -> str:
-    return "–" if not np.isfinite(value) else f"{value:.2f}"
+    return _NONE if not np.isfinite(value) else f"{value:.2f}"
 
 
 def _four(value: float) -> str:
-    return "–" if not np.isfinite(value) else f"{value:.4f}"
+    return _NONE if not np.isfinite(value) else f"{value:.4f}"

@@ -1,0 +1,84 @@
+"""Step sizes by step, for samplers by stochastic gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Schedule = Callable[[Array], Array]
+Value = float | Float[Array, ""] | Schedule
+
+
+def value_at(value: Value, count: Array) -> Array:
+    """Give a number, or what a schedule says at a step, as float32."""
+    return jnp.asarray(value(count) if callable(value) else value, jnp.float32)
+
+
+def constant(first: float) -> Schedule:
+    """Give the same step size at every step: the chain never ends, and its bias stays.
+
+    Examples
+    --------
+    >>> float(constant(0.5)(jnp.asarray(100)))
+    0.5
+    """
+    return lambda count: jnp.full(jnp.shape(count), first, jnp.float32)
+
+
+def polynomial(first: float, offset: float = 100.0, power: float = 0.55) -> Schedule:
+    """Give a (b + t)^-power at step t: the schedule of Welling & Teh (2011), with a = first b^power.
+
+    Their sum must not converge and that of their squares must, so power lies above 1/2 and up to 1. Welling & Teh then
+    weigh draws by their step size.
+
+    Parameters
+    ----------
+    first
+        The step size at step 0.
+    offset
+        b: after so many steps the step size is ``first`` times 2^-power.
+    power
+        How fast it falls.
+
+    Raises
+    ------
+    ValueError
+        For a power outside (0.5, 1], or an offset that is not positive.
+
+    Examples
+    --------
+    >>> float(polynomial(1.0, offset=10, power=1.0)(jnp.asarray(30)))
+    0.25
+    """
+    if not 0.5 < power <= 1 or not offset > 0:
+        raise ValueError(f"expected a power above 0.5 and up to 1 and an offset above 0, got {power} and {offset}")
+    return lambda count: first * (1.0 + count.astype(jnp.float32) / offset) ** (-power)
+
+
+def cyclical(first: float, length: int) -> Schedule:
+    """Let the step size fall along a cosine from `first` to nearly 0, again and again (Zhang et al. 2020, equation 1).
+
+    Parameters
+    ----------
+    first
+        The step size at the start of each cycle.
+    length
+        Steps of a cycle.
+
+    Raises
+    ------
+    ValueError
+        For a length below 1.
+
+    Examples
+    --------
+    >>> rates = cyclical(1.0, length=4)
+    >>> [round(float(rates(jnp.asarray(step))), 3) for step in range(5)]
+    [1.0, 0.854, 0.5, 0.146, 1.0]
+    """
+    if length < 1:
+        raise ValueError(f"expected a cycle of at least 1 step, got {length}")
+    return lambda count: first / 2 * (jnp.cos(math.pi * (count % length).astype(jnp.float32) / length) + 1.0)
