@@ -1,0 +1,64 @@
+"""What the page says of further questions, from tables that are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dni_jax.report.analysed import attribution_view, posterior_view
+
+
+def attribution(error=(0.0, 0.05)):
+    rows = [(neuron, lag, size) for neuron, sizes in enumerate([(3.0, 1.0), (1.0, 1.0), (0.0, 6.0)])
+            for lag, size in enumerate(sizes)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["neuron", "lag", "magnitude"])
+    table["completeness_error"] = np.asarray(error)[table["lag"]]
+    table["change"] = 1.0
+    table["rank_with_ablation"] = np.asarray([0.99, np.nan])[table["lag"]]
+    table["rank_with:a <b>"] = 0.5
+    return table
+
+
+def test_shares_are_of_each_lags_sum():
+    view = attribution_view(attribution())
+    assert view["lags"] == [0, 1]
+    assert [row["neuron"] for row in view["rows"]] == [0, 2, 1]
+    assert [cell for row in view["rows"] for cell, _ in row["cells"]] == ["75.0", "12.5", "0.0", "75.0", "25.0", "12.5"]
+    assert view["rows"][0]["cells"][0][1] == 1.0
+    assert view["ranks"][0] == ("silencing each neuron at that step", ["0.99", "–"])  # noqa: RUF001
+    assert view["ranks"][1][0] == "relevance: a <b>"
+
+
+@pytest.mark.parametrize(("error", "lags"), [((0.0, 0.05), []), ((0.0, 0.2), [1]), ((np.nan, 0.0), [0])])
+def test_incomplete_lags_are_named(error, lags):
+    assert attribution_view(attribution(error))["incomplete"] == lags
+
+
+def posterior():
+    rows = []
+    for feature, aucs in (("digit", (0.9, 0.99, 0.6)), ("depth", (np.nan, np.nan, np.nan)), ("never", (np.nan,) * 3)):
+        for neuron, auc in enumerate(aucs):
+            score = {"digit": 0.5, "depth": 0.1 * neuron, "never": np.nan}[feature]
+            strength = score if np.isnan(auc) else 2 * auc - 1
+            rows.append((neuron, feature, score, auc, strength, (0.4, 1.0, 0.6)[neuron]))
+    table = pd.DataFrame(rows, columns=["neuron", "feature", "score", "auc", "strength", "p_top"])
+    for name in ("score", "auc"):
+        table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.01, table[name] + 0.01
+    return table.assign(draws=20, step_size=1e-5, unseen_start=0.65, unseen_average=0.64, top=2)
+
+
+def test_draws_tell_intervals_and_who_is_always_among_the_best():
+    sizes = pd.DataFrame({"step_size": [1e-6, 1e-5], "unseen_average": [0.65, np.nan], "spread": [0.1, 0.2],
+                          "width": [0.01, 0.02], "sure": [0.9, 0.5]})  # fmt: skip
+    view = posterior_view(posterior(), sizes, ["depth", "digit", "never", "unknown"])
+    depth, digit = view["rows"]
+    assert (depth["neuron"], depth["measure"], depth["value"]) == (2, "R²", "0.200")
+    assert (digit["neuron"], digit["between"]) == (1, "0.980 to 1.000")
+    assert digit["top"] == [(1, "1.00"), (2, "0.60"), (0, "0.40")]
+    assert digit["always"] == 1
+    assert [row["step"] for row in view["sizes"]] == ["1e-06", "1e-05 (above)"]
+    assert view["sizes"][1]["unseen"] == "–"  # noqa: RUF001
+
+
+def test_nothing_asked_nothing_said():
+    assert attribution_view(None) is None
+    assert posterior_view(None, None, []) is None
