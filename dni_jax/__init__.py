@@ -3,14 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 from dni_jax import languages
+from dni_jax.analysis import attribute, posterior
 from dni_jax.config import TrainConfig
 from dni_jax.corpora import Corpus
+from dni_jax.densities import plausibility
 from dni_jax.devices import use_all_cores
 from dni_jax.features import (
     CharacterWindow,
     Feature,
     FeatureLibrary,
     Labels,
+    LazyLabels,
     char_feature,
     confounders,
     control_task,
@@ -37,6 +40,8 @@ from dni_jax.languages import Language
 from dni_jax.models import (
     Activations,
     Population,
+    StoredActivations,
+    StreamedActivations,
     TrainedModel,
     from_arrays,
     from_flax,
@@ -47,8 +52,10 @@ from dni_jax.models import (
     generate_each,
     load,
     load_population,
+    open_states,
     record,
     record_module,
+    stream,
     train,
     train_population,
 )
@@ -67,11 +74,15 @@ __all__ = [
     "FeatureLibrary",
     "Labels",
     "Language",
+    "LazyLabels",
     "Population",
     "Runs",
+    "StoredActivations",
+    "StreamedActivations",
     "TrainConfig",
     "TrainedModel",
     "ablate",
+    "attribute",
     "baselines",
     "char_feature",
     "clamp",
@@ -95,9 +106,12 @@ __all__ = [
     "make_folds",
     "measure_texts",
     "open_runs",
+    "open_states",
     "patch",
     "permutation_test",
+    "plausibility",
     "plot",
+    "posterior",
     "predictor_feature",
     "rank_stability",
     "record",
@@ -110,6 +124,7 @@ __all__ = [
     "serves",
     "significance",
     "sparse_probe",
+    "stream",
     "top",
     "trace",
     "train",

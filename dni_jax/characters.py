@@ -31,3 +31,15 @@ def visible_text(text: str) -> str:
     'if␣x:↵→y'
     """
     return "".join(map(visible, text))
+
+
+def shown_name(name: str) -> str:
+    r"""Give a feature's name with a sign for what could not be seen: ``symbol:␣`` for a space at its end.
+
+    Examples
+    --------
+    >>> shown_name("symbol:\n"), shown_name("e -> e + e")
+    ('symbol:↵', 'e -> e + e')
+    """
+    signs = [character if character == " " else visible(character) for character in name[:-1]]
+    return "".join([*signs, *map(visible, name[-1:])])

@@ -164,6 +164,44 @@ class VerifyConfig:
 
 
 @dataclass(frozen=True)
+class Hosts:
+    """Whether several processes do the run together, and where they find each other.
+
+    Attributes
+    ----------
+    distributed
+        This is one of several processes that do one run; SLURM, Open MPI, a TPU pod or Kubernetes say which, or else
+        the three settings below.
+    coordinator
+        Host and free port of the first process, as every process reaches them: 10.0.0.1:12345.
+    processes
+        How many there are.
+    process_id
+        Which of them this is, from 0.
+    """
+
+    distributed: bool = False
+    coordinator: str | None = None
+    processes: int | None = None
+    process_id: int | None = None
+
+    def check(self) -> None:
+        """Refuse settings that cannot be; names the setting."""
+        given = [getattr(self, name) is not None for name in ("coordinator", "processes", "process_id")]
+        if any(given) and not (all(given) and self.distributed):
+            raise ValueError(
+                "expected --coordinator, --processes and --process-id together, and beside --distributed, got "
+                f"coordinator {self.coordinator}, processes {self.processes}, process_id {self.process_id}"
+            )
+        if self.coordinator is not None and not self.coordinator.rpartition(":")[2].isdigit():
+            raise ValueError(f"expected --coordinator HOST:PORT, got {self.coordinator!r}")
+        if self.processes is not None and not 0 <= (self.process_id or 0) < self.processes:
+            raise ValueError(
+                f"expected --process-id from 0 to --processes - 1, got {self.process_id} of {self.processes} processes"
+            )
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Which language, how much text, which network, and where the results go.
 
@@ -190,6 +228,9 @@ class RunConfig:
         Number of strings to sample.
     characters
         Number of characters of real text to read.
+    text_seed
+        Draws the text: strings that are sampled, files that are read, which of it is held out; by default the
+        training's seed. Runs that share it differ in their networks only.
     inspect_every
         Steps between two looks at what the neurons know while the network learns; by default none.
     out
@@ -204,6 +245,8 @@ class RunConfig:
         How neurons are scored.
     verify
         How the ranking is tested.
+    hosts
+        Whether several processes do the run together.
     """
 
     language: Positional[Annotated[str, arg(metavar="LANGUAGE")]] = "parentheses"
@@ -216,6 +259,7 @@ class RunConfig:
     parser_states: bool = False
     strings: int = 60_000
     characters: int = 1_200_000
+    text_seed: int | None = None
     inspect_every: int | None = None
     out: str | None = None
     force: bool = False
@@ -223,10 +267,11 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     inspect: InspectConfig = field(default_factory=InspectConfig)
     verify: VerifyConfig = field(default_factory=VerifyConfig)
+    hosts: Hosts = field(default_factory=Hosts)
 
     def check(self) -> None:
         """Refuse settings that cannot be; names the setting."""
-        for part in (self.train, self.inspect, self.verify):
+        for part in (self.train, self.inspect, self.verify, self.hosts):
             part.check()
         _check_counts(self, "strings", "characters", "inspect_every")
         if self.grammar is not None and self.language != RunConfig.language:
@@ -243,6 +288,11 @@ class RunConfig:
             raise ValueError("expected --text PATH of C source code (a file, folder or tar archive) for c, got none")
         if self.typedefs is not None and not self.is_c:
             raise ValueError(f"expected --typedefs beside the language c only, got it with {self.name}")
+
+    @property
+    def draws_text(self) -> int:
+        """The seed that the text is drawn with."""
+        return self.train.seed if self.text_seed is None else self.text_seed
 
     @property
     def is_c(self) -> bool:

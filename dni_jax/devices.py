@@ -13,6 +13,8 @@ from typing import Any
 import jax
 from jax.sharding import AxisType, Mesh
 
+from dni_jax import processes
+
 _LANES = 8  # a device with fewer lanes spends its time on anything but products
 
 
@@ -75,12 +77,36 @@ def mesh(axis: str, size: int = 0) -> Mesh:
     size
         The length of the array axis that is to be split; 0, the default, where it will be padded: all devices.
     """
-    return _mesh({axis: (size, 1)})
+    use_all_cores()
+    return _mesh({axis: (size, 1)}, jax.local_devices())
 
 
 def grid(models: int, lanes: int) -> Mesh:
     """Give a mesh with the axes ``models`` and ``lanes``: models are spread first, each one's lanes over the rest."""
-    return _mesh({"models": (models, 1), "lanes": (lanes, _LANES)})
+    use_all_cores()
+    return _mesh({"models": (models, 1), "lanes": (lanes, _LANES)}, jax.local_devices())
+
+
+def wide_grid(models: int, lanes: int) -> Mesh:
+    """Give a `grid` over the devices of all processes, as many of each.
+
+    Where models and lanes are too few for all processes, the grid is of this process' own devices: then every process
+    does the same work.
+    """
+    use_all_cores()
+    n_processes = processes.count()
+    if n_processes == 1:
+        return grid(models, lanes)
+    axes = {"models": (models, 1), "lanes": (lanes, _LANES)}
+    of_each: dict[int, list[Any]] = {}
+    for device in jax.devices():
+        of_each.setdefault(device.process_index, []).append(device)
+    for n in range(min(map(len, of_each.values())), 0, -1):
+        devices = [device for process in sorted(of_each) for device in of_each[process][:n]]
+        found = _mesh(axes, devices)
+        if found.size == len(devices):
+            return found
+    return grid(models, lanes)
 
 
 def over_models(function: Callable[..., Any], at_once: int | None = None) -> Callable[..., Any]:
@@ -96,10 +122,8 @@ def over_models(function: Callable[..., Any], at_once: int | None = None) -> Cal
     return lambda *args: jax.lax.map(lambda each: function(*each), args, batch_size=at_once)
 
 
-def _mesh(axes: dict[str, tuple[int, int]]) -> Mesh:
+def _mesh(axes: dict[str, tuple[int, int]], devices: list[Any]) -> Mesh:
     """Split each axis, of a size, into parts that are equal and not below a least one."""
-    use_all_cores()
-    devices = jax.local_devices()
     shape: list[int] = []
     for size, least in axes.values():
         left = len(devices) // math.prod(shape)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from dni_jax import processes
 
 # One number for all files of a run: one program writes them together, and a reader wants to know who wrote the folder.
 # Format 1, before there was a number, is read as what has none.
@@ -39,11 +42,14 @@ def check_format(found: object, path: str | Path) -> None:
 
 
 @contextmanager
-def written_aside(path: str | Path) -> Iterator[Path]:
+def written_aside(path: str | Path, *, by_all: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it into place when the block ends well, remove it otherwise.
 
     Works for a file and for a folder (which the block creates). An existing file is replaced in one step; an
     existing folder is moved away first and removed last, so that one of the two is there at every moment.
+
+    Of several processes that do one job, the first alone writes; what others write is thrown away, unless the file is
+    one that each of them may write (`by_all`).
 
     Examples
     --------
@@ -55,13 +61,18 @@ def written_aside(path: str | Path) -> Iterator[Path]:
     'whole'
     """
     path = Path(path)
+    if not (by_all or processes.is_first()):
+        with tempfile.TemporaryDirectory() as nowhere:
+            yield Path(nowhere) / path.name
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    own = str(os.getpid()) if processes.is_first() else f"{os.getpid()}-{processes.number()}"
+    aside = path.with_name(f".{path.name}.{own}.part")
     _remove(aside)
     try:
         yield aside
         if path.is_dir():
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            old = path.with_name(f".{path.name}.{own}.old")
             os.replace(path, old)
             os.replace(aside, path)
             _remove(old)

@@ -12,6 +12,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dni_jax import processes
+
 Item = TypeVar("Item")
 Advance = Callable[[float, Callable[[], str]], None]
 
@@ -29,6 +31,10 @@ def hidden(yes: bool = True) -> Iterator[None]:
         _hidden.reset(token)
 
 
+def _is_watched() -> bool:
+    return sys.stderr.isatty() and not _hidden.get() and processes.is_first()
+
+
 def _ignore(done: float, note: Callable[[], str]) -> None:
     """Nobody watches."""
 
@@ -39,7 +45,7 @@ def bar(description: str, total: float, enabled: bool = True) -> Iterator[Advanc
 
     Written to standard error, and only to a terminal; work that is over in half a second shows nothing.
     """
-    if not (enabled and sys.stderr.isatty()) or _hidden.get():
+    if not enabled or not _is_watched():
         yield _ignore
         return
     columns = (
@@ -92,7 +98,7 @@ def track(items: Sequence[Item], description: str, of: str = "", each: float = 1
 @contextmanager
 def working(description: str) -> Iterator[None]:
     """Show that something is being worked on that cannot tell how far it is."""
-    if not sys.stderr.isatty() or _hidden.get():
+    if not _is_watched():
         yield
         return
     with Console(stderr=True).status(description):

@@ -13,7 +13,8 @@ from typing import Any
 
 import tomli_w
 
-from dni_jax.config import RunConfig, from_settings
+from dni_jax import processes
+from dni_jax.config import Hosts, RunConfig, from_settings
 from dni_jax.files import FORMAT, check_format, written_aside
 
 ROOT = Path("runs")
@@ -21,9 +22,10 @@ ROOT = Path("runs")
 RESULTS = {
     "inspect": ("findings.csv", "relevance.png", "excerpt.npz", "relevance.parquet"),
     "verify": ("effects.png", "samples.json", "effects.parquet"),
+    "analyse": ("attribution.parquet", "posterior.parquet", "step_sizes.csv"),
     "report": ("report.html",),
 }
-NOT_OF_THE_RUN = ("out", "force", "resume")  # settings that say where and how, not what
+NOT_OF_THE_RUN = ("out", "force", "resume", "hosts")  # settings that say where and how, not what
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
@@ -64,6 +66,10 @@ def taken_up(config: RunConfig) -> RunConfig:
     ValueError
         Where there is no run to resume, its settings cannot be read, or `config` asks for others.
     """
+    return processes.from_first(lambda: _taken_up(config))
+
+
+def _taken_up(config: RunConfig) -> RunConfig:
     path = _place(config)
     file = path / "config.toml"
     if not file.is_file():
@@ -71,7 +77,7 @@ def taken_up(config: RunConfig) -> RunConfig:
         there = f"name one of {', '.join(others[:5])} with --out" if others else "leave --resume out to begin one"
         raise ValueError(f"expected a run to resume in {str(path)!r}, got none: {there}")
     begun = read_config(file)
-    ours, default, theirs = (_flat(asdict(one)) for one in (config, RunConfig(), begun))
+    ours, default, theirs = (_flat(asdict(replace(one, hosts=Hosts()))) for one in (config, RunConfig(), begun))
     elsewhere = {*NOT_OF_THE_RUN, *(() if begun.grammar is None else ("language",))}
     differ = [name for name in ours if name not in elsewhere and ours[name] not in (default[name], theirs[name])]
     if differ:
@@ -79,7 +85,7 @@ def taken_up(config: RunConfig) -> RunConfig:
             f"expected the settings that the run in {str(path)!r} was begun with, got others for: {', '.join(differ)}: "
             "leave them out, or use another --out for a new run"
         )
-    return replace(begun, out=str(path), resume=True)
+    return replace(begun, out=str(path), resume=True, hosts=config.hosts)
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ class RunFolder:
     """Paths inside a run's folder.
 
     ``config.toml`` appears first and says which run it is; ``summary.json`` grows from stage to stage, and its
-    ``finished`` says that the run is whole.
+    ``finished`` says that the run is whole. Of several processes the first alone reads and writes the folder.
     """
 
     path: Path
@@ -101,6 +107,10 @@ class RunFolder:
         ValueError
             Where the folder holds another run, or something that is no run.
         """
+        return processes.from_first(lambda: cls._claim(config))
+
+    @classmethod
+    def _claim(cls, config: RunConfig) -> RunFolder:
         folder = cls(_place(config))
         if folder.is_taken:
             folder._check_taken(config)
@@ -118,12 +128,16 @@ class RunFolder:
             Where there is none.
         """
         folder = cls(Path(path))
-        if not (folder.path / "config.toml").is_file():
+        if not folder.has("config.toml"):
             raise ValueError(
                 f"expected the folder of a run, got {str(path)!r}, which has no config.toml: `dni run` makes one, "
                 "`dni train` begins one"
             )
         return folder
+
+    def has(self, name: str) -> bool:
+        """Whether something of this name lies in the folder."""
+        return processes.from_first(lambda: (self.path / name).exists())
 
     @property
     def is_taken(self) -> bool:
@@ -165,7 +179,8 @@ class RunFolder:
 
     def drop_training(self) -> None:
         """Remove the states of a training that has ended."""
-        shutil.rmtree(self.training, ignore_errors=True)
+        if processes.is_first():
+            shutil.rmtree(self.training, ignore_errors=True)
 
     @property
     def relevance(self) -> Path:
@@ -205,6 +220,9 @@ class RunFolder:
         ValueError
             Where the file is broken, or was written by a newer version; names it.
         """
+        return processes.from_first(self._summary)
+
+    def _summary(self) -> dict[str, Any]:
         file = self.path / "summary.json"
         if not file.is_file():
             return {}
@@ -219,8 +237,9 @@ class RunFolder:
 
     def note(self, **more: Any) -> None:
         """Add to the summary."""
-        with written_aside(self.path / "summary.json") as aside:
-            aside.write_text(json.dumps({"format": FORMAT, **self.summary(), **more}, indent=1), encoding="utf-8")
+        if processes.is_first():
+            with written_aside(self.path / "summary.json") as aside:
+                aside.write_text(json.dumps({"format": FORMAT, **self._summary(), **more}, indent=1), encoding="utf-8")
 
     @property
     def is_whole(self) -> bool:
@@ -235,15 +254,14 @@ class RunFolder:
 
     def without(self, *stages: str) -> None:
         """Remove what some stages have left, and what was made from it."""
-        for stage in stages:
-            for name in RESULTS[stage]:
-                (self.path / name).unlink(missing_ok=True)
+        for name in (name for stage in stages for name in RESULTS[stage] if processes.is_first()):
+            (self.path / name).unlink(missing_ok=True)
         if self.summary():
             self.note(finished=False)
 
     def holds(self, stage: str) -> bool:
         """Whether a stage has left its results."""
-        return (self.path / RESULTS[stage][-1]).exists()
+        return self.has(RESULTS[stage][-1])
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -53,7 +53,7 @@ def read_corpus(config: RunConfig, language: BaseLanguage) -> Corpus:
         Where there is no text, it does not parse, or there is too little for training, validation and test.
     """
     if config.is_sampled:
-        corpus = language.sample(config.strings, config.train.seed)
+        corpus = language.sample(config.strings, config.draws_text)
     else:
         with bar(f"parsing {language.name}", config.characters) as advance:
             corpus = _read(config, language, lambda done, total: advance(done, str))
@@ -66,7 +66,7 @@ def read_corpus(config: RunConfig, language: BaseLanguage) -> Corpus:
 
 
 def _read(config: RunConfig, language: BaseLanguage, progress: Callable[[int, int], None]) -> Corpus:
-    options: dict[str, Any] = {"max_chars": config.characters, "seed": config.train.seed, "progress": progress}
+    options: dict[str, Any] = {"max_chars": config.characters, "seed": config.draws_text, "progress": progress}
     if config.is_c:
         assert config.text is not None
         glob = "**/*.c" if config.glob == RunConfig.glob else config.glob

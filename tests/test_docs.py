@@ -49,6 +49,18 @@ def test_blocks_run_in_order(title):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["features.md", "networks.md", "chance.md"])
+def test_the_lines_of_a_page_run_in_order(name):
+    namespace = {}
+    try:
+        for block in _BLOCK.findall((DOCS / name).read_text(encoding="utf-8")):
+            exec(compile(block, name, "exec"), namespace)
+    finally:
+        pyplot.close("all")
+    assert len(namespace["corpus"]) == 4_000
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOOL.TUTORIALS)
 def test_a_tutorial_gives_what_it_shows(name):
     try:

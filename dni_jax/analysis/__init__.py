@@ -1,5 +1,8 @@
-"""More questions to the same network and states: how sure its weights are."""
+"""More questions to the same network and states: what a prediction rests on, how far back, how sure the weights are."""
 
+from dni_jax.analysis.ablation import ablation_effects
+from dni_jax.analysis.agreement import agreement, share_by_lag
+from dni_jax.analysis.attribution import attribute
 from dni_jax.analysis.beside import beside
 from dni_jax.analysis.posterior import Posterior, posterior
 from dni_jax.analysis.samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
@@ -9,6 +12,9 @@ from dni_jax.analysis.step_sizes import step_size_sweep
 __all__ = [
     "SAMPLERS",
     "Posterior",
+    "ablation_effects",
+    "agreement",
+    "attribute",
     "beside",
     "constant",
     "cyclical",
@@ -19,5 +25,6 @@ __all__ = [
     "sghmc",
     "sgld",
     "sgnht",
+    "share_by_lag",
     "step_size_sweep",
 ]

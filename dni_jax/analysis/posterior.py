@@ -20,7 +20,7 @@ from dni_jax.analysis.walking import walk
 from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
 from dni_jax.html import card, facts
-from dni_jax.inspection import inspect
+from dni_jax.inspection.inspect import inspect
 from dni_jax.models import Population, TrainedModel, Weights, record
 from dni_jax.models.trained import with_weights
 from dni_jax.models.weights import named_arrays

@@ -206,4 +206,5 @@ def _begin(
 
 def _finite(weights: Weights, n_chains: int) -> Bool[np.ndarray, " M"]:
     each = [np.isfinite(a).reshape(len(a), n_chains, -1) for a in named_arrays(weights).values()]
-    return np.asarray([all(one[:, chain].all() for one in each) for chain in range(n_chains)])
+    rows = np.concatenate([one.swapaxes(0, 1).reshape(n_chains, -1) for one in each], axis=1)
+    return np.asarray(rows.all(axis=1))

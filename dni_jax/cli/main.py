@@ -5,19 +5,21 @@ from __future__ import annotations
 import errno
 import inspect
 import logging
-import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jax
 import tyro
 from rich.console import Console
 from rich.text import Text
 
-from dni_jax.cli import asking, runs, stages
+from dni_jax import distributed, processes
+from dni_jax.cli import asking, joining, runs, stages, sweeping
 from dni_jax.config import RunConfig
 from dni_jax.runfolder import read_config
 
@@ -47,11 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         _stop(_explain(error))
     except KeyboardInterrupt:
-        again = "; `--resume` goes on where it was cut off" if given[0] in ("run", "train") else ""
+        ways = dict.fromkeys(("run", "train"), "`--resume`") | {"sweep": "the same command"}
+        again = f"; {ways[given[0]]} goes on where it was cut off" if given[0] in ways else ""
         _say_error(f"stopped{again}")
         sys.stdout.flush()
         # A compiler thread may still be at work, and must not find the interpreter gone.
-        os._exit(130)
+        distributed.leave(130)
+    except Exception as error:
+        if not distributed.is_on():
+            raise
+        _stop_together(error)
 
 
 def app(held: RunConfig, brief: bool = False) -> tyro.extras.SubcommandApp:
@@ -67,7 +74,8 @@ def app(held: RunConfig, brief: bool = False) -> tyro.extras.SubcommandApp:
     made = tyro.extras.SubcommandApp()
     defaults = {"run": {"config": held}, "train": {"config": held}}
     defaults |= {part: {"settings": getattr(held, part)} for part in ("inspect", "verify")}
-    commands: dict[str, Callable[..., None]] = {**stages.COMMANDS, **runs.COMMANDS, **asking.COMMANDS}
+    several = {**sweeping.COMMANDS, **runs.COMMANDS}
+    commands: dict[str, Callable[..., None]] = {**stages.COMMANDS, **several, **asking.COMMANDS}
     for name, command in commands.items():
         about = (inspect.getdoc(command) or "").partition("\n\n")[0].replace("\n", " ")
         made.command(name=name, help=about if brief else None)(_beginning_with(command, defaults.get(name, {})))
@@ -118,5 +126,17 @@ def _say_error(message: str) -> None:
 
 
 def _stop(message: str) -> None:
-    _say_error(message)
-    sys.exit(2)
+    if not distributed.is_on():
+        _say_error(message)
+        sys.exit(2)
+    _say_error(f"process {processes.number()}: {message}")
+    distributed.leave(2)
+
+
+def _stop_together(error: Exception) -> None:
+    """Stop one of several processes, which may be because another was lost."""
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        _say_error(f"{joining.lost()} ({str(error).splitlines()[0][:200]})")
+        distributed.leave(distributed.LOST)
+    traceback.print_exception(error)
+    distributed.leave(1)

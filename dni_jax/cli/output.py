@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich.console import Console, RenderableType
+from rich.text import Text
 
+from dni_jax import processes
 from dni_jax.progress import hidden
 
 
@@ -43,17 +45,19 @@ class Voice:
         self.output = output
         self.began = time.perf_counter()
         self._out = Console(highlight=False, soft_wrap=True)
-        self._lines = Console(highlight=False, soft_wrap=True, stderr=output.json)
+        self.lines = Console(highlight=False, soft_wrap=True, stderr=output.json)
 
     def say(self, line: object) -> None:
         """Say one line, with the time since the command began."""
-        if self.output.quiet:
+        if self.output.quiet or not processes.is_first():
             return
-        self._lines.print(f"[dim]{time.perf_counter() - self.began:6.1f} s[/dim]  ", end="")
-        self._lines.print(str(line), markup=False)
+        # One call, so that a table that renews itself below does not come between.
+        self.lines.print(Text.assemble((f"{time.perf_counter() - self.began:6.1f} s  ", "dim"), str(line)))
 
     def show(self, result: Mapping[str, Any], *parts: RenderableType) -> None:
-        """Show a result: as JSON, or in parts for people."""
+        """Show a result: as JSON, or in parts for people. Of several processes the first speaks."""
+        if not processes.is_first():
+            return
         if self.output.json:
             sys.stdout.write(json.dumps(plain(result), ensure_ascii=False, allow_nan=False) + "\n")
             return

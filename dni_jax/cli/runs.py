@@ -10,7 +10,33 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from dni_jax.cli.output import Output, speaking
+
+Runs = Positional[Annotated[tuple[str, ...], arg(metavar="RUN...")]]
 Words = Positional[Annotated[tuple[str, ...], arg(metavar="RUN... SQL")]]
+
+
+def report(runs: Runs, out: Path | None = None, output: Output = Output()) -> None:  # noqa: B008
+    """Write the page that shows what a run has found; for several runs also one that compares them.
+
+    Examples
+    --------
+        dni report runs/parentheses
+        dni report runs/small runs/large --out runs/sizes.html
+
+    A page is one file without anything from elsewhere; a browser opens it from disk.
+
+    Args:
+        runs: Folders of runs, or patterns in quotes.
+        out: Where the comparison goes; by default overview.html beside the first run.
+        output: How to speak.
+    """
+    from dni_jax.pipeline.reporting import report_all
+    from dni_jax.querying.folders import find_runs
+
+    with speaking(output) as voice:
+        pages = report_all(find_runs(runs), out, voice.say)
+        voice.show({"pages": pages}, *(f"Report:  {page}" for page in pages))
 
 
 def query(
@@ -49,4 +75,4 @@ def query(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"query": query}
+COMMANDS: dict[str, Callable[..., None]] = {"report": report, "query": query}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from dni_jax import processes
+from dni_jax.cli.joining import joined
 from dni_jax.cli.output import Output, Voice, speaking
 from dni_jax.cli.tables import findings_table, reading_guide
 from dni_jax.config import InspectConfig, RunConfig, VerifyConfig
@@ -28,6 +30,7 @@ def run(config: RunConfig, config_file: ConfigFile = None, output: Output = Outp
         dni run c --text linux-6.1.tar.xz --glob 'lib/**/*.c'
         dni run --config runs/small/config.toml --seed 1
         dni run --resume
+        srun dni run parentheses --distributed --out runs/large
 
     It ends with a table and a page, report.html. A run that is stopped goes on with --resume.
 
@@ -40,7 +43,7 @@ def run(config: RunConfig, config_file: ConfigFile = None, output: Output = Outp
     use_compiled()
     from dni_jax import pipeline
 
-    with speaking(output) as voice:
+    with joined(config), speaking(output) as voice:
         _show(voice, pipeline.run(config, voice.say))
 
 
@@ -62,7 +65,7 @@ def train(config: RunConfig, config_file: ConfigFile = None, output: Output = Ou
     from dni_jax.pipeline.run import begun
     from dni_jax.pipeline.training import train_stage
 
-    with speaking(output) as voice:
+    with joined(config), speaking(output) as voice:
         job = begun(config, voice.say)
         model = train_stage(job)
         folder = job.folder
@@ -93,11 +96,13 @@ def inspect(
         output: How to speak.
     """
     with speaking(output) as voice:
-        job = _stage(run, ("inspect", "verify", "report"), force, voice, inspect=settings)
+        job = _stage(run, ("inspect", "verify", "analyse", "report"), force, voice, inspect=settings)
         from dni_jax.pipeline.inspecting import inspect_stage
+        from dni_jax.pipeline.reporting import report_stage
         from dni_jax.pipeline.run import read_findings, result_of
 
         inspect_stage(job)
+        report_stage(job.folder)
         _show(voice, result_of(job, read_findings(job.folder.findings)))
 
 
@@ -125,12 +130,59 @@ def verify(
     with speaking(output) as voice:
         job = _stage(run, ("verify", "report"), force, voice, verify=settings)
         from dni_jax.pipeline.inspecting import inspected_before
+        from dni_jax.pipeline.reporting import report_stage
         from dni_jax.pipeline.run import result_of
         from dni_jax.pipeline.verifying import verify_stage
 
         findings = verify_stage(job, inspected_before(job))
+        report_stage(job.folder)
         job.folder.note(finished=True)
         _show(voice, result_of(job, findings))
+
+
+def analyse(
+    run: Run,
+    what: tuple[Literal["attribution", "posterior"], ...] = ("attribution", "posterior"),
+    draws: int = 20,
+    step_size: float = 1e-4,
+    output: Output = Output(),  # noqa: B008
+) -> None:
+    """Ask further: what predictions rest on and how far back, and how sure the ranking is as far as the weights go.
+
+    Examples
+    --------
+        dni analyse runs/parentheses
+        dni analyse runs/parentheses --what posterior --draws 50
+
+    The answers go into the run's folder (attribution.parquet, posterior.parquet, step_sizes.csv) and its report.
+
+    Args:
+        run: The run's folder, in which neurons were scored.
+        what: The questions.
+        draws: Networks drawn near the trained one.
+        step_size: Of the draws; it decides much of their width, and others are tried beside it.
+        output: How to speak.
+    """
+    if draws < 2 or not step_size > 0:
+        raise ValueError(f"expected at least 2 draws and a step size above 0, got {draws} and {step_size}")
+    use_compiled()
+    from dni_jax.pipeline.analysing import attribute_stage, best_by_lag, posterior_stage
+    from dni_jax.pipeline.inspecting import inspected_before
+    from dni_jax.pipeline.job import Job
+    from dni_jax.pipeline.reporting import report_stage
+
+    with speaking(output) as voice:
+        job = Job.of(run, voice.say)
+        found = inspected_before(job)
+        told: dict[str, Any] = {"run": job.folder.path}
+        if "attribution" in what:
+            told["attribution"] = best_by_lag(attribute_stage(job, found))
+        if "posterior" in what:
+            told["posterior"] = posterior_stage(job, found, draws, step_size)
+        page = report_stage(job.folder)
+        rests = told.get("attribution")
+        said = [f"Predictions rest most on neurons {' '.join(map(str, rests))}."] if rests else []
+        voice.show(told, *said, f"Report:  {page}")
 
 
 def use_compiled() -> None:
@@ -159,17 +211,25 @@ def _stage(run: Path, stages: tuple[str, ...], force: bool, voice: Voice, **sett
 
 
 def _show(voice: Voice, result: Any) -> None:
+    if not processes.is_first():
+        return
     findings = result.findings
     fields = {name: value for name, value in asdict(result).items() if name not in ("path", "findings")}
     guide = reading_guide(findings, result.k, result.least_p)
-    left = sorted(path.name for path in result.path.iterdir() if path.suffix in (".html", ".csv", ".png", ".parquet"))
+    left = sorted(path.name for path in result.path.iterdir() if path.suffix in (".csv", ".png", ".parquet"))
     voice.show(
         {"run": result.path, **fields, "findings": findings},
         "",
         findings_table(findings, result.k),
         *guide,
-        f"\nResults: {result.path}  ({', '.join(left)})",
+        f"\nReport:  {result.path / 'report.html'}\nResults: {result.path}  ({', '.join(left)})",
     )
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"run": run, "train": train, "inspect": inspect, "verify": verify}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run,
+    "train": train,
+    "inspect": inspect,
+    "verify": verify,
+    "analyse": analyse,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,36 @@ def piece_offsets(corpus: Corpus, size: int) -> Int[np.ndarray, " P1"]:
             cuts.append(candidate if candidate > cuts[-1] + size // 2 else cuts[-1] + size)
         cuts.append(last)
     return np.asarray(cuts, np.int64)
+
+
+def spans(offsets: Int[np.ndarray, " S1"], size: int) -> list[tuple[int, int]]:
+    """Cut the strings into runs of at most `size` characters; a longer string is one by itself.
+
+    Examples
+    --------
+    >>> spans(np.array([0, 3, 5, 9, 20, 21]), 6)
+    [(0, 2), (2, 3), (3, 4), (4, 5)]
+    """
+    if size < 1:
+        raise ValueError(f"expected at least 1 character at a time, got {size}")
+    found, first, n_strings = [], 0, len(offsets) - 1
+    while first < n_strings:
+        last = max(int(np.searchsorted(offsets, offsets[first] + size, side="right")) - 1, first + 1)
+        found.append((first, last))
+        first = last
+    return found
+
+
+def parts(corpus: Corpus, size: int) -> Iterator[Corpus]:
+    """Yield the strings in their order, at most `size` characters of them (at least one string) at a time.
+
+    Examples
+    --------
+    >>> [part.strings for part in parts(Corpus.from_strings(["ab", "c", "def"]), 3)]
+    [('ab', 'c'), ('def',)]
+    """
+    for first, last in spans(corpus.offsets, size):
+        yield corpus.take(np.arange(first, last))
 
 
 def cut(corpus: Corpus, size: int) -> Corpus:

@@ -5,6 +5,7 @@ from dni_jax.features.control import control_task
 from dni_jax.features.feature import Feature, FeatureLibrary
 from dni_jax.features.functions import char_feature, feature
 from dni_jax.features.labels import Labels
+from dni_jax.features.lazy import LazyLabels
 from dni_jax.features.library import default_library
 from dni_jax.features.nodes import impulse_feature, nesting_feature, range_feature
 from dni_jax.features.patterns import regex_feature
@@ -16,6 +17,7 @@ __all__ = [
     "Feature",
     "FeatureLibrary",
     "Labels",
+    "LazyLabels",
     "char_feature",
     "confounders",
     "control_task",

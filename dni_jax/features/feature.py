@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import index
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,9 @@ from dni_jax.features.labels import Labels
 from dni_jax.features.reading import Reading
 from dni_jax.features.spans import edge, near, shifted
 from dni_jax.html import card, table
+
+if TYPE_CHECKING:
+    from dni_jax.features.lazy import LazyLabels
 
 KINDS = ("binary", "continuous")
 _ROWS = 100  # shown in a notebook
@@ -44,6 +48,9 @@ class Feature:
     known
         Takes a corpus, returns bool ``(T,)``: False where the label cannot be known, because it depends on text that
         the corpus does not hold. None: known wherever the corpus was parsed.
+    over
+        For a feature whose labels depend on the corpus as a whole (a scale): takes the whole corpus, returns a feature
+        that gives any part of it the labels it has there. None: a string's labels depend on that string alone.
 
     Examples
     --------
@@ -60,6 +67,7 @@ class Feature:
     kind: str | None = None
     about: str = ""
     known: Callable[[Corpus], np.ndarray] | None = None
+    over: Callable[[Corpus], Feature] | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -94,7 +102,12 @@ class Feature:
 
     def __invert__(self) -> Feature:
         return Feature(
-            f"~{self.name}", lambda corpus: 1 - _binary(self, corpus, "~"), "binary", f"not {self.name}", self.known
+            f"~{self.name}",
+            lambda corpus: 1 - _binary(self, corpus, "~"),
+            "binary",
+            f"not {self.name}",
+            self.known,
+            self._over(lambda fixed: ~fixed),
         )
 
     def lag(self, n: int) -> Feature:
@@ -111,6 +124,7 @@ class Feature:
             self.kind,
             f"{self.name} {abs(n)} characters {'before' if n >= 0 else 'after'}",
             lambda corpus: _whole(corpus, n) & shifted(known(self, corpus), runs(corpus).offsets, n, True),
+            self._over(lambda fixed: fixed.lag(n)),
         )
 
     def within(self, n: int, direction: str = "previous") -> Feature:
@@ -138,7 +152,16 @@ class Feature:
             "binary",
             f"{self.name} here or at one of the {direction} {n} characters",
             lambda corpus: _whole(corpus, reach) & (near(~known(self, corpus), runs(corpus).offsets, reach) == 0),
+            self._over(lambda fixed: fixed.within(n, direction)),
         )
+
+    def fixed(self, corpus: Corpus) -> Feature:
+        """Give the feature that labels parts of this corpus as this one labels the whole; see `over`."""
+        return self if self.over is None else replace(self.over(corpus), name=self.name, kind=self.kind)
+
+    def _over(self, make: Callable[[Feature], Feature]) -> Callable[[Corpus], Feature] | None:
+        """What `over` is of a feature made from this one."""
+        return None if self.over is None else lambda corpus: make(self.fixed(corpus))
 
     @property
     def _operand(self) -> str:
@@ -153,6 +176,7 @@ def _both(a: Feature, b: Feature, sign: str, function: np.ufunc) -> Feature:
         "binary",
         f"{a.name} {'and' if sign == '&' else 'or'} {b.name}",
         both_known,
+        (lambda corpus: _both(a.fixed(corpus), b.fixed(corpus), sign, function)) if a.over or b.over else None,
     )
 
 
@@ -298,6 +322,20 @@ class FeatureLibrary:
         """One row a feature: ``feature`` (its name), ``kind`` ("" where the labels decide) and ``about``."""
         rows = [(feature.name, feature.kind or "", feature.about) for feature in self.features]
         return pd.DataFrame(rows, columns=["feature", "kind", "about"])
+
+    def lazily(self, corpus: Corpus) -> LazyLabels:
+        """Give the labels of a corpus as something that makes them part by part, when they are asked for.
+
+        Examples
+        --------
+        >>> import dni_jax as dni
+        >>> corpus = dni.Corpus.from_strings(["0(1)", "()"])
+        >>> dni.FeatureLibrary((dni.char_feature("digit", str.isdigit),)).lazily(corpus).of([(1, 2)]).mask.tolist()
+        [True, True]
+        """
+        from dni_jax.features.lazy import LazyLabels
+
+        return LazyLabels.of_library(self, corpus)
 
     def label(self, corpus: Corpus) -> Labels:
         """Label every character of a corpus.

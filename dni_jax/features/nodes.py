@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from dni_jax.corpora import Corpus, ParseTrees
+from dni_jax.corpora import Corpus, ParseTrees, parts
 from dni_jax.features.feature import Feature
 from dni_jax.features.reading import once
 from dni_jax.features.spans import cover
 
 BRACKETS = "brackets"
+_PART = 1_000_000  # characters whose depth is looked at together
 
 
 class Nodes(NamedTuple):
@@ -148,8 +149,17 @@ def impulse_feature(name: str, nodes: Iterable[str]) -> Feature:
     )
 
 
-def _scaled(depth: Int[np.ndarray, " T"]) -> np.ndarray:
-    return (depth / max(int(depth.max()), 1)).astype(np.float32)
+def _scaled_feature(name: str, depth: Callable[[Corpus], np.ndarray], about: str) -> Feature:
+    """Make a feature of a depth, scaled to [0, 1] by the deepest of the corpus."""
+
+    def scaled(deepest: int) -> Callable[[Corpus], np.ndarray]:
+        return lambda corpus: (depth(corpus) / max(deepest, 1)).astype(np.float32)
+
+    def over(corpus: Corpus) -> Feature:
+        deepest = max(int(depth(part).max()) for part in parts(corpus, _PART))
+        return Feature(name, scaled(deepest), "continuous", about)
+
+    return Feature(name, lambda corpus: scaled(int(depth(corpus).max()))(corpus), "continuous", about, over=over)
 
 
 def nesting_feature(name: str, nodes: Iterable[str], level: int | None = None) -> Feature:
@@ -160,9 +170,7 @@ def nesting_feature(name: str, nodes: Iterable[str], level: int | None = None) -
     kinds = tuple(nodes)
     words = " or ".join(kinds)
     if level is None:
-        return Feature(
-            name, lambda corpus: _scaled(nesting(corpus, kinds)), "continuous", f"nesting of {words}, 0 to 1"
-        )
+        return _scaled_feature(name, lambda corpus: nesting(corpus, kinds), f"nesting of {words}, 0 to 1")
     return Feature(name, lambda corpus: nesting(corpus, kinds) == level, "binary", f"inside exactly {level} {words}")
 
 
@@ -184,8 +192,7 @@ def nesting_features(name: str, nodes: Iterable[str], levels: int) -> tuple[Feat
 def depth_features(levels: int) -> tuple[Feature, ...]:
     """Make ``depth`` (bracket nesting scaled to [0, 1] by the deepest) and ``depth=0`` ... for each level."""
     exact = [_level_feature(level) for level in range(levels)]
-    scaled = Feature("depth", lambda corpus: _scaled(bracket_nesting(corpus)), "continuous", "bracket nesting, 0 to 1")
-    return (scaled, *exact)
+    return (_scaled_feature("depth", bracket_nesting, "bracket nesting, 0 to 1"), *exact)
 
 
 def _level_feature(level: int) -> Feature:

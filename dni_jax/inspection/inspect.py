@@ -8,22 +8,28 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
 from dni_jax.inspection.checking import check_states, groups_of, where_stated
+from dni_jax.inspection.chunks import inspect_chunks
+from dni_jax.inspection.labelling import labels_in_memory
+from dni_jax.inspection.table import Table, parts_of
+from dni_jax.models import ChunkedActivations
 from dni_jax.probes import make_folds, score_neurons
-
-_OF_REGRESSIONS = ("r2", "pearson")
 
 
 def inspect(
     states: Any,
-    labels: Labels,
+    labels: Any,
     probe: str = "svm",
     folds: int | np.ndarray = 20,
     *,
+    corpus: Corpus | None = None,
     groups: np.ndarray | None = None,
     metrics: Sequence[str] = ("accuracy", "auc", "r2"),
     seed: int = 0,
+    tolerance: float | None = None,
+    confidence: float = 0.95,
     **options: Any,
 ) -> xr.Dataset:
     """Score how well each neuron alone predicts each feature, cross-validated.
@@ -31,26 +37,39 @@ def inspect(
     Binary features are scored with `probe`; continuous ones with ordinary least squares, as in the paper (Lin & Wu
     2017, section 3), or with ridge regression if `probe` is "ridge". With "ols", binary features are scored by R^2 too.
 
+    States on disk (`dni_jax.models.open_states`) or of a network that runs meanwhile (`dni_jax.models.stream`) are read
+    chunk by chunk, labelled in a thread, and scored by the binned engine in memory that does not depend on T.
+
     Parameters
     ----------
     states
         ``Activations``, or an array ``(T, N)`` of any network's states, or ``(M, T, N)`` of M networks'. Positions
-        whose ``Activations.mask`` is False are left out.
+        whose ``Activations.mask`` is False are left out. Or ``StoredActivations`` or ``StreamedActivations``.
     labels
-        The features' labels on the same T positions.
+        The features' labels on the same T positions: ``Labels``; or what makes them, ``LazyLabels`` (as from
+        ``library.lazily(corpus)``) or a library, with its `corpus`: with states that come in chunks, labels are then
+        made chunk by chunk, too.
     probe
         See `dni_jax.probes.score_neurons`.
     folds
         A number of folds, into which whole groups are dealt; or int ``(T,)``: the fold of each position, -1 for
         positions to leave out.
+    corpus
+        What a library labels; streamed states know theirs.
     groups
         int ``(T,)``: positions that folds must not tear apart; taken from `states` if they are ``Activations``.
     metrics
         Which scores to keep: those that fit a feature's kind.
     seed
-        Deals the groups to folds.
+        Deals the groups to folds; with a tolerance, also the order of reading.
+    tolerance
+        For states that come in chunks: stop reading when every score of every pair is known to within this much, and
+        say so in ``attrs["positions"]``; see `dni_jax.inspection.chunks.inspect_chunks` for what that means.
+    confidence
+        How often, at least, a score on all positions lies within the tolerance of the one given.
     options
-        Further arguments of `score_neurons`.
+        Further arguments of `score_neurons`. For states that come in chunks `C`, `alpha`, `class_weight`, `n_bins`,
+        `neuron_batch` and `feature_batch`, how many neurons and features are counted in one pass over the states.
 
     Returns
     -------
@@ -69,10 +88,33 @@ def inspect(
     >>> import dni_jax as dni
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
-    >>> labels = dni.languages.get("parentheses").features().label(corpus)
-    >>> dict(dni.inspect(dni.record(model, corpus), labels, folds=5).sizes)
+    >>> library = dni.languages.get("parentheses").features()
+    >>> dict(dni.inspect(dni.record(model, corpus), library.label(corpus), folds=5).sizes)
+    {'neuron': 8, 'feature': 51, 'fold': 5}
+    >>> running = dni.models.stream(model, corpus, chunk=500)
+    >>> dict(dni.inspect(running, library, folds=5, n_bins=64).sizes)
     {'neuron': 8, 'feature': 51, 'fold': 5}
     """
+    if isinstance(states, ChunkedActivations):
+        return inspect_chunks(
+            states,
+            labels,
+            probe,
+            folds,
+            corpus=corpus,
+            groups=groups,
+            metrics=metrics,
+            seed=seed,
+            tolerance=tolerance,
+            confidence=confidence,
+            **options,
+        )
+    if tolerance is not None:
+        raise ValueError(
+            f"expected a tolerance only with states that come in chunks (dni_jax.models.open_states or stream), got "
+            f"{tolerance} with {type(states).__name__}: these are in memory, and all are scored"
+        )
+    labels = labels_in_memory(labels, corpus)
     each = models_of(states)
     if each is not None:
         settings: dict[str, Any] = {"groups": groups, "metrics": metrics, "seed": seed, **options}
@@ -80,24 +122,16 @@ def inspect(
         return _together(found, getattr(states, "members", {}))
     hidden = check_states(states, labels)
     chosen = folds_of(states, labels, folds, groups, seed)
-    shape = (hidden.shape[1], len(labels), int(chosen.max()) + 1)
-    arrays = {name: np.full(shape, np.nan, np.float32) for name in dict.fromkeys(("score", *metrics))}
-    baseline = np.full(shape[1:], np.nan, np.float32)
-    regression = regression_of(probe)
-    for kind, its_probe, headline in (("binary", probe, "accuracy"), ("continuous", regression, "r2")):
-        columns = np.flatnonzero([its == kind for its in labels.kinds])
-        if len(columns) == 0:
-            continue
-        headline = "r2" if its_probe == "ols" else headline
-        fitting = [name for name in metrics if (name in _OF_REGRESSIONS) == (headline == "r2")]
-        asked = tuple(dict.fromkeys((headline, *fitting)))
-        scores = score_neurons(hidden, labels.of_kind(kind).matrix, chosen, probe=its_probe, metrics=asked, **options)
-        for name in fitting:
-            arrays[name][:, columns] = scores[name]
-        arrays["score"][:, columns] = scores[headline]
-        baseline[columns] = scores["baseline"]
+    table = Table.empty(hidden.shape[1], labels.kinds, int(chosen.max()) + 1, metrics)
+    for part in parts_of(labels.kinds, probe, metrics):
+        matrix = labels.of_kind(part.kind).matrix
+        scores = score_neurons(hidden, matrix, chosen, probe=part.probe, metrics=part.asked, **options)
+        table.put(part, scores)
+    used = chosen >= 0
+    shares = [float(column[used].mean()) for column in labels.columns]
     dealt = {"seed": seed, "folds": "dealt"} if isinstance(folds, (int, np.integer)) else {"folds": "given"}
-    return _dataset(arrays, baseline, labels, chosen, {"probe": probe, **dealt})
+    attrs = {"probe": probe, **dealt, "positions": int(used.sum()), "library": labels.library}
+    return table.dataset(labels.names, labels.kinds, shares, attrs)
 
 
 def models_of(states: Any) -> list[Any] | None:
@@ -114,11 +148,6 @@ def _together(each: Sequence[xr.Dataset], members: Mapping[str, Sequence[Any]]) 
     return dataset.assign_coords({name: ("model", list(values)) for name, values in members.items()})
 
 
-def regression_of(probe: str) -> str:
-    """The probe that scores continuous features beside this one."""
-    return "ridge" if probe == "ridge" else "ols"
-
-
 def folds_of(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> np.ndarray:
     """Deal groups to folds, or take those that were given; -1 where labels are masked."""
     if isinstance(folds, (int, np.integer)):
@@ -132,21 +161,3 @@ def folds_of(states: Any, labels: Labels, folds: int | np.ndarray, groups: np.nd
     else:
         chosen = np.asarray(folds)
     return np.where(where_stated(states, labels).mask, chosen, -1).astype(np.int32)
-
-
-def _dataset(
-    arrays: dict[str, np.ndarray], baseline: np.ndarray, labels: Labels, folds: np.ndarray, attrs: dict[str, Any]
-) -> xr.Dataset:
-    used = folds >= 0
-    dims = ("neuron", "feature", "fold")
-    return xr.Dataset(
-        {name: (dims, array) for name, array in arrays.items()} | {"baseline": (dims[1:], baseline)},
-        coords={
-            "neuron": np.arange(arrays["score"].shape[0]),
-            "feature": list(labels.names),
-            "fold": np.arange(baseline.shape[1]),
-            "kind": ("feature", list(labels.kinds)),
-            "share": ("feature", [float(column[used].mean()) for column in labels.columns]),
-        },
-        attrs={**attrs, "positions": int(used.sum()), "library": labels.library},
-    )

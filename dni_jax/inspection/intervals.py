@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from dni_jax.features import Labels
 from dni_jax.inspection.checking import check_pair, folds_like, known_groups, where_stated
-from dni_jax.inspection.inspect import folds_of, regression_of
+from dni_jax.inspection.inspect import folds_of
+from dni_jax.inspection.table import regression_of
 from dni_jax.probes.bootstrap import bootstrap_auc, bootstrap_held_out
 
 

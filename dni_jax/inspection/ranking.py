@@ -12,6 +12,7 @@ from dni_jax.features.labels import unknown_feature
 _LESS_IS_BETTER = ("p", "p_family", "p_global", "q")
 _BASELINES = ("given_symbol", "selectivity", "over_untrained")
 _INNER = ("null_mean", "null_sd", "null_repetitions")  # of interest in figures, not in a table
+_BEST = 3  # neurons that a feature is listed with
 
 
 def _one_feature(relevance: xr.Dataset, feature: str) -> xr.Dataset:
@@ -123,8 +124,8 @@ def _judging_folds(one: xr.Dataset) -> int:
     return int((~np.isnan(one["auc"].values)).any(axis=0).sum())
 
 
-def best_per_feature(relevance: xr.Dataset, k: int = 3, *, by: str = "score") -> pd.DataFrame:
-    """One row a feature: its k best neurons, and the scores of the best.
+def best_per_feature(relevance: xr.Dataset, k: int | None = None, *, by: str = "score") -> pd.DataFrame:
+    """One row a feature: its k best neurons (without k, up to three), and the scores of the best.
 
     Columns: ``feature``, ``kind``, ``share``, ``neurons`` (a list), ``score``, ``score_sd``, ``auc``, ``baseline``,
     ``lift``, ``strength``, which runs from 0 to 1 whatever the feature's frequency (2 AUC - 1, for a continuous
@@ -133,6 +134,7 @@ def best_per_feature(relevance: xr.Dataset, k: int = 3, *, by: str = "score") ->
     ``selectivity`` and ``over_untrained``.
     """
     rows = []
+    k = min(_BEST, relevance.sizes["neuron"]) if k is None else k
     for feature in relevance["feature"].values:
         best = top(relevance, str(feature), k, by=by)
         first = best.iloc[0]

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xarray as xr
 
+from dni_jax import processes
 from dni_jax.files import FORMAT, check_format, written_aside
 
 _FORMAT_KEY = b"dni_jax.format"
@@ -29,7 +30,12 @@ def relevance_table(relevance: xr.Dataset) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as Parquet, with the format's number; the file appears whole or not at all."""
+    """Write a table as Parquet, with the format's number; the file appears whole or not at all.
+
+    Of several processes the first writes.
+    """
+    if not processes.is_first():
+        return
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     about = {**(arrow.schema.metadata or {}), _FORMAT_KEY: str(FORMAT).encode()}
     if table.attrs:
@@ -99,8 +105,11 @@ def dynamics_table(relevance: xr.Dataset, step: int) -> pd.DataFrame:
 def continue_table(path: str | Path, rows: pd.DataFrame) -> None:
     """Add the rows of a step to a table on disk, CSV or Parquet by the path's suffix.
 
-    Rows of this step and of later ones, which an interrupted training has left there, are replaced.
+    Rows of this step and of later ones, which an interrupted training has left there, are replaced. Of several
+    processes the first writes.
     """
+    if not processes.is_first():
+        return
     path = Path(path)
     read = pd.read_csv if path.suffix == ".csv" else read_table
     if path.exists():
@@ -121,6 +130,10 @@ def read_relevance(path: str | Path) -> xr.Dataset:
     ValueError
         Where the file is missing, broken, no such table, or written by a newer version.
     """
+    return processes.from_first(lambda: _read(path))
+
+
+def _read(path: str | Path) -> xr.Dataset:
     table = read_table(path)
     try:
         features = list(dict.fromkeys(table["feature"]))

@@ -11,6 +11,7 @@ import numpy as np
 
 from dni_jax.interventions.display import html_of_edits
 from dni_jax.interventions.override import Drive, Override, Where
+from dni_jax.interventions.plausible import plausible_values
 from dni_jax.interventions.references import line_through, partners, reference_of
 
 
@@ -235,13 +236,39 @@ def ablate(
 
 def clamp(
     neurons: Iterable[int],
-    value: float | Sequence[float],
+    value: float | Sequence[float] | str,
     *,
+    density: Any = None,
+    states: Any = None,
+    percentile: float = 5.0,
+    sign: int | Sequence[int] | None = None,
     where: str = "recurrent",
     part: str = "h",
     when: Any = None,
 ) -> Intervention:
-    """Hold neurons at a value (one for all, or one each). `where`, `part` and `when` as in `ablate`.
+    """Hold neurons at a value (one for all, or one each).
+
+    Parameters
+    ----------
+    neurons
+        Their numbers.
+    value
+        A number, one for each neuron, or ``"plausible"``: from their medians towards their extremes as far as the
+        median state with the neurons held there has at least a given percentile among visited states.
+    density, states
+        For plausible: from `dni_jax.plausibility`, and visited states (an ``Activations`` or an array ``(T, N)``).
+    percentile
+        For plausible, 0 to 100.
+    sign
+        For plausible: 1 towards the greatest visited values, -1 towards the least; one for all or one each. None: for
+        each neuron the extreme farther from its median.
+    where, part, when
+        See `ablate`; plausible values are of ``"h"``.
+
+    Raises
+    ------
+    ValueError
+        For numbers that do not fit, or where no value is plausible.
 
     Examples
     --------
@@ -249,6 +276,14 @@ def clamp(
     Intervention(hold [3, 17] at 1)
     """
     chosen = _neurons(neurons)
+    if isinstance(value, str):
+        if value != "plausible" or part != "h":
+            raise ValueError(f"expected numbers, or 'plausible' for the part 'h', got {value!r} for {part!r}")
+        held = plausible_values(chosen, density, states, percentile, sign)
+        about = f"hold {list(chosen)} at plausible {[round(float(one), 3) for one in held]}"
+        return _edit(chosen, held, held, about, (where, part, when))
+    if density is not None or states is not None or sign is not None:
+        raise ValueError(f"expected density, states and sign beside the value 'plausible' only, got value {value!r}")
     given = _finite("value", value)
     if given.shape not in ((), (len(chosen),)):
         raise ValueError(f"expected one value, or one for each of {len(chosen)} neurons, got shape {given.shape}")

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from dni_jax import processes
 from dni_jax.config import TrainPlan
 from dni_jax.corpora import Corpus
 from dni_jax.models.state import Look, Run
@@ -28,15 +29,33 @@ def fingerprint(plans: Sequence[TrainPlan], corpus: Corpus) -> str:
     return digest.hexdigest()[:16]
 
 
+def first_alone() -> ocp.options.MultiprocessingOptions:
+    """Let Orbax work in the first of several processes without the others."""
+    if not jax.distributed.is_initialized():
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first_alone"
+    )
+
+
 class Checkpoints:
-    """The last two states of one training, under a folder; with no folder, nothing is kept."""
+    """The last two states of one training, under a folder; with no folder, nothing is kept.
+
+    Of several processes the first alone reads and writes the folder.
+    """
 
     def __init__(self, path: str | Path | None, plans: Sequence[TrainPlan], corpus: Corpus) -> None:
         self.path = None if path is None else Path(path).resolve()
         self._name = fingerprint(plans, corpus)
         self._manager = None
-        if self.path is not None:
-            options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+        if self.path is not None and processes.is_first():
+            self.path.mkdir(parents=True, exist_ok=True)
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=2,
+                enable_async_checkpointing=False,
+                create=False,
+                multiprocessing_options=first_alone(),
+            )
             self._manager = ocp.CheckpointManager(self.path, options=options)
 
     @property
@@ -47,9 +66,11 @@ class Checkpoints:
 
     def save(self, run: Run, step: int) -> None:
         """Write where a training stands."""
+        if self.path is None:
+            return
+        arrays = processes.on_host({"state": run.state, "best": run.best})
         if self._manager is None:
             return
-        arrays = jax.device_get({"state": run.state, "best": run.best})
         looks = [[asdict(look) for look in looks] for looks in run.looks]
         about = {"training": self._name, "looks": looks, "diverged": run.diverged}
         parts = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
@@ -63,6 +84,14 @@ class Checkpoints:
         ValueError
             Where the checkpoint belongs to another corpus or other settings, or none can be read.
         """
+        if self.path is None:
+            return 0
+        step, found = processes.from_first(lambda: self._restored(run))
+        if step:
+            run.state, run.best, run.looks, run.diverged = found.state, found.best, found.looks, found.diverged
+        return step
+
+    def _restored(self, run: Run) -> tuple[int, Run]:
         steps = [] if self._manager is None else sorted(self._manager.all_steps(), reverse=True)
         problems = []
         for step in steps:
@@ -76,13 +105,13 @@ class Checkpoints:
             if problems:
                 told = f"broken checkpoints were passed over ({'; '.join(problems)}); going on from step {step}"
                 warnings.warn(told, stacklevel=2)
-            return int(step)
+            return int(step), run
         if problems:
             raise ValueError(
                 f"expected a whole checkpoint in {str(self.path)!r}, got broken ones ({'; '.join(problems)}): "
                 "remove the folder to begin anew"
             )
-        return 0
+        return 0, run
 
     def _restore(self, run: Run, step: int) -> None:
         about = self._part(step, about=ocp.args.JsonRestore())

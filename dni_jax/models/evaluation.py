@@ -12,8 +12,9 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, Shaped
 
+from dni_jax import processes
 from dni_jax.corpora import Corpus
-from dni_jax.devices import grid, mesh, over_models
+from dni_jax.devices import mesh, over_models, wide_grid
 from dni_jax.interventions import Drive, Override
 from dni_jax.models.lanes import Lanes, lane_count, lay_out
 from dni_jax.models.network import Carries, all_hidden, network_scan, network_step, readout, table_of, zero_carries
@@ -21,6 +22,7 @@ from dni_jax.models.weights import Weights
 from dni_jax.progress import track
 
 _SETS_AT_ONCE = 64  # neuron sets that an accelerator works on in parallel
+_READS = (P("models"), *[P(None, "lanes")] * 4)
 _SLAB = {"cpu": 16}  # neuron sets a device in one program, elsewhere as many as at once
 
 
@@ -100,9 +102,10 @@ def cross_entropies(weights: Weights, corpus: Corpus) -> Float[np.ndarray, " M"]
     """
     n_models = weights.head.shape[0]
     lanes = lay_out(corpus, lane_count(corpus, 64))
-    devices = grid(n_models, lanes.codes.shape[1])
+    devices = wide_grid(n_models, lanes.codes.shape[1])
     # Training may have spread the weights over other devices than this text can use.
-    return np.asarray(_mean_losses(jax.device_get(weights), *lanes[:4], devices))
+    parts = (processes.on_host(weights), *lanes[:4])
+    return processes.on_host(_mean_losses(*processes.placed(parts, _READS, devices), devices))
 
 
 @partial(jax.jit, static_argnames="devices")
@@ -118,10 +121,7 @@ def _mean_losses(
     def local(weights: Weights, *text: Array) -> Array:
         return over_models(lambda one: of_one(one, *text))(weights)
 
-    text = P(None, "lanes")
-    spread = jax.shard_map(
-        local, mesh=devices, in_specs=(P("models"), text, text, text, text), out_specs=P("models"), check_vma=False
-    )
+    spread = jax.shard_map(local, mesh=devices, in_specs=_READS, out_specs=P("models"), check_vma=False)
     return spread(weights, codes, targets, counts, resets)
 
 
@@ -140,7 +140,7 @@ def predict(
     classes: Float[np.ndarray, "V X"] | None = None,
     visited: Visited | None = None,
 ) -> Predictions:
-    """Predict a corpus under M overrides at once, on all devices.
+    """Predict a corpus under M overrides at once, on all devices; several processes share the overrides.
 
     Parameters
     ----------
@@ -157,6 +157,8 @@ def predict(
     visited
         The intact network's states, to measure distances from.
     """
+    n_all = override.mask.shape[0]
+    override = jax.tree.map(lambda a: a[processes.share(n_all)], override) if processes.count() > 1 else override
     n_sets = override.mask.shape[0]
     lanes = lay_out(corpus, lane_count(corpus, 128))
     devices = mesh("sets", n_sets + n_sets % 2)
@@ -172,7 +174,8 @@ def predict(
         jax.device_get(_predict_sets(weights, lanes, now, slab, sums, visited, devices))
         for slab in track(slabs, "overriding", "characters", size * corpus.n_positions)
     ]
-    loss, best, mass, distance = (np.concatenate(arrays)[:n_sets] for arrays in zip(*parts, strict=True))
+    whole = (np.concatenate(arrays)[:n_sets] for arrays in zip(*parts, strict=True))
+    loss, best, mass, distance = (processes.joined(array, n_all) for array in whole)
     where, total = lanes.target_positions, corpus.n_positions
     predicted = np.zeros(total, bool)
     predicted[where[where >= 0]] = True

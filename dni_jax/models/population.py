@@ -10,6 +10,7 @@ from typing import overload
 
 import numpy as np
 
+from dni_jax import processes
 from dni_jax.files import written_aside
 from dni_jax.models.trained import TrainedModel, load
 
@@ -76,7 +77,9 @@ class Population(Sequence[TrainedModel]):
         return self.models[int(np.nanargmin(self.validation_losses))]
 
     def save(self, path: str | Path) -> None:
-        """Write all networks to a folder; it appears whole or not at all."""
+        """Write all networks to a folder; it appears whole or not at all. Of several processes the first writes."""
+        if not processes.is_first():
+            return
         with written_aside(path) as aside:
             aside.mkdir()
             for number, model in enumerate(self.models):
@@ -92,7 +95,10 @@ def load_population(path: str | Path) -> Population:
     ValueError
         Where the folder holds none, or a broken one.
     """
-    path = Path(path)
+    return processes.from_first(lambda: _load_population(Path(path)))
+
+
+def _load_population(path: Path) -> Population:
     try:
         diverged = json.loads((path / _INDEX).read_text(encoding="utf-8"))["diverged"]
     except (OSError, ValueError, KeyError) as error:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from dni_jax import processes
 from dni_jax.models.network import Carries
 from dni_jax.models.weights import Weights
 
@@ -89,7 +90,7 @@ class Run:
             if stale(self.looks[model]) == 0:
                 improved.append(model)
         if improved:
-            now = jax.device_get(self.state.weights)
+            now = processes.on_host(self.state.weights)
             self.best = jax.tree.map(lambda kept, new: _with_rows(kept, new, improved), self.best, now)
 
 

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
+from dni_jax import processes
 from dni_jax.config import TrainPlan
 from dni_jax.devices import over_models
 from dni_jax.models.evaluation import losses_of
@@ -28,6 +29,11 @@ class Batch(NamedTuple):
     targets: Any
     weights: Any
     resets: Any
+
+
+_MODELS = P("models")
+_TEXT = Batch(*[P("models", None, None, "lanes")] * 4)
+_STANDS = State(_MODELS, _MODELS, P("models", "lanes"))  # type: ignore[arg-type]
 
 
 def rate_schedule(plan: TrainPlan) -> optax.Schedule:
@@ -92,16 +98,24 @@ def take_steps(
     def one(state: State, rate: Array, batch: Batch) -> tuple[State, tuple[Array, Array]]:
         return jax.lax.scan(partial(_step, optimizer=optimizer, rate=rate), state, batch)
 
-    weights, carries, text = P("models"), P("models", "lanes"), P("models", None, None, "lanes")
-    stands = State._make([weights, weights, carries])
     spread = jax.shard_map(
         over_models(one),
         mesh=devices,
-        in_specs=(stands, weights, Batch(text, text, text, text)),
-        out_specs=(stands, (weights, weights)),
+        in_specs=(_STANDS, _MODELS, _TEXT),
+        out_specs=(_STANDS, (_MODELS, _MODELS)),
         check_vma=False,
     )
     return spread(state, rates, batch)
+
+
+def laid_over(state: State, rates: Float[Array, " M"], devices: Mesh) -> tuple[State, Float[Array, " M"]]:
+    """Lay out what a training starts from over the devices of all processes."""
+    return processes.placed(state, _STANDS, devices), processes.placed(rates, _MODELS, devices)
+
+
+def fed(batch: Batch, devices: Mesh) -> Batch:
+    """Give a batch to the devices; each process moves only the lanes and models of its own."""
+    return processes.placed(batch, _TEXT, devices)
 
 
 def _step(state: State, batch: Batch, *, optimizer: Any, rate: Array) -> tuple[State, tuple[Array, Array]]:

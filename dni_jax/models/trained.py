@@ -14,11 +14,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 
+from dni_jax import processes
 from dni_jax.config import TrainConfig, TrainPlan
 from dni_jax.corpora import Corpus, Vocabulary
 from dni_jax.devices import use_all_cores
 from dni_jax.files import written_aside
 from dni_jax.html import Markup, card, facts, sparkline, symbols
+from dni_jax.models.checkpoints import first_alone
 from dni_jax.models.network import CharNetwork
 from dni_jax.models.weights import Weights, check_finite, named_arrays, with_arrays
 
@@ -126,12 +128,16 @@ class TrainedModel:
     def save(self, path: str | Path) -> None:
         """Write the model to a folder; it appears whole or not at all, and replaces one that was there.
 
+        Of several processes the first writes.
+
         Raises
         ------
         ValueError
             Where a weight is not finite.
         """
         check_finite(self.weights, "a model to be saved")
+        if not processes.is_first():
+            return
         shape = {"sizes": self.module.sizes, "cell": self.module.cell, "products": self.module.products}
         about = {
             "format": FORMAT,
@@ -144,7 +150,7 @@ class TrainedModel:
         with written_aside(path) as aside:
             aside.mkdir()
             (aside / "model.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-            with ocp.StandardCheckpointer() as checkpointer:
+            with ocp.StandardCheckpointer(multiprocessing_options=first_alone()) as checkpointer:
                 arrays = {name: np.asarray(array) for name, array in named_arrays(self.weights).items()}
                 checkpointer.save((aside / "weights").resolve(), arrays)
 
@@ -172,7 +178,7 @@ def with_weights(
 
 
 def load(path: str | Path) -> TrainedModel:
-    """Read a model that `TrainedModel.save` has written.
+    """Read a model that `TrainedModel.save` has written; of several processes the first reads, and gives it to all.
 
     Raises
     ------
@@ -181,13 +187,16 @@ def load(path: str | Path) -> TrainedModel:
         have another shape than the folder says.
     """
     use_all_cores()
-    path = Path(path)
+    return processes.from_first(lambda: _load(Path(path)))
+
+
+def _load(path: Path) -> TrainedModel:
     try:
         about = _upgraded(json.loads((path / "model.json").read_text(encoding="utf-8")))
         vocabulary = Vocabulary(tuple(about["characters"]))
         config = None if about["config"] is None else TrainPlan(**about["config"])
         wanted = nnx.eval_shape(lambda: CharNetwork(len(vocabulary), **about["network"], rngs=nnx.Rngs(0)).weights)
-        with ocp.StandardCheckpointer() as checkpointer:
+        with ocp.StandardCheckpointer(multiprocessing_options=first_alone()) as checkpointer:
             arrays = checkpointer.restore((path / "weights").resolve())
         weights = with_arrays(wanted, arrays)
         check_finite(weights, repr(str(path)))

@@ -15,16 +15,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from dni_jax import processes
 from dni_jax.config import TrainConfig, TrainPlan
 from dni_jax.corpora import Corpus
-from dni_jax.devices import grid
+from dni_jax.devices import wide_grid
 from dni_jax.models.checkpoints import Checkpoints
 from dni_jax.models.evaluation import cross_entropies
 from dni_jax.models.lanes import lay_out
 from dni_jax.models.population import Population
 from dni_jax.models.state import Look, Run
-from dni_jax.models.steps import Batch, first_state, optimizer_of, rate_schedule, take_steps
+from dni_jax.models.steps import Batch, fed, first_state, laid_over, optimizer_of, rate_schedule, take_steps
 from dni_jax.models.trained import TrainedModel, untrained, with_weights
 from dni_jax.models.weights import Weights
 from dni_jax.progress import bar
@@ -89,15 +91,14 @@ def train(
     8
     """
     plan = replace(config or TrainConfig(), **settings).plan(len(corpus.vocabulary))
-    if inspect_every is not None and inspect_every < 1:
-        raise ValueError(f"expected inspect_every of at least 1, got {inspect_every}")
+    _check_every(inspect_every)
     training = _Training(corpus, [plan], validation, checkpoints, ideal)
 
     def hook(run: Run, step: int, looks: dict[int, Look]) -> None:
         if looks:
             on_look(looks[0])
         if inspect_every is not None and step % inspect_every == 0:
-            on_inspect(step, training.model(run, 0, jax.device_get(run.state.weights)))
+            on_inspect(step, training.model(run, 0, processes.on_host(run.state.weights)))
 
     run = training.fit(hook, inspect_every, progress)
     if run.diverged[0] is not None:
@@ -116,6 +117,8 @@ def train_population(
     ideal: float | None = None,
     progress: bool = True,
     on_look: Callable[[int, Mapping[int, Look]], None] = lambda step, looks: None,
+    inspect_every: int | None = None,
+    on_inspect: Callable[[int, Mapping[int, TrainedModel]], None] = lambda step, models: None,
     **settings: Any,
 ) -> Population:
     """Train networks of one shape together, as one program: each seed with each learning rate.
@@ -135,6 +138,8 @@ def train_population(
         See `train`; ``hidden=``, ``cell=``, ``steps=`` and all others are shared.
     on_look
         Called at every look at the validation text with the step, and the looks of those that still train by number.
+    inspect_every, on_inspect
+        See `train`; called with the step, and the networks that still train by number.
 
     Returns
     -------
@@ -156,6 +161,7 @@ def train_population(
     rates = [None] if learning_rates is None else [float(rate) for rate in np.atleast_1d(learning_rates)]
     if not len(seeds) or not len(rates) or len(set(seeds)) < len(seeds) or len(set(rates)) < len(rates):
         raise ValueError(f"expected different seeds and learning rates, got seeds {list(seeds)} and rates {rates}")
+    _check_every(inspect_every)
     base = replace(config or TrainConfig(), **settings)
     shared = [base if rate is None else replace(base, learning_rate=rate) for rate in rates]
     plans = [replace(one, seed=int(seed)).plan(len(corpus.vocabulary)) for one in shared for seed in seeds]
@@ -164,8 +170,13 @@ def train_population(
     def hook(run: Run, step: int, looks: dict[int, Look]) -> None:
         if looks:
             on_look(step, looks)
+        if inspect_every is not None and step % inspect_every == 0:
+            # One that stops at this very look still trained up to it.
+            numbers = [one for one, active in enumerate(run.active(base.patience)) if active or one in looks]
+            now = jax.device_get(run.state.weights)
+            on_inspect(step, {number: training.model(run, number, now) for number in numbers})
 
-    run = training.fit(hook, None, progress)
+    run = training.fit(hook, inspect_every, progress)
     gone = [model for model, step in enumerate(run.diverged) if step is not None]
     if len(gone) == len(plans):
         raise ValueError("all networks diverged; of the first: " + training.describe_divergence(run, 0))
@@ -175,6 +186,11 @@ def train_population(
         warnings.warn(f"seed {plan.seed} with learning rate {plan.learning_rate:g}: {told}", stacklevel=2)
     models = tuple(training.model(run, number, run.best) for number in range(len(plans)))
     return Population(models, tuple(run.diverged))
+
+
+def _check_every(inspect_every: int | None) -> None:
+    if inspect_every is not None and inspect_every < 1:
+        raise ValueError(f"expected inspect_every of at least 1, got {inspect_every}")
 
 
 class _Training:
@@ -200,15 +216,16 @@ class _Training:
         """Where training starts."""
         state = first_state([model.weights for model in self.starts], optimizer_of(self.plan), self.plan.batch)
         n_models = len(self.plans)
-        best = jax.device_get(state.weights)
+        best = processes.on_host(state.weights)
         return Run(state, best, [[] for _ in range(n_models)], [None] * n_models)
 
     def fit(self, hook: Callable[[Run, int, dict[int, Look]], None], every: int | None, progress: bool) -> Run:
         """Take all steps, or as many as the validation text allows."""
         plan, run = self.plan, self.begin()
         step = self.store.restore_into(run)
-        optimizer, devices = optimizer_of(plan), grid(len(self.plans), plan.batch)
+        optimizer, devices = optimizer_of(plan), self._devices()
         rates = jnp.asarray([each.learning_rate for each in self.plans], jnp.float32)
+        run.state, rates = laid_over(run.state, rates, devices)
         chunk = math.gcd(_CHUNK, plan.evaluate_every, every or 0)
         before = max((looks[-1].seconds for looks in run.looks if looks), default=0.0)
         began = time.perf_counter() - before
@@ -216,7 +233,7 @@ class _Training:
         batches = batches_of(self.text, self.plans, step, chunk) if any(run.active(plan.patience)) else ()
         with bar("training", plan.steps, progress) as advance:
             for batch in batches:
-                run.state, taken = take_steps(run.state, rates, batch, optimizer, devices)
+                run.state, taken = take_steps(run.state, rates, fed(batch, devices), optimizer, devices)
                 pending.append(taken)
                 step += batch.codes.shape[1]
                 seconds = time.perf_counter() - began
@@ -231,11 +248,23 @@ class _Training:
                     break
         return run
 
+    def _devices(self) -> Mesh:
+        plan, n_models = self.plan, len(self.plans)
+        devices = wide_grid(n_models, plan.batch)
+        if processes.count() > 1 and not processes.spans_processes(devices) and processes.is_first():
+            warnings.warn(
+                f"a batch of {plan.batch} texts is too small to be split over {processes.count()} processes: each of "
+                "them trains the same network by itself. A batch that 8 times the number of devices divides is split",
+                stacklevel=4,
+            )
+        return devices
+
     def _look(self, run: Run, step: int, pending: list[tuple[Any, Any]], began: float) -> dict[int, Look]:
         """Look at the validation text; note what is finite, write it down, and give it."""
-        losses, norms = (np.concatenate(jax.device_get(each), axis=1) for each in zip(*pending, strict=True))
+        losses, norms = (np.concatenate(processes.on_host(each), axis=1) for each in zip(*pending, strict=True))
         train_loss = losses.mean(axis=1)
         unseen = train_loss if self.validation is None else cross_entropies(run.state.weights, self.validation)
+        losses, norms, train_loss, unseen = self._agreed(losses, norms, train_loss, unseen)
         share = float(rate_schedule(self.plan)(step - 1))
         looks: dict[int, Look] = {}
         for model, active in enumerate(run.active(self.plan.patience)):
@@ -258,6 +287,11 @@ class _Training:
             self.store.save(run, step)
         return looks
 
+    @staticmethod
+    def _agreed(*numbers: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The first process' numbers: others may have rounded differently, and all must stop at the same step."""
+        return processes.from_first(lambda: numbers)
+
     def model(self, run: Run, number: int, weights: Weights) -> TrainedModel:
         """One of the networks, with its row of some weights, and its history so far."""
         own = jax.tree.map(lambda array: array[number], weights)
@@ -275,7 +309,7 @@ class _Training:
 
     def _note(self, run: Run, step: int, seconds: float, loss: Any) -> str:
         """A few words for the progress bar."""
-        words = [f"loss {float(np.nanmean(np.asarray(loss)[:, -1])):.3f}"]
+        words = [f"loss {float(np.nanmean(processes.own_part(loss)[:, -1])):.3f}"]
         unseen = min((looks[-1].validation_loss for looks in run.looks if looks), default=None)
         if unseen is not None and self.ideal:
             words.append(f"unseen {unseen:.4f} ({unseen / self.ideal - 1:.2%} above ideal)")

@@ -18,7 +18,7 @@ from dni_jax.inspection.store import read_relevance, write_table
 from dni_jax.models import record
 from dni_jax.pipeline.job import Job
 from dni_jax.progress import working
-from dni_jax.report import relevance_figure
+from dni_jax.report import excerpt_of, relevance_figure
 from dni_jax.report.figures import save
 
 BY = "auc"  # ranks rare features too, where every accuracy is the majority's
@@ -83,6 +83,7 @@ def inspect_stage(job: Job) -> Inspected:
     found = Inspected.of(relevance, labels)
     write_findings(job.folder.findings, found)
     save(relevance_figure(relevance.sel(feature=found.distinct)), job.folder.path / "relevance.png")
+    excerpt_of(corpus, states, labels, relevance=relevance).save(job.folder.excerpt)
     job.folder.note(positions=relevance.attrs["positions"])
     write_table(relevance_table(relevance), job.folder.relevance)
     return found

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dni_jax import processes
 from dni_jax.config import RunConfig
 from dni_jax.corpora import Corpus
 from dni_jax.features import FeatureLibrary
@@ -42,16 +43,19 @@ class Job:
         What the config names.
     say
         Takes one line of text at each stage.
+    given
+        All text, where it has been read already.
     """
 
     config: RunConfig
     folder: RunFolder
     language: BaseLanguage
     say: Say = silent
+    given: Corpus | None = None
 
     @classmethod
-    def begin(cls, config: RunConfig, say: Say = silent) -> Job:
-        """Check a config and claim its folder.
+    def begin(cls, config: RunConfig, say: Say = silent, text: Corpus | None = None) -> Job:
+        """Check a config and claim its folder; `text` is what it names, where that has been read already.
 
         Raises
         ------
@@ -60,7 +64,7 @@ class Job:
         """
         config.check()
         language = language_of(config)
-        return cls(config, RunFolder.claim(config), language, say)
+        return cls(config, RunFolder.claim(config), language, say, text)
 
     @classmethod
     def of(cls, path: str | Path, say: Say = silent, **parts: Any) -> Job:
@@ -72,13 +76,15 @@ class Job:
             Where there is no run, or it cannot be done as asked.
         """
         folder = RunFolder.of(path)
-        config = replace(read_config(folder.path / "config.toml"), **parts)
+        config = processes.from_first(lambda: replace(read_config(folder.path / "config.toml"), **parts))
         config.check()
         return cls(config, folder, language_of(config), say)
 
     @cached_property
     def corpus(self) -> Corpus:
         """All text, in its three parts."""
+        if self.given is not None:
+            return self.given
         corpus = read_corpus(self.config, self.language)
         for line in describe(corpus):
             self.say(line)
@@ -87,7 +93,7 @@ class Job:
     @cached_property
     def held_out(self) -> Corpus:
         """Text that the network has not learnt from, in an order of its own."""
-        return self.corpus.test.shuffled(self.config.train.seed)
+        return self.corpus.test.shuffled(self.config.draws_text)
 
     @cached_property
     def inspected(self) -> Corpus:
@@ -117,7 +123,7 @@ class Job:
         ValueError
             Where it has not.
         """
-        if not self.folder.model.exists():
+        if not self.folder.has(self.folder.model.name):
             path = self.folder.path
             raise ValueError(
                 f"expected a trained network in {str(self.folder.model)!r}, got none: dni train --resume --out {path}"

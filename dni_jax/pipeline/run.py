@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from dni_jax import processes
 from dni_jax.config import RunConfig
+from dni_jax.corpora import Corpus
 from dni_jax.pipeline.inspecting import Inspected, inspect_stage, inspected_before
 from dni_jax.pipeline.job import Job, Say, silent
+from dni_jax.pipeline.reporting import report_stage
 from dni_jax.pipeline.training import train_stage
 from dni_jax.pipeline.verifying import KS, verify_stage
 from dni_jax.runfolder import taken_up
@@ -57,17 +60,22 @@ def run(config: RunConfig, say: Say = silent) -> RunResult:
     ValueError
         For anything in the config that cannot be done; says what was expected, what came, and what to try.
     """
-    job = begun(config, say)
+    return complete(begun(config, say))
+
+
+def complete(job: Job) -> RunResult:
+    """Do what is left of a run: stages that have left their results are not done again."""
     train_stage(job)
     found = _inspected(job)
     findings = _findings(job, found)
+    report_stage(job.folder)
     job.folder.note(finished=True)
     return result_of(job, findings)
 
 
-def begun(config: RunConfig, say: Say = silent) -> Job:
-    """Begin a run, or take one up."""
-    job = Job.begin(taken_up(config) if config.resume else config, say)
+def begun(config: RunConfig, say: Say = silent, text: Corpus | None = None) -> Job:
+    """Begin a run, or take one up; `text` is what it names, where that has been read already."""
+    job = Job.begin(taken_up(config) if config.resume else config, say, text)
     if config.resume:
         say(f"going on with the run in {job.folder.path}")
     return job
@@ -89,7 +97,8 @@ def _findings(job: Job, found: Inspected) -> pd.DataFrame:
 
 def read_findings(path: Path) -> pd.DataFrame:
     """Read the table of features as `run` gives it."""
-    return pd.read_csv(path, keep_default_na=True).assign(
+    table = processes.from_first(lambda: pd.read_csv(path, keep_default_na=True))
+    return table.assign(
         same_as=lambda table: table["same_as"].fillna(""),
         neurons=lambda table: [tuple(int(n) for n in text.strip("()[]").split(",") if n) for text in table["neurons"]],
     )

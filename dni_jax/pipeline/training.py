@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -25,7 +26,7 @@ def train_stage(job: Job) -> TrainedModel:
     ``ideal`` (the best possible one, for sampled text), ``unigram`` and ``coverage``.
     """
     job.check_folds()
-    if job.folder.model.exists():
+    if job.folder.has(job.folder.model.name):
         job.say(f"network: taken from {job.folder.model}")
         model = job.model
     else:
@@ -45,34 +46,56 @@ def train_stage(job: Job) -> TrainedModel:
 
 def _trained(job: Job) -> TrainedModel:
     config, folder = job.config, job.folder
-    watched = job.held_out.head(_WATCHED)
-    labels = job.library.label(watched)
-
-    def note_look(look: Look) -> None:
-        row = {**asdict(look), "characters_per_second": look.characters / max(look.seconds, 1e-9)}
-        continue_table(folder.metrics, pd.DataFrame([row]))
-
-    def note_knowledge(step: int, model: TrainedModel) -> None:
-        states = record(model, watched)
-        relevance = inspect(states, labels, config.inspect.probe, job.folds(watched), seed=config.train.seed)
-        continue_table(folder.dynamics, dynamics_table(relevance, step))
-
+    ask = watching(job)
     began = time.perf_counter()
     model = train(
         job.corpus,
         config=config.train,
         checkpoints=folder.training,
-        ideal=job.language.ideal_cross_entropy(_first_strings(job.corpus.validation)) if config.is_sampled else None,
-        on_look=note_look,
+        ideal=validation_ideal(job),
+        on_look=lambda look: note_look(job, look),
         inspect_every=config.inspect_every,
-        on_inspect=note_knowledge,
+        on_inspect=ask,
     )
+    continue_table(folder.metrics, _rows(model.history))  # one that was cut off between checkpoint and row is there too
     model.save(folder.model)
     folder.drop_training()
     steps = int(model.history[-1]["step"])
     early = " (stopped early)" if model.config is not None and steps < model.config.steps else ""
     job.say(f"network: {model} after {steps:,} steps{early}, {time.perf_counter() - began:.0f} s")
     return model
+
+
+def note_look(job: Job, look: Look) -> None:
+    """Add a look at the validation text to ``training.csv``."""
+    continue_table(job.folder.metrics, _rows([asdict(look)]))
+
+
+def watching(job: Job) -> Callable[[int, TrainedModel], None]:
+    """Give what notes in ``dynamics.parquet`` what a network knows at a step of its training."""
+    config = job.config
+    watched = job.held_out.head(_WATCHED)
+    labels = job.library.label(watched)
+
+    def note_knowledge(step: int, model: TrainedModel) -> None:
+        states = record(model, watched)
+        relevance = inspect(states, labels, config.inspect.probe, job.folds(watched), seed=config.train.seed)
+        continue_table(job.folder.dynamics, dynamics_table(relevance, step))
+
+    return note_knowledge
+
+
+def validation_ideal(job: Job) -> float | None:
+    """The best possible cross entropy on the validation text, for sampled languages."""
+    if not job.config.is_sampled:
+        return None
+    return job.language.ideal_cross_entropy(_first_strings(job.corpus.validation))
+
+
+def _rows(looks: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{**look, "characters_per_second": look["characters"] / max(look["seconds"], 1e-9)} for look in looks]
+    )
 
 
 def _first_strings(corpus: Corpus) -> Corpus:

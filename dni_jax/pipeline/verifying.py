@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from dni_jax import processes
+from dni_jax.densities import Density, plausibility
 from dni_jax.files import written_aside
 from dni_jax.inspection import ranking
-from dni_jax.inspection.store import write_table
+from dni_jax.inspection.store import read_table, write_table
 from dni_jax.interventions import clamp
-from dni_jax.models import generate
+from dni_jax.models import generate, record
 from dni_jax.pipeline.inspecting import BY, Inspected, write_findings
 from dni_jax.pipeline.job import Job
 from dni_jax.report import dynamics_figure, effects_figure
@@ -33,12 +35,12 @@ def verify_stage(job: Job, found: Inspected) -> pd.DataFrame:
 
     Leaves ``effects.parquet``, ``effects.png``, ``samples.json`` and ``findings.csv``.
     """
-    folder, headlines = job.folder, _headlines(job, found)
+    folder, headlines = job.folder, headlines_of(job, found)
     write_findings(folder.findings, found)
     effects = _effects(job, found, headlines)
     save(effects_figure(effects, headlines), folder.path / "effects.png")
-    if folder.dynamics.exists():
-        save(dynamics_figure(pd.read_parquet(folder.dynamics), found.distinct), folder.path / "dynamics.png")
+    if processes.is_first() and folder.dynamics.exists():
+        save(dynamics_figure(read_table(folder.dynamics), found.distinct), folder.path / "dynamics.png")
     _write_samples(job, found, headlines)
     findings = write_findings(folder.findings, found, effects["ablate"])
     table = pd.concat([effects_table(dataset) for dataset in effects.values()], ignore_index=True)
@@ -46,7 +48,18 @@ def verify_stage(job: Job, found: Inspected) -> pd.DataFrame:
     return findings
 
 
-def _headlines(job: Job, found: Inspected) -> list[str]:
+def _density(job: Job) -> Density | None:
+    """The Gaussian of visited states, which says how far off them an override goes; None for too little text."""
+    corpus = job.inspected
+    try:
+        return plausibility(record(job.model, corpus), "gaussian", seed=job.config.train.seed)
+    except ValueError as error:
+        job.say(f"  how plausible overridden states are is not told: {error}")
+        return None
+
+
+def headlines_of(job: Job, found: Inspected) -> list[str]:
+    """The features that are asked about most closely: those of the config, or those readers ask about first."""
     asked = list(dict.fromkeys(job.config.verify.headlines))
     unknown = [name for name in asked if name not in found.names]
     if unknown:
@@ -64,7 +77,7 @@ def _effects(job: Job, found: Inspected, headlines: Sequence[str]) -> dict[str, 
     sets = (2 * len(found.names) + n_random) * len(ks)
     job.say(f"verifying: {sets} sets of neurons silenced on {corpus.n_positions:,} unseen characters")
     settings: dict[str, Any] = {"ks": ks, "n_random": n_random, "by": BY, "seed": job.config.train.seed}
-    settings["labels"] = job.library
+    settings |= {"labels": job.library, "density": _density(job)}
     # So many features share their random sets; those of the headlines are matched to their neurons.
     effects = {"ablate": verify(model, corpus, found.relevance, found.names, match=None, **settings)}
     for kind in ("clamp", "oracle"):

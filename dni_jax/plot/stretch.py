@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from dni_jax.characters import INVISIBLE, visible, visible_text
+from dni_jax.characters import INVISIBLE, shown_name, visible
 from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
 from dni_jax.plot.style import FONT, PALETTE, drawable
@@ -97,7 +97,7 @@ def stretch_of(
         title_of(corpus, string, part),
         characters_of(corpus, part),
         start,
-        tuple(_shown_name(name) for name in some.names),
+        tuple(shown_name(name) for name in some.names),
         values,
         labels.mask[part],
     )
@@ -108,11 +108,6 @@ def _scaled(column: np.ndarray, kind: str, part: slice) -> np.ndarray:
         return column[part].astype(np.float32)
     low, high = float(column.min()), float(column.max())
     return ((column[part] - low) / ((high - low) or 1)).astype(np.float32)
-
-
-def _shown_name(name: str) -> str:
-    signs = [character if character == " " else visible(character) for character in name]
-    return "".join(signs[:-1]) + visible_text(name[-1])
 
 
 def colour_of(name: str) -> str:

@@ -12,8 +12,8 @@ from dni_jax.probes._registry import PROBES, Probe
 Chunk = tuple[Any, Any, Any]  # states, labels and folds of some positions
 
 
-def check_hidden(hidden: Any) -> np.ndarray | jax.Array:
-    """Return floating states (T, N), finite everywhere; integers become float64."""
+def check_hidden(hidden: Any, widen: bool = True) -> np.ndarray | jax.Array:
+    """Return floating states (T, N), finite everywhere; integers become float64, half precision float32 if `widen`."""
     if not isinstance(hidden, jax.Array):
         hidden = np.asarray(hidden)
     if hidden.ndim != 2 or 0 in hidden.shape:
@@ -22,7 +22,7 @@ def check_hidden(hidden: Any) -> np.ndarray | jax.Array:
         return np.asarray(hidden).astype(np.float64)
     if not jnp.issubdtype(hidden.dtype, jnp.floating):
         raise ValueError(f"expected hidden of a real floating type, got {hidden.dtype}; try hidden.astype('float32')")
-    if hidden.dtype.itemsize < 4:
+    if hidden.dtype.itemsize < 4 and (widen or hidden.dtype != np.float16):
         hidden = hidden.astype(np.float32)
     if not _all_finite(hidden):
         t, n = np.argwhere(~np.isfinite(np.asarray(hidden)))[0]
@@ -166,21 +166,31 @@ def check_chunks(
     chunks: Iterable[Chunk], n_neurons: int, n_folds: int, binary: bool = True
 ) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
     """Check chunk after chunk as the whole arrays are checked; labels must be 0 and 1 where `binary`."""
-    for number, (hidden, labels, folds) in enumerate(chunks):
-        try:
-            hidden = check_hidden(hidden)
-            labels = check_labels(labels, hidden.shape[0], binary, "counting classes")
-        except ValueError as error:
-            raise ValueError(f"chunk {number}: {error}") from error
-        folds = np.asarray(folds)
-        if hidden.shape[1] != n_neurons:
-            raise ValueError(f"chunk {number}: expected {n_neurons} neurons as in levels, got {hidden.shape[1]}")
-        if folds.shape != (len(hidden),) or folds.dtype.kind not in "iu":
-            raise ValueError(
-                f"chunk {number}: expected integer folds ({len(hidden)},), got {folds.dtype} {folds.shape}"
-            )
-        if folds.max(initial=-1) >= n_folds or folds.min(initial=0) < -1:
-            raise ValueError(
-                f"chunk {number}: expected folds from -1 to {n_folds - 1}, got {folds.min()} to {folds.max()}"
-            )
-        yield hidden, labels, folds.astype(np.int32)
+    for number, chunk in enumerate(chunks):
+        yield check_chunk(*chunk, number, n_neurons, n_folds, binary)
+
+
+def check_chunk(
+    hidden: Any,
+    labels: Any,
+    folds: Any,
+    number: int,
+    n_neurons: int,
+    n_folds: int,
+    binary: bool = True,
+    widen: bool = True,
+) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Check one chunk; half precision stays as it is where not `widen`."""
+    try:
+        hidden = check_hidden(hidden, widen)
+        labels = check_labels(labels, hidden.shape[0], binary, "counting classes")
+    except ValueError as error:
+        raise ValueError(f"chunk {number}: {error}") from error
+    folds = np.asarray(folds)
+    if hidden.shape[1] != n_neurons:
+        raise ValueError(f"chunk {number}: expected {n_neurons} neurons as in levels, got {hidden.shape[1]}")
+    if folds.shape != (len(hidden),) or folds.dtype.kind not in "iu":
+        raise ValueError(f"chunk {number}: expected integer folds ({len(hidden)},), got {folds.dtype} {folds.shape}")
+    if folds.max(initial=-1) >= n_folds or folds.min(initial=0) < -1:
+        raise ValueError(f"chunk {number}: expected folds from -1 to {n_folds - 1}, got {folds.min()} to {folds.max()}")
+    return hidden, labels, folds.astype(np.int32)

@@ -1,5 +1,6 @@
 """Sums, squares and cross products of every neuron with every label, fold by fold."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -89,8 +90,9 @@ def fold_moments(
     real: Bool[Array, "J R"],
     fold: Int[Array, " J"],
     n_folds: int,
+    scaled: Callable[[Array], Array] = lambda x: x,
 ) -> tuple[Moments, Range]:
-    """Moments of each fold about an origin, in float64, and the ranges of its labels.
+    """Moments of each fold about an origin, in float64, and the ranges of its labels; `scaled` changes states first.
 
     An origin among the values, the first position for example, keeps sums of large, close values from cancelling, and
     constant neurons exactly at 0.
@@ -101,7 +103,7 @@ def fold_moments(
     def add(total: tuple, block: tuple) -> tuple[tuple, None]:
         rows, real, fold = block
         (n, products, squares, y_squares, limits), keep = total, real[:, None]
-        x = jnp.where(keep, hidden[rows].astype(jnp.float64) - x0, 0.0)
+        x = jnp.where(keep, scaled(hidden[rows].astype(jnp.float64)) - x0, 0.0)
         values = labels[rows].astype(jnp.float64)
         y = jnp.where(keep, values - y0, 0.0)
         # A column of ones gives the sums of x from the same product; labels on the left make it a quarter faster.

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Shaped
 
+from dni_jax import processes
 from dni_jax.probes import _check
 from dni_jax.probes._sorted import sort_order
 
@@ -82,9 +83,12 @@ def direct_scores(
         if strata.shape != (len(hidden),):
             raise ValueError(f"expected strata of shape ({len(hidden)},), one a position, got {strata.shape}")
         codes = np.unique(strata, return_inverse=True)[1].astype(np.int32)
+    n_neurons = hidden.shape[1]
+    own = hidden[:, processes.share(n_neurons)] if processes.count() > 1 else hidden
     with jax.enable_x64(True):
-        sides = prepare(hidden, metric, codes)
-        return np.asarray(_stratified(sides, jnp.asarray(labels), jnp.asarray(codes), metric, int(codes.max()) + 1))
+        sides = prepare(own, metric, codes)
+        scores = _stratified(sides, jnp.asarray(labels), jnp.asarray(codes), metric, int(codes.max()) + 1)
+    return processes.joined(np.asarray(scores), n_neurons)
 
 
 def check_metric(metric: str) -> None:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from dni_jax import processes
 from dni_jax.probes import _check, direct
 from dni_jax.probes._null_check import check_counts, check_kinds, check_metrics, choose_null
 from dni_jax.probes._result import Scores
@@ -167,7 +168,15 @@ class _Scorer:
     def scores(
         self, sides: direct.Sides | None, metric: str, repetitions: range, null: Null
     ) -> Float[np.ndarray, "R N G"]:
-        """Scores of each repetition; those without an answer have chance's."""
+        """Scores of each repetition; those without an answer have chance's. Several processes share repetitions."""
+        if sides is None:  # the held-out scores of neurons are shared
+            return self._own_scores(sides, metric, repetitions, null)
+        mine = repetitions[processes.share(len(repetitions))]
+        return processes.joined(self._own_scores(sides, metric, mine, null), len(repetitions))
+
+    def _own_scores(
+        self, sides: direct.Sides | None, metric: str, repetitions: range, null: Null
+    ) -> Float[np.ndarray, "R N G"]:
         row = 8 * null.columns(range(-1, 0)).size
         size = min(self.batch or max(1, _COLUMN_BYTES // row), len(repetitions))
         parts = []

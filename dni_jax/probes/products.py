@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Shaped
 
+from dni_jax import devices
 from dni_jax.probes import _check, _layout, linear
 from dni_jax.probes._moments import Moments, Range, fold_moments
 from dni_jax.probes._registry import PROBES
@@ -147,55 +149,127 @@ def multiply(chunks: Iterable[_check.Chunk], grid: Grid, n_folds: int) -> Produc
     >>> score_products(products)["pearson"].round(2).tolist()
     [[[0.92, 0.92]]]
     """
-    total: Products | None = None
-    n_neurons, n_features = len(grid.x_step), len(grid.y_step)
-    for number, (hidden, labels, folds) in enumerate(_check.check_chunks(chunks, n_neurons, n_folds, binary=False)):
+    multiplier = Multiplier(grid, n_folds)
+    for chunk in chunks:
+        multiplier.add(*chunk)
+    return multiplier.products()
+
+
+class Multiplier:
+    """Products that grow chunk by chunk; what `multiply` does with an iterable of chunks.
+
+    Parameters
+    ----------
+    grid : Grid
+    n_folds : int
+    length : int
+        Chunks are padded to this length, at most 65,536, so that one program multiplies them all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[-1.0], [1.0]])
+    >>> multiplier = Multiplier(choose_grid(x, x), n_folds=2)
+    >>> multiplier.add(x, x, np.array([0, 1]))
+    >>> multiplier.products().n.tolist()
+    [1, 1]
+    """
+
+    def __init__(self, grid: Grid, n_folds: int, length: int = 0) -> None:
+        self.grid, self.n_folds = grid, n_folds
+        self._total: Products | None = None
+        self._length, self._number = min(length, _EXACT), 0
+
+    def add(self, hidden: Any, labels: Any, folds: Any) -> None:
+        """Multiply some more positions; arguments as of one chunk in `multiply`."""
+        number, n_neurons, n_features = self._number, len(self.grid.x_step), len(self.grid.y_step)
+        hidden, labels, folds = _check.check_chunk(hidden, labels, folds, number, n_neurons, self.n_folds, False, False)
         if labels.shape[1] != n_features:
             raise ValueError(f"chunk {number}: expected {n_features} features as in the grid, got {labels.shape[1]}")
+        self._number += 1
         for part in in_chunks(hidden, labels, folds, _EXACT):
             try:
-                added = _products(*part, grid, n_folds)
+                added = _products(*self._padded(*part), self.grid, self.n_folds)
             except ValueError as error:
                 raise ValueError(f"chunk {number}: {error}") from error
-            total = added if total is None else total + added
-    if total is None:
-        raise ValueError("expected at least one chunk of (hidden, labels, folds), got none")
-    return total
+            self._total = added if self._total is None else self._total + added
+
+    def _padded(self, hidden: Any, labels: np.ndarray, folds: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray]:
+        """Repeat the last position, out of use."""
+        pad = self._length - len(folds)
+        if pad <= 0:
+            return hidden, labels, folds
+        hidden, labels = (np.pad(np.asarray(rows), ((0, pad), (0, 0)), mode="edge") for rows in (hidden, labels))
+        return hidden, labels, np.pad(folds, (0, pad), constant_values=-1)
+
+    def products(self) -> Products:
+        """Give the products so far.
+
+        Raises
+        ------
+        ValueError
+            Where no chunk was added.
+        """
+        if self._total is None:
+            raise ValueError("expected at least one chunk of (hidden, labels, folds), got none")
+        return self._total
 
 
 def _products(hidden: Any, labels: np.ndarray, folds: np.ndarray, grid: Grid, n_folds: int) -> Products:
-    blocks = _layout.fixed_blocks(folds, n_folds)
+    blocks, mesh = _layout.fixed_blocks(folds, n_folds), devices.mesh("neurons")
+    n_neurons = len(grid.x_step)
+    pad = -n_neurons % mesh.size
     with jax.enable_x64(True):
-        parts = (grid.x_middle, grid.x_step, grid.y_middle, grid.y_step)
-        sums, limits, farthest = _multiply(hidden, jax.device_put(labels), parts, *blocks, n_folds)
+        hidden = jnp.pad(jnp.asarray(hidden), ((0, 0), (0, pad)))
+        x_middle, x_step = np.pad(grid.x_middle, (0, pad)), np.pad(grid.x_step, (0, pad), constant_values=1.0)
+        scale = (x_middle, x_step, grid.y_middle, grid.y_step)
+        sums, limits, away = _multiply(hidden, jax.device_put(labels), scale, *blocks, n_folds, mesh)
+        farthest = max(float(np.max(np.asarray(part))) for part in away)
         if farthest > _FARTHEST:
             raise ValueError(
                 "expected values within four ranges of the sample that the grid was chosen from, got one "
-                f"{float(farthest) / _STEPS:.1f} ranges from its middle: choose it from a larger sample"
+                f"{farthest / _STEPS:.1f} ranges from its middle: choose it from a larger sample"
             )
         n, x, xx, y, yy, xy = (np.rint(np.asarray(part)).astype(np.int64) for part in sums)
         low, high = (np.clip(np.asarray(part), -_MOST, _MOST).astype(np.int64) for part in limits)  # no position: inf
-    return Products(
-        grid, n[:, 0, 0], x[:, :, 0], xx[:, :, 0], y[:, 0], yy[:, 0], xy, low, high, int(np.asarray(farthest))
-    )
+    x, xx, xy = x[:, :n_neurons, 0], xx[:, :n_neurons, 0], xy[:, :n_neurons]
+    return Products(grid, n[:, 0, 0], x, xx, y[:, 0], yy[:, 0], xy, low, high, int(farthest))
 
 
-@partial(jax.jit, static_argnames=("n_folds",))
+@partial(jax.jit, static_argnames=("n_folds", "mesh"))
 def _multiply(
     hidden: Float[Array, "T N"],
     labels: Shaped[Array, "T F"],
-    grid: tuple[Array, ...],
+    scale: tuple[Array, ...],
     rows: Array,
     real: Array,
     fold: Array,
     n_folds: int,
-) -> tuple[Moments, Range, Array]:
-    x_middle, x_step, y_middle, y_step = grid
-    x = jnp.rint((hidden.astype(jnp.float64) - x_middle) / x_step)
-    y = jnp.rint((labels.astype(jnp.float64) - y_middle) / y_step)
-    origin = jnp.zeros_like(x_step), jnp.zeros_like(y_step)
-    moments, limits = fold_moments(*origin, x, y, rows, real, fold, n_folds)
-    return moments, limits, jnp.maximum(jnp.max(jnp.abs(x)), jnp.max(jnp.abs(y)))
+    mesh: Mesh,
+) -> tuple[Moments, Range, tuple[Array, Array]]:
+    def shard(hidden: Array, labels: Array, scale: tuple[Array, ...], rows: Array, real: Array, fold: Array) -> Any:
+        x_middle, x_step, y_middle, y_step = scale
+
+        def steps(x: Array) -> Array:
+            return jnp.rint((x - x_middle) / x_step)
+
+        y = jnp.rint((labels.astype(jnp.float64) - y_middle) / y_step)
+        origin = jnp.zeros_like(x_step), jnp.zeros_like(y_step)
+        moments, limits = fold_moments(*origin, hidden, y, rows, real, fold, n_folds, steps)
+        extremes = jnp.stack([jnp.min(hidden, axis=0), jnp.max(hidden, axis=0)]).astype(jnp.float64)
+        return moments, limits, (jnp.max(jnp.abs(steps(extremes)), axis=0), jnp.max(jnp.abs(y), axis=0))
+
+    across, whole = PartitionSpec("neurons"), PartitionSpec()
+    by_neuron = PartitionSpec(None, "neurons")
+    sums = Moments._make([whole, by_neuron, by_neuron, whole, whole, by_neuron])
+    spread = jax.shard_map(
+        shard,
+        mesh=mesh,
+        in_specs=(by_neuron, whole, (across, across, whole, whole), whole, whole, whole),
+        out_specs=(sums, Range._make([whole, whole]), (across, whole)),
+        check_vma=False,
+    )
+    return spread(hidden, labels, scale, rows, real, fold)
 
 
 def score_products(

@@ -1,13 +1,13 @@
 """The one call: every neuron x feature x fold, scored on held-out positions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from dni_jax import devices
+from dni_jax import devices, processes
 from dni_jax.probes import _bits, _check
 from dni_jax.probes._column import run_column
 from dni_jax.probes._engine import Plan
@@ -16,6 +16,8 @@ from dni_jax.probes.binned import fit_counts
 from dni_jax.probes.counting import choose_levels, count, in_chunks, sample
 from dni_jax.probes.products import choose_grid, multiply, score_products
 
+_LINES = ("weight", "bias")
+_ERRORS = ("auc_error", "accuracy_error", "r2_error")
 _ENGINES = ("auto", "exact", "binned")
 _EXACT_POSITIONS = 500_000
 # Neurons whose ranks are kept for one product with the labels.
@@ -90,6 +92,7 @@ def score_neurons(
 
     Notes
     -----
+    Neurons are spread over the devices, and over the processes where there are several.
     A constant neuron, or a training set with one class, predicts the training set's majority (weight 0, AUC .5).
     A held-out fold with one class has AUC NaN: there is no pair to rank. F1 and MCC are 0 where their denominator is.
     Points exactly on the boundary are predicted to be in class 0. R^2 of constant held-out labels is 0, or 1 where
@@ -112,9 +115,7 @@ def score_neurons(
     True
     """
     asked = _Asked(probe, metrics, C, alpha, class_weight, engine, n_bins, neuron_batch, feature_batch)
-    fits = _solve(hidden, labels, folds, asked)
-    keep = [key for key in fits if key not in ("weight", "bias")]
-    return Scores({key: fits[key] for key in keep}, fits.attrs)
+    return _solve(hidden, labels, folds, asked, lambda key: key not in _LINES)
 
 
 def fit_neurons(
@@ -149,8 +150,7 @@ def fit_neurons(
     >>> line["weight"][0, 0].tolist(), line["bias"][0, 0].tolist()
     ([1.0, 1.0], [0.0, 0.0])
     """
-    fits = _solve(hidden, labels, folds, _Asked(probe, None, C, alpha, class_weight))
-    return Scores({key: fits[key] for key in ("weight", "bias")}, fits.attrs)
+    return _solve(hidden, labels, folds, _Asked(probe, None, C, alpha, class_weight), lambda key: key in _LINES)
 
 
 @dataclass(frozen=True)
@@ -187,8 +187,8 @@ class _Settled(NamedTuple):
     strengths: tuple[float, ...]
 
 
-def _solve(hidden: Any, labels: Any, folds: Any, asked: _Asked) -> Scores:
-    """Check everything, then run one call a distinct fold column."""
+def _solve(hidden: Any, labels: Any, folds: Any, asked: _Asked, wanted: Callable[[str], bool]) -> Scores:
+    """Check everything, then run one call a distinct fold column; gives those of the results that are wanted."""
     settled = asked.settled(labels)
     classifies = settled.classifies
     hidden = _check.check_hidden(hidden)
@@ -202,18 +202,36 @@ def _solve(hidden: Any, labels: Any, folds: Any, asked: _Asked) -> Scores:
         "C": float(asked.C),
         "alpha": float(asked.alpha) if np.ndim(asked.alpha) == 0 else tuple(map(float, asked.alpha)),
         "class_weight": str(asked.class_weight),
-        "n_devices": devices.mesh("neurons").size,
+        "n_devices": devices.mesh("neurons").size * processes.count(),
     }
+    own = hidden[:, processes.share(hidden.shape[1])] if processes.count() > 1 else hidden
     result: dict[str, np.ndarray] = {}
     for column, features in _distinct_columns(folds, labels.shape[1]):
-        part, more = solve(hidden, _take(labels, features), column, settled)
+        part, more = solve(own, _take(labels, features), column, settled)
         attrs |= {key: max(attrs.get(key, 0), value) for key, value in more.items()}
         for key, value in part.items():
+            if not wanted(key):
+                continue
             shape = (*value.shape[:-2], labels.shape[1], value.shape[-1])
             result.setdefault(key, np.empty(shape))[..., features, :] = value
+    result, attrs = _of_all(result, attrs, hidden.shape[1])
     if np.ndim(asked.alpha) == 0:
         result = {key: value if key == "baseline" else value[0] for key, value in result.items()}
     return Scores(result, attrs)
+
+
+def _of_all(
+    result: dict[str, np.ndarray], attrs: dict[str, Any], n_neurons: int
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Put together the neurons of all processes, and the largest of the errors that rounding can cause."""
+    if processes.count() == 1:
+        return result, attrs
+    whole = {
+        key: value if key == "baseline" else processes.joined(value, n_neurons, axis=1) for key, value in result.items()
+    }
+    names = [name for name in _ERRORS if name in attrs]
+    largest = np.max(processes.gathered(np.asarray([attrs[name] for name in names], np.float64)), axis=0)
+    return whole, attrs | dict(zip(names, largest.tolist(), strict=True))
 
 
 def _exact_column(
@@ -246,8 +264,7 @@ def _binned_column(
     else:
         products = multiply(chunks, choose_grid(hidden, labels), n_folds)
         scores = score_products(products, probe=asked.probe, metrics=metrics, alpha=strengths)
-    errors = ("auc_error", "accuracy_error", "r2_error", "n_bins")
-    return dict(scores), {key: scores.attrs[key] for key in errors if key in scores.attrs}
+    return dict(scores), {key: scores.attrs[key] for key in (*_ERRORS, "n_bins") if key in scores.attrs}
 
 
 def _distinct_columns(folds: Int[np.ndarray, "..."], n_features: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -83,9 +83,11 @@ def _setting_types(part: Any) -> dict[str, str]:
     """The settings that decide a run, those of its parts without the part's name, and their types in SQL."""
     found: dict[str, str] = {}
     for name, hint in get_type_hints(part).items():
+        if name in NOT_OF_THE_RUN:
+            continue
         if is_dataclass(hint):
             found |= _setting_types(hint)
-        elif name not in NOT_OF_THE_RUN:
+        else:
             found[name] = _sql_type(hint)
     return found
 

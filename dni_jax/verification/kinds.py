@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from dni_jax.interventions import Drive, Override
+from dni_jax.interventions import Drive, Intervention, Override
+from dni_jax.interventions.interventions import Edit
 from dni_jax.interventions.references import line_through
 from dni_jax.models import Activations
 
@@ -59,3 +60,28 @@ def plan_of(
             low, high = line_through(states.hidden, drive.value)
     lows, highs = (jnp.asarray(np.broadcast_to(row, masks.shape), jnp.float32) for row in (low, high))
     return Override(jnp.asarray(masks), lows, highs, where), drive  # type: ignore[arg-type]
+
+
+def intervention_of(override: Override, drive: Drive | None, row: int, n_positions: int) -> Intervention | None:
+    """Give one set's override as an intervention on a text's first positions; None where it overrides nothing.
+
+    Parameters
+    ----------
+    override, drive
+        From `plan_of`.
+    row
+        Which set.
+    n_positions
+        How many positions will be read.
+    """
+    mask, low, high = (np.asarray(array[row]) for array in (override.mask, override.low, override.high))
+    neurons = np.flatnonzero(mask)
+    if not len(neurons):
+        return None
+    value, when = (None, None) if drive is None else (drive.value[:n_positions], drive.when[:n_positions])
+    if value is not None and value.ndim == 2:
+        value = value[:, neurons]
+    edit = Edit(
+        tuple(neurons.tolist()), low[neurons], high[neurons], value, when, override.where, override.part, f"set {row}"
+    )
+    return Intervention((edit,))

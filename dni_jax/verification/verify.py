@@ -10,6 +10,7 @@ import xarray as xr
 from jaxtyping import Bool, Int
 
 from dni_jax.corpora import Corpus
+from dni_jax.densities import Density
 from dni_jax.features import FeatureLibrary, Labels
 from dni_jax.inspection.ranking import ranking
 from dni_jax.models import Activations, TrainedModel, predict, record
@@ -25,6 +26,7 @@ from dni_jax.verification.measures import (
     means_of,
     type_numbers,
 )
+from dni_jax.verification.plausible import check_density, plausibility_variables
 from dni_jax.verification.sets import Sets, neuron_sets, strata_of
 
 _BOOTSTRAP = 500
@@ -45,6 +47,7 @@ def verify(
     match: str | None = "variance",
     by: str = "score",
     labels: Labels | FeatureLibrary | None = None,
+    density: Density | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Override the k best neurons of a feature, the k worst, and random sets of k, and measure the predictions.
@@ -81,6 +84,9 @@ def verify(
     labels
         The features on this corpus, or the library that labels it; needed where `relevance` no longer holds its
         library (after reading it from disk).
+    density
+        From `dni.plausibility`, of this network's states: how plausible the overridden states are. They are judged on
+        256 positions among the corpus' first 4,000 characters.
     seed
         Draws the random sets and the bootstrap.
 
@@ -102,7 +108,10 @@ def verify(
       97.5th percentile);
     - ``p`` ``(feature, k, measure)``: share of random sets that harm at least as much, the top set counted in; and
       ``p_differs``: share that lie at least as far from the middle of all sets, on either side;
-    - ``neurons`` ``(feature, k, place)``: the neurons overridden, -1 behind the k-th.
+    - ``neurons`` ``(feature, k, place)``: the neurons overridden, -1 behind the k-th;
+    - with a density, ``percentile_top`` and ``percentile_bottom`` ``(feature, k)``: the median state's percentile among
+      visited ones (about 50 is usual, 0 is like none of them); ``percentile_random``, its mean over the first 8 draws;
+      ``percentile_intact``; and the same four of ``log_density``, in nats.
 
     Raises
     ------
@@ -122,6 +131,7 @@ def verify(
     """
     names = [features] if isinstance(features, str) else list(features)
     _check(names, ks, n_random, intervention, match, model)
+    check_density(density, model.n_neurons)
     if relevance.sizes["neuron"] != model.n_neurons:
         raise ValueError(
             f"expected a relevance of this model's {model.n_neurons} neurons, got one of {relevance.sizes['neuron']}: "
@@ -131,7 +141,7 @@ def verify(
     marks = _labels(relevance, labels, corpus).select(names)
     orders = np.stack([ranking(relevance, name, by) for name in names])
     states = record(model, corpus)
-    asked = _Asked(model, corpus, states, ks, n_random, intervention, value, where, match, seed)
+    asked = _Asked(model, corpus, states, ks, n_random, intervention, value, where, match, density, seed)
     alone = match is not None or intervention in ("oracle", "fitted")
     jobs = [[place] for place in range(len(names))] if alone else [list(range(len(names)))]
     parts = [_effects(asked, marks.select([names[n] for n in job]), orders[job]) for job in jobs]
@@ -153,6 +163,7 @@ class _Asked(NamedTuple):
     value: float
     where: str
     match: str | None
+    density: Density | None
     seed: int
 
 
@@ -216,7 +227,10 @@ def _effects(asked: _Asked, marks: Labels, orders: Int[np.ndarray, "F N"]) -> xr
         means = means_of(values, counted, on)
         found.append({name: means[rows] for name, rows in _rows(sets, place).items()} | _intervals(sums, draw))
     arrays = {name: np.stack([each[name] for each in found]) for name in found[0]}
-    return _dataset(arrays, orders, marks.names, ks).assign_coords(symbols=("feature", [type_names[n] for n in own]))
+    dataset = _dataset(arrays, orders, marks.names, ks).assign_coords(symbols=("feature", [type_names[n] for n in own]))
+    if asked.density is None:
+        return dataset
+    return dataset.assign(plausibility_variables(asked.density, model, corpus, override, drive, sets))
 
 
 def _rows(sets: Sets, place: int) -> dict[str, Any]:

@@ -84,3 +84,7 @@ def test_a_broken_table_is_named(tmp_path):
     (tmp_path / "relevance.parquet").write_bytes(b"no table")
     with pytest.raises(ValueError, match=r"relevance\.parquet"):
         read_relevance(tmp_path / "relevance.parquet")
+
+
+def test_a_network_of_two_neurons_lists_both(by_hand):
+    assert best_per_feature(by_hand.isel(neuron=[0, 1]))["neurons"].map(len).tolist() == [2, 2]

@@ -111,3 +111,21 @@ def test_seeds_and_rates_must_differ(corpus):
     for bad in ({"seeds": ()}, {"seeds": (1, 1)}, {"learning_rates": ()}, {"learning_rates": (0.1, 0.1)}):
         with pytest.raises(ValueError, match="different seeds and learning rates"):
             dni.train_population(corpus, **bad, **SMALL)
+
+
+def test_each_is_asked_while_it_learns_as_if_alone(corpus):
+    together, alone = {}, {}
+
+    def note(step, models):
+        together[step] = {number: weights_of(model) for number, model in models.items()}
+
+    dni.train_population(corpus, seeds=(0, 1), inspect_every=5, on_inspect=note, **SMALL)
+    settings = {"inspect_every": 5, "on_inspect": lambda step, model: alone.update({step: weights_of(model)})}
+    dni.train(corpus, seed=1, **settings, **SMALL)
+    assert list(together) == list(alone) == [5, 10, 15, 20]
+    for step, models in together.items():
+        assert list(models) == [0, 1]
+        for ours, single in zip(models[1], alone[step], strict=True):
+            np.testing.assert_allclose(ours, single, atol=2e-6)
+    with pytest.raises(ValueError, match="inspect_every of at least 1"):
+        dni.train_population(corpus, seeds=(0, 1), inspect_every=0, **SMALL)

@@ -1,0 +1,89 @@
+"""Further questions to a run's network: what its predictions rest on, how far back, and how sure its ranking is."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from dni_jax.analysis import ablation_effects, agreement, attribute, posterior, step_size_sweep
+from dni_jax.inspection.store import write_table
+from dni_jax.pipeline.inspecting import BY, Inspected
+from dni_jax.pipeline.job import Job
+from dni_jax.pipeline.verifying import headlines_of
+
+LAGS = range(11)
+_POSITIONS = 500  # whose predictions are explained
+_STEPS = 16  # places on the line from the mean state
+_TOP = 10  # neurons that count as the best
+_SIZES = (1e-6, 1e-5, 1e-4, 1e-3)  # step sizes that are tried beside each other
+
+
+def attribute_stage(job: Job, found: Inspected) -> xr.Dataset:
+    """Divide the network's predictions among its neurons, as they were some characters before.
+
+    What is explained is the log-probability of the symbol that came next, by integrated gradients from the mean state,
+    of all that flows on. Leaves ``attribution.parquet``: one row a neuron and lag, with the completeness error and rank
+    correlations with single-neuron ablation at that step and with the relevance of headline features.
+    """
+    began = time.perf_counter()
+    corpus = job.verified
+    asked: dict[str, Any] = {"part": "state", "positions": _POSITIONS, "baseline": "mean"}
+    asked["seed"] = job.config.train.seed
+    job.say(
+        f"attributing: {_POSITIONS} predictions to {job.model.n_neurons} neurons up to {max(LAGS)} characters before"
+    )
+    attribution = attribute(job.model, corpus, "next", LAGS, "integrated_gradients", steps=_STEPS, **asked)
+    effects = ablation_effects(job.model, corpus, "next", LAGS, **asked)
+    agreed = agreement(attribution, effects, found.relevance, headlines_of(job, found), by=BY)
+    write_table(attribution_table(attribution, agreed), job.folder.path / "attribution.parquet")
+    job.say(f"  done in {time.perf_counter() - began:.1f} s")
+    return attribution
+
+
+def attribution_table(attribution: xr.Dataset, agreed: xr.Dataset) -> pd.DataFrame:
+    """One row a neuron and lag; what has no neuron stands in each of a lag's rows."""
+    table = attribution.to_dataframe().reset_index()
+    ranks = pd.DataFrame({"lag": agreed["lag"].values, "rank_with_ablation": agreed["magnitude"].values})
+    for feature in agreed["feature"].values if "feature" in agreed.dims else ():
+        ranks[f"rank_with:{feature}"] = agreed["relevance"].sel(feature=feature).values
+    return table.merge(ranks, on="lag")
+
+
+def posterior_stage(job: Job, found: Inspected, n_draws: int = 20, step_size: float = 1e-4) -> pd.DataFrame:
+    """Draw weights near the trained ones, and say how sure the scores and the ranking are.
+
+    Leaves ``posterior.parquet``, one row a neuron and feature, and ``step_sizes.csv``, the same for other step sizes.
+    """
+    began = time.perf_counter()
+    corpus, seed = job.verified, job.config.train.seed
+    labels = job.library.label(corpus).select(list(found.distinct))
+    job.say(f"drawing {n_draws} networks near this one (pSGLD, step size {step_size:g}), and with other step sizes")
+    settings: dict[str, Any] = {"n_draws": n_draws, "seed": seed}
+    draws = posterior(job.model, job.corpus, step_size=step_size, **settings)
+    k = min(_TOP, job.model.n_neurons)
+    relevance = draws.relevance(corpus, labels, job.config.inspect.probe, folds_of(job), k=k)
+    table = relevance.to_dataframe().reset_index()
+    table = table.assign(
+        draws=n_draws, step_size=step_size, unseen_start=draws.start, unseen_average=draws.unseen.average, top=k
+    )
+    write_table(table, job.folder.path / "posterior.parquet")
+    sizes = sorted({*_SIZES, step_size})
+    sweep = step_size_sweep(job.model, job.corpus, sizes, labels=labels, text=corpus, k=k, **settings)
+    sweep.to_csv(job.folder.path / "step_sizes.csv", index=False)
+    job.say(f"  {draws} in {time.perf_counter() - began:.1f} s")
+    return table
+
+
+def folds_of(job: Job) -> int:
+    """A few folds, since each draw is scored."""
+    return min(5, len(np.unique(job.verified.groups)))
+
+
+def best_by_lag(attribution: xr.Dataset, most: int = 10) -> list[int]:
+    """The neurons with the greatest mean absolute attribution over lags."""
+    order = np.argsort(-attribution["magnitude"].sum("lag").values, kind="stable")
+    return [int(neuron) for neuron in attribution["neuron"].values[order[:most]]]

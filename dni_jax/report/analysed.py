@@ -1,0 +1,114 @@
+"""What was asked beyond the run itself, made ready for a page: attribution through time, and posterior draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+_NEURONS = 12  # rows of the attribution
+_FEATURES = 12  # rows of the posterior
+_NONE = "\u2013"
+_INCOMPLETE = 0.1  # of the change, above which an attribution is said not to be complete
+
+
+def attribution_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Give the neurons that predictions rest on most, by lag: shares of each lag's sum of mean absolute attributions.
+
+    Parameters
+    ----------
+    table
+        What ``attribution.parquet`` holds, or None.
+
+    Returns
+    -------
+    ``lags``; ``rows``, of a neuron, its shares in percent and their strength from 0 to 1 on the page; ``incomplete``,
+    the lags whose completeness error is above a tenth of the change; ``ranks``, rank correlations by lag, by what they
+    are with.
+    """
+    if table is None or not len(table):
+        return None
+    magnitude = table.pivot_table("magnitude", "neuron", "lag")
+    share = magnitude / magnitude.sum()
+    best = share.sum(axis=1).nlargest(_NEURONS).index
+    top = float(share.loc[best].to_numpy().max()) or 1.0
+    by_lag = table.drop_duplicates("lag").set_index("lag").sort_index()
+    error = by_lag["completeness_error"] / by_lag["change"]
+    names = {"rank_with_ablation": "silencing each neuron at that step"}
+    names |= {name: f"relevance: {name.partition(':')[2]}" for name in by_lag if name.startswith("rank_with:")}
+    return {
+        "lags": [int(lag) for lag in share.columns],
+        "rows": [
+            {"neuron": int(neuron), "cells": [(f"{100 * x:.1f}", round(float(x) / top, 3)) for x in share.loc[neuron]]}
+            for neuron in best
+        ],
+        "incomplete": [int(lag) for lag in error.index if not error[lag] <= _INCOMPLETE],
+        "ranks": [(words, [_two(value) for value in by_lag[name]]) for name, words in names.items()],
+    }
+
+
+def posterior_view(
+    table: pd.DataFrame | None, sizes: pd.DataFrame | None, features: list[str]
+) -> dict[str, Any] | None:
+    """Give, for the best known features, how sure draws of the weights are about their best neurons.
+
+    Parameters
+    ----------
+    table, sizes
+        What ``posterior.parquet`` and ``step_sizes.csv`` hold, or None.
+    features
+        Names, the best known first.
+    """
+    if table is None or not len(table):
+        return None
+    rows = []
+    for feature in [name for name in features if name in set(table["feature"])][:_FEATURES]:
+        one = table[table["feature"] == feature]
+        strength = one["strength"]
+        if not np.isfinite(strength).any():
+            continue
+        best = one.loc[strength.idxmax()]
+        measure = "auc" if np.isfinite(best["auc"]) else "score"
+        sure = one.nlargest(3, "p_top")
+        rows.append(
+            {
+                "feature": feature,
+                "neuron": int(best["neuron"]),
+                "measure": "AUC" if measure == "auc" else "R²",
+                "value": f"{best[measure]:.3f}",
+                "between": f"{best[f'{measure}_low']:.3f} to {best[f'{measure}_high']:.3f}",
+                "top": [(int(row.neuron), f"{row.p_top:.2f}") for row in sure.itertuples()],
+                "always": int((one["p_top"] >= 1).sum()),
+            }
+        )
+    first = table.iloc[0]
+    return {
+        "rows": rows,
+        "k": int(first["top"]),
+        "draws": int(first["draws"]),
+        "start": f"{first['unseen_start']:.4f}",
+        "average": f"{first['unseen_average']:.4f}",
+        "sizes": [] if sizes is None else _sizes(sizes, float(first["step_size"])),
+    }
+
+
+def _sizes(sizes: pd.DataFrame, used: float) -> list[dict[str, str]]:
+    return [
+        {
+            "step": f"{row.step_size:g}" + (" (above)" if np.isclose(row.step_size, used) else ""),
+            "unseen": _four(row.unseen_average),
+            "spread": _four(row.spread),
+            "width": _four(getattr(row, "width", np.nan)),
+            "sure": _two(getattr(row, "sure", np.nan)),
+        }
+        for row in sizes.itertuples()
+    ]
+
+
+def _two(value: float) -> str:
+    return _NONE if not np.isfinite(value) else f"{value:.2f}"
+
+
+def _four(value: float) -> str:
+    return _NONE if not np.isfinite(value) else f"{value:.4f}"

@@ -1,0 +1,2 @@
+// The overview has nothing that moves but its theme.
+startTheme();

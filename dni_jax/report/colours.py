@@ -1,0 +1,96 @@
+"""Colours of the page: diverging maps that are even to the eye, for light and for dark paper."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+LEVELS = 15  # on either side of neutral
+
+_COOL, _WARM = 252.0, 52.0  # hues of OKLCH: blue and orange differ for colour-blind readers too
+
+
+class Theme(NamedTuple):
+    """Lightness and chroma (of OKLCH) of the neutral colour and of the two ends."""
+
+    neutral: float
+    end: float
+    chroma: float
+
+
+THEMES = {"light": Theme(0.972, 0.62, 0.15), "dark": Theme(0.27, 0.76, 0.15)}
+
+
+def diverging(theme: str) -> list[str]:
+    """Give the colours from the lowest level to the highest, ``2 * LEVELS + 1`` of them as ``#rrggbb``.
+
+    Lightness and chroma change in equal steps of OKLCH (Ottosson 2020) from the neutral middle to blue below and
+    orange above, so that equal differences look equal.
+
+    Examples
+    --------
+    >>> colours = diverging("light")
+    >>> len(colours), colours[15]
+    (31, '#f6f6f6')
+    """
+    neutral, end, chroma = THEMES[theme]
+    colours = []
+    for level in range(-LEVELS, LEVELS + 1):
+        share = abs(level) / LEVELS
+        lightness = neutral + (end - neutral) * share
+        colours.append(_in_gamut(lightness, chroma * share, _WARM if level > 0 else _COOL))
+    return colours
+
+
+def ink(colour: str) -> str:
+    """Give black or white, whichever has more contrast on a colour (WCAG 2's relative luminance)."""
+    light = luminance(colour)
+    return "#000000" if (light + 0.05) ** 2 >= 1.05 * 0.05 else "#ffffff"
+
+
+def luminance(colour: str) -> float:
+    """Give the relative luminance of ``#rrggbb``, from 0 to 1."""
+    linear = [_linear(int(colour[at : at + 2], 16) / 255) for at in (1, 3, 5)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _linear(value: float) -> float:
+    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+
+
+def _in_gamut(lightness: float, chroma: float, hue: float) -> str:
+    """The colour, with as much of its chroma as sRGB can show."""
+    while True:
+        red, green, blue = _srgb(lightness, chroma, hue)
+        if min(red, green, blue) >= -1e-4 and max(red, green, blue) <= 1 + 1e-4:
+            return "#" + "".join(f"{round(255 * min(max(part, 0.0), 1.0)):02x}" for part in (red, green, blue))
+        chroma *= 0.98
+
+
+def _srgb(lightness: float, chroma: float, hue: float) -> tuple[float, float, float]:
+    a, b = chroma * math.cos(math.radians(hue)), chroma * math.sin(math.radians(hue))
+    # Ottosson's inverse matrices: OKLab to cone responses, then to linear sRGB.
+    long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
+    medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
+    short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3
+    return (
+        _gamma(4.0767416621 * long - 3.3077115913 * medium + 0.2309699292 * short),
+        _gamma(-1.2684380046 * long + 2.6097574011 * medium - 0.3413193965 * short),
+        _gamma(-0.0041960863 * long - 0.7034186147 * medium + 1.7076147010 * short),
+    )
+
+
+def _gamma(value: float) -> float:
+    return 12.92 * value if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055
+
+
+def heat_css() -> str:
+    """Give the style sheet of the classes ``h0`` (lowest) to ``h30`` (highest), and ``--hN`` for charts."""
+    rules = {theme: _variables(diverging(theme)) for theme in THEMES}
+    classes = "".join(f".h{n}{{background-color:var(--h{n});color:var(--i{n})}}" for n in range(2 * LEVELS + 1))
+    dark = f'@media (prefers-color-scheme:dark){{:root:not([data-theme="light"]){{{rules["dark"]}}}}}'
+    return f':root{{{rules["light"]}}}{dark}:root[data-theme="dark"]{{{rules["dark"]}}}{classes}'
+
+
+def _variables(colours: list[str]) -> str:
+    return "".join(f"--h{n}:{colour};--i{n}:{ink(colour)};" for n, colour in enumerate(colours))

@@ -1,0 +1,93 @@
+"""Shares of several processes, put together, are the whole; one process alone has everything."""
+
+import numpy as np
+import pytest
+
+from dni_jax import processes
+from dni_jax.config import Hosts, RunConfig
+from dni_jax.files import written_aside
+
+
+def several(monkeypatch, number, count):
+    monkeypatch.setattr(processes, "count", lambda: count)
+    monkeypatch.setattr(processes, "number", lambda: number)
+
+
+@pytest.mark.parametrize(("n", "count"), [(1, 1), (1, 8), (5, 2), (5, 8), (8, 3), (16, 4), (17, 16)])
+def test_shares_are_of_one_size_and_cover_all(n, count, monkeypatch):
+    parts = []
+    for number in range(count):
+        several(monkeypatch, number, count)
+        parts.append(np.arange(n)[processes.share(n)])
+    assert {len(part) for part in parts} == {-(-n // count)}
+    assert sorted(set(np.concatenate(parts).tolist())) == list(range(n))
+
+
+@pytest.mark.parametrize(("n", "count", "axis"), [(1, 8, 0), (5, 2, 0), (5, 8, 1), (8, 3, 2)])
+def test_shares_put_together_are_the_whole(n, count, axis, monkeypatch):
+    shape = [3, 2, 4]
+    shape[axis] = n
+    whole = np.random.default_rng(0).normal(size=shape)
+    parts = []
+    for number in range(count):
+        several(monkeypatch, number, count)
+        parts.append(np.take(whole, range(n)[processes.share(n)], axis))
+    monkeypatch.setattr(processes, "gathered", lambda own: [np.moveaxis(part, axis, 0) for part in parts])
+    result = processes.joined(parts[-1], n, axis)
+    np.testing.assert_array_equal(result, whole)
+    assert result.dtype == whole.dtype
+
+
+def test_one_process_is_the_first_and_has_everything():
+    assert (processes.count(), processes.number(), processes.is_first()) == (1, 0, True)
+    own = np.arange(3)
+    assert processes.joined(own, 3) is own
+    assert processes.gathered(own)[0] is own
+    with pytest.raises(ValueError, match="wrong here"):
+        processes.from_first(lambda: (_ for _ in ()).throw(ValueError("wrong here")))
+
+
+class OddError(ValueError):
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+@pytest.mark.parametrize(
+    ("made", "kind", "message"),
+    [(ValueError("plain"), ValueError, "plain"), (OddError(1, 2), RuntimeError, "OddError: 1 and 2")],
+)
+def test_what_goes_wrong_in_the_first_is_told_to_all(made, kind, message, monkeypatch):
+    def wrong():
+        raise made
+
+    several(monkeypatch, 0, 2)
+    monkeypatch.setattr(processes, "gathered", lambda own: [own, own])
+    with pytest.raises(kind, match=message):
+        processes.from_first(wrong)
+    assert processes.from_first(lambda: {"a": np.arange(3)})["a"].tolist() == [0, 1, 2]
+
+
+def test_only_the_first_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "number", lambda: 1)
+    monkeypatch.setattr(processes, "is_first", lambda: False)
+    with written_aside(tmp_path / "result.txt") as aside:
+        aside.write_text("thrown away")
+    assert not aside.exists()
+    assert list(tmp_path.iterdir()) == []
+    with written_aside(tmp_path / "kept.txt", by_all=True) as aside:
+        aside.write_text("kept")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [
+        (Hosts(True, "10.0.0.1:12345"), "--coordinator, --processes and --process-id together"),
+        (Hosts(False, "10.0.0.1:12345", 2, 0), "beside --distributed"),
+        (Hosts(True, "10.0.0.1", 2, 0), "HOST:PORT"),
+        (Hosts(True, "10.0.0.1:12345", 2, 2), "got 2 of 2 processes"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(hosts, message):
+    with pytest.raises(ValueError, match=message):
+        RunConfig(hosts=hosts).check()
