@@ -3,7 +3,7 @@
 Claims    SGLD's covariance follows s^2 / (1 - step / (2 s^2)) and diverges from twice the smallest variance on; pSGLD,
           which scales each direction, goes on. Its error depends on how long its preconditioner remembers.
 Command   python experiments/toy_gaussian.py [--out runs/toy_gaussian.png]
-Run time  about 20 seconds on 2 CPU cores
+Run time  about 10 seconds on 2 CPU cores
 Result    see experiments/README.md, whose table this command prints
 """
 

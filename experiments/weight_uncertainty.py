@@ -7,7 +7,7 @@ that the weights of the looks in its last half give; so Adam is averaged as well
 Claims    (a) Averaging over a sampler's draws predicts unseen text better than Adam's weights, which overfit.
           (b) Dropout together with Langevin noise is better than either.
 Command   python experiments/weight_uncertainty.py [--seeds 0 1 2] [--steps 1200] [--out runs/weight_uncertainty.png]
-Run time  about 4 minutes on 2 CPU cores
+Run time  about 2 minutes on 2 CPU cores
 Result    see experiments/README.md, whose tables this command prints
 """
 

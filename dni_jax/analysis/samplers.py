@@ -13,41 +13,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from dni_jax.analysis.schedules import Value, value_at
+from dni_jax.analysis._chain_state import (
+    SamplerState,
+    begin,
+    check_friction,
+    gamma_of,
+    root_mean_square,
+    size_of,
+    with_momentum,
+)
+from dni_jax.analysis.schedules import Value
 
 _map = jax.tree.map
-
-
-class SamplerState(NamedTuple):
-    """What a chain carries from step to step; None where a sampler has none.
-
-    Attributes
-    ----------
-    step
-        int32: steps taken.
-    key
-        The random key of the steps to come.
-    square
-        A running mean of squared gradients, like the weights.
-    momentum
-        Like the weights, of unit mass: at equilibrium its variance is the temperature.
-    friction
-        The thermostat: one number (SGNHT), or one a weight (Santa).
-    """
-
-    step: Array
-    key: Array
-    square: Any = None
-    momentum: Any = None
-    friction: Any = None
 
 
 def sgld(step_size: Value, *, key: Array, temperature: Value = 1.0) -> optax.GradientTransformation:
@@ -77,7 +61,7 @@ def sgld(step_size: Value, *, key: Array, temperature: Value = 1.0) -> optax.Gra
         return SamplerState(jnp.zeros((), jnp.int32), key)
 
     def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
-        eta, warmth, rest, noise = _begin(state, gradient, step_size, temperature)
+        eta, warmth, rest, noise = begin(state, gradient, step_size, temperature)
         scale = jnp.sqrt(2 * eta * warmth)
         return _map(lambda g, z: -eta * g + scale * z, gradient, noise), state._replace(**rest)
 
@@ -94,8 +78,9 @@ def psgld(
 
     ``Gamma_i = T dG_ii / dw_i`` corrects for a preconditioner that depends on the weights. Its value at this step is
     ``-T (1 - decay) g H / (sqrt(V) (damping + sqrt(V))^2)``, H the diagonal of U's second derivative, which no gradient
-    tells. It is added where `update` gets ``curvature=H``; else it is left out, as Li et al. do in their experiments,
-    and the chain is biased by O(1 - decay): a long memory (0.9999) makes that small.
+    tells. It is added where `update` gets ``curvature=H``; else it is left out, as Li et al. do in their experiments.
+    It is not the whole correction: V also remembers where the chain was before, so that at 0.99 most of the bias stays
+    even with it. A long memory (0.9999) makes the bias small.
 
     Parameters
     ----------
@@ -120,12 +105,12 @@ def psgld(
     def update(
         gradient: Any, state: SamplerState, params: Any = None, *, curvature: Any = None, **_: Any
     ) -> tuple[Any, SamplerState]:
-        eta, warmth, rest, noise = _begin(state, gradient, step_size, temperature)
-        square, root, share = _root_mean_square(gradient, state, decay)
+        eta, warmth, rest, noise = begin(state, gradient, step_size, temperature)
+        square, root, share = root_mean_square(gradient, state, decay)
         scale = _map(lambda r: 1 / (damping + r), root)
         drift = _map(jnp.multiply, scale, gradient)
         if curvature is not None:
-            gamma = _map(lambda g, h, r, s: _gamma(g, h, r, s, share), gradient, curvature, root, scale)
+            gamma = _map(lambda g, h, r, s: gamma_of(g, h, r, s, share), gradient, curvature, root, scale)
             drift = _map(lambda d, c: d - warmth * c, drift, gamma)
         change = _map(lambda d, s, z: -eta * d + jnp.sqrt(2 * eta * warmth * s) * z, drift, scale, noise)
         return change, state._replace(square=square, **rest)
@@ -164,17 +149,17 @@ def sghmc(
     >>> jnp.allclose(update, 0.1 * state.momentum).item()
     True
     """
-    _check_friction(friction)
+    check_friction(friction)
     if not 0 <= gradient_noise <= friction:
         raise ValueError(f"expected gradient_noise from 0 to the friction {friction}, got {gradient_noise}")
 
     def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
-        eta, warmth, rest, noise = _begin(state, gradient, step_size, temperature)
+        eta, warmth, rest, noise = begin(state, gradient, step_size, temperature)
         step, scale = jnp.sqrt(eta), jnp.sqrt(2 * (friction - gradient_noise) * warmth)
         momentum = _map(lambda p, g, z: (1 - friction) * p - step * g + scale * z, state.momentum, gradient, noise)
         return _map(lambda p: step * p, momentum), state._replace(momentum=momentum, **rest)
 
-    return optax.GradientTransformation(lambda params: _with_momentum(params, key, temperature), update)
+    return optax.GradientTransformation(lambda params: with_momentum(params, key, temperature), update)
 
 
 def sgnht(
@@ -205,18 +190,18 @@ def sgnht(
     >>> jnp.allclose(state.friction, 0.1 + 0.01 * (jnp.mean(state.momentum**2) - 1)).item()
     True
     """
-    _check_friction(friction)
+    check_friction(friction)
 
     def init(params: Any) -> SamplerState:
-        return _with_momentum(params, key, temperature)._replace(friction=jnp.asarray(friction, jnp.float32))
+        return with_momentum(params, key, temperature)._replace(friction=jnp.asarray(friction, jnp.float32))
 
     def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
-        eta, warmth, rest, noise = _begin(state, gradient, step_size, temperature)
+        eta, warmth, rest, noise = begin(state, gradient, step_size, temperature)
         step, scale = jnp.sqrt(eta), jnp.sqrt(2 * friction * warmth)
         momentum = _map(
             lambda p, g, z: (1 - state.friction) * p - step * g + scale * z, state.momentum, gradient, noise
         )
-        heat = sum(jnp.sum(p * p) for p in jax.tree.leaves(momentum)) / _size(momentum)
+        heat = sum(jnp.sum(p * p) for p in jax.tree.leaves(momentum)) / size_of(momentum)
         after = state._replace(momentum=momentum, friction=state.friction + eta * (heat - warmth), **rest)
         return _map(lambda p: step * p, momentum), after
 
@@ -269,17 +254,17 @@ def santa(
     >>> state.friction.tolist() == jnp.full(3, 0.1).tolist()
     True
     """
-    _check_friction(friction)
+    check_friction(friction)
 
     def init(params: Any) -> SamplerState:
-        state = _with_momentum(params, key, temperature)
+        state = with_momentum(params, key, temperature)
         start = _map(lambda w: jnp.full_like(w, friction), params)
         return state._replace(square=_map(jnp.zeros_like, params), friction=start)
 
     def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
-        eta, warmth, rest, noise = _begin(state, gradient, step_size, temperature)
+        eta, warmth, rest, noise = begin(state, gradient, step_size, temperature)
         exploring = jnp.asarray(True) if explore is None else state.step < explore
-        square, root, _ = _root_mean_square(gradient, state, decay)
+        square, root, _ = root_mean_square(gradient, state, decay)
         scale = _map(lambda r: 1 / jnp.sqrt(damping + r), root)
         step, size = jnp.sqrt(eta), jnp.where(exploring, jnp.sqrt(2 * friction * warmth), 0.0)
         heated = _map(
@@ -299,45 +284,3 @@ def santa(
 SAMPLERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {"sgld": sgld, "psgld": psgld, "sghmc": sghmc, "sgnht": sgnht, "santa": santa}
 )
-
-
-def _begin(
-    state: SamplerState, gradient: Any, step_size: Value, temperature: Value
-) -> tuple[Array, Array, dict[str, Array], Any]:
-    """The step size and temperature of this step, what every state goes on with, and noise like the gradient."""
-    key, now = jax.random.split(state.key)
-    eta, warmth = value_at(step_size, state.step), value_at(temperature, state.step)
-    return eta, warmth, {"step": state.step + 1, "key": key}, _noise(now, gradient)
-
-
-def _noise(key: Array, like: Any) -> Any:
-    flat, restore = ravel_pytree(like)
-    return restore(jax.random.normal(key, flat.shape, flat.dtype))
-
-
-def _size(tree: Any) -> int:
-    return sum(part.size for part in jax.tree.leaves(tree))
-
-
-def _with_momentum(params: Any, key: Array, temperature: Value) -> SamplerState:
-    key, now = jax.random.split(key)
-    warmth = value_at(temperature, jnp.zeros((), jnp.int32))
-    momentum = _map(lambda z: jnp.sqrt(warmth) * z, _noise(now, params))
-    return SamplerState(jnp.zeros((), jnp.int32), key, momentum=momentum)
-
-
-def _root_mean_square(gradient: Any, state: SamplerState, decay: float) -> tuple[Any, Any, Array]:
-    """The running mean of squares, the root of its unbiased value, and the weight of the last square in that."""
-    square = _map(lambda v, g: decay * v + (1 - decay) * g * g, state.square, gradient)
-    seen = 1 - decay ** (state.step + 1).astype(jnp.float32)
-    return square, _map(lambda v: jnp.sqrt(v / seen), square), (1 - decay) / seen
-
-
-def _gamma(gradient: Array, curvature: Array, root: Array, scale: Array, share: Array) -> Array:
-    """The derivative of each weight's preconditioner with respect to it; 0 where there was no gradient at all."""
-    return jnp.where(root > 0, -share * gradient * curvature * scale**2 / jnp.where(root > 0, root, 1.0), 0.0)
-
-
-def _check_friction(friction: float) -> None:
-    if not 0 < friction <= 1:
-        raise ValueError(f"expected a friction above 0 and up to 1, got {friction}")
