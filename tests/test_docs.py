@@ -49,7 +49,7 @@ def test_blocks_run_in_order(title):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["features.md", "networks.md", "chance.md"])
+@pytest.mark.parametrize("name", ["features.md", "networks.md", "chance.md", "analysis.md"])
 def test_the_lines_of_a_page_run_in_order(name):
     namespace = {}
     try:
