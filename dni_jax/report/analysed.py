@@ -35,7 +35,7 @@ def attribution_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
     top = float(share.loc[best].to_numpy().max()) or 1.0
     by_lag = table.drop_duplicates("lag").set_index("lag").sort_index()
     error = by_lag["completeness_error"] / by_lag["change"]
-    names = {"rank_with_ablation": "silencing each neuron at that step"}
+    names = {"rank_with_ablation": "its measured effect, each set to its mean then"}
     names |= {name: f"relevance: {name.partition(':')[2]}" for name in by_lag if name.startswith("rank_with:")}
     return {
         "lags": [int(lag) for lag in share.columns],

@@ -24,7 +24,7 @@ def test_shares_are_of_each_lags_sum():
     assert [row["neuron"] for row in view["rows"]] == [0, 2, 1]
     assert [cell for row in view["rows"] for cell, _ in row["cells"]] == ["75.0", "12.5", "0.0", "75.0", "25.0", "12.5"]
     assert view["rows"][0]["cells"][0][1] == 1.0
-    assert view["ranks"][0] == ("silencing each neuron at that step", ["0.99", "–"])  # noqa: RUF001
+    assert view["ranks"][0] == ("its measured effect, each set to its mean then", ["0.99", "–"])  # noqa: RUF001
     assert view["ranks"][1][0] == "relevance: a <b>"
 
 
