@@ -42,10 +42,14 @@ def test_the_run_folder_is_whole(finished):
         assert (finished / picture).read_bytes()[:4] == b"\x89PNG"
 
 
-def test_the_same_seed_gives_the_same_results(finished, tmp_path):
+def test_the_same_seed_gives_the_same_results_and_a_table_a_person_can_read(finished, tmp_path, capsys):
     main(["run", "parentheses", "--out", str(tmp_path / "again"), *SMALL])
+    printed = capsys.readouterr().out
     for name in ("relevance.parquet", "effects.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "again" / name))
+    words = ("best possible predictor", "feature", "neurons", "score", "AUC", "base", "top 10", "random", "Results:")
+    for word in (*words, "report.html"):
+        assert word in printed
 
 
 @pytest.mark.slow
@@ -59,23 +63,6 @@ def test_a_network_is_watched_while_it_learns(tmp_path):
     assert best.iloc[-1] > 0.6
     assert (tmp_path / "run/dynamics.png").read_bytes()[:4] == b"\x89PNG"
     assert dni.load(tmp_path / "run/checkpoint").module.sizes == (12, 12)
-
-
-def test_prints_a_table_a_person_can_read(finished, tmp_path, capsys):
-    main(["run", "parentheses", "--out", str(tmp_path / "run"), *SMALL])
-    printed = capsys.readouterr().out
-    for word in (
-        "best possible predictor",
-        "feature",
-        "neurons",
-        "score",
-        "AUC",
-        "base",
-        "top 10",
-        "random",
-        "Results:",
-    ):
-        assert word in printed
 
 
 def test_another_run_is_not_overwritten(finished, capsys):
@@ -206,6 +193,7 @@ def test_real_json_files_parse():
     assert abs(int(starts.sum()) - keys) <= 0.02 * keys
 
 
+@pytest.mark.slow
 def test_c_source(tmp_path, capsys):
     source = Path(np.__file__).parent / "f2py" / "src" / "fortranobject.c"
     settings = [*SMALL[2:-2], "--inspect-characters", "6000"]

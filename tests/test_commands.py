@@ -70,6 +70,7 @@ def test_results_are_not_replaced_unless_told(copied, capsys):
     assert not RunFolder(copied).is_whole
 
 
+@pytest.mark.slow
 def test_headlines_can_be_chosen(copied, capsys):
     chosen = ["--headlines", "depth=4", "--random-sets", "3", "--force"]
     spoken(["verify", str(copied), *chosen], capsys)
@@ -159,6 +160,7 @@ def test_languages_are_listed(capsys):
     assert {"parentheses", "arithmetic", "python", "c"} <= set(told)
 
 
+@pytest.mark.slow
 def test_bench_measures_beside_scikit_learn(capsys):
     sizes = ["--positions", "200", "--neurons", "4", "--features", "3", "--folds", "4", "--repeats", "2"]
     told, _ = spoken(["bench", "--probe", "ridge", *sizes], capsys)

@@ -47,14 +47,18 @@ def test_one_process_is_the_first_and_has_everything():
         processes.from_first(lambda: (_ for _ in ()).throw(ValueError("wrong here")))
 
 
-class OddError(ValueError):
-    def __init__(self, one, two):
-        super().__init__(f"{one} and {two}")
+def odd_error():
+    """An exception that pickle cannot hold."""
+
+    class OddError(ValueError):
+        pass
+
+    return OddError("1 and 2")
 
 
 @pytest.mark.parametrize(
     ("made", "kind", "message"),
-    [(ValueError("plain"), ValueError, "plain"), (OddError(1, 2), RuntimeError, "OddError: 1 and 2")],
+    [(ValueError("plain"), ValueError, "plain"), (odd_error(), RuntimeError, "OddError: 1 and 2")],
 )
 def test_what_goes_wrong_in_the_first_is_told_to_all(made, kind, message, monkeypatch):
     def wrong():

@@ -52,7 +52,7 @@ def fold_margin(
     --------
     >>> scores = np.array([0.90, 0.92, 0.91, 0.89])
     >>> [round(float(fold_margin(scores, read)), 4) for read in (0.1, 0.5, 1.0)]
-    [0.0298, 0.0222, 0.0]
+    [0.0363, 0.027, 0.0]
     """
     n_folds = scores.shape[-1]
     if n_folds < 2:

@@ -51,6 +51,7 @@ def share_within(seeds, drift, tolerance):
     return np.concatenate(inside).mean(), np.mean(read)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drift", [0.0, 1.0])
 def test_scores_lie_within_their_margins(drift):
     share, read = share_within(range(3), drift, 0.04)

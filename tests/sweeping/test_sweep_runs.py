@@ -18,6 +18,8 @@ from dni_jax.pipeline.training import train_stage
 from dni_jax.runfolder import RunFolder
 from dni_jax.sweeping import read_sweep, stability_table, sweep, sweep_table
 
+pytestmark = pytest.mark.slow
+
 # The last one has more folds than there are strings; its network would be the first one's.
 ROWS = [{"hidden": 12, "seed": seed, "folds": folds} for seed, folds in [(0, 4), (1, 4), (0, 5000)]]
 NAMES = [f"hidden-12_seed-{row['seed']}_folds-{row['folds']}" for row in ROWS]
