@@ -135,6 +135,7 @@ def test_a_grammar_that_lark_refuses(tmp_path, capsys):
     assert "missing" in message
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said(tmp_path, capsys, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device", str(tmp_path / "run" / "relevance.parquet"))

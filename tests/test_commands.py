@@ -58,6 +58,7 @@ def test_a_stage_wants_the_one_before(copied, capsys):
     assert "has no config.toml" in refused(["inspect", str(copied.parent)], capsys)
 
 
+@pytest.mark.slow
 def test_results_are_not_replaced_unless_told(copied, capsys):
     before = (copied / "relevance.parquet").read_bytes()
     assert "--force" in refused(["inspect", str(copied), "--folds", "3"], capsys)

@@ -134,6 +134,7 @@ def test_sets_and_states_drawn_anew(model, text, some):
     assert not np.allclose(drawn[0]["effect"], drawn[2]["effect"])
 
 
+@pytest.mark.slow
 def test_attribution_ranks_as_ablation_does(model, text, relevance):
     deep = has_state(text.string_of, 5) & has_state(text.string_of, -1)
     ask = {"target": "next", "lags": LAGS, "part": "hidden", "positions": deep}

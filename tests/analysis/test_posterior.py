@@ -206,6 +206,7 @@ def test_a_feature_without_scores_has_no_ranking():
     assert found["p_top"].sel(feature="b").isnull().all()
 
 
+@pytest.mark.slow
 def test_a_sweep_tells_of_each_chain(model, corpus, held_out, few, draws):
     text, told = held_out.head(1_000), {"labels": few, "probe": "ridge", "k": 3}
     row = step_size_sweep(model, corpus, [1e-4], text=text, seed=1, progress=False, **told, **SHORT).iloc[0]

@@ -126,6 +126,7 @@ def test_psgld_stands_where_sgld_diverges():
     assert not lost[0] < 1e6
 
 
+@pytest.mark.slow
 def test_a_short_memory_biases_psgld_and_a_long_one_does_not():
     step = 0.05
     wanted = self_consistent(np.ones(2), step)
@@ -169,6 +170,7 @@ def noisy(w, key):
     return w + 3.0 * jax.random.normal(key, w.shape)
 
 
+@pytest.mark.slow
 def test_a_thermostat_absorbs_the_noise_of_the_gradient():
     kept = chains(lambda key: sgnht(ETA, key=key, friction=A), noisy, **LONG).mean()
     assert kept == pytest.approx(1 - (A + B) / 2, rel=0.03)  # the momenta's variance is 1; see sgnht
@@ -182,6 +184,7 @@ def test_without_a_thermostat_the_noise_warms_unless_it_is_told():
     assert told == pytest.approx(1.0, rel=0.03)
 
 
+@pytest.mark.slow
 def test_santa_samples_while_it_explores_and_descends_when_it_refines():
     make = lambda key: santa(0.01, key=key, decay=0.9999, friction=0.05)  # noqa: E731
     found = chains(make, of_gaussian(S2), n_chains=100, n_steps=2_000, burn_in=500)

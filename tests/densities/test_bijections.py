@@ -136,6 +136,7 @@ def test_matrix_determinant_lemma(doubles):
         assert abs(float(planar.forward(x)[1]) - whole) < 5e-15
 
 
+@pytest.mark.slow
 def test_sylvester_of_one_direction_is_planar(doubles):
     sylvester = made("sylvester", 1)
     one = Sylvester(sylvester.vectors[:1], sylvester.r[:1, :1], sylvester.t[:1, :1], sylvester.b[:1])
@@ -240,6 +241,7 @@ def test_planar_in_flowjax(doubles):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_triangular_and_chain_in_flowjax(doubles):
     flowjax = pytest.importorskip("flowjax.bijections")
     rng = np.random.default_rng(0)
@@ -253,6 +255,7 @@ def test_triangular_and_chain_in_flowjax(doubles):
             np.testing.assert_allclose(a, b, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_coupling_in_flowjax(doubles):
     """With the last layers' weights at 0 both networks give constants, and both couplings are one affine map."""
     flowjax = pytest.importorskip("flowjax.bijections")

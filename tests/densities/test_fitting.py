@@ -68,6 +68,7 @@ def gaussian(x):
     return jax.scipy.stats.norm.logpdf(x, jnp.asarray([1.0, -2.0]), jnp.asarray([0.5, 2.0])).sum(-1) + 0.7
 
 
+@pytest.mark.slow
 def test_reverse_kl_reaches_a_gaussian():
     """The bound is the log of the integral, here .7, where both densities are equal."""
     fitted = fit_reverse(PLU.of(np.eye(2), np.zeros(2)), gaussian, 2, steps=400, learning_rate=0.05)

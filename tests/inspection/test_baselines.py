@@ -81,6 +81,7 @@ def test_bad_input_is_named(scored, states, few, held_out):
         dni.baselines(scored.assign_attrs(folds="given"), states, few, held_out)
 
 
+@pytest.mark.slow
 def test_positions_without_a_state_count_nowhere(relevance, states, labels, held_out):
     """Masked states are left out as masked labels are."""
     mask = np.random.default_rng(0).random(held_out.n_positions) < 0.7

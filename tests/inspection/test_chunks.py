@@ -60,6 +60,7 @@ def test_equal_to_the_bit_where_memory_uses_the_same_engine(found, loaded, libra
     assert found.attrs["library"] is library
 
 
+@pytest.mark.slow
 def test_close_to_exact_scores(found, loaded, library, held_out):
     exact = dni.inspect(loaded, library.label(held_out), folds=5, metrics=METRICS)
     binary = found["kind"].values == "binary"
@@ -80,6 +81,7 @@ def test_labels_of_every_form_give_the_same(found, stored, library, held_out):
         xr.testing.assert_equal(dni.inspect(stored, labels, **asked), found)
 
 
+@pytest.mark.slow
 def test_batches_give_the_same(found, stored, library, held_out):
     asked = {"folds": 5, "metrics": METRICS, "n_bins": 128, "corpus": held_out}
     xr.testing.assert_equal(dni.inspect(stored, library, **asked, neuron_batch=12, feature_batch=5), found)
@@ -107,6 +109,7 @@ def test_other_probes_and_masks(stored, loaded, library, held_out, probe, option
     assert chunked.attrs["positions"] == mask.sum()
 
 
+@pytest.mark.slow
 def test_what_follows_takes_a_small_store(stored, found, library, held_out):
     """Functions that need all states read them from the store."""
     labels = library.label(held_out)

@@ -68,6 +68,7 @@ def test_scores_lie_within_their_margins_many_times(drift, tolerance):
     assert read < 0.95
 
 
+@pytest.mark.slow
 def test_easy_data_stop_early_and_a_tolerance_out_of_reach_never():
     states, labels = problem(0, 0.0)
     early = inspected(states, labels, 0.08)

@@ -113,6 +113,7 @@ def test_seeds_and_rates_must_differ(corpus):
             dni.train_population(corpus, **bad, **SMALL)
 
 
+@pytest.mark.slow
 def test_each_is_asked_while_it_learns_as_if_alone(corpus):
     together, alone = {}, {}
 

@@ -5,12 +5,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 _SCRIPT = """
 import sys
 import jax
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 import numpy as np
+import pytest
 from dni_jax.probes import choose_levels, count, measure_neurons, score_neurons
 rng = np.random.default_rng(0)
 hidden = rng.normal(size=(500, 11)).astype(np.float32)
@@ -31,6 +33,7 @@ def _run(n_devices, path):
     return np.load(path)
 
 
+@pytest.mark.slow
 def test_eight_devices_give_what_one_gives(tmp_path):
     one, eight = (_run(n, tmp_path / f"{n}.npz") for n in (1, 8))
     assert one["accuracy"].shape == (11, 3, 4)
