@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -15,7 +16,11 @@ from dni_jax.probes._check import check_hidden
 
 
 def redundancy(
-    states: Any, neurons: Sequence[int] | np.ndarray | None = None, threshold: float = 0.8, *, mask: Any = None
+    states: Any,
+    neurons: Sequence[int] | np.ndarray | pd.Series | None = None,
+    threshold: float = 0.8,
+    *,
+    mask: Any = None,
 ) -> xr.Dataset:
     """Cluster neurons whose states say the same, up to sign and scale.
 
