@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax.analysis import ablation_effects, agreement, attribute, posterior, step_size_sweep
+from dni_jax.files import written_aside
 from dni_jax.inspection.store import write_table
 from dni_jax.pipeline.inspecting import BY, Inspected
 from dni_jax.pipeline.job import Job
@@ -73,7 +74,8 @@ def posterior_stage(job: Job, found: Inspected, n_draws: int = 20, step_size: fl
     write_table(table, job.folder.path / "posterior.parquet")
     sizes = sorted({*_SIZES, step_size})
     sweep = step_size_sweep(job.model, job.corpus, sizes, labels=labels, text=corpus, k=k, **settings)
-    sweep.to_csv(job.folder.path / "step_sizes.csv", index=False)
+    with written_aside(job.folder.path / "step_sizes.csv") as aside:
+        sweep.to_csv(aside, index=False)
     job.say(f"  {draws} in {time.perf_counter() - began:.1f} s")
     return table
 

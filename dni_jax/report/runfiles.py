@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import xarray as xr
 from dni_jax.inspection import best_per_feature
 from dni_jax.inspection.store import read_relevance, read_table
 from dni_jax.report.excerpt import Excerpt
+from dni_jax.runfolder import RunFolder, read_config, settings_of
 
 _BY = "auc"
 _VERDICT = "loss_on"  # the measure that says whether neurons are used
@@ -81,7 +81,7 @@ class RunFiles:
             relevance=relevance,
             findings=_findings(relevance, effects, k, _same_as(path / "findings.csv")),
             k=k,
-            summary=_optional(path / "summary.json", _json),
+            summary=RunFolder(path).summary() or None,
             effects=effects,
             samples=_optional(path / "samples.json", _json),
             training=_optional(path / "training.csv", pd.read_csv),
@@ -126,7 +126,7 @@ def _json(path: Path) -> Any:
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    return _flat(tomllib.loads(path.read_text(encoding="utf-8")))
+    return _flat(settings_of(read_config(path)))
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
