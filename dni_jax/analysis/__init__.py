@@ -1,13 +1,21 @@
 """More questions to the same network and states: what a prediction rests on, how far back, how sure the weights are."""
 
-from dni_jax.analysis.ablation import ablation_effects
-from dni_jax.analysis.agreement import agreement, share_by_lag
-from dni_jax.analysis.attribution import attribute
-from dni_jax.analysis.beside import beside
-from dni_jax.analysis.posterior import Posterior, posterior
-from dni_jax.analysis.samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
-from dni_jax.analysis.schedules import constant, cyclical, polynomial
-from dni_jax.analysis.step_sizes import step_size_sweep
+from dni_jax.analysis.attribution import ablation_effects, agreement, attribute, share_by_lag
+from dni_jax.analysis.posteriors import (
+    SAMPLERS,
+    Posterior,
+    beside,
+    constant,
+    cyclical,
+    polynomial,
+    posterior,
+    psgld,
+    santa,
+    sghmc,
+    sgld,
+    sgnht,
+    step_size_sweep,
+)
 
 __all__ = [
     "SAMPLERS",

@@ -13,10 +13,10 @@ import xarray as xr
 from jaxtyping import Float, Int
 from scipy.special import softmax
 
-from dni_jax.analysis.averaging import HeldOut, held_out
-from dni_jax.analysis.credible import credible
-from dni_jax.analysis.plan import SamplingPlan
-from dni_jax.analysis.walking import walk
+from dni_jax.analysis.posteriors.averaging import HeldOut, held_out
+from dni_jax.analysis.posteriors.credible import credible
+from dni_jax.analysis.posteriors.plan import SamplingPlan
+from dni_jax.analysis.posteriors.walking import walk
 from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
 from dni_jax.html import card, facts
@@ -190,7 +190,7 @@ def posterior(
     corpus
         Its ``train`` strings are the data.
     sampler : {"psgld", "sgld", "sghmc", "sgnht", "santa"}
-        See `dni_jax.analysis.samplers`; `options` go to it.
+        See `dni_jax.analysis.posteriors.samplers`; `options` go to it.
     n_draws, thin, burn_in
         How many draws, steps from one to the next, and steps before.
     step_size

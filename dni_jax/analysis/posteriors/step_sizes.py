@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from dni_jax.analysis.averaging import HeldOut
-from dni_jax.analysis.plan import SamplingPlan
-from dni_jax.analysis.posterior import Posterior, judged, moved_of, unseen_text
-from dni_jax.analysis.walking import walk
+from dni_jax.analysis.posteriors.averaging import HeldOut
+from dni_jax.analysis.posteriors.plan import SamplingPlan
+from dni_jax.analysis.posteriors.posterior import Posterior, judged, moved_of, unseen_text
+from dni_jax.analysis.posteriors.walking import walk
 from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
 from dni_jax.models import TrainedModel, Weights
