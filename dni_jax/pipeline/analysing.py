@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from dni_jax.analysis import ablation_effects, agreement, attribute, posterior, step_size_sweep
+from dni_jax.analysis import ablation_effects, agreement, attribute
+from dni_jax.analysis.posteriors.plan import SamplingPlan
+from dni_jax.analysis.posteriors.posterior import by_step_size
+from dni_jax.analysis.posteriors.step_sizes import beside_each_other
 from dni_jax.files import written_aside
 from dni_jax.inspection.store import write_table
 from dni_jax.pipeline.inspecting import BY, Inspected
@@ -63,17 +66,19 @@ def posterior_stage(job: Job, found: Inspected, n_draws: int = 20, step_size: fl
     corpus, seed = job.verified, job.config.train.seed
     labels = job.library.label(corpus).select(list(found.distinct))
     job.say(f"drawing {n_draws} networks near this one (pSGLD, step size {step_size:g}), and with other step sizes")
-    settings: dict[str, Any] = {"n_draws": n_draws, "seed": seed}
-    draws = posterior(job.model, job.corpus, step_size=step_size, **settings)
-    k = min(_TOP, job.model.n_neurons)
-    relevance = draws.relevance(corpus, labels, job.config.inspect.probe, folds_of(job), k=k)
+    sizes = sorted({*_SIZES, step_size})
+    chains = by_step_size(job.model, job.corpus, SamplingPlan(n_draws=n_draws), sizes, seed)
+    k, probe, folds = min(_TOP, job.model.n_neurons), job.config.inspect.probe, folds_of(job)
+    scored = [None if each is None else each.relevance(corpus, labels, probe, folds, k=k) for each in chains]
+    draws, relevance = chains[sizes.index(step_size)], scored[sizes.index(step_size)]
+    if draws is None or relevance is None:
+        raise ValueError(f"expected draws near the network, got a chain that runs away: go below {step_size:g}")
     table = relevance.to_dataframe().reset_index()
     table = table.assign(
         draws=n_draws, step_size=step_size, unseen_start=draws.start, unseen_average=draws.unseen.average, top=k
     )
     write_table(table, job.folder.path / "posterior.parquet")
-    sizes = sorted({*_SIZES, step_size})
-    sweep = step_size_sweep(job.model, job.corpus, sizes, labels=labels, text=corpus, k=k, **settings)
+    sweep = beside_each_other(sizes, chains, scored)
     with written_aside(job.folder.path / "step_sizes.csv") as aside:
         sweep.to_csv(aside, index=False)
     job.say(f"  {draws} in {time.perf_counter() - began:.1f} s")
