@@ -10,12 +10,12 @@ from jaxtyping import Bool
 
 from dni_jax.corpora import Corpus
 from dni_jax.features import Violation
-from dni_jax.languages.automata import Automaton, minimal
+from dni_jax.languages.automata import Automata
 from dni_jax.languages.grammar import Grammar
 
 DEAD = -1  # the state of a text that begins no string
 
-_Node = tuple[tuple[int, ...], int] | int  # what is left of a production, and its left side; or a state of the automaton
+_Node = tuple[tuple[int, ...], int] | int  # what is left of a production, and its left side; or a state of the table
 
 
 class Prefixes:
@@ -46,12 +46,12 @@ class Prefixes:
         rules = _productive([(int(left), _numbers(right)) for left, right in zip(grammar.left, grammar.right, strict=True)])
         self._empty = _nullable(rules)
         self._corners = _left_corners(rules, self._empty)
-        self._states: list[Automaton] = []
-        self._number: dict[Automaton, int] = {}
+        self._table = Automata()
         self._next: dict[tuple[int, str], int] = {}
         self._ends: dict[int, bool] = {}
         self.characters = tuple(sorted(chr(-part - 1) for part in self._corners if part < 0))
-        self.start = self._named(((False, ((grammar.start, 1),)), (True, ())))
+        whole = {"start": (False, [(grammar.start, "end")], ()), "end": (True, (), ())}
+        self.start = self._table.add(["start"], whole.__getitem__)
 
     def after(self, state: int, text: str) -> int:
         """The state behind some more characters; `DEAD` where no string begins like that."""
@@ -67,33 +67,25 @@ class Prefixes:
     def may_end(self, state: int) -> bool:
         """Whether the text of a state is a string of the language."""
         if state not in self._ends:
-            self._ends[state] = state != DEAD and any(self._states[state][row][0] for row in self._reach(state))
+            self._ends[state] = state != DEAD and any(self._table.rows[one][0] for one in self._reach(state))
         return self._ends[state]
 
     def following(self, state: int) -> tuple[str, ...]:
         """The characters that may come next."""
         return tuple(character for character in self.characters if self.after(state, character) != DEAD)
 
-    def _named(self, automaton: Automaton) -> int:
-        if automaton not in self._number:
-            self._number[automaton] = len(self._states)
-            self._states.append(automaton)
-        return self._number[automaton]
-
     def _reach(self, state: int) -> list[int]:
-        """The rows of a state's automaton that its first leads to over symbols which may be empty."""
-        rows = self._states[state]
-        found = [0]
-        for row in found:
-            found += [to for part, to in rows[row][1] if part in self._empty and to not in found]
+        """The states of the table that one leads to over symbols which may be empty."""
+        found = [state]
+        for one in found:
+            found += [to for part, to in self._table.rows[one][1] if part in self._empty and to not in found]
         return found
 
     def _follow(self, state: int, character: int) -> int:
         """Take the derivative of a state's words by a character."""
-        rows = self._states[state]
         behind: dict[int, set[int]] = {}
-        for row in self._reach(state):
-            for part, to in rows[row][1]:
+        for one in self._reach(state):
+            for part, to in self._table.rows[one][1]:
                 behind.setdefault(part, set()).add(to)
         live = self._below(behind)
 
@@ -104,15 +96,12 @@ class Prefixes:
                 if left in live:
                     yield rest, left
 
-        def moves(node: _Node) -> tuple[bool, Iterable[tuple[int, _Node]], Iterable[_Node]]:
-            if isinstance(node, int):
-                accepts, edges = rows[node]
-                return accepts, edges, ()
+        def moves(node: tuple[tuple[int, ...], int]) -> tuple[bool, Iterable[tuple[int, _Node]], Iterable[_Node]]:
             rest, left = node
             return (False, ((rest[0], (rest[1:], left)),), ()) if rest else (False, (), beside(left))
 
         first = list(beside(character))
-        return self._named(minimal(first, moves)) if first else DEAD
+        return self._table.add(first, moves) if first else DEAD
 
     def _below(self, wanted: Iterable[int]) -> set[int]:
         """The symbols that the wanted ones can begin with, and these themselves."""
