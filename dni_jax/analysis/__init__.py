@@ -5,7 +5,15 @@ from dni_jax.analysis.agreement import agreement, share_by_lag
 from dni_jax.analysis.attribution import attribute
 from dni_jax.analysis.beside import beside
 from dni_jax.analysis.posterior import Posterior, posterior
-from dni_jax.analysis.repairing import HeadEffect, HeadRepair, one_hot_targets, raised_targets, repair_head
+from dni_jax.analysis.repairing import (
+    HeadEffect,
+    HeadRepair,
+    TextRepair,
+    one_hot_targets,
+    raised_targets,
+    repair,
+    repair_head,
+)
 from dni_jax.analysis.samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
 from dni_jax.analysis.schedules import constant, cyclical, polynomial
 from dni_jax.analysis.step_sizes import step_size_sweep
@@ -15,6 +23,7 @@ __all__ = [
     "HeadEffect",
     "HeadRepair",
     "Posterior",
+    "TextRepair",
     "ablation_effects",
     "agreement",
     "attribute",
@@ -26,6 +35,7 @@ __all__ = [
     "posterior",
     "psgld",
     "raised_targets",
+    "repair",
     "repair_head",
     "santa",
     "sghmc",

@@ -28,10 +28,10 @@ class Violation(Feature):
     --------
     >>> import dni_jax as dni
     >>> from dni_jax.features import Violation
-    >>> twice = lambda corpus: (corpus.text == np.append(0, corpus.text[:-1])) & (np.diff(corpus.string_of, prepend=-1) == 0)
+    >>> letter = dni.char_feature("letter", str.isalpha)
     >>> odd = lambda corpus: np.diff(corpus.offsets) % 2 == 1
-    >>> rule = Violation("twice, or of odd length", twice, "binary", unfinished=odd)
-    >>> corpus = dni.Corpus.from_strings(["0110", "101"])
+    >>> rule = Violation("a letter, or of odd length", letter.compute, "binary", unfinished=odd)
+    >>> corpus = dni.Corpus.from_strings(["01x0", "101"])
     >>> rule.label(corpus).columns[0].tolist(), rule.unfinished(corpus).tolist()
     ([0, 0, 1, 0, 0, 0, 0], [False, True])
     """

@@ -43,7 +43,9 @@ class Prefixes:
     """
 
     def __init__(self, grammar: Grammar) -> None:
-        rules = _productive([(int(left), _numbers(right)) for left, right in zip(grammar.left, grammar.right, strict=True)])
+        rules = _productive(
+            [(int(left), _numbers(right)) for left, right in zip(grammar.left, grammar.right, strict=True)]
+        )
         self._empty = _nullable(rules)
         self._corners = _left_corners(rules, self._empty)
         self._table = Automata()
