@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from dni_jax import languages
-from dni_jax.analysis import attribute, posterior
+from dni_jax.analysis import attribute, posterior, repair, repair_head
 from dni_jax.config import TrainConfig
 from dni_jax.corpora import Corpus
 from dni_jax.densities import plausibility
@@ -119,6 +119,8 @@ __all__ = [
     "redundancy",
     "reference",
     "regex_feature",
+    "repair",
+    "repair_head",
     "score_neurons",
     "seed_stability",
     "serves",

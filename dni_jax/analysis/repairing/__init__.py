@@ -1,0 +1,18 @@
+"""Repair a linear head with the least change of its weights."""
+
+from dni_jax.analysis.repairing.head import SOLVERS, repair_head
+from dni_jax.analysis.repairing.repaired import HeadEffect, HeadRepair
+from dni_jax.analysis.repairing.targets import one_hot_targets, raised_targets
+from dni_jax.analysis.repairing.text_repair import TextRepair
+from dni_jax.analysis.repairing.texts import repair
+
+__all__ = [
+    "SOLVERS",
+    "HeadEffect",
+    "HeadRepair",
+    "TextRepair",
+    "one_hot_targets",
+    "raised_targets",
+    "repair",
+    "repair_head",
+]

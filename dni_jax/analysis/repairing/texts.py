@@ -1,0 +1,288 @@
+"""Repair a network's head so that the texts it writes go wrong less often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from dni_jax.analysis.repairing.outcomes import Tallies, measured, outcome_table, tallied
+from dni_jax.analysis.repairing.text_repair import TextRepair
+from dni_jax.analysis.repairing.wishes import Wishes, broken_states, clean_states, probabilities, wishes_of
+from dni_jax.analysis.repairing.written import Written, check_causal, first_wrong, write
+from dni_jax.corpora import Corpus
+from dni_jax.features import Feature
+from dni_jax.models import TrainedModel, cross_entropy
+from dni_jax.models.trained import with_weights
+from dni_jax.verification.sets import alike, strata_of
+
+_NEAR = 1e-9  # a change below this is the solver's rounding
+_LIMIT = 50_000  # characters of validation text
+
+
+def repair(
+    model: TrainedModel,
+    corpus: Corpus,
+    violation: Feature,
+    n: int = 500,
+    length: int = 100,
+    *,
+    most: float = 1e-4,
+    neurons: Any = None,
+    n_examples: int | None = None,
+    n_clean: int = 500,
+    keep: float = 10.0,
+    cost: float = 5.0,
+    n_random: int = 0,
+    seed: int = 0,
+    prime: str = "",
+) -> TextRepair:
+    """Change a network's head as little as possible, so that the texts it writes go wrong less often.
+
+    The network writes n texts. Each string that goes wrong is an example up to there; what follows is no more
+    informative, as the string is broken already. The state from which the first wrong symbol was drawn is known, and
+    the feature tells which symbols would have been wrong there. The head then changes by the smallest sum of magnitudes
+    under which wrong symbols together get at most a probability of `most` in these states, while at random places of
+    right text all scores stay; a wrong symbol's score may fall anywhere. What does not fit together costs (`cost`,
+    `keep`). Only weights of symbols that were likely and wrong change, and no bias. See `dni_jax.repair_head` for the
+    program without sides, after Guidotti & Leofante (2019).
+
+    Parameters
+    ----------
+    model
+        The network. Its head reads the top layer only.
+    corpus
+        The text that it was trained on. States to keep are of the training strings, and the loss is measured on the
+        test strings (the first 50,000 characters).
+    violation
+        A binary feature of what is wrong: ``language.violations()``, or one of your own. Labels must follow from the
+        characters up to the one in question. A plain feature says nothing of a string's end; see
+        `dni_jax.features.Violation`.
+    n, length
+        How many texts to write, and the symbols in each; as many again are written to measure what the repair does.
+    most
+        The wanted probability of all wrong symbols together.
+    neurons
+        The neurons whose outgoing weights may change: numbers, or a table from `dni_jax.top`. None: all of the top
+        layer.
+    n_examples
+        How many of the strings that go wrong to use, the first to be written; None: all.
+    n_clean
+        How many states of right text to keep.
+    keep
+        What it costs to miss all that shall stay in right text, as a multiple of missing all examples. Lower it to
+        trade loss for fewer violations: where few neurons are free, they cannot do both.
+    cost
+        The price of a unit of score in an example, in units of weight. States of magnitude below ``1 / cost`` change
+        nothing.
+    n_random
+        How many random sets of as many neurons, alike in variance, to repair with as well.
+    seed
+        Draws the texts (those that measure are other ones), the clean states, random sets, and the bootstrap.
+    prime
+        What every text begins with; see `dni_jax.generate`.
+
+    Returns
+    -------
+    TextRepair, with ``model``, ``outcomes``, ``weights``, ``by_neuron``, ``examples``, ``random``.
+
+    Raises
+    ------
+    ValueError
+        Where no text goes wrong; for a feature that looks ahead, is not binary or depends on the whole corpus, or one
+        that no symbol avoids; for neurons that the head does not read, and settings out of range.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> language = dni.languages.get("parentheses")
+    >>> corpus = language.sample(500, seed=0)
+    >>> model = dni.train(corpus, hidden=16, steps=150, learning_rate=0.01, progress=False)
+    >>> fix = dni.repair(model, corpus, language.violations(), n=100)
+    >>> bool(fix.outcomes["per_1000"]["after"] < fix.outcomes["per_1000"]["before"])
+    True
+    """
+    _check(model, violation, {"n": n, "length": length, "n_clean": n_clean}, most, keep, cost, n_random)
+    free = _free_neurons(model, neurons)
+    if n_random and len(free) == model.weights.sizes[-1]:
+        raise ValueError("expected n_random only where some neurons are chosen, got all of them: pass neurons=")
+    written = write(model, n, length, seed, prime)
+    check_causal(violation, written, seed)
+    place = first_wrong(violation, written)
+    rows = _examples(violation, written, place, n, length, n_examples)
+    prefixes = [written.strings[row][: place[row]] for row in rows]
+    broken = broken_states(model, violation, prefixes)
+    drawn = _drawn(model, written, place, rows)
+    _check_drawn(violation, broken.wrong[np.arange(len(rows)), drawn], prefixes)
+    clean = clean_states(model, violation, corpus.train, n_clean, seed)
+    wishes = wishes_of(probabilities(model, broken.states), broken, clean, most, cost, keep)
+    trial = _Trial(model, violation, corpus, n, length, seed + 1, prime)
+    before, delta = trial.of(model), wishes.change(free)
+    repaired = _repaired(model, delta, corpus)
+    strata = strata_of(clean.states.var(axis=0))
+    chances = [_wrong_mass(broken.wrong, probabilities(one, broken.states)) for one in (model, repaired)]
+    symbols = model.vocabulary.symbols
+    examples = {"prefix": prefixes, "symbol": [symbols[code] for code in drawn]}
+    return TextRepair(
+        model=repaired,
+        violation=violation.name,
+        neurons=free + model.weights.spans[-1].start,
+        outcomes=outcome_table(before, trial.of(repaired), seed),
+        weights=_weights_table(model, repaired, delta),
+        examples=pd.DataFrame({**examples, "wrong_before": chances[0], "wrong_after": chances[1]}),
+        random=_random_sets(trial, wishes, alike(free, strata, n_random, np.random.default_rng(seed))),
+        settings={"n": n, "length": length, "most": most, "n_clean": len(clean.states), "keep": keep, "cost": cost,
+                  "seed": seed},
+    )  # fmt: skip
+
+
+class _Trial(NamedTuple):
+    """What every network is put to: the same random numbers, and the same right text."""
+
+    model: TrainedModel
+    violation: Feature
+    corpus: Corpus
+    n: int
+    length: int
+    seed: int
+    prime: str
+
+    def of(self, model: TrainedModel) -> Tallies:
+        return measured(model, self.violation, self.corpus.test, self.n, self.length, self.seed, self.prime)
+
+
+def _check(
+    model: Any, violation: Any, sizes: dict[str, int], most: float, keep: float, cost: float, n_random: int
+) -> None:
+    if not isinstance(model, TrainedModel):
+        raise ValueError(
+            f"expected a TrainedModel, whose head and texts are known, got {type(model).__name__}: for the head of "
+            "another network, call dni.repair_head on its states"
+        )
+    if not isinstance(violation, Feature):
+        raise ValueError(f"expected a feature of what is wrong, got {type(violation).__name__}: see dni.feature")
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"expected {name} of at least 1, got {size}")
+    if not 0 < most < 1:
+        raise ValueError(f"expected most between 0 and 1, a probability, got {most}")
+    if not (keep >= 0 and cost > 0 and np.isfinite(keep) and np.isfinite(cost)):
+        raise ValueError(f"expected keep of at least 0 and a cost above 0, got keep={keep}, cost={cost}")
+    if n_random < 0:
+        raise ValueError(f"expected n_random of at least 0, got {n_random}")
+
+
+def _free_neurons(model: TrainedModel, neurons: Any) -> Int[np.ndarray, " M"]:
+    """Give the numbers, within the top layer, of the neurons whose weights may change."""
+    top = model.weights.spans[-1]
+    if neurons is None:
+        return np.arange(top.stop - top.start)
+    given = neurons["neuron"] if isinstance(neurons, pd.DataFrame) and "neuron" in neurons else neurons
+    found = np.asarray(given)
+    if found.ndim != 1 or not len(found) or found.dtype.kind not in "iu" or len(np.unique(found)) < len(found):
+        raise ValueError(f"expected neurons as distinct whole numbers, got {found.dtype} of shape {found.shape}")
+    if found.min() < top.start or found.max() >= top.stop:
+        raise ValueError(
+            f"expected neurons {top.start} to {top.stop - 1}, which the head reads, got {found.min()} to {found.max()}"
+        )
+    return np.sort(found).astype(np.int64) - top.start
+
+
+def _examples(
+    violation: Feature, written: Written, place: Int[np.ndarray, " S"], n: int, length: int, n_examples: int | None
+) -> Int[np.ndarray, " K"]:
+    """Choose the strings to repair from.
+
+    Raises
+    ------
+    ValueError
+        Where none goes wrong, or fewer than were asked for.
+    """
+    rows = np.flatnonzero(place >= 0)
+    symbols = int(tallied(written, place, n).symbols.sum())
+    if not len(rows):
+        raise ValueError(
+            f"expected texts with a violation to learn from, got none in {n} texts of {length} symbols: "
+            f"{violation.name!r} happens in fewer than {3_000 / symbols:.2g} of 1,000 symbols (95 % sure), so there is "
+            "little to repair; raise n or length to find what there is"
+        )
+    if n_examples is not None and not 1 <= n_examples <= len(rows):
+        raise ValueError(
+            f"expected n_examples from 1 to {len(rows)}, the number of strings that went wrong in {n} texts, got "
+            f"{n_examples}: raise n to find more"
+        )
+    return rows[:n_examples]
+
+
+def _drawn(
+    model: TrainedModel, written: Written, place: Int[np.ndarray, " S"], rows: Int[np.ndarray, " K"]
+) -> Int[np.ndarray, " K"]:
+    """The codes of the first wrong symbols; 0 is the boundary."""
+    ends = [place[row] == len(written.strings[row]) for row in rows]
+    return np.asarray(
+        [
+            0 if end else int(model.vocabulary.encode(written.strings[row][place[row]])[0])
+            for row, end in zip(rows, ends, strict=True)
+        ]
+    )
+
+
+def _check_drawn(violation: Feature, wrong: np.ndarray, prefixes: Sequence[str]) -> None:
+    if not wrong.all():
+        raise ValueError(
+            f"expected a feature that tells what is wrong from the characters up to the one in question, got "
+            f"{violation.name!r}, whose label behind {prefixes[int(np.argmin(wrong))][-40:]!r} changes with those that "
+            "follow: a network cannot know these when it writes"
+        )
+
+
+def _repaired(model: TrainedModel, delta: Float[np.ndarray, "V N"], corpus: Corpus) -> TrainedModel:
+    """Give the network with another head; its history is one look at the validation text."""
+    changed = with_weights(_with_head(model, delta), model.vocabulary, model.config, model.history, model.boundary)
+    if not model.history:
+        return changed
+    loss = cross_entropy(changed.weights, changed.reading(corpus.validation), _LIMIT)
+    return replace(changed, history=({**model.history[-1], "validation_loss": loss},))
+
+
+def _with_head(model: TrainedModel, delta: Float[np.ndarray, "V N"]) -> Any:
+    head = np.asarray(model.weights.head)
+    moved = np.abs(delta.T) > _NEAR
+    new = np.where(moved, (head.astype(np.float64) + delta.T).astype(np.float32), head)
+    return replace(model.weights, head=jnp.asarray(new))
+
+
+def _wrong_mass(wrong: np.ndarray, probability: Float[np.ndarray, "K V"]) -> Float[np.ndarray, " K"]:
+    return np.where(wrong, probability, 0.0).sum(axis=1)
+
+
+def _weights_table(model: TrainedModel, repaired: TrainedModel, delta: Float[np.ndarray, "V N"]) -> pd.DataFrame:
+    symbol, neuron = np.nonzero(np.abs(delta) > _NEAR)
+    before, after = (np.asarray(one.weights.head, np.float64)[neuron, symbol] for one in (model, repaired))
+    names = np.asarray(model.vocabulary.symbols, object)[symbol]
+    columns = {"neuron": neuron + model.weights.spans[-1].start, "symbol": names, "before": before, "after": after}
+    rows = pd.DataFrame(columns).assign(change=after - before)
+    return rows.sort_values("change", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _random_sets(trial: _Trial, wishes: Wishes, sets: Int[np.ndarray, "R M"]) -> pd.DataFrame:
+    """Repair with each of some sets of neurons, and measure."""
+    model = trial.model
+    start = model.weights.spans[-1].start
+    rows = []
+    for chosen in sets:
+        delta = wishes.change(np.sort(chosen))
+        counts = trial.of(replace(model, module=_module(model, delta)))
+        rate, share = counts.rates(np.ones((1, trial.n)))[0]
+        size, changed = float(np.abs(delta).sum()), int((np.abs(delta) > _NEAR).sum())
+        rows.append((tuple((np.sort(chosen) + start).tolist()), rate, share, counts.loss, changed, size))
+    return pd.DataFrame(rows, columns=["neurons", "per_1000", "strings", "loss", "changed", "size"])
+
+
+def _module(model: TrainedModel, delta: Float[np.ndarray, "V N"]) -> Any:
+    return with_weights(_with_head(model, delta), model.vocabulary).module
