@@ -1,4 +1,7 @@
-"""More questions to the same network and states: what a prediction rests on, how far back, how sure the weights are."""
+"""More questions to the same network and states.
+
+What a prediction rests on, how far back, how sure the weights are, and how many dimensions of them a problem needs.
+"""
 
 from dni_jax.analysis.ablation import ablation_effects
 from dni_jax.analysis.agreement import agreement, share_by_lag
@@ -8,9 +11,18 @@ from dni_jax.analysis.posterior import Posterior, posterior
 from dni_jax.analysis.samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
 from dni_jax.analysis.schedules import constant, cyclical, polynomial
 from dni_jax.analysis.step_sizes import step_size_sweep
+from dni_jax.analysis.subspaces import (
+    PROJECTIONS,
+    IntrinsicDimension,
+    intrinsic_dimension,
+    projection_bytes,
+    random_projection,
+)
 
 __all__ = [
+    "PROJECTIONS",
     "SAMPLERS",
+    "IntrinsicDimension",
     "Posterior",
     "ablation_effects",
     "agreement",
@@ -18,9 +30,12 @@ __all__ = [
     "beside",
     "constant",
     "cyclical",
+    "intrinsic_dimension",
     "polynomial",
     "posterior",
+    "projection_bytes",
     "psgld",
+    "random_projection",
     "santa",
     "sghmc",
     "sgld",
