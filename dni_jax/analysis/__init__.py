@@ -15,6 +15,7 @@ from dni_jax.analysis.subspaces import (
     PROJECTIONS,
     IntrinsicDimension,
     intrinsic_dimension,
+    probe_dimension,
     projection_bytes,
     random_projection,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "intrinsic_dimension",
     "polynomial",
     "posterior",
+    "probe_dimension",
     "projection_bytes",
     "psgld",
     "random_projection",

@@ -3,6 +3,7 @@
 from dni_jax.analysis.subspaces.hadamard import walsh_hadamard
 from dni_jax.analysis.subspaces.intrinsic import intrinsic_dimension
 from dni_jax.analysis.subspaces.memory import free_bytes
+from dni_jax.analysis.subspaces.probes import probe_dimension
 from dni_jax.analysis.subspaces.projections import PROJECTIONS, projection_bytes, random_projection
 from dni_jax.analysis.subspaces.result import IntrinsicDimension
 from dni_jax.analysis.subspaces.training import SubspaceTrainer
@@ -13,6 +14,7 @@ __all__ = [
     "SubspaceTrainer",
     "free_bytes",
     "intrinsic_dimension",
+    "probe_dimension",
     "projection_bytes",
     "random_projection",
     "walsh_hadamard",
