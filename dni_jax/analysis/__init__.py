@@ -35,12 +35,22 @@ from dni_jax.analysis.repairing import (
     repair,
     repair_head,
 )
+from dni_jax.analysis.subspaces import (
+    PROJECTIONS,
+    IntrinsicDimension,
+    intrinsic_dimension,
+    probe_dimension,
+    projection_bytes,
+    random_projection,
+)
 
 __all__ = [
+    "PROJECTIONS",
     "SAMPLERS",
     "SOLVERS",
     "HeadEffect",
     "HeadRepair",
+    "IntrinsicDimension",
     "Posterior",
     "TextRepair",
     "ablation_effects",
@@ -49,11 +59,15 @@ __all__ = [
     "beside",
     "constant",
     "cyclical",
+    "intrinsic_dimension",
     "one_hot_targets",
     "polynomial",
     "posterior",
+    "probe_dimension",
+    "projection_bytes",
     "psgld",
     "raised_targets",
+    "random_projection",
     "repair",
     "repair_head",
     "santa",
