@@ -117,11 +117,11 @@ def wrong_symbols(violation: Feature, prefixes: Sequence[str], vocabulary: Vocab
         last = labels_of(violation, corpus)[corpus.offsets[1:] - 1]
         wrong[first : first + size, BOUNDARY + 1 :] = last.reshape(len(some), -1)
     if isinstance(violation, Violation) and violation.unfinished is not None:
-        some = np.asarray([bool(prefix) for prefix in prefixes], bool)
-        wrong[~some, BOUNDARY] = True
-        if some.any():
+        begun = np.asarray([bool(prefix) for prefix in prefixes], bool)
+        wrong[~begun, BOUNDARY] = True
+        if begun.any():
             corpus = Corpus.from_strings([prefix for prefix in prefixes if prefix], vocabulary=vocabulary)
-            wrong[some, BOUNDARY] = violation.unfinished(corpus)
+            wrong[begun, BOUNDARY] = violation.unfinished(corpus)
     return wrong
 
 
@@ -136,17 +136,16 @@ def check_causal(violation: Feature, written: Written, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero([bool(string) for string in written.strings])
     rows = np.sort(rng.permutation(rows)[:_CUTS])
-    if violation.over is not None or not len(rows):
-        whole = "the corpus as a whole"
-        _refuse_unless(violation.over is None, violation, whole)
+    _refuse_unless(violation.over is None, violation, "the corpus as a whole")
+    if not len(rows):
         return
     corpus = written.corpus(rows)
     lengths = np.diff(corpus.offsets)
     left = rng.integers(1, lengths + 1)
-    short = replace(written, strings=tuple(one[:n] for one, n in zip(corpus.strings, left, strict=True)))
-    short = replace(short, ended=np.zeros(len(rows), bool))
+    cut = [string[:n] for string, n in zip(corpus.strings, left, strict=True)]
+    short = replace(Corpus.from_strings(cut, vocabulary=corpus.vocabulary), ends=np.zeros(len(rows), bool))
     kept = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_of] < left[corpus.string_of]
-    same = labels_of(violation, corpus)[kept] == labels_of(violation, short.corpus(np.arange(len(rows))))
+    same = labels_of(violation, corpus)[kept] == labels_of(violation, short)
     if not same.all():
         string = int(corpus.string_of[np.flatnonzero(kept)[np.argmin(same)]])
         _refuse_unless(False, violation, f"characters to come, as in {corpus.strings[string][:60]!r}")
