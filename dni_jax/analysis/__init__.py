@@ -5,7 +5,17 @@ from dni_jax.analysis.agreement import agreement, share_by_lag
 from dni_jax.analysis.attribution import attribute
 from dni_jax.analysis.beside import beside
 from dni_jax.analysis.posterior import Posterior, posterior
-from dni_jax.analysis.repairing import HeadEffect, HeadRepair, one_hot_targets, raised_targets, repair_head
+from dni_jax.analysis.repairing import (
+    HeadEffect,
+    HeadRepair,
+    Hybrid,
+    fgsm,
+    gradient_sign,
+    hybrid,
+    one_hot_targets,
+    raised_targets,
+    repair_head,
+)
 from dni_jax.analysis.samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
 from dni_jax.analysis.schedules import constant, cyclical, polynomial
 from dni_jax.analysis.step_sizes import step_size_sweep
@@ -14,6 +24,7 @@ __all__ = [
     "SAMPLERS",
     "HeadEffect",
     "HeadRepair",
+    "Hybrid",
     "Posterior",
     "ablation_effects",
     "agreement",
@@ -21,6 +32,9 @@ __all__ = [
     "beside",
     "constant",
     "cyclical",
+    "fgsm",
+    "gradient_sign",
+    "hybrid",
     "one_hot_targets",
     "polynomial",
     "posterior",

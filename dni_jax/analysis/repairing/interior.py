@@ -1,7 +1,7 @@
 """The linear program of a repair by interior points (Mehrotra 1992), made for its form: bounds on ``y`` and ``X' y``.
 
 The dual of ``min ||g||_1 + cost ||X g - r||_1`` is ``max r y`` with ``|X' y| <= 1`` and ``|y| <= cost``. ``y = 0``
-lies within, and the multipliers of the bounds are the parts of ``g`` and of the error above and below 0. So a step solves
+lies within, and the multipliers of the bounds are the parts of ``g`` and of the error above and below 0. A step solves
 one positive definite system of as many unknowns as there are states, or two of as many as neurons where these are few.
 """
 
