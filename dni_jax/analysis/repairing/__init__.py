@@ -1,6 +1,8 @@
-"""Repair a linear head with the least change of its weights."""
+"""Repair a linear head with the least change of its weights; adversarial inputs to repair it from."""
 
+from dni_jax.analysis.repairing.adversarial import fgsm, gradient_sign
 from dni_jax.analysis.repairing.head import SOLVERS, repair_head
+from dni_jax.analysis.repairing.hybrid import Hybrid, hybrid
 from dni_jax.analysis.repairing.repaired import HeadEffect, HeadRepair
 from dni_jax.analysis.repairing.targets import one_hot_targets, raised_targets
 from dni_jax.analysis.repairing.text_repair import TextRepair
@@ -10,7 +12,11 @@ __all__ = [
     "SOLVERS",
     "HeadEffect",
     "HeadRepair",
+    "Hybrid",
     "TextRepair",
+    "fgsm",
+    "gradient_sign",
+    "hybrid",
     "one_hot_targets",
     "raised_targets",
     "repair",
