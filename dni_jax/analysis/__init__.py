@@ -9,6 +9,7 @@ from dni_jax.analysis.repairing import (
     HeadEffect,
     HeadRepair,
     Hybrid,
+    NoViolationError,
     TextRepair,
     fgsm,
     gradient_sign,
@@ -17,6 +18,7 @@ from dni_jax.analysis.repairing import (
     raised_targets,
     repair,
     repair_head,
+    repair_table,
 )
 from dni_jax.analysis.samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
 from dni_jax.analysis.schedules import constant, cyclical, polynomial
@@ -27,6 +29,7 @@ __all__ = [
     "HeadEffect",
     "HeadRepair",
     "Hybrid",
+    "NoViolationError",
     "Posterior",
     "TextRepair",
     "ablation_effects",
@@ -45,6 +48,7 @@ __all__ = [
     "raised_targets",
     "repair",
     "repair_head",
+    "repair_table",
     "santa",
     "sghmc",
     "sgld",

@@ -19,6 +19,10 @@ _AT_ONCE = 1 << 22  # characters that are labelled together
 _CUTS = 200  # strings that are cut off to see whether their labels stay
 
 
+class NoViolationError(ValueError):
+    """No text of the network went wrong."""
+
+
 @dataclass(frozen=True, eq=False)
 class Written:
     """Strings that a network wrote; it begins each in the same state, so that they do not depend on one another.
@@ -149,6 +153,27 @@ def check_causal(violation: Feature, written: Written, seed: int) -> None:
     if not same.all():
         string = int(corpus.string_of[np.flatnonzero(kept)[np.argmin(same)]])
         _refuse_unless(False, violation, f"characters to come, as in {corpus.strings[string][:60]!r}")
+
+
+def drawn_codes(written: Written, place: Int[np.ndarray, " S"], rows: Int[np.ndarray, " K"]) -> Int[np.ndarray, " K"]:
+    """The codes of the first wrong symbols of some strings; the boundary's where the end was wrong."""
+    codes = [
+        BOUNDARY if at == len(written.strings[row]) else int(written.vocabulary.encode(written.strings[row][at])[0])
+        for row, at in zip(rows, place[rows], strict=True)
+    ]
+    return np.asarray(codes, int)
+
+
+def check_drawn(violation: Feature, wrong: Bool[np.ndarray, " K"], prefixes: Sequence[str]) -> None:
+    """See that symbols which were wrong in whole strings are so with nothing behind them.
+
+    Raises
+    ------
+    ValueError
+        Where they are not.
+    """
+    if not wrong.all():
+        _refuse_unless(False, violation, f"characters to come, as behind {prefixes[int(np.argmin(wrong))][-40:]!r}")
 
 
 def _refuse_unless(fine: bool, violation: Feature, what: str) -> None:
