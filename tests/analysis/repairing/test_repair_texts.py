@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import dni_jax as dni
+from dni_jax.analysis import NoViolationError, repair_table
 from dni_jax.analysis.repairing import texts
 from dni_jax.analysis.repairing.one_sided import least_change
 from dni_jax.analysis.repairing.outcomes import outcome_table, tallied
@@ -194,6 +195,18 @@ def test_a_network_without_boundary_begins_with_what_is_given(model, corpus):
     assert set(place[place < 2]) <= {-1}
     found = dni.repair(endless, corpus, four, 20, 40, n_clean=20, prime="4(")
     assert found.outcomes.loc["after", "violations"] < found.outcomes.loc["before", "violations"]
+
+
+def test_sets_side_by_side(model, corpus):
+    four = dni.char_feature("4", "4".__eq__)
+    found = repair_table(model, corpus, four, {"all": None, "two": [1, 5]}, n_random=2, n=20, length=40, n_clean=20)
+    assert found["free"].tolist() == ["all", "two"]
+    assert found["neurons"].tolist() == [24, 2]
+    assert found["p_loss"].isna().tolist() == [True, False]
+    alone = dni.repair(model, corpus, four, 20, 40, n_clean=20)
+    assert found.loc[0, "per_1000"] == alone.outcomes.loc["after", "per_1000"]
+    with pytest.raises(NoViolationError):
+        repair_table(model, corpus, dni.char_feature("never", lambda c: False), {"all": None}, n=20, length=40)
 
 
 def ahead(string):
