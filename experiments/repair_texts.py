@@ -23,9 +23,9 @@ from dni_jax.analysis.repairing.written import states_behind, wrong_symbols
 from dni_jax.models.trained import with_weights
 
 EARLY = 200  # steps after which one of the networks was stopped
-N, LENGTH, MOST, KEEP = 2_000, 100, 1e-4, 10.0
-SIZES = {"stopped early": (5, 20, 100, 500), "trained": (5, 20, 100)}
-RANDOM_SETS, RANDOM_AT = 20, 100
+N, LENGTH, MOST, KEEP = 1_000, 100, 1e-4, 10.0
+SIZES = {"stopped early": (5, 20, 100, 500), "trained": (5, 20, 50)}
+RANDOM_SETS, RANDOM_AT = 20, 100  # drawn for the network stopped early only: the other makes too few mistakes to tell
 STEPS = 1_000  # of gradient descent
 
 

@@ -33,7 +33,7 @@ def beginnings(grammar):
         found = new
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(small_weighted_grammars())
 def test_every_text_against_all_beginnings(grammar):
     grammar = reachable(grammar)
