@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from dni_jax import languages
-from dni_jax.analysis import attribute, intrinsic_dimension, posterior, repair, repair_head
+from dni_jax.analysis import attribute, hybrid, intrinsic_dimension, posterior, repair, repair_head
 from dni_jax.config import TrainConfig
 from dni_jax.corpora import Corpus
 from dni_jax.densities import plausibility
@@ -97,6 +97,7 @@ __all__ = [
     "from_torch",
     "generate",
     "generate_each",
+    "hybrid",
     "inspect",
     "intervals",
     "intrinsic_dimension",

@@ -31,6 +31,7 @@ class Automata:
         self.rows: list[tuple[bool, Ways]] = []
         self._by_row: dict[tuple[bool, Ways], int] = {}
         self._by_loop: dict[Hashable, int] = {}
+        self._loops: list[range] = []  # for each state those that it leads to and that lead to it
 
     def add(self, first: Iterable[Hashable], moves: Moves) -> int:
         """Give the state that accepts what any of some others accept, new or in the table.
@@ -100,20 +101,68 @@ class Automata:
         row = accepting, tuple((symbol, -1 - to) for symbol, to in ways)
         if row not in self._by_row:
             self._by_row[row] = len(self.rows)
+            self._loops.append(range(len(self.rows), len(self.rows) + 1))
             self.rows.append(row)
         return self._by_row[row]
 
     def _entered_loop(self, loop: dict[int, tuple[bool, Ways]]) -> dict[int, int]:
         """Find or enter states that lead to one another."""
-        keys = {name: _written(name, loop) for name in loop}
+        names = self._twins(loop)
+        if names:
+            return names
+        # Two of them can turn out alike only now that what they lead to is known.
+        block = dict(zip(loop, _merged(*_numbered(loop)), strict=True))
+        one = {
+            block[name]: (accepting, tuple((symbol, block.get(to, to)) for symbol, to in ways))
+            for name, (accepting, ways) in loop.items()
+        }
+        keys = {name: _written(name, one) for name in one}
         if any(key not in self._by_loop for key in keys.values()):
-            self._by_loop |= {key: len(self.rows) + place for place, key in enumerate(keys.values())}
-            names = {name: self._by_loop[key] for name, key in keys.items()}
-            for accepting, ways in loop.values():
-                row = accepting, tuple((symbol, names[to] if to >= 0 else -1 - to) for symbol, to in ways)
+            first = len(self.rows)
+            self._by_loop |= {key: first + place for place, key in enumerate(keys.values())}
+            for accepting, ways in one.values():
+                row = accepting, tuple((symbol, _place(to, keys, self._by_loop)) for symbol, to in ways)
                 self._by_row.setdefault(row, len(self.rows))
                 self.rows.append(row)
-        return {name: self._by_loop[key] for name, key in keys.items()}
+                self._loops.append(range(first, first + len(one)))
+        return {name: self._by_loop[keys[block[name]]] for name in loop}
+
+    def _twins(self, loop: dict[int, tuple[bool, Ways]]) -> dict[int, int]:
+        """Find the same states in a loop of the table that this one leads to; none where there are no such."""
+        near = {-1 - to for _, ways in loop.values() for _, to in ways if to < 0}
+        start = next(iter(loop))
+        for twin in sorted({other for state in near for other in self._loops[state]}):
+            names = {start: twin}
+            if all(self._alike(name, loop, names) for name in _growing(names)):
+                return names
+        return {}
+
+    def _alike(self, name: int, loop: dict[int, tuple[bool, Ways]], names: dict[int, int]) -> bool:
+        """Whether a new state goes where its twin does; notes the twins of those that it leads to."""
+        (accepting, ways), (its, others) = loop[name], self.rows[names[name]]
+        if accepting != its or [symbol for symbol, _ in ways] != [symbol for symbol, _ in others]:
+            return False
+        pairs = [(to, other) for (_, to), (_, other) in zip(ways, others, strict=True)]
+        return all((names.setdefault(to, other) if to >= 0 else -1 - to) == other for to, other in pairs)
+
+
+def _growing(names: dict[int, int]) -> Iterable[int]:
+    """Yield keys, and those that are added meanwhile."""
+    done = 0
+    while done < len(names):
+        yield list(names)[done]
+        done += 1
+
+
+def _numbered(loop: dict[int, tuple[bool, Ways]]) -> tuple[list[bool], list[dict[int, int]]]:
+    """Write a loop as lists."""
+    place = {name: number for number, name in enumerate(loop)}
+    edges = [{symbol: place.get(to, to) for symbol, to in ways} for _, ways in loop.values()]
+    return [accepting for accepting, _ in loop.values()], edges
+
+
+def _place(to: int, keys: dict[int, Hashable], by_loop: dict[Hashable, int]) -> int:
+    return by_loop[keys[to]] if to >= 0 else -1 - to
 
 
 def _closure(states: Iterable[Hashable], moves: Moves) -> frozenset[Hashable]:

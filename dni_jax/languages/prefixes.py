@@ -51,7 +51,7 @@ class Prefixes:
         self._table = Automata()
         self._next: dict[tuple[int, str], int] = {}
         self._ends: dict[int, bool] = {}
-        self.characters = tuple(sorted(chr(-part - 1) for part in self._corners if part < 0))
+        self.characters = tuple(sorted({chr(-part - 1) for _, right in rules for part in right if part < 0}))
         whole = {"start": (False, [(grammar.start, "end")], ()), "end": (True, (), ())}
         self.start = self._table.add(["start"], whole.__getitem__)
 

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from threadpoolctl import threadpool_limits
 
 from dni_jax.analysis.repairing.closed_form import from_one_state
-from dni_jax.analysis.repairing.programs import InfeasibleError, Solver, by_clarabel, by_highs, import_clarabel
+from dni_jax.analysis.repairing.programs import (
+    InfeasibleError,
+    Solved,
+    Solver,
+    by_clarabel,
+    by_highs,
+    gap_of,
+    import_clarabel,
+    objective_of,
+)
 from dni_jax.analysis.repairing.repaired import HeadRepair, checked_states
+from dni_jax.analysis.repairing.vertices import by_interior
+from dni_jax.devices import cores
 
-SOLVERS: dict[str, Solver] = {"highs": by_highs, "clarabel": by_clarabel}
+SOLVERS: dict[str, Solver] = {"interior": by_interior, "highs": by_highs, "clarabel": by_clarabel}
 _MET = 1e-6  # of the largest score
 
 
@@ -57,7 +70,9 @@ def repair_head(
     neurons
         Numbers of the neurons whose weights may change, such as those that inspection found for a feature; None: all.
     solver
-        ``"auto"``; ``"highs"``, SciPy's HiGHS on the whole program; ``"clarabel"`` likewise (extra ``repair``).
+        ``"auto"``: the closed form from one state, from several ``"interior"``, interior points made for this program
+        and then the exact vertex, classes in parallel. ``"highs"``: SciPy's HiGHS on the whole program; ``"clarabel"``
+        likewise (extra ``repair``); both take many times as long.
 
     Returns
     -------
@@ -90,11 +105,9 @@ def repair_head(
     scores = rows @ old.T + offset
     near = _MET * max(np.abs(scores).max(), np.abs(wanted).max())
     lacking = np.where(np.abs(wanted - scores) <= near, 0.0, wanted - scores).T
-    change, multipliers, name = _solve(inside, lacking, price, solver)
+    found, name = _solve(inside, lacking, price, solver)
     delta = np.zeros_like(old)
-    delta[:, free] = change
-    errors = change @ inside.T - lacking
-    objectives = np.abs(change).sum(axis=1) + (0.0 if hard else price * np.abs(errors).sum(axis=1))
+    delta[:, free] = [one.change for one in found]
     new = old + delta
     residual = rows @ new.T + offset - wanted
     return HeadRepair(
@@ -104,8 +117,10 @@ def repair_head(
         residual=residual,
         met=(np.abs(residual) <= near).all(axis=1),
         corrected=(residual + wanted).argmax(axis=1) == wanted.argmax(axis=1),
-        objectives=objectives,
-        gap=objectives - _bound(inside, lacking, multipliers, price),
+        objectives=np.array(
+            [objective_of(inside, r, price, one.change) for r, one in zip(lacking, found, strict=True)]
+        ),
+        gap=np.array([gap_of(inside, r, price, one) for r, one in zip(lacking, found, strict=True)]),
         cost=price,
         neurons=free,
         solver=name,
@@ -156,26 +171,40 @@ def _price(cost: float | None, hard: bool, inside: Float[np.ndarray, "T M"]) -> 
 
 def _solve(
     inside: Float[np.ndarray, "T M"], lacking: Float[np.ndarray, "C T"], price: float, solver: str
-) -> tuple[Float[np.ndarray, "C M"], Float[np.ndarray, "C T"], str]:
-    """Give changes, multipliers, and the solver's name."""
+) -> tuple[list[Solved], str]:
+    """Solve each class; give the solver's name too."""
     if solver not in ("auto", *SOLVERS):
         raise ValueError(f"expected a solver among {('auto', *SOLVERS)}, got {solver!r}")
     if solver == "clarabel":
         import_clarabel()
     if solver == "auto" and len(inside) == 1:
         change, multipliers = from_one_state(inside[0], lacking[:, 0], price)
-        _report([c for c, r in enumerate(lacking[:, 0]) if np.isinf(price) and r and not change[c].any()], len(inside))
-        return change, multipliers, "closed form"
-    name = "highs" if solver == "auto" else solver
-    change, multipliers = np.zeros((len(lacking), inside.shape[1])), np.zeros(lacking.shape)
+        _report([c for c, r in enumerate(lacking[:, 0]) if np.isinf(price) and r and not change[c].any()], 1)
+        return [Solved(*both) for both in zip(change, multipliers, strict=True)], "closed form"
+    name = "interior" if solver == "auto" else solver
+    asked = np.flatnonzero(lacking.any(axis=1))
+    found = [Solved(np.zeros(inside.shape[1]), np.zeros(len(inside)))] * len(lacking)
     failed = []
-    for place in np.flatnonzero(lacking.any(axis=1)):
-        try:
-            change[place], multipliers[place] = SOLVERS[name](inside, lacking[place], price)
-        except InfeasibleError:
-            failed.append(int(place))
+    # BLAS's own threads wait for each other at every step; classes do not.
+    with threadpool_limits(1), ThreadPoolExecutor(max(1, min(cores(), len(asked)))) as pool:
+        for place, one in zip(
+            asked, pool.map(lambda c: _one(SOLVERS[name], inside, lacking[c], price), asked), strict=True
+        ):
+            if one is None:
+                failed.append(int(place))
+            else:
+                found[place] = one
     _report(failed, len(inside))
-    return change, multipliers, name
+    return found, name
+
+
+def _one(
+    solve: Solver, inside: Float[np.ndarray, "T M"], wanted: Float[np.ndarray, " T"], price: float
+) -> Solved | None:
+    try:
+        return solve(inside, wanted, price)
+    except InfeasibleError:
+        return None
 
 
 def _report(failed: list[int], n_states: int) -> None:
@@ -185,14 +214,3 @@ def _report(failed: list[int], n_states: int) -> None:
             f"{n_states} states: two states may be equal or depend on each other; pass cost= in place of hard=True, "
             f"free more neurons, or repair from fewer states"
         )
-
-
-def _bound(
-    inside: Float[np.ndarray, "T M"],
-    lacking: Float[np.ndarray, "C T"],
-    multipliers: Float[np.ndarray, "C T"],
-    price: float,
-) -> Float[np.ndarray, " C"]:
-    """Give what no change is below: the dual's value ``r y``, `y` scaled to ``|X' y| <= 1`` and ``|y| <= cost``."""
-    excess = np.maximum(np.abs(multipliers @ inside).max(axis=1), np.abs(multipliers).max(axis=1) / price)
-    return np.einsum("ct,ct->c", multipliers, lacking) / np.maximum(excess, 1)

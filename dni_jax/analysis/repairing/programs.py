@@ -24,6 +24,23 @@ class Solved(NamedTuple):
 Solver = Callable[[Float[np.ndarray, "T N"], Float[np.ndarray, " T"], float], Solved]
 
 
+def gap_of(states: Float[np.ndarray, "T N"], wanted: Float[np.ndarray, " T"], cost: float, found: Solved) -> float:
+    """Give by how much at most the change's objective is above the least one.
+
+    No objective is below ``r y`` for ``|X' y| <= 1`` and ``|y| <= cost``; the multipliers are scaled down to that.
+    """
+    excess = max(np.abs(found.multipliers @ states).max(), np.abs(found.multipliers).max() / cost, 1.0)
+    return objective_of(states, wanted, cost, found.change) - float(wanted @ found.multipliers) / excess
+
+
+def objective_of(
+    states: Float[np.ndarray, "T N"], wanted: Float[np.ndarray, " T"], cost: float, change: Float[np.ndarray, " N"]
+) -> float:
+    """Give what is minimised; of an infinite cost the change's norm alone."""
+    errors = 0.0 if np.isinf(cost) else cost * np.abs(states @ change - wanted).sum()
+    return float(np.abs(change).sum() + errors)
+
+
 def by_highs(states: Float[np.ndarray, "T N"], wanted: Float[np.ndarray, " T"], cost: float) -> Solved:
     """Solve by SciPy's HiGHS (dual simplex): ``X (g+ - g-) + e+ - e- = r``, all of them 0 or more.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,7 +13,15 @@ from jaxtyping import Float, Int
 from dni_jax.analysis.repairing.outcomes import Tallies, measured, outcome_table, tallied
 from dni_jax.analysis.repairing.text_repair import TextRepair
 from dni_jax.analysis.repairing.wishes import Wishes, broken_states, clean_states, probabilities, wishes_of
-from dni_jax.analysis.repairing.written import Written, check_causal, first_wrong, write
+from dni_jax.analysis.repairing.written import (
+    NoViolationError,
+    Written,
+    check_causal,
+    check_drawn,
+    drawn_codes,
+    first_wrong,
+    write,
+)
 from dni_jax.corpora import Corpus
 from dni_jax.features import Feature
 from dni_jax.models import TrainedModel, cross_entropy
@@ -94,8 +101,9 @@ def repair(
     Raises
     ------
     ValueError
-        Where no text goes wrong; for a feature that looks ahead, is not binary or depends on the whole corpus, or one
-        that no symbol avoids; for neurons that the head does not read, and settings out of range.
+        Where no text goes wrong (a `NoViolationError`); for a feature that looks ahead, is not binary or depends on
+        the whole corpus, or one that no symbol avoids; for neurons that the head does not read, and settings out of
+        range.
 
     Examples
     --------
@@ -117,8 +125,8 @@ def repair(
     rows = _examples(violation, written, place, n, length, n_examples)
     prefixes = [written.strings[row][: place[row]] for row in rows]
     broken = broken_states(model, violation, prefixes)
-    drawn = _drawn(model, written, place, rows)
-    _check_drawn(violation, broken.wrong[np.arange(len(rows)), drawn], prefixes)
+    drawn = drawn_codes(written, place, rows)
+    check_drawn(violation, broken.wrong[np.arange(len(rows)), drawn], prefixes)
     clean = clean_states(model, violation, corpus.train, n_clean, seed)
     wishes = wishes_of(probabilities(model, broken.states), broken, clean, most, cost, keep)
     trial = _Trial(model, violation, corpus, n, length, seed + 1, prime)
@@ -206,7 +214,7 @@ def _examples(
     rows = np.flatnonzero(place >= 0)
     symbols = int(tallied(written, place, n).symbols.sum())
     if not len(rows):
-        raise ValueError(
+        raise NoViolationError(
             f"expected texts with a violation to learn from, got none in {n} texts of {length} symbols: "
             f"{violation.name!r} happens in fewer than {3_000 / symbols:.2g} of 1,000 symbols (95 % sure), so there is "
             "little to repair; raise n or length to find what there is"
@@ -217,28 +225,6 @@ def _examples(
             f"{n_examples}: raise n to find more"
         )
     return rows[:n_examples]
-
-
-def _drawn(
-    model: TrainedModel, written: Written, place: Int[np.ndarray, " S"], rows: Int[np.ndarray, " K"]
-) -> Int[np.ndarray, " K"]:
-    """The codes of the first wrong symbols; 0 is the boundary."""
-    ends = [place[row] == len(written.strings[row]) for row in rows]
-    return np.asarray(
-        [
-            0 if end else int(model.vocabulary.encode(written.strings[row][place[row]])[0])
-            for row, end in zip(rows, ends, strict=True)
-        ]
-    )
-
-
-def _check_drawn(violation: Feature, wrong: np.ndarray, prefixes: Sequence[str]) -> None:
-    if not wrong.all():
-        raise ValueError(
-            f"expected a feature that tells what is wrong from the characters up to the one in question, got "
-            f"{violation.name!r}, whose label behind {prefixes[int(np.argmin(wrong))][-40:]!r} changes with those that "
-            "follow: a network cannot know these when it writes"
-        )
 
 
 def _repaired(model: TrainedModel, delta: Float[np.ndarray, "V N"], corpus: Corpus) -> TrainedModel:

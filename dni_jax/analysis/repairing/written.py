@@ -19,6 +19,10 @@ _AT_ONCE = 1 << 22  # characters that are labelled together
 _CUTS = 200  # strings that are cut off to see whether their labels stay
 
 
+class NoViolationError(ValueError):
+    """No text of the network went wrong."""
+
+
 @dataclass(frozen=True, eq=False)
 class Written:
     """Strings that a network wrote; it begins each in the same state, so that they do not depend on one another.
@@ -117,11 +121,11 @@ def wrong_symbols(violation: Feature, prefixes: Sequence[str], vocabulary: Vocab
         last = labels_of(violation, corpus)[corpus.offsets[1:] - 1]
         wrong[first : first + size, BOUNDARY + 1 :] = last.reshape(len(some), -1)
     if isinstance(violation, Violation) and violation.unfinished is not None:
-        some = np.asarray([bool(prefix) for prefix in prefixes], bool)
-        wrong[~some, BOUNDARY] = True
-        if some.any():
+        begun = np.asarray([bool(prefix) for prefix in prefixes], bool)
+        wrong[~begun, BOUNDARY] = True
+        if begun.any():
             corpus = Corpus.from_strings([prefix for prefix in prefixes if prefix], vocabulary=vocabulary)
-            wrong[some, BOUNDARY] = violation.unfinished(corpus)
+            wrong[begun, BOUNDARY] = violation.unfinished(corpus)
     return wrong
 
 
@@ -136,20 +140,40 @@ def check_causal(violation: Feature, written: Written, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero([bool(string) for string in written.strings])
     rows = np.sort(rng.permutation(rows)[:_CUTS])
-    if violation.over is not None or not len(rows):
-        whole = "the corpus as a whole"
-        _refuse_unless(violation.over is None, violation, whole)
+    _refuse_unless(violation.over is None, violation, "the corpus as a whole")
+    if not len(rows):
         return
     corpus = written.corpus(rows)
     lengths = np.diff(corpus.offsets)
     left = rng.integers(1, lengths + 1)
-    short = replace(written, strings=tuple(one[:n] for one, n in zip(corpus.strings, left, strict=True)))
-    short = replace(short, ended=np.zeros(len(rows), bool))
+    cut = [string[:n] for string, n in zip(corpus.strings, left, strict=True)]
+    short = replace(Corpus.from_strings(cut, vocabulary=corpus.vocabulary), ends=np.zeros(len(rows), bool))
     kept = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_of] < left[corpus.string_of]
-    same = labels_of(violation, corpus)[kept] == labels_of(violation, short.corpus(np.arange(len(rows))))
+    same = labels_of(violation, corpus)[kept] == labels_of(violation, short)
     if not same.all():
         string = int(corpus.string_of[np.flatnonzero(kept)[np.argmin(same)]])
         _refuse_unless(False, violation, f"characters to come, as in {corpus.strings[string][:60]!r}")
+
+
+def drawn_codes(written: Written, place: Int[np.ndarray, " S"], rows: Int[np.ndarray, " K"]) -> Int[np.ndarray, " K"]:
+    """The codes of the first wrong symbols of some strings; the boundary's where the end was wrong."""
+    codes = [
+        BOUNDARY if at == len(written.strings[row]) else int(written.vocabulary.encode(written.strings[row][at])[0])
+        for row, at in zip(rows, place[rows], strict=True)
+    ]
+    return np.asarray(codes, int)
+
+
+def check_drawn(violation: Feature, wrong: Bool[np.ndarray, " K"], prefixes: Sequence[str]) -> None:
+    """See that symbols which were wrong in whole strings are so with nothing behind them.
+
+    Raises
+    ------
+    ValueError
+        Where they are not.
+    """
+    if not wrong.all():
+        _refuse_unless(False, violation, f"characters to come, as behind {prefixes[int(np.argmin(wrong))][-40:]!r}")
 
 
 def _refuse_unless(fine: bool, violation: Feature, what: str) -> None:

@@ -60,7 +60,7 @@ def test_as_good_as_the_literal_program(shape, kind, cost):
     assert (np.abs(fix.gap) <= 1e-8 * (1 + fix.objectives)).all()  # the proof that comes with it
 
 
-@pytest.mark.parametrize("solver", ["highs", "clarabel"])
+@pytest.mark.parametrize("solver", ["interior", "highs", "clarabel"])
 @pytest.mark.parametrize("shape", CASES)
 def test_solvers_agree(shape, solver):
     if solver == "clarabel":
