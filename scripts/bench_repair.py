@@ -54,6 +54,13 @@ def calls(head, without):
     return {name: call for name, call in taking.items() if name not in without}
 
 
+def compared(taking, repeats):
+    """The turns, and what each call gave last."""
+    values = {}
+    noted = {name: lambda name=name: values.update({name: taking[name]()}) for name in taking}
+    return contest(noted, repeats), values
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["4096x1", "4096x20", "800x200"], help="neurons x states")
@@ -64,12 +71,7 @@ def main() -> None:
     print(f"{about['processor']}, {about['cores']} cores; {N_CLASSES} classes")
     for size in asked.sizes:
         head = problem(*map(int, size.split("x")))
-        values = {}
-        taking = {
-            name: lambda name=name, call=call: values.update({name: call()})
-            for name, call in calls(head, asked.without).items()
-        }
-        turns = contest(taking, asked.repeats)
+        turns, values = compared(calls(head, asked.without), asked.repeats)
         np.testing.assert_allclose(list(values.values()), values["ours"], rtol=1e-5)
         print(f"{size}: others had {np.mean(turns.others):.0%} of the cores")
         for name, took in turns.seconds.items():
