@@ -1,9 +1,11 @@
 """The fast Walsh-Hadamard transform."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
 
+@jax.jit
 def walsh_hadamard(x: Shaped[Array, "*batch n"]) -> Shaped[Array, "*batch n"]:
     """Multiply by the n x n Hadamard matrix of Sylvester's order, in n log2 n additions.
 
