@@ -184,9 +184,7 @@ def cyclegan(judges: Judges, batch: Batch, made: Walk, weight: Array) -> tuple[l
     return games, weight * two_sided_cycle(batch.x, made.x_again, batch.z, made.z_again)
 
 
-def slopes(
-    method: Method, players: Players, judges: Judges, batch: Batch, weight: Array
-) -> tuple[Players, Judges]:
+def slopes(method: Method, players: Players, judges: Judges, batch: Batch, weight: Array) -> tuple[Players, Judges]:
     """Gradients of both sides at the same point."""
 
     def of_players(players: Players) -> Array:
