@@ -17,7 +17,7 @@ import bivariate_nets as nets
 import jax
 import jax.numpy as jnp
 import numpy as np
-from bivariate_nets import NOISE, Batch, Setting, ask, train_many
+from bivariate_nets import Batch, Setting, ask, train_many
 from common import table
 from matplotlib.figure import Figure
 
@@ -25,6 +25,7 @@ from dni_jax.plot.style import PALETTE
 
 CENTRES = jnp.asarray([[0, 0], [2, 2], [-2, -2], [2, -2], [-2, 2]], jnp.float32)  # as in the paper's code
 SPREAD = 0.2
+NOISE = 2  # coordinates of noise that encoder and decoder are given
 VARIANCE = 2 * (3.2 + SPREAD**2)  # of x, both coordinates: the squared error of always answering with the mean
 STEPS, BATCH, SAMPLES = 3_000, 32, 1_000
 METHODS = {
@@ -63,7 +64,7 @@ def mixture(key, mode):
     return CENTRES[mode] + SPREAD * jax.random.normal(key, (len(mode), 2))
 
 
-def draw(key):
+def draw(key, _):
     """A batch of x and z, not paired; the pairs that are given are the centres and their own places in z."""
     keys = jax.random.split(key, 5)
     x = mixture(keys[0], jax.random.randint(keys[1], (BATCH,), 0, len(CENTRES)))

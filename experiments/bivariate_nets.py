@@ -4,6 +4,7 @@ A setting is a row of numbers; all settings of a method are one program: learnin
 inputs, a narrower network has units that are zero, and `lax.map` goes through groups of `batch` settings.
 """
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -22,7 +23,6 @@ from bivariate_losses import (
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 Layers = tuple[tuple[Array, Array], ...]
-NOISE = 2  # coordinates of noise that encoder and decoder are given
 
 
 class Setting(NamedTuple):
@@ -93,6 +93,7 @@ class Walk(NamedTuple):
 
 
 Game = tuple[Array | float, Array, Array]  # its share of the generator's loss; logits of real and of fake pairs
+Draw = Callable[[PRNGKeyArray, PyTree], Batch]
 Method = Callable[[Judges, Batch, Walk, Array], tuple[list[Game], Array | float]]
 
 
@@ -100,7 +101,7 @@ def start_layers(key: PRNGKeyArray, sizes: tuple[int, ...], width: Array, scale:
     """He's first weights; units above `width` have none, neither in nor out, and so stay out of use for ever."""
     layers = []
     last = len(sizes) - 2
-    for at, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for at, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
         fan_in = jnp.float32(n_in) if at == 0 else width.astype(jnp.float32)
         used_in = jnp.ones(n_in) if at == 0 else (jnp.arange(n_in) < width).astype(jnp.float32)
         used_out = jnp.ones(n_out) if at == last else (jnp.arange(n_out) < width).astype(jnp.float32)
@@ -198,33 +199,34 @@ def slopes(method: Method, players: Players, judges: Judges, batch: Batch, weigh
     return jax.grad(of_players)(players), jax.grad(of_judges)(judges)
 
 
-def started(setting: Setting, n_x: int, n_z: int, layers: tuple[int, ...], method: Method) -> tuple[Players, Judges]:
+def started(setting: Setting, shapes: Batch, layers: tuple[int, ...], method: Method) -> tuple[Players, Judges]:
+    """The first weights of all four networks for batches of these shapes."""
     keys = jax.random.split(jax.random.key(setting.seed), 4)
+    n_x, n_z, n_noise = (array.shape[-1] for array in (shapes.x, shapes.z, shapes.noise))
     second = 2 * n_x if method is implicit else n_x + n_z
-    sizes = ((n_x + NOISE, n_z), (n_z + NOISE, n_x), (n_x + n_z, 1), (second, 1))
+    ends = ((n_x + n_noise, n_z), (n_z + n_noise, n_x), (n_x + n_z, 1), (second, 1))
     networks = [
         start_layers(key, (first, *layers, last), setting.width, setting.scale)
-        for key, (first, last) in zip(keys, sizes, strict=True)
+        for key, (first, last) in zip(keys, ends, strict=True)
     ]
     return Players(*networks[:2]), Judges(*networks[2:])
 
 
 def train_one(
-    method: Method, setting: Setting, draw: Callable[[PRNGKeyArray], Batch], keys: PRNGKeyArray, layers: tuple[int, ...]
+    method: Method, setting: Setting, own: PyTree, draw: Draw, keys: PRNGKeyArray, layers: tuple[int, ...]
 ) -> Players:
     """Train encoder, decoder and discriminators on one batch a key; give encoder and decoder.
 
-    Adam with a memory of .5 and .999 (as the paper's code); both sides move at once, the discriminators at every
+    Adam with memories of .5 and .999 (as the paper's code); both sides move at once, the discriminators at every
     `setting.every`-th step.
     """
     adam = optax.scale_by_adam(b1=0.5, b2=0.999)
-    shapes = jax.eval_shape(draw, keys[0])
-    players, judges = started(setting, shapes.x.shape[1], shapes.z.shape[1], layers, method)
+    players, judges = started(setting, jax.eval_shape(draw, keys[0], own), layers, method)
 
     def step(carry: PyTree, inputs: tuple[Array, PRNGKeyArray]) -> tuple[PyTree, None]:
         players, judges, state_g, state_d = carry
         at, key = inputs
-        batch = draw(key)
+        batch = draw(key, own)
         batch = batch._replace(noise=setting.noise * batch.noise, noise_given=setting.noise * batch.noise_given)
         slope_g, slope_d = slopes(method, players, judges, batch, setting.weight)
         move_g, state_g = adam.update(slope_g, state_g)
@@ -245,10 +247,16 @@ def train_one(
 def train_many(
     method: Method,
     settings: Setting,
-    draw: Callable[[PRNGKeyArray], Batch],
+    draw: Draw,
     keys: PRNGKeyArray,
+    own: PyTree = None,
     batch: int = 16,
     layers: tuple[int, ...] = (32, 32),
 ) -> Players:
-    """Train all settings; `batch` of them go side by side (more of them do not fit the processor's cache)."""
-    return jax.lax.map(lambda one: train_one(method, one, draw, keys, layers), settings, batch_size=batch)
+    """Train all settings, `batch` of them side by side (more do not fit the processor's cache).
+
+    A batch of samples is ``draw(key, own)``: the keys are common to all settings, `own` has one entry a setting.
+    """
+    return jax.lax.map(
+        lambda both: train_one(method, both[0], both[1], draw, keys, layers), (settings, own), batch_size=batch
+    )

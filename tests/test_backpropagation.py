@@ -191,7 +191,7 @@ def test_it_ends_where_our_logistic_probe_does(page):
 
 FUNCTIONS = {
     "sum times z": (lambda t: lambda x, y, z: (x + y) * z, (-2.0, 5.0, -4.0)),
-    "neuron": (lambda t: lambda w0, w1, w2, x0, x1: t["sigmoid"](w0 * x0 + w1 * x1 + w2), (2.0, -3.0, -3.0, -1.0, -2.0)),
+    "neuron": (lambda t: lambda u, v, b, x, y: t["sigmoid"](u * x + v * y + b), (2.0, -3.0, -3.0, -1.0, -2.0)),
     "max": (lambda t: lambda a, b, c: t["maximum"](a * b, c) * a, (2.0, 3.0, -1.0)),
     "tie": (lambda t: lambda a, b: t["maximum"](a, b) * a, (1.5, 1.5)),
     "branches": (lambda t: lambda a, b: a * a + t["maximum"](a, b) * b, (3.0, 2.0)),
