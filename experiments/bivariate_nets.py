@@ -229,8 +229,9 @@ def train_one(
         batch = draw(key, own)
         batch = batch._replace(noise=setting.noise * batch.noise, noise_given=setting.noise * batch.noise_given)
         slope_g, slope_d = slopes(method, players, judges, batch, setting.weight)
-        move_g, state_g = adam.update(slope_g, state_g)
-        move_d, new_d = adam.update(slope_d, state_d)
+        with jax.numpy_dtype_promotion("standard"):  # Optax counts on it
+            move_g, state_g = adam.update(slope_g, state_g)
+            move_d, new_d = adam.update(slope_d, state_d)
         moves = at % setting.every == 0
         state_d = jax.tree.map(lambda new, old: jnp.where(moves, new, old), new_d, state_d)
         rate_d = jnp.where(moves, setting.rate_d, 0.0)
