@@ -100,13 +100,14 @@ Method = Callable[[Judges, Batch, Walk, Array], tuple[list[Game], Array | float]
 def start_layers(key: PRNGKeyArray, sizes: tuple[int, ...], width: Array, scale: Array) -> Layers:
     """He's first weights; units above `width` have none, neither in nor out, and so stay out of use for ever."""
     layers = []
-    last = len(sizes) - 2
+    last, kind = len(sizes) - 2, scale.dtype
     for at, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
-        fan_in = jnp.float32(n_in) if at == 0 else width.astype(jnp.float32)
-        used_in = jnp.ones(n_in) if at == 0 else (jnp.arange(n_in) < width).astype(jnp.float32)
-        used_out = jnp.ones(n_out) if at == last else (jnp.arange(n_out) < width).astype(jnp.float32)
-        weights = jax.random.normal(jax.random.fold_in(key, at), (n_in, n_out))
-        layers.append((scale * jnp.sqrt(2 / fan_in) * weights * used_in[:, None] * used_out, jnp.zeros(n_out)))
+        fan_in = jnp.asarray(n_in, kind) if at == 0 else width.astype(kind)
+        used_in = jnp.ones(n_in, kind) if at == 0 else (jnp.arange(n_in, dtype=width.dtype) < width).astype(kind)
+        used_out = jnp.ones(n_out, kind) if at == last else (jnp.arange(n_out, dtype=width.dtype) < width).astype(kind)
+        weights = jax.random.normal(jax.random.fold_in(key, at), (n_in, n_out), kind)
+        weights = scale * jnp.sqrt(2 / fan_in) * weights * used_in[:, None] * used_out
+        layers.append((weights, jnp.zeros(n_out, kind)))
     return tuple(layers)
 
 
