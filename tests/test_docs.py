@@ -60,6 +60,13 @@ def test_the_lines_of_a_page_run_in_order(name):
     assert len(namespace["corpus"]) == 4_000
 
 
+def test_backpropagation_gives_what_it_shows_to_the_digit():
+    parts = TOOL.run(TOOL.parts_of((DOCS / "backpropagation.md").read_text(encoding="utf-8")), "backpropagation.md")
+    assert sum(part.output is not None for part in parts) == 9
+    for part in parts:
+        assert part.found == (part.output or ""), part.code
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TOOL.TUTORIALS)
 def test_a_tutorial_gives_what_it_shows(name):
