@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC, LinearSVC
 
 from dni_jax.analysis.repairing.repaired import HeadRepair
@@ -17,6 +18,7 @@ from dni_jax.models import TrainedModel, record
 
 KERNELS = ("linear", "rbf")
 _BLOCK = 1_024  # states at a time
+_TOGETHER = 8_192  # states whose kernel is computed once for all classes: half a gigabyte
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +198,11 @@ def _linear(rows: Any, each: list[np.ndarray], penalty: float, seed: int) -> tup
 
 def _rbf(rows: Any, each: list[np.ndarray], penalty: float, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give the rows that any machine keeps, each machine's coefficients of them, and biases."""
-    machines = [SVC(C=penalty, kernel="rbf", gamma=gamma, cache_size=500).fit(rows, one) for one in each]
+    if len(rows) <= _TOGETHER:
+        near = rbf_kernel(rows, gamma=gamma)
+        machines = [SVC(C=penalty, kernel="precomputed").fit(near, one) for one in each]
+    else:
+        machines = [SVC(C=penalty, kernel="rbf", gamma=gamma, cache_size=500).fit(rows, one) for one in each]
     kept = np.unique(np.concatenate([one.support_ for one in machines]))
     coefficients = np.zeros((len(machines), len(kept)))
     for place, one in enumerate(machines):
