@@ -3,7 +3,7 @@
 Asked     (r) Can a small change of the head keep a network from writing what its language does not hold, what does it
           cost on right text, and do the ten neurons that inspection finds do better than ten random ones?
 Command   python experiments/repair_texts.py
-Run time  about 5 minutes on 2 CPU cores (networks that are there already are not trained again)
+Run time  about 6 minutes on 2 CPU cores (networks that are there already are not trained again)
 Result    see experiments/README.md, whose tables this command prints
 """
 
