@@ -18,19 +18,23 @@ from dni_jax.analysis import gradient_sign, one_hot_targets, raised_targets
 PARTS = {
     "mnist": {
         "steps": 200,
-        "learnt": {"linear": 8_000, "rbf": 8_000},
+        "training": {"batch": 128},
+        "learnt": {"linear": 8_000, "rbf": 8_000},  # training pictures
+        "tested": 10_000,
         "attacked": 1_000,
+        "pool": 2_000,  # other test pictures, attacked to repair from
         "epsilons": (0.05, 0.1, 0.15, 0.2, 0.25, 0.3),
         "at": 0.15,
-        "flip": False,
     },
     "cifar": {
-        "steps": 700,
-        "learnt": {"linear": 8_000, "rbf": 4_000},
-        "attacked": 500,
-        "epsilons": (0.005, 0.01, 0.02, 0.03, 0.05),
+        "steps": 500,
+        "training": {"batch": 64, "flip": True},
+        "learnt": {"linear": 4_000, "rbf": 4_000},
+        "tested": 2_000,
+        "attacked": 200,
+        "pool": 600,
+        "epsilons": (0.005, 0.01, 0.03),
         "at": 0.01,
-        "flip": True,
     },
 }
 MODELS = ("network", "linear", "rbf")
@@ -46,7 +50,7 @@ class Subject:
     def __init__(self, plan, images, seed, folder, kind):
         began = time.process_time()
         network, self.training = trained(
-            kind, seed, folder, images.x_train, images.y_train, plan["steps"], flip=plan["flip"]
+            kind, seed, folder, images.x_train, images.y_train, plan["steps"], **plan["training"]
         )
         self.plan = plan
         self.body, whole = pure(network)
@@ -55,17 +59,16 @@ class Subject:
         states = in_blocks(self.body, images.x_train[order])
         for kernel, count in plan["learnt"].items():
             began = time.process_time()
-            self.hybrids[kernel] = dni.hybrid(
-                self.body, states[:count], images.y_train[order[:count]], kernel, penalty=plan.get("penalty", 1.0)
-            )
+            self.hybrids[kernel] = dni.hybrid(self.body, states[:count], images.y_train[order[:count]], kernel)
             self.fitting[kernel] = time.process_time() - began
         self.scores = {"network": whole} | {kernel: svm.scores for kernel, svm in self.hybrids.items()}
-        half, shuffled = plan["attacked"], np.random.default_rng(seed + 1).permutation(len(images.x_test))
-        judged, pool = shuffled[:half], shuffled[half : 3 * half]
+        shuffled = np.random.default_rng(seed + 1).permutation(len(images.x_test))
+        n_judged, tested = plan["attacked"], shuffled[: plan["tested"]]
+        judged, pool = shuffled[:n_judged], shuffled[n_judged : n_judged + plan["pool"]]
         self.x, self.y = images.x_test[judged], images.y_test[judged]
         self.pool = images.x_test[pool], images.y_test[pool]
         self.accuracies = {
-            name: float(np.mean(in_blocks(scores, images.x_test).argmax(axis=1) == images.y_test))
+            name: float(np.mean(in_blocks(scores, images.x_test[tested]).argmax(axis=1) == images.y_test[tested]))
             for name, scores in self.scores.items()
         }
         self.signs = {name: gradient_sign(scores, self.x, self.y) for name, scores in self.scores.items()}
@@ -169,7 +172,7 @@ def over(found, *path):
 
 
 def report(found, plan):
-    print("Accuracy on all test pictures\n")
+    print(f"Accuracy on {plan['tested']} test pictures\n")
     table(("network", "linear hybrid", "RBF hybrid"), [[over(found, "accuracy", name) for name in MODELS]])
     print(f"Accuracy on {plan['attacked']} pictures attacked through the classifier itself\n")
     rows = [[e, *(over(found, "attacked", e, name) for name in MODELS)] for e in plan["epsilons"]]
@@ -211,7 +214,7 @@ def main():
     if asked.steps:
         plan["steps"] = asked.steps
     if asked.quick:
-        plan |= {"attacked": 200, "learnt": {"linear": 1_000, "rbf": 1_000}, "epsilons": (plan["at"],)}
+        plan |= {"attacked": 200, "pool": 600, "learnt": {"linear": 1_000, "rbf": 1_000}, "epsilons": (plan["at"],)}
     images = mnist(asked.mnist) if asked.part == "mnist" else cifar10(asked.cifar)
     found = []
     for seed in asked.seeds:

@@ -35,11 +35,11 @@ def repair_table(
 
     Returns
     -------
-    One row a set: ``free`` (its name), ``violation``, ``neurons`` (how many), ``examples``, ``changed`` (weights),
-    ``size`` (the sum of their changes' magnitudes), ``per_1000_before``, ``per_1000`` with ``_low`` and ``_high``
-    (violations in 1,000 symbols of fresh text), ``random_per_1000`` (the random sets' median), ``loss_before``,
-    ``loss``, ``random_loss`` (nats a symbol on test strings), ``p_per_1000`` and ``p_loss`` (how often a random set
-    does as well). NaN where there are no random sets.
+    One row a set: ``free`` (its name), ``violation``, ``neurons`` (how many), ``examples``, ``keep``, ``changed``
+    (weights), ``size`` (the sum of their changes' magnitudes); ``per_1000_before``, ``per_1000`` with ``_low`` and
+    ``_high`` (violations in 1,000 symbols of fresh text), ``random_per_1000`` (the random sets' median);
+    ``loss_before``, ``loss``, ``random_loss`` (nats a symbol on test strings); ``p_per_1000`` and ``p_loss`` (how often
+    a random set does as well). NaN where there are no random sets.
 
     Raises
     ------
@@ -50,10 +50,10 @@ def repair_table(
     --------
     >>> import dni_jax as dni
     >>> from dni_jax.analysis import repair_table
-    >>> corpus = dni.languages.get("parentheses").sample(300, seed=0)
-    >>> model = dni.train(corpus, hidden=8, steps=20, progress=False)
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
+    >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
     >>> four = dni.char_feature("4", "4".__eq__)
-    >>> table = repair_table(model, corpus, four, {"all": None, "two": [1, 5]}, n_random=2, n=20, n_clean=50)
+    >>> table = repair_table(model, corpus, four, {"all": None, "two": [1, 5]}, n_random=2, n=8, length=30, n_clean=50)
     >>> table[["free", "neurons"]].values.tolist()
     [['all', 8], ['two', 2]]
     """

@@ -183,18 +183,14 @@ def _solve(
         return [Solved(*both) for both in zip(change, multipliers, strict=True)], "closed form"
     name = "interior" if solver == "auto" else solver
     asked = np.flatnonzero(lacking.any(axis=1))
-    found = [Solved(np.zeros(inside.shape[1]), np.zeros(len(inside)))] * len(lacking)
-    failed = []
     # BLAS's own threads wait for each other at every step; classes do not.
     with threadpool_limits(1), ThreadPoolExecutor(max(1, min(cores(), len(asked)))) as pool:
-        for place, one in zip(
-            asked, pool.map(lambda c: _one(SOLVERS[name], inside, lacking[c], price), asked), strict=True
-        ):
-            if one is None:
-                failed.append(int(place))
-            else:
-                found[place] = one
-    _report(failed, len(inside))
+        answers = list(pool.map(lambda c: _one(SOLVERS[name], inside, lacking[c], price), asked))
+    _report([int(c) for c, one in zip(asked, answers, strict=True) if one is None], len(inside))
+    found = [Solved(np.zeros(inside.shape[1]), np.zeros(len(inside)))] * len(lacking)
+    for place, one in zip(asked, answers, strict=True):
+        if one is not None:
+            found[place] = one
     return found, name
 
 

@@ -40,7 +40,7 @@ class TextRepair:
         ``wrong_before`` and ``wrong_after`` (the probability of all wrong symbols together).
     random
         One row a random set of as many neurons: ``neurons``, and ``per_1000``, ``strings``, ``loss``, ``changed``
-        (weights) and ``size`` of its repair. No rows where none was asked for.
+        (weights), ``size`` and ``keep`` of its repair. No rows where none was asked for.
     settings
         How the repair was made.
     """
@@ -88,6 +88,7 @@ class TextRepair:
             "violation": self.violation,
             "neurons": len(self.neurons),
             "examples": len(self.examples),
+            "keep": self.settings["keep"],
             "changed": len(self.weights),
             "size": self.size,
             "per_1000_before": before["per_1000"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from dni_jax.verification.sets import alike, strata_of
 
 _NEAR = 1e-9  # a change below this is the solver's rounding
 _LIMIT = 50_000  # characters of validation text
+_KEEPS = (0.2, 1.0, 5.0, 25.0, 125.0)
 
 
 def repair(
@@ -43,7 +45,7 @@ def repair(
     neurons: Any = None,
     n_examples: int | None = None,
     n_clean: int = 500,
-    keep: float = 10.0,
+    keep: float | None = None,
     cost: float = 5.0,
     n_random: int = 0,
     seed: int = 0,
@@ -82,8 +84,10 @@ def repair(
     n_clean
         How many states of right text to keep.
     keep
-        What it costs to miss all that shall stay in right text, as a multiple of missing all examples. Lower it to
-        trade loss for fewer violations: where few neurons are free, they cannot do both.
+        The price of a unit of score in a state of right text, as a multiple of `cost`: a low one trades loss for fewer
+        violations. None: the lowest of .2, 1, 5, 25 and 125 with which the loss on validation strings (the first
+        50,000 characters) is no greater than before; where none is low enough, the one of least loss. So repairs by
+        different neurons can be compared by the violations they leave.
     cost
         The price of a unit of score in an example, in units of weight. States of magnitude below ``1 / cost`` change
         nothing.
@@ -109,11 +113,11 @@ def repair(
     --------
     >>> import dni_jax as dni
     >>> language = dni.languages.get("parentheses")
-    >>> corpus = language.sample(500, seed=0)
-    >>> model = dni.train(corpus, hidden=16, steps=150, learning_rate=0.01, progress=False)
-    >>> fix = dni.repair(model, corpus, language.violations(), n=100)
-    >>> bool(fix.outcomes["per_1000"]["after"] < fix.outcomes["per_1000"]["before"])
-    True
+    >>> corpus = language.sample(100, seed=0)
+    >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
+    >>> fix = dni.repair(model, corpus, language.violations(), n=8, length=30, n_clean=50, keep=0.2)
+    >>> fix.outcomes.index.tolist(), bool(fix.outcomes["per_1000"]["change"] < 0)
+    (['before', 'after', 'change'], True)
     """
     _check(model, violation, {"n": n, "length": length, "n_clean": n_clean}, most, keep, cost, n_random)
     free = _free_neurons(model, neurons)
@@ -128,10 +132,10 @@ def repair(
     drawn = drawn_codes(written, place, rows)
     check_drawn(violation, broken.wrong[np.arange(len(rows)), drawn], prefixes)
     clean = clean_states(model, violation, corpus.train, n_clean, seed)
-    wishes = wishes_of(probabilities(model, broken.states), broken, clean, most, cost, keep)
+    chance = probabilities(model, broken.states)
+    wishes = {one: wishes_of(chance, broken, clean, most, cost, one) for one in (_KEEPS if keep is None else (keep,))}
     trial = _Trial(model, violation, corpus, n, length, seed + 1, prime)
-    before, delta = trial.of(model), wishes.change(free)
-    repaired = _repaired(model, delta, corpus)
+    repaired, delta, kept = trial.best(wishes, free)
     strata = strata_of(clean.states.var(axis=0))
     chances = [_wrong_mass(broken.wrong, probabilities(one, broken.states)) for one in (model, repaired)]
     symbols = model.vocabulary.symbols
@@ -140,11 +144,11 @@ def repair(
         model=repaired,
         violation=violation.name,
         neurons=free + model.weights.spans[-1].start,
-        outcomes=outcome_table(before, trial.of(repaired), seed),
+        outcomes=outcome_table(trial.of(model), trial.of(repaired), seed),
         weights=_weights_table(model, repaired, delta),
         examples=pd.DataFrame({**examples, "wrong_before": chances[0], "wrong_after": chances[1]}),
         random=_random_sets(trial, wishes, alike(free, strata, n_random, np.random.default_rng(seed))),
-        settings={"n": n, "length": length, "most": most, "n_clean": len(clean.states), "keep": keep, "cost": cost,
+        settings={"n": n, "length": length, "most": most, "n_clean": len(clean.states), "keep": kept, "cost": cost,
                   "seed": seed},
     )  # fmt: skip
 
@@ -161,11 +165,32 @@ class _Trial(NamedTuple):
     prime: str
 
     def of(self, model: TrainedModel) -> Tallies:
+        """Let a network write, and read."""
         return measured(model, self.violation, self.corpus.test, self.n, self.length, self.seed, self.prime)
+
+    def best(
+        self, wishes: Mapping[float, Wishes], free: Int[np.ndarray, " M"]
+    ) -> tuple[TrainedModel, Float[np.ndarray, "V N"], float]:
+        """Repair with each price of right text until validation text is predicted no worse; see `repair`."""
+        model = self.model
+        text = model.reading(self.corpus.validation)
+        most = cross_entropy(model.weights, text, _LIMIT)
+        tried = []
+        for keep, some in wishes.items():
+            delta = some.change(free)
+            weights = _with_head(model, delta)
+            loss = cross_entropy(weights, text, _LIMIT)
+            tried.append((loss, keep, delta, weights))
+            if loss <= most:
+                break
+        loss, keep, delta, weights = tried[-1] if loss <= most else min(tried, key=lambda one: one[0])
+        # The look at the validation text is the repaired network's own.
+        history = ({**model.history[-1], "validation_loss": loss},) if model.history else ()
+        return with_weights(weights, model.vocabulary, model.config, history, model.boundary), delta, keep
 
 
 def _check(
-    model: Any, violation: Any, sizes: dict[str, int], most: float, keep: float, cost: float, n_random: int
+    model: Any, violation: Any, sizes: dict[str, int], most: float, keep: float | None, cost: float, n_random: int
 ) -> None:
     if not isinstance(model, TrainedModel):
         raise ValueError(
@@ -179,7 +204,7 @@ def _check(
             raise ValueError(f"expected {name} of at least 1, got {size}")
     if not 0 < most < 1:
         raise ValueError(f"expected most between 0 and 1, a probability, got {most}")
-    if not (keep >= 0 and cost > 0 and np.isfinite(keep) and np.isfinite(cost)):
+    if not (0 <= (keep or 0.0) < np.inf and 0 < cost < np.inf):
         raise ValueError(f"expected keep of at least 0 and a cost above 0, got keep={keep}, cost={cost}")
     if n_random < 0:
         raise ValueError(f"expected n_random of at least 0, got {n_random}")
@@ -227,15 +252,6 @@ def _examples(
     return rows[:n_examples]
 
 
-def _repaired(model: TrainedModel, delta: Float[np.ndarray, "V N"], corpus: Corpus) -> TrainedModel:
-    """Give the network with another head; its history is one look at the validation text."""
-    changed = with_weights(_with_head(model, delta), model.vocabulary, model.config, model.history, model.boundary)
-    if not model.history:
-        return changed
-    loss = cross_entropy(changed.weights, changed.reading(corpus.validation), _LIMIT)
-    return replace(changed, history=({**model.history[-1], "validation_loss": loss},))
-
-
 def _with_head(model: TrainedModel, delta: Float[np.ndarray, "V N"]) -> Any:
     head = np.asarray(model.weights.head)
     moved = np.abs(delta.T) > _NEAR
@@ -256,19 +272,14 @@ def _weights_table(model: TrainedModel, repaired: TrainedModel, delta: Float[np.
     return rows.sort_values("change", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)
 
 
-def _random_sets(trial: _Trial, wishes: Wishes, sets: Int[np.ndarray, "R M"]) -> pd.DataFrame:
+def _random_sets(trial: _Trial, wishes: Mapping[float, Wishes], sets: Int[np.ndarray, "R M"]) -> pd.DataFrame:
     """Repair with each of some sets of neurons, and measure."""
-    model = trial.model
-    start = model.weights.spans[-1].start
+    start = trial.model.weights.spans[-1].start
     rows = []
-    for chosen in sets:
-        delta = wishes.change(np.sort(chosen))
-        counts = trial.of(replace(model, module=_module(model, delta)))
+    for chosen in np.sort(sets, axis=1):
+        repaired, delta, keep = trial.best(wishes, chosen)
+        counts = trial.of(repaired)
         rate, share = counts.rates(np.ones((1, trial.n)))[0]
         size, changed = float(np.abs(delta).sum()), int((np.abs(delta) > _NEAR).sum())
-        rows.append((tuple((np.sort(chosen) + start).tolist()), rate, share, counts.loss, changed, size))
-    return pd.DataFrame(rows, columns=["neurons", "per_1000", "strings", "loss", "changed", "size"])
-
-
-def _module(model: TrainedModel, delta: Float[np.ndarray, "V N"]) -> Any:
-    return with_weights(_with_head(model, delta), model.vocabulary).module
+        rows.append((tuple((chosen + start).tolist()), rate, share, counts.loss, changed, size, keep))
+    return pd.DataFrame(rows, columns=["neurons", "per_1000", "strings", "loss", "changed", "size", "keep"])

@@ -76,7 +76,7 @@ def wishes_of(
     lacking = np.zeros((n_broken + n_clean, probability.shape[1]))
     lacking[:n_broken] = [capped(*row, most) for row in zip(probability, broken.wrong, strict=True)]
     each = np.full(n_broken + n_clean, cost)
-    each[n_broken:] *= keep * n_broken / max(n_clean, 1)
+    each[n_broken:] *= keep
     above = np.repeat(each[:, None], probability.shape[1], axis=1)
     below = np.where(np.concatenate([broken.wrong, clean.wrong]), 0.0, above)
     states = np.concatenate([broken.states, clean.states]).astype(np.float64)

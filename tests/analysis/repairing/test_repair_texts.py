@@ -29,14 +29,12 @@ def violation(parentheses):
 
 @pytest.fixture(scope="module")
 def fix(model, corpus, violation):
-    return dni.repair(model, corpus, violation, N, LENGTH, n_clean=CLEAN, keep=1)
+    return dni.repair(model, corpus, violation, N, LENGTH, n_clean=CLEAN)
 
 
 @pytest.fixture(scope="module")
 def few(model, corpus, violation):
-    return dni.repair(
-        model, corpus, violation, N, LENGTH, n_clean=CLEAN, keep=1, neurons=[3, 9, 20], n_examples=8, n_random=2
-    )
+    return dni.repair(model, corpus, violation, N, LENGTH, n_clean=CLEAN, neurons=[3, 9, 20], n_examples=8, n_random=2)
 
 
 def first_wrong_by_hand(text):
@@ -132,9 +130,7 @@ def test_wrong_symbols_one_by_one(model, violation):
 
 
 def test_the_same_seed_gives_the_same_repair(few, model, corpus, violation):
-    again = dni.repair(
-        model, corpus, violation, N, LENGTH, n_clean=CLEAN, keep=1, neurons=[20, 3, 9], n_examples=8, n_random=2
-    )
+    again = dni.repair(model, corpus, violation, N, LENGTH, n_clean=CLEAN, neurons=[20, 3, 9], n_examples=8, n_random=2)
     np.testing.assert_array_equal(again.model.weights.head, few.model.weights.head)
     assert again.outcomes.equals(few.outcomes)
     assert again.random.equals(few.random)
