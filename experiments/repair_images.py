@@ -41,7 +41,9 @@ MODELS = ("network", "linear", "rbf")
 GIVEN = (1, 5, 20, 200)
 TYPICAL = 20  # adversarials that the head is repaired from, where only one number is tried
 SELECTED = 0.1  # Wilcoxon's p below which a feature may change
-WAYS = ("1 and 0, as the paper", "the same, selected features", "1 and -1", "right class raised")
+ALL, FEW = "the same, features selected by all pairs", f"the same, selected by {TYPICAL} pairs"
+OWN, RAISED = "1 and -1", "right class raised"
+WAYS = ("1 and 0, as the paper", ALL, FEW, OWN, RAISED)
 
 
 class Subject:
@@ -101,13 +103,13 @@ def selected(before, after):
 
 def repaired(svm, states, labels, way, features):
     """Repair the linear hybrid's head from adversarials, in one of the ways."""
-    if way == WAYS[3]:
+    if way == RAISED:
         scores = states.astype(float) @ svm.weights.T + svm.bias
         return dni.repair_head(svm.weights, svm.bias, states, raised_targets(scores, labels, margin=0.1))
-    free, wanted = features if way == WAYS[1] else None, one_hot_targets(labels, 10)
-    if way == WAYS[2]:  # what the machines were trained for
+    wanted = one_hot_targets(labels, 10)
+    if way == OWN:  # what the machines were trained for
         wanted = 2 * wanted - 1
-    return dni.repair_head(svm.weights, svm.bias, states, wanted, cost=1.0, neurons=free)
+    return dni.repair_head(svm.weights, svm.bias, states, wanted, cost=1.0, neurons=features.get(way))
 
 
 def judged(case, fix, epsilon, clean, fresh=True):
@@ -143,11 +145,11 @@ def measured(case):
             for name, scores in case.scores.items()
         }
         _, states, labels = case.adversarials(epsilon)
-        fix = repaired(svm, states[:TYPICAL], labels[:TYPICAL], WAYS[0], None)
+        fix = repaired(svm, states[:TYPICAL], labels[:TYPICAL], WAYS[0], {})
         found["by epsilon"][epsilon] = judged(case, fix, epsilon, clean)
     before, states, labels = case.adversarials(plan["at"])
-    features = selected(before, states)
-    found["features"], found["pool"] = len(features), len(states)
+    features = {ALL: selected(before, states), FEW: selected(before[:TYPICAL], states[:TYPICAL])}
+    found["features"], found["pool"] = [len(free) for free in features.values()], len(states)
     for given in GIVEN:
         if given > len(states):
             continue
@@ -187,8 +189,10 @@ def report(found, plan):
         rows.append([e, *cells, *(over(found, "by epsilon", e, 0, name) for name in ("RHADV", "fixed"))])
     table(("epsilon", *names, "RHADV", "share of other adversarials fixed"), rows)
     pools, free = ([one[name] for one in found] for name in ("pool", "features"))
-    print(f"Repaired from some adversarials at epsilon {plan['at']} (of {pools}); {free} features selected\n")
-    rows = []
+    print(f"Repaired from some of {pools} adversarials at epsilon {plan['at']}")
+    print(f"Features selected by all pairs and by {TYPICAL}: {free}\n")
+    data, own = (over(found, "by epsilon", plan["at"], 1, name) for name in ("Data", "HADV"))
+    rows = [[0, "not repaired", "", data, own, own, "", 0, "", ""]]
     for given, way in found[0]["by number"]:
         if any((given, way) not in one["by number"] for one in found):
             continue
