@@ -1,6 +1,26 @@
 """Hybrids of a convolutional network and a support vector machine, attacked and repaired (Guidotti & Leofante 2019).
 
-Claim     TODO
+Claim     With the layers after the convolutions replaced by a support vector machine, a network decides better; its
+          head can be repaired from one adversarial picture with few changed weights, and others are then right as well.
+Command   python experiments/repair_images.py            (MNIST; --part cifar, --steps 1000)
+Run time  about 150 CPU seconds a seed of MNIST, 23 of them training (12 minutes each where others had 90 % of 2 cores)
+Result    MNIST, 200 steps of 128 pictures (so that the network is as good as the paper's), machines that learn from
+          8,000 pictures, 1,000 test pictures attacked, 2,000 others to repair from; means over three networks:
+
+                                              paper   measured   reproduced
+          network, accuracy                    .971       .972   (set by the steps)
+          linear hybrid                        .987       .979   yes: above the network
+          RBF hybrid                           .989       .982   yes: above the linear one
+          others fixed by repair from one    >= .20       .095   no; .130 from 5, .105 from 20, .244 from 200
+
+          Attacked at epsilon .15 the network keeps .533, the linear hybrid .200, the RBF hybrid .705: a linear hybrid
+          is easier to fool than the network, an RBF one harder, at every epsilon.
+
+          Repair in the paper's form (wanted scores 1 and 0, cost 1) corrects the given pictures, at a cost: from 20,
+          accuracy on clean pictures falls from .981 to .805, and under a fresh attack at .15 from .200 to .046. That
+          the right class's score alone is raised costs less and gives more: .911 and .169 from 20 (others fixed .154),
+          .969 and .215 from 200 (.296; .902 of the given ones corrected). Features selected by Wilcoxon's test at .1,
+          771 of 800 by all pairs, make no difference.
 """
 
 import argparse
@@ -50,7 +70,6 @@ class Subject:
     """A trained network, its two hybrids, and test pictures: some to be judged on, others to repair from."""
 
     def __init__(self, plan, images, seed, folder, kind):
-        began = time.process_time()
         network, self.training = trained(
             kind, seed, folder, images.x_train, images.y_train, plan["steps"], **plan["training"]
         )
@@ -225,7 +244,7 @@ def main():
         began = time.process_time()
         case = Subject(plan, images, seed, asked.networks, asked.part)
         found.append(measured(case))
-        took = {"training": case.training, **case.fitting, "all but training": time.process_time() - began}
+        took = {"training": case.training, **case.fitting, "this run": time.process_time() - began}
         print(
             f"seed {seed}: CPU seconds " + ", ".join(f"{name} {value:.0f}" for name, value in took.items()), flush=True
         )
