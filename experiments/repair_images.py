@@ -1,6 +1,26 @@
 """Hybrids of a convolutional network and a support vector machine, attacked and repaired (Guidotti & Leofante 2019).
 
-Claim     TODO
+Claim     With the layers after the convolutions replaced by a support vector machine, a network decides better; its
+          head can be repaired from one adversarial picture with few changed weights, and others are then right as well.
+Command   python experiments/repair_images.py            (MNIST; --part cifar, --steps 1000)
+Run time  about 150 CPU seconds a seed of MNIST, 23 of them training (12 minutes each where others had 90 % of 2 cores)
+Result    MNIST, 200 steps of 128 pictures (so that the network is as good as the paper's), machines that learn from
+          8,000 pictures, 1,000 test pictures attacked, 2,000 others to repair from; means over three networks:
+
+                                              paper   measured   reproduced
+          network, accuracy                    .971       .972   (set by the steps)
+          linear hybrid                        .987       .979   yes: above the network
+          RBF hybrid                           .989       .982   yes: above the linear one
+          others fixed by repair from one    >= .20       .095   no; .130 from 5, .105 from 20, .244 from 200
+
+          Attacked at epsilon .15 the network keeps .533, the linear hybrid .200, the RBF hybrid .705: a linear hybrid
+          is easier to fool than the network, an RBF one harder, at every epsilon.
+
+          Repair in the paper's form (wanted scores 1 and 0, cost 1) corrects the given pictures, at a cost: from 20,
+          accuracy on clean pictures falls from .981 to .805, and under a fresh attack at .15 from .200 to .046. That
+          the right class's score alone is raised costs less and gives more: .911 and .169 from 20 (others fixed .154),
+          .969 and .215 from 200 (.296; .902 of the given ones corrected). Features selected by Wilcoxon's test at .1,
+          771 of 800 by all pairs, make no difference.
 """
 
 import argparse
@@ -41,14 +61,15 @@ MODELS = ("network", "linear", "rbf")
 GIVEN = (1, 5, 20, 200)
 TYPICAL = 20  # adversarials that the head is repaired from, where only one number is tried
 SELECTED = 0.1  # Wilcoxon's p below which a feature may change
-WAYS = ("1 and 0, as the paper", "the same, selected features", "1 and -1", "right class raised")
+ALL, FEW = "the same, features selected by all pairs", f"the same, selected by {TYPICAL} pairs"
+OWN, RAISED = "1 and -1", "right class raised"
+WAYS = ("1 and 0, as the paper", ALL, FEW, OWN, RAISED)
 
 
 class Subject:
     """A trained network, its two hybrids, and test pictures: some to be judged on, others to repair from."""
 
     def __init__(self, plan, images, seed, folder, kind):
-        began = time.process_time()
         network, self.training = trained(
             kind, seed, folder, images.x_train, images.y_train, plan["steps"], **plan["training"]
         )
@@ -101,13 +122,13 @@ def selected(before, after):
 
 def repaired(svm, states, labels, way, features):
     """Repair the linear hybrid's head from adversarials, in one of the ways."""
-    if way == WAYS[3]:
+    if way == RAISED:
         scores = states.astype(float) @ svm.weights.T + svm.bias
         return dni.repair_head(svm.weights, svm.bias, states, raised_targets(scores, labels, margin=0.1))
-    free, wanted = features if way == WAYS[1] else None, one_hot_targets(labels, 10)
-    if way == WAYS[2]:  # what the machines were trained for
+    wanted = one_hot_targets(labels, 10)
+    if way == OWN:  # what the machines were trained for
         wanted = 2 * wanted - 1
-    return dni.repair_head(svm.weights, svm.bias, states, wanted, cost=1.0, neurons=free)
+    return dni.repair_head(svm.weights, svm.bias, states, wanted, cost=1.0, neurons=features.get(way))
 
 
 def judged(case, fix, epsilon, clean, fresh=True):
@@ -143,11 +164,11 @@ def measured(case):
             for name, scores in case.scores.items()
         }
         _, states, labels = case.adversarials(epsilon)
-        fix = repaired(svm, states[:TYPICAL], labels[:TYPICAL], WAYS[0], None)
+        fix = repaired(svm, states[:TYPICAL], labels[:TYPICAL], WAYS[0], {})
         found["by epsilon"][epsilon] = judged(case, fix, epsilon, clean)
     before, states, labels = case.adversarials(plan["at"])
-    features = selected(before, states)
-    found["features"], found["pool"] = len(features), len(states)
+    features = {ALL: selected(before, states), FEW: selected(before[:TYPICAL], states[:TYPICAL])}
+    found["features"], found["pool"] = [len(free) for free in features.values()], len(states)
     for given in GIVEN:
         if given > len(states):
             continue
@@ -187,8 +208,10 @@ def report(found, plan):
         rows.append([e, *cells, *(over(found, "by epsilon", e, 0, name) for name in ("RHADV", "fixed"))])
     table(("epsilon", *names, "RHADV", "share of other adversarials fixed"), rows)
     pools, free = ([one[name] for one in found] for name in ("pool", "features"))
-    print(f"Repaired from some adversarials at epsilon {plan['at']} (of {pools}); {free} features selected\n")
-    rows = []
+    print(f"Repaired from some of {pools} adversarials at epsilon {plan['at']}")
+    print(f"Features selected by all pairs and by {TYPICAL}: {free}\n")
+    data, own = (over(found, "by epsilon", plan["at"], 1, name) for name in ("Data", "HADV"))
+    rows = [[0, "not repaired", "", data, own, own, "", 0, "", ""]]
     for given, way in found[0]["by number"]:
         if any((given, way) not in one["by number"] for one in found):
             continue
@@ -221,7 +244,7 @@ def main():
         began = time.process_time()
         case = Subject(plan, images, seed, asked.networks, asked.part)
         found.append(measured(case))
-        took = {"training": case.training, **case.fitting, "all but training": time.process_time() - began}
+        took = {"training": case.training, **case.fitting, "this run": time.process_time() - began}
         print(
             f"seed {seed}: CPU seconds " + ", ".join(f"{name} {value:.0f}" for name, value in took.items()), flush=True
         )

@@ -3,7 +3,7 @@
 from dni_jax.analysis.repairing.adversarial import fgsm, gradient_sign
 from dni_jax.analysis.repairing.comparing import repair_table
 from dni_jax.analysis.repairing.head import SOLVERS, repair_head
-from dni_jax.analysis.repairing.hybrid import Hybrid, hybrid
+from dni_jax.analysis.repairing.hybrids import Hybrid, hybrid
 from dni_jax.analysis.repairing.repaired import HeadEffect, HeadRepair
 from dni_jax.analysis.repairing.targets import one_hot_targets, raised_targets
 from dni_jax.analysis.repairing.text_repair import TextRepair
