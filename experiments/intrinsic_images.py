@@ -48,11 +48,11 @@ def accuracy_on(x, y):
 
 
 def told(found, seconds):
-    """Rows of a result, one a dimension."""
-    print(f"{found!r}, {seconds:.0f} seconds", flush=True)
-    return [
-        [found.projection, row.dim, f"{row.performance:.4f}", f"{row.share:.3f}"] for row in found.table.itertuples()
-    ]
+    """Rows of a result, one a dimension; told at once, since the next may take long."""
+    rows = [[found.projection, r.dim, f"{r.performance:.4f}", f"{r.share:.3f}"] for r in found.table.itertuples()]
+    each = ", ".join(f"{d}: {performance}" for _, d, performance, _ in rows)
+    print(f"{found!r}, {seconds:.0f} seconds; {each}", flush=True)
+    return rows
 
 
 def toy(asked):

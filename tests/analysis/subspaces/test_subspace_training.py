@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from dni_jax.analysis.subspaces.drawing import random_projection
 from dni_jax.analysis.subspaces.flat import Flat
-from dni_jax.analysis.subspaces.projections import Dense, Identity, random_projection
+from dni_jax.analysis.subspaces.projections import Dense, Identity
 from dni_jax.analysis.subspaces.training import SubspaceTrainer
 
 RNG = np.random.default_rng(0)
