@@ -11,9 +11,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from dni_jax.analysis.subspaces.drawing import projection_bytes, random_projection
 from dni_jax.analysis.subspaces.flat import Flat
 from dni_jax.analysis.subspaces.memory import check_fits
-from dni_jax.analysis.subspaces.projections import Identity, projection_bytes, random_projection
+from dni_jax.analysis.subspaces.projections import Identity
 from dni_jax.analysis.subspaces.result import IntrinsicDimension
 from dni_jax.analysis.subspaces.training import SubspaceTrainer
 

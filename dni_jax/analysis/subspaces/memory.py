@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 
-from dni_jax.analysis.subspaces.projections import PROJECTIONS, projection_bytes
+from dni_jax.analysis.subspaces.drawing import PROJECTIONS, projection_bytes
 
 _GROUP = Path("/sys/fs/cgroup")
 

@@ -48,6 +48,7 @@ def test_scores_are_scikit_learns_on_projected_states():
             assert float(found["score"][4, place, repeat]) == pytest.approx(r2, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_balanced_accuracy_and_weights_are_scikit_learns():
     settings = {"metric": "balanced_accuracy", "class_weight": "balanced", "C": 0.1}
     found = probe_dimension(HIDDEN, LABELS, (1, 5), repeats=1, folds=FOLDS, **settings)
@@ -58,6 +59,7 @@ def test_balanced_accuracy_and_weights_are_scikit_learns():
     assert float(found["score"][1, 1, 0]) == pytest.approx(score, abs=0.01)  # one position at the edge is .004
 
 
+@pytest.mark.slow
 def test_weights_are_scikit_learns():
     train = FOLDS != 0
     found = whiten(HIDDEN, train)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.linalg import hadamard
 
-from dni_jax.analysis.subspaces.projections import PROJECTIONS, Identity, projection_bytes, random_projection
+from dni_jax.analysis.subspaces.drawing import PROJECTIONS, projection_bytes, random_projection
+from dni_jax.analysis.subspaces.projections import Identity
 
 SLOW = [pytest.param(n, d, marks=pytest.mark.slow) for n, d in ((1, 1), (50, 50), (201, 70), (1_001, 130))]
 SIZES = [(50, 7), *SLOW]

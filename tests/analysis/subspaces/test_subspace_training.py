@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from dni_jax.analysis.subspaces.drawing import random_projection
 from dni_jax.analysis.subspaces.flat import Flat
-from dni_jax.analysis.subspaces.projections import Dense, Identity, random_projection
+from dni_jax.analysis.subspaces.projections import Dense, Identity
 from dni_jax.analysis.subspaces.training import SubspaceTrainer
 
 RNG = np.random.default_rng(0)
@@ -55,6 +56,7 @@ def test_takes_the_steps_written_out(kind):
         np.testing.assert_allclose(row, written_out(matrix[:, :d], 7, 0.5, None), atol=2e-5)
 
 
+@pytest.mark.slow
 def test_batches_are_drawn_epoch_by_epoch():
     p = random_projection("dense", N, 3, seed=1)
     one = trainer(optimizer=optax.sgd(0.5), steps=7, batch=12)
@@ -66,9 +68,8 @@ def test_batches_are_drawn_epoch_by_epoch():
     np.testing.assert_allclose(one.fit(p, [3], (4, 2)).vectors[0], written_out(matrix, 7, 0.5, chosen), atol=2e-5)
 
 
-@pytest.mark.parametrize(
-    "optimizer", ["adam", *(pytest.param(o, marks=pytest.mark.slow) for o in ("lbfgs", optax.sgd(0.1, momentum=0.9)))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs", optax.sgd(0.1, momentum=0.9)])
 def test_a_population_is_its_members_trained_alone(optimizer):
     p = random_projection("dense", N, 9, seed=0)
     one = trainer(optimizer=optimizer, steps=12, learning_rate=0.03)
