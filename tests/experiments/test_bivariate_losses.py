@@ -169,7 +169,7 @@ def test_gradients():
 
 
 class TestTwoBits:
-    """ALICE's example of what ALI leaves open: x and z are fair bits, and every coupling of them has the same marginals."""
+    """ALICE's example of what ALI leaves open: fair bits x and z, all of whose couplings have the same marginals."""
 
     def test_every_coupling_is_an_optimum_of_ali(self):
         for delta in np.linspace(0.01, 0.99, 9):
