@@ -32,7 +32,7 @@ def discriminator_loss(
     Examples
     --------
     >>> import jax.numpy as jnp
-    >>> float(discriminator_loss(jnp.zeros(3), jnp.zeros(5)).round(4))  # log 4: it cannot tell
+    >>> round(float(discriminator_loss(jnp.zeros(3), jnp.zeros(5))), 4)  # log 4: it cannot tell
     1.3863
     """
     return jnp.average(jax.nn.softplus(-real), weights=real_mass) + jnp.average(

@@ -1,5 +1,6 @@
 """Losses of joint distribution matching against closed forms on finite joints and on Gaussians."""
 
+import doctest
 import math
 
 import bivariate_losses as losses
@@ -47,6 +48,10 @@ def test_the_best_discriminator_gives_the_jensen_shannon_divergence(shape):
     for _ in range(20):
         other = best + jnp.asarray(rng.normal(size=shape))
         assert value(q, p, other) > ali(q, p)
+
+
+def test_the_example():
+    assert doctest.testmod(losses) == (0, 2)
 
 
 def test_joints_that_never_meet():
