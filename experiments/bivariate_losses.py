@@ -20,7 +20,7 @@ def discriminator_loss(
     real_mass: Float[Array, " R"] | None = None,
     fake_mass: Float[Array, " P"] | None = None,
 ) -> Float[Array, ""]:
-    """``-E_real[log s(f)] - E_fake[log(1 - s(f))]``, s the sigmoid: ALI's equation 4 with the sign turned.
+    """``-E_real[log s(f)] - E_fake[log(1 - s(f))]``, s the sigmoid: ALI's value function with its sign turned.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def discriminator_loss(
     Examples
     --------
     >>> import jax.numpy as jnp
-    >>> float(discriminator_loss(jnp.zeros(3), jnp.zeros(5)).round(4))  # log 4: it cannot tell
+    >>> round(float(discriminator_loss(jnp.zeros(3), jnp.zeros(5))), 4)  # log 4: it cannot tell
     1.3863
     """
     return jnp.average(jax.nn.softplus(-real), weights=real_mass) + jnp.average(
@@ -46,19 +46,19 @@ def generator_loss(
     real_mass: Float[Array, " R"] | None = None,
     fake_mass: Float[Array, " P"] | None = None,
 ) -> Float[Array, ""]:
-    """The discriminator's loss with the sides exchanged, the form that does not saturate (ALI, section 2.2)."""
+    """The discriminator's loss with the sides exchanged, the form that does not saturate (ALI)."""
     return discriminator_loss(fake, real, fake_mass, real_mass)
 
 
 def squared_error(x: Float[Array, "B D"], x_hat: Float[Array, "B D"]) -> Float[Array, ""]:
-    """``E ||x - x_hat||^2``. With x_hat = g(e(x)) the explicit cycle term (ALICE, section 3.1.1)."""
+    """``E ||x - x_hat||^2``. With x_hat = g(e(x)) ALICE's explicit cycle term."""
     return jnp.square(x - x_hat).sum(-1).mean()
 
 
 def cycle_bound(x: Float[Array, "B D"], x_hat: Float[Array, "B D"], scale: Float[Array, ""]) -> Float[Array, ""]:
     """``-E log N(x; x_hat, scale^2 I)``: an upper bound on H(x|z), tight where that Gaussian is the true p(x|z).
 
-    ``H(x|z) = -E_q log q(x|z) <= -E_q log p(x|z)``, since the difference is a KL divergence (ALICE, lemma 3). At a
+    ``H(x|z) = -E_q log q(x|z) <= -E_q log p(x|z)``, since the difference is a KL divergence (ALICE). At a
     fixed scale it is the squared error up to a factor and a constant.
     """
     return squared_error(x, x_hat) / (2 * scale**2) + x.shape[-1] * (LOG_2PI / 2 + jnp.log(scale))
@@ -67,7 +67,7 @@ def cycle_bound(x: Float[Array, "B D"], x_hat: Float[Array, "B D"], scale: Float
 def cycle_pairs(
     x: Float[Array, "B D"], x_hat: Float[Array, "B D"]
 ) -> tuple[Float[Array, "B 2D"], Float[Array, "B 2D"]]:
-    """The real pairs (x, x) and the fake ones (x, x_hat) of the implicit cycle term (ALICE, equation 8)."""
+    """The real pairs (x, x) and the fake ones (x, x_hat) of ALICE's implicit cycle term."""
     return jnp.concatenate([x, x], -1), jnp.concatenate([x, x_hat], -1)
 
 
@@ -81,7 +81,7 @@ def two_sided_cycle(
 def paired_error(
     x: Float[Array, "P D"], z: Float[Array, "P C"], x_of_z: Float[Array, "P D"], z_of_x: Float[Array, "P C"]
 ) -> Float[Array, ""]:
-    """``E ||x - g(z)||^2 + E ||z - e(x)||^2`` over given pairs: the explicit supervised term (ALICE, section 3.2)."""
+    """``E ||x - g(z)||^2 + E ||z - e(x)||^2`` over given pairs: ALICE's explicit supervised term."""
     return squared_error(x, x_of_z) + squared_error(z, z_of_x)
 
 
@@ -116,7 +116,7 @@ def gaussian_conditional_entropy(covariance: Float[Array, "D D"], n_x: int) -> F
 
 
 def coupling(delta: Float[Array, ""]) -> Float[Array, "2 2"]:
-    """The joints of two fair bits: they agree with probability delta (ALICE, section 2.3's toy, both sides).
+    """The joints of two fair bits: they agree with probability delta (ALICE's example of what ALI leaves open).
 
     Every one has the same marginals. H(x|z) is the binary entropy of delta: 0 at delta = 0 and delta = 1 only.
     """

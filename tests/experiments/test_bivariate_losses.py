@@ -1,5 +1,6 @@
 """Losses of joint distribution matching against closed forms on finite joints and on Gaussians."""
 
+import doctest
 import math
 
 import bivariate_losses as losses
@@ -47,6 +48,10 @@ def test_the_best_discriminator_gives_the_jensen_shannon_divergence(shape):
     for _ in range(20):
         other = best + jnp.asarray(rng.normal(size=shape))
         assert value(q, p, other) > ali(q, p)
+
+
+def test_the_example():
+    assert doctest.testmod(losses) == (0, 2)
 
 
 def test_joints_that_never_meet():
@@ -169,7 +174,7 @@ def test_gradients():
 
 
 class TestTwoBits:
-    """ALICE's section 2.3: x and z are fair bits, and every coupling of them has the same marginals."""
+    """ALICE's example of what ALI leaves open: fair bits x and z, all of whose couplings have the same marginals."""
 
     def test_every_coupling_is_an_optimum_of_ali(self):
         for delta in np.linspace(0.01, 0.99, 9):

@@ -39,7 +39,8 @@ def by_hand(batch, players, judges, weight):
 
     def answer(network, *inputs):
         (w1, b1), (w2, b2) = network
-        return jnp.maximum(jnp.concatenate(inputs, 1) @ w1 + b1, 0) @ w2 + b2
+        hidden = jnp.concatenate(inputs, 1) @ w1 + b1
+        return jnp.where(hidden > 0, hidden, 0) @ w2 + b2  # slope 0 at 0, which first biases of 0 do meet
 
     z_of_x, x_of_z = answer(players[0], batch.x, batch.noise[0]), answer(players[1], batch.z, batch.noise[1])
     again = answer(players[1], z_of_x, batch.noise[1])
