@@ -111,6 +111,8 @@ def of_one_network(case, sizes, seed):
     chosen = rankings(case, seed)
     for size in sizes:
         fix = dni.repair(case.model, case.corpus, wrong, n_examples=size, **settings)
+        if len(fix.examples) < size:
+            raise SystemExit(f"expected {size} strings that go wrong, got {len(fix.examples)}: raise N")
         found["all neurons", size] = fix.row()
         found["all neurons, by gradient", size] = by_gradient(case, fix, wrong, seed)
         ways = {**chosen, "the 10 that carry most of it": fix.by_neuron["neuron"].to_numpy()[:10]}

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from dni_jax.analysis import TextRepair, ablation_effects, agreement, attribute, probe_dimension, repair
+from dni_jax.analysis import NoViolationError, ablation_effects, agreement, attribute, probe_dimension, repair_table
 from dni_jax.analysis.posteriors.plan import SamplingPlan
 from dni_jax.analysis.posteriors.posterior import by_step_size
 from dni_jax.analysis.posteriors.step_sizes import beside_each_other
 from dni_jax.corpora import Corpus
-from dni_jax.features import Feature
 from dni_jax.files import written_aside
 from dni_jax.inspection import ranking
 from dni_jax.inspection.store import write_table
@@ -30,7 +29,8 @@ _TOP = 10  # neurons that count as the best
 _SIZES = (1e-6, 1e-5, 1e-4, 1e-3)  # step sizes that are tried beside each other
 _REPEATS = 3  # draws of directions
 _TARGET = 0.9  # of the way from chance to the probe of all neurons
-_RANDOM = 19  # sets that a repair by chosen neurons is compared with
+_RANDOM = 9  # sets that a repair by chosen neurons is compared with
+_EXAMPLES = 100  # mistakes that a repair learns from, at most
 _REPAIRED_BY = 3  # features whose best neurons are to repair
 
 
@@ -137,27 +137,26 @@ def repair_stage(job: Job, found: Inspected) -> pd.DataFrame | None:
     wrong text, or the network writes none.
     """
     began = time.perf_counter()
+    top = job.model.weights.spans[-1]
+    sets: dict[str, list[int] | None] = {"all": None}
+    for feature in headlines_of(job, found)[:_REPAIRED_BY]:
+        best = [int(neuron) for neuron in ranking(found.relevance, feature, BY) if neuron >= top.start]
+        sets[feature] = best[: min(_TOP, len(best))]
     try:
         violation = job.language.violations()
-        job.say("repairing what the network writes")
-        rows = [{"free": "all", **_repaired(job, violation).row()}]
     except ValueError as error:
+        job.say(f"nothing is repaired: {error}")
+        return None
+    job.say("repairing what the network writes")
+    asked: dict[str, Any] = {"n_examples": _EXAMPLES, "n_random": _RANDOM, "seed": job.config.train.seed}
+    try:
+        table = repair_table(job.model, job.corpus, violation, sets, **asked)
+    except NoViolationError as error:
         job.say(f"  nothing is repaired: {error}")
         return None
-    k = min(_TOP, job.model.weights.sizes[-1])
-    for feature in headlines_of(job, found)[:_REPAIRED_BY]:
-        order = ranking(found.relevance, feature, BY)
-        best = [int(neuron) for neuron in order if neuron >= job.model.weights.spans[-1].start][:k]
-        rows.append({"free": feature, **_repaired(job, violation, best, _RANDOM).row()})
-    table = pd.DataFrame(rows)
     write_table(table, job.folder.path / "repair.parquet")
     job.say(f"  done in {time.perf_counter() - began:.1f} s")
     return table
-
-
-def _repaired(job: Job, violation: Feature, neurons: list[int] | None = None, n_random: int = 0) -> TextRepair:
-    seed = job.config.train.seed
-    return repair(job.model, job.corpus, violation, neurons=neurons, n_random=n_random, seed=seed)
 
 
 def folds_of(corpus: Corpus) -> int:

@@ -43,7 +43,7 @@ def repair(
     *,
     most: float = 1e-4,
     neurons: Any = None,
-    n_examples: int | None = None,
+    n_examples: int | None = 200,
     n_clean: int = 500,
     keep: float | None = None,
     cost: float = 5.0,
@@ -80,7 +80,8 @@ def repair(
         The neurons whose outgoing weights may change: numbers, or a table from `dni_jax.top`. None: all of the top
         layer.
     n_examples
-        How many of the strings that go wrong to use, the first to be written; None: all.
+        How many of the strings that go wrong to learn from at most, the first to be written; None: all. The linear
+        programs grow with them.
     n_clean
         How many states of right text to keep.
     keep
@@ -234,7 +235,7 @@ def _examples(
     Raises
     ------
     ValueError
-        Where none goes wrong, or fewer than were asked for.
+        Where none goes wrong.
     """
     rows = np.flatnonzero(place >= 0)
     symbols = int(tallied(written, place, n).symbols.sum())
@@ -244,11 +245,8 @@ def _examples(
             f"{violation.name!r} happens in fewer than {3_000 / symbols:.2g} of 1,000 symbols (95 % sure), so there is "
             "little to repair; raise n or length to find what there is"
         )
-    if n_examples is not None and not 1 <= n_examples <= len(rows):
-        raise ValueError(
-            f"expected n_examples from 1 to {len(rows)}, the number of strings that went wrong in {n} texts, got "
-            f"{n_examples}: raise n to find more"
-        )
+    if n_examples is not None and n_examples < 1:
+        raise ValueError(f"expected n_examples of at least 1, or None for all, got {n_examples}")
     return rows[:n_examples]
 
 

@@ -223,7 +223,7 @@ REFUSED = {
         {},
         "which any symbol behind '' violates",
     ),
-    "few": (dni.char_feature("4", "4".__eq__), {"n_examples": 10_000}, "expected n_examples from 1 to"),
+    "few": (dni.char_feature("4", "4".__eq__), {"n_examples": 0}, "expected n_examples of at least 1"),
     "most": (dni.char_feature("4", "4".__eq__), {"most": 1.0}, "expected most between 0 and 1"),
     "cost": (dni.char_feature("4", "4".__eq__), {"cost": 0}, "a cost above 0"),
     "all random": (dni.char_feature("4", "4".__eq__), {"n_random": 3}, "pass neurons="),
