@@ -9,7 +9,8 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 _NEURONS = 12  # rows of the attribution
-_FEATURES = 12  # rows of the posterior
+_FEATURES = 12  # rows of the posterior, and of the dimensions
+_HARDEST = 6  # more rows of the dimensions
 _NONE = "\u2013"
 _INCOMPLETE = 0.1  # of the change, above which an attribution is said not to be complete
 
@@ -108,7 +109,9 @@ def _sizes(sizes: pd.DataFrame, used: float) -> list[dict[str, str]]:
 
 
 def dimension_view(table: pd.DataFrame | None, features: list[str], n_neurons: int) -> dict[str, Any] | None:
-    """Give how many directions of the states the best known features need, and how many neurons tell them alone.
+    """Give how many directions of the states features need, and how many neurons tell them alone.
+
+    The best known features come first, then the hardest of the others.
 
     Parameters
     ----------
@@ -123,8 +126,10 @@ def dimension_view(table: pd.DataFrame | None, features: list[str], n_neurons: i
         return None
     by_name = table.set_index("feature")
     hard = by_name[by_name["dimension"].notna()]
+    known = [name for name in features if name in hard.index]
+    rest = hard.loc[known[_FEATURES:], "dimension"].sort_values(ascending=False, kind="stable")
     rows = []
-    for feature in [name for name in features if name in hard.index][:_FEATURES]:
+    for feature in [*known[:_FEATURES], *rest.index[:_HARDEST]]:
         one = hard.loc[feature]
         rows.append(
             {
@@ -132,7 +137,7 @@ def dimension_view(table: pd.DataFrame | None, features: list[str], n_neurons: i
                 "full": f"{'AUC' if one['kind'] == 'binary' else 'R²'} {one['full']:.3f}",
                 "threshold": f"{one['threshold']:.3f}",
                 "between": _between(int(one["below"]), int(one["dimension"])),
-                "strength": round(float(one["dimension"]) / n_neurons, 3),
+                "strength": round(float(one["dimension"] / hard["dimension"].max()), 3),
                 "alone": int(one["alone"]),
             }
         )

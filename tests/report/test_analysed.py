@@ -80,8 +80,16 @@ def test_dimensions_stand_beside_neurons_alone():
     rule, depth, digit = view["rows"]
     assert (rule["between"], depth["between"], digit["between"]) == ("13 to 16", "2", "5 to 8")
     assert (depth["full"], digit["full"]) == ("R² 0.900", "AUC 0.990")
-    assert (rule["strength"], digit["alone"]) == (0.5, 4)
+    assert (rule["strength"], digit["strength"], digit["alone"]) == (1.0, 0.5, 4)
     assert (view["unknown"], view["known"], view["target"], view["rank"]) == (["noise"], 3, 90, "-1.00")
+
+
+def test_the_hardest_features_are_shown_too():
+    names = [f"f{n}" for n in range(30)]
+    table = pd.DataFrame({"feature": names, "kind": "binary", "full": 0.9, "threshold": 0.86, "below": 1.0})
+    table = table.assign(dimension=[2.0] * 20 + [2.0, 9.0] * 5, alone=1, target=0.9)
+    shown = [row["feature"] for row in dimension_view(table, names, 32)["rows"]]
+    assert shown == [*names[:12], "f21", "f23", "f25", "f27", "f29", "f12"]
 
 
 @pytest.mark.parametrize("same", [{"dimensions": (4.0, 4.0, np.nan, 4.0)}, {"alone": (0, 0, 0, 0)}])
