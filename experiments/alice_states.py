@@ -8,7 +8,7 @@ Measures  Share of unseen characters whose level the state-to-level network gets
 Command   python experiments/alice_states.py
 Run time  4 minutes of CPU time, measured beside other work: about 3 minutes on 2 CPU cores
 Result    Without pairs .20 (ALI) and .21 (ALICE) of unseen levels are right, where the commonest level has .26; after
-          the best renaming .45. With 20 pairs matching gets .54 and .55, the probe .80; on all pairs the probe has 1.00.
+          the best renaming .45. With 20 pairs matching gets .54 and .55, the probe .80; on all pairs the probe has 1.
 """
 
 import jax
