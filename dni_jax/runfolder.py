@@ -22,7 +22,7 @@ ROOT = Path("runs")
 RESULTS = {
     "inspect": ("findings.csv", "relevance.png", "excerpt.npz", "relevance.parquet"),
     "verify": ("effects.png", "samples.json", "effects.parquet"),
-    "analyse": ("attribution.parquet", "posterior.parquet", "step_sizes.csv"),
+    "analyse": ("attribution.parquet", "posterior.parquet", "step_sizes.csv", "dimension.parquet", "repair.parquet"),
     "report": ("report.html",),
 }
 NOT_OF_THE_RUN = ("out", "force", "resume", "hosts")  # settings that say where and how, not what

@@ -24,9 +24,9 @@ from dropout import Learner, learn
 from matplotlib.figure import Figure
 
 import dni_jax as dni
-from dni_jax.analysis.averaging import symbol_losses, together
-from dni_jax.analysis.plan import SamplingPlan
-from dni_jax.analysis.walking import Target, sampler_of, symbols_of
+from dni_jax.analysis.posteriors.averaging import symbol_losses, together
+from dni_jax.analysis.posteriors.plan import SamplingPlan
+from dni_jax.analysis.posteriors.walking import Target, sampler_of, symbols_of
 from dni_jax.config import TrainConfig
 from dni_jax.models.network import zero_carries
 from dni_jax.models.training import batches_of

@@ -21,6 +21,7 @@ def check(rows):
         assert row["holds"] == row["valid"] or (row["holds"] and row["null"] == "shift"), row
 
 
+@pytest.mark.slow
 def test_false_positives_on_texts_without_a_finding(bench):
     check(bench.false_positives("long texts", draws=40))
 

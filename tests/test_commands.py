@@ -13,7 +13,7 @@ from cli_runs import SMALL, refused
 import dni_jax as dni
 from dni_jax.cli import main
 from dni_jax.config import InspectConfig, RunConfig, TrainConfig, VerifyConfig, from_settings
-from dni_jax.runfolder import RunFolder, read_config, settings_of
+from dni_jax.runfolder import RESULTS, RunFolder, read_config, settings_of
 
 
 def spoken(arguments, capsys):
@@ -159,6 +159,22 @@ def test_labelling_shows_figure_1(capsys, monkeypatch, tmp_path):
 def test_languages_are_listed(capsys):
     told, _ = spoken(["languages"], capsys)
     assert {"parentheses", "arithmetic", "python", "c"} <= set(told)
+
+
+@pytest.mark.slow
+def test_further_questions_are_asked_and_shown(copied, capsys):
+    told, said = spoken(["analyse", str(copied), "--draws", "2"], capsys)
+    assert {"attribution", "posterior", "dimension", "repair"} <= set(told)
+    for name in RESULTS["analyse"]:
+        assert (copied / name).is_file(), (name, said)
+    page = (copied / "report.html").read_text(encoding="utf-8")
+    for words in ("What predictions rest on", "How sure the ranking is", "How many dimensions", "What a small change"):
+        assert words in page
+    mended = pd.read_parquet(copied / "repair.parquet").set_index("free")
+    assert mended.loc["all", "per_1000"] < mended.loc["all", "per_1000_before"]
+    needed = pd.read_parquet(copied / "dimension.parquet").set_index("feature")
+    assert needed["dimension"].dropna().between(1, 12).all()
+    assert (needed["full"] >= needed["threshold"]).loc[needed["dimension"].notna()].all()
 
 
 @pytest.mark.slow

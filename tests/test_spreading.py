@@ -43,7 +43,8 @@ print(jax.local_device_count())
 """
 
 
-@pytest.mark.parametrize("first", ["", pytest.param("first", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["", "first"])
 def test_all_cores_are_used_or_a_notice_says_why_not(first):
     """In a process of its own: with JAX untouched, and where the caller computed something before."""
     if devices.cores() < 2:

@@ -1,26 +1,87 @@
-"""More questions to the same network and states: what a prediction rests on, how far back, how sure the weights are."""
+"""More questions to the same network and states.
 
-from dni_jax.analysis.ablation import ablation_effects
-from dni_jax.analysis.agreement import agreement, share_by_lag
-from dni_jax.analysis.attribution import attribute
-from dni_jax.analysis.beside import beside
-from dni_jax.analysis.posterior import Posterior, posterior
-from dni_jax.analysis.samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
-from dni_jax.analysis.schedules import constant, cyclical, polynomial
-from dni_jax.analysis.step_sizes import step_size_sweep
+What a prediction rests on, how far back, how sure the weights are, how few dimensions a problem needs, and what a small
+change of the head repairs.
+"""
+
+from dni_jax.analysis.attribution import (
+    ablation_effects,
+    agreement,
+    attribute,
+    share_by_lag,
+)
+from dni_jax.analysis.posteriors import (
+    SAMPLERS,
+    Posterior,
+    beside,
+    constant,
+    cyclical,
+    polynomial,
+    posterior,
+    psgld,
+    santa,
+    sghmc,
+    sgld,
+    sgnht,
+    step_size_sweep,
+)
+from dni_jax.analysis.repairing import (
+    SOLVERS,
+    HeadEffect,
+    HeadRepair,
+    Hybrid,
+    NoViolationError,
+    TextRepair,
+    fgsm,
+    gradient_sign,
+    hybrid,
+    one_hot_targets,
+    raised_targets,
+    repair,
+    repair_head,
+    repair_table,
+)
+from dni_jax.analysis.subspaces import (
+    PROJECTIONS,
+    IntrinsicDimension,
+    intrinsic_dimension,
+    probe_dimension,
+    projection_bytes,
+    random_projection,
+)
 
 __all__ = [
+    "PROJECTIONS",
     "SAMPLERS",
+    "SOLVERS",
+    "HeadEffect",
+    "HeadRepair",
+    "Hybrid",
+    "IntrinsicDimension",
+    "NoViolationError",
     "Posterior",
+    "TextRepair",
     "ablation_effects",
     "agreement",
     "attribute",
     "beside",
     "constant",
     "cyclical",
+    "fgsm",
+    "gradient_sign",
+    "hybrid",
+    "intrinsic_dimension",
+    "one_hot_targets",
     "polynomial",
     "posterior",
+    "probe_dimension",
+    "projection_bytes",
     "psgld",
+    "raised_targets",
+    "random_projection",
+    "repair",
+    "repair_head",
+    "repair_table",
     "santa",
     "sghmc",
     "sgld",

@@ -142,19 +142,26 @@ def verify(
 
 def analyse(
     run: Run,
-    what: tuple[Literal["attribution", "posterior"], ...] = ("attribution", "posterior"),
+    what: tuple[Literal["attribution", "posterior", "dimension", "repair"], ...] = (
+        "attribution",
+        "posterior",
+        "dimension",
+        "repair",
+    ),
     draws: int = 20,
     step_size: float = 1e-4,
     output: Output = Output(),  # noqa: B008
 ) -> None:
-    """Ask further: what predictions rest on and how far back, and how sure the ranking is as far as the weights go.
+    """Ask further: what predictions rest on, how sure the ranking is, how hard features are, what a repair changes.
 
     Examples
     --------
         dni analyse runs/parentheses
         dni analyse runs/parentheses --what posterior --draws 50
+        dni analyse runs/parentheses --what dimension repair
 
-    The answers go into the run's folder (attribution.parquet, posterior.parquet, step_sizes.csv) and its report.
+    The answers go into the run's folder (attribution.parquet, posterior.parquet, step_sizes.csv, dimension.parquet,
+    repair.parquet) and its report. A repair needs a language that tells a wrong text, as sampled ones do.
 
     Args:
         run: The run's folder, in which neurons were scored.
@@ -166,7 +173,7 @@ def analyse(
     if draws < 2 or not step_size > 0:
         raise ValueError(f"expected at least 2 draws and a step size above 0, got {draws} and {step_size}")
     use_compiled()
-    from dni_jax.pipeline.analysing import attribute_stage, best_by_lag, posterior_stage
+    from dni_jax.pipeline.analysing import attribute_stage, best_by_lag, dimension_stage, posterior_stage, repair_stage
     from dni_jax.pipeline.inspecting import inspected_before
     from dni_jax.pipeline.job import Job
     from dni_jax.pipeline.reporting import report_stage
@@ -179,6 +186,10 @@ def analyse(
             told["attribution"] = best_by_lag(attribute_stage(job, found))
         if "posterior" in what:
             told["posterior"] = posterior_stage(job, found, draws, step_size)
+        if "dimension" in what:
+            told["dimension"] = dimension_stage(job, found)
+        if "repair" in what:
+            told["repair"] = repair_stage(job, found)
         page = report_stage(job.folder)
         rests = told.get("attribution")
         said = [f"Predictions rest most on neurons {' '.join(map(str, rests))}."] if rests else []

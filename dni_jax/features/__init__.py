@@ -11,6 +11,7 @@ from dni_jax.features.nodes import impulse_feature, nesting_feature, range_featu
 from dni_jax.features.patterns import regex_feature
 from dni_jax.features.predictors import CharacterWindow, predictor_feature
 from dni_jax.features.trace import trace
+from dni_jax.features.violation import Violation
 
 __all__ = [
     "CharacterWindow",
@@ -18,6 +19,7 @@ __all__ = [
     "FeatureLibrary",
     "Labels",
     "LazyLabels",
+    "Violation",
     "char_feature",
     "confounders",
     "control_task",

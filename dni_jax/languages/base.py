@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from dni_jax.corpora import Corpus, NodeKind, ParseTrees
 from dni_jax.corpora.trees import concatenate
-from dni_jax.features import FeatureLibrary
+from dni_jax.features import FeatureLibrary, Violation
 from dni_jax.html import Markup, card, code, facts, symbols, table
 from dni_jax.languages.parsing import AmbiguityWarning, ParseError
 from dni_jax.languages.reading import Reading
@@ -168,6 +168,10 @@ class BaseLanguage(ABC):
 
     def ideal_cross_entropy(self, corpus: Corpus) -> float:
         """Cross entropy of the best possible predictor on these strings, for a language that samples."""
+        self._cannot_sample()
+
+    def violations(self) -> Violation:
+        """Give the feature that holds where a text begins no string of a language that samples."""
         self._cannot_sample()
 
     def parser_states(self, text: str | Corpus) -> ParserStates:

@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Float
 
 from dni_jax.corpora import Corpus, NodeKind, Vocabulary
-from dni_jax.features import FeatureLibrary, default_library
+from dni_jax.features import FeatureLibrary, Violation, default_library
 from dni_jax.languages.base import BaseLanguage
 from dni_jax.languages.fingerprints import fingerprint
 from dni_jax.languages.grammar import Grammar, Weights, compile_grammar
 from dni_jax.languages.parsing import ParseError, Parser
+from dni_jax.languages.prefixes import Prefixes, violations
 from dni_jax.languages.probability import log_probability
 from dni_jax.languages.reading import Reading
 from dni_jax.languages.sampling import sample
@@ -189,6 +190,40 @@ class Language(BaseLanguage):
         if self.library is not None:
             return self.library()
         return default_library(self.engine.kinds, self.characters)
+
+    @cached_property
+    def prefixes(self) -> Prefixes:
+        """The test of which texts begin a string of the language.
+
+        Raises
+        ------
+        ValueError
+            Where the grammar can only parse: its lexer declares terminals or uses look-around.
+        """
+        return Prefixes(self.productions)
+
+    def violations(self) -> Violation:
+        """Give the feature that holds from where a text is no longer the beginning of any string of the language.
+
+        The test is exact, for every grammar that samples, ambiguous ones included; it also knows where a string must
+        not end. Labels of pieces of strings whose beginning is not in the corpus are masked.
+
+        Raises
+        ------
+        ValueError
+            Where the grammar can only parse.
+
+        Examples
+        --------
+        >>> from dni_jax.languages import get
+        >>> wrong = get("parentheses").violations()
+        >>> corpus = Corpus.from_strings(["0(1((3(4", "0(12)", "((((44)3)"])
+        >>> wrong.label(corpus).columns[0].tolist()
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        >>> wrong.unfinished(corpus).tolist()
+        [True, True, True]
+        """
+        return violations(self.prefixes, self.name)
 
     @cached_property
     def shift_reduce(self) -> ShiftReduce:

@@ -1,4 +1,4 @@
-"""What was asked beyond the run itself, made ready for a page: attribution through time, and posterior draws."""
+"""What was asked beyond the run itself, made ready for a page: attribution, draws, dimensions, repairs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
 _NEURONS = 12  # rows of the attribution
 _FEATURES = 12  # rows of the posterior
@@ -104,6 +105,83 @@ def _sizes(sizes: pd.DataFrame, used: float) -> list[dict[str, str]]:
         }
         for row in sizes.itertuples()
     ]
+
+
+def dimension_view(table: pd.DataFrame | None, features: list[str], n_neurons: int) -> dict[str, Any] | None:
+    """Give how many directions of the states the best known features need, and how many neurons tell them alone.
+
+    Parameters
+    ----------
+    table
+        What ``dimension.parquet`` holds, or None.
+    features
+        Names, the best known first.
+    n_neurons
+        Of the network.
+    """
+    if table is None or not len(table):
+        return None
+    by_name = table.set_index("feature")
+    hard = by_name[by_name["dimension"].notna()]
+    rows = []
+    for feature in [name for name in features if name in hard.index][:_FEATURES]:
+        one = hard.loc[feature]
+        rows.append(
+            {
+                "feature": feature,
+                "full": f"{'AUC' if one['kind'] == 'binary' else 'R²'} {one['full']:.3f}",
+                "threshold": f"{one['threshold']:.3f}",
+                "between": _between(int(one["below"]), int(one["dimension"])),
+                "strength": round(float(one["dimension"]) / n_neurons, 3),
+                "alone": int(one["alone"]),
+            }
+        )
+    varied = len(hard) > 2 and np.ptp(hard["dimension"]) > 0 and np.ptp(hard["alone"]) > 0
+    return {
+        "rows": rows,
+        "target": round(100 * float(table["target"].iloc[0])),
+        "unknown": sorted(by_name.index[by_name["dimension"].isna()]),
+        "known": len(hard),
+        "rank": _two(spearmanr(hard["dimension"], hard["alone"]).statistic) if varied else None,
+        "n_neurons": n_neurons,
+    }
+
+
+def _between(below: int, dimension: int) -> str:
+    return str(dimension) if dimension - below <= 1 else f"{below + 1} to {dimension}"
+
+
+def repair_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Give what changing the head mends, by which neurons were free to change.
+
+    Parameters
+    ----------
+    table
+        What ``repair.parquet`` holds, or None.
+    """
+    if table is None or not len(table):
+        return None
+    first = table.iloc[0]
+    return {
+        "rows": [
+            {
+                "free": f"all {row.neurons}" if row.free == "all" else f"{row.neurons} best for",
+                "feature": "" if row.free == "all" else row.free,
+                "changed": row.changed,
+                "size": f"{row.magnitude:.3g}",
+                "per_1000": f"{row.per_1000:.2f}",
+                "between": f"{row.per_1000_low:.2f} to {row.per_1000_high:.2f}",
+                "loss": _four(row.loss),
+                "random": "" if not np.isfinite(row.random_per_1000) else f"{row.random_per_1000:.2f}",
+                "random_loss": "" if not np.isfinite(row.random_loss) else _four(row.random_loss),
+                "p": "" if not np.isfinite(row.p_per_1000) else f"{row.p_per_1000:.2f}",
+            }
+            for row in table.rename(columns={"size": "magnitude"}).itertuples()
+        ],
+        "examples": int(first["examples"]),
+        "before": f"{first['per_1000_before']:.2f}",
+        "loss_before": _four(first["loss_before"]),
+    }
 
 
 def _two(value: float) -> str:

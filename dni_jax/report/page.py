@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from dni_jax.characters import shown_name
 from dni_jax.files import written_aside
-from dni_jax.report.analysed import attribution_view, posterior_view
+from dni_jax.report.analysed import attribution_view, dimension_view, posterior_view, repair_view
 from dni_jax.report.colours import heat_css
 from dni_jax.report.columns import columns_of, rows_of
 from dni_jax.report.naming import families, family, meaning
@@ -117,6 +117,8 @@ def _context(run: RunFiles) -> dict[str, Any]:
         "samples": _samples(run),
         "attribution": attribution_view(run.attribution),
         "posterior": posterior_view(run.posterior, run.step_sizes, names),
+        "dimension": dimension_view(run.dimension, names, run.relevance.sizes["neuron"]),
+        "repair": repair_view(run.repair),
         "settings": settings(run),
         "kept": len(data["neurons"]),
         "data": Markup(safe_json(data)),

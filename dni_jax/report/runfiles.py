@@ -41,7 +41,7 @@ class RunFiles:
         ``most_folds``, ``untrained_strength``, and the effect of silencing where it was measured.
     k
         The size of the sets of neurons that the findings' effects are about; 0 without effects.
-    summary, effects, samples, training, dynamics, excerpt, attribution, posterior, step_sizes
+    summary, effects, samples, training, dynamics, excerpt, attribution, posterior, step_sizes, dimension, repair
         The other files; None where there is no such file.
     """
 
@@ -59,6 +59,8 @@ class RunFiles:
     attribution: pd.DataFrame | None
     posterior: pd.DataFrame | None
     step_sizes: pd.DataFrame | None
+    dimension: pd.DataFrame | None
+    repair: pd.DataFrame | None
 
     @classmethod
     def read(cls, folder: str | Path) -> RunFiles:
@@ -90,6 +92,8 @@ class RunFiles:
             attribution=_optional(path / "attribution.parquet", read_table),
             posterior=_optional(path / "posterior.parquet", read_table),
             step_sizes=_optional(path / "step_sizes.csv", pd.read_csv),
+            dimension=_optional(path / "dimension.parquet", read_table),
+            repair=_optional(path / "repair.parquet", read_table),
         )
 
     @property

@@ -11,11 +11,11 @@ import xarray as xr
 
 import dni_jax as dni
 from dni_jax.analysis import Posterior, beside, posterior, step_size_sweep
-from dni_jax.analysis.averaging import held_out, symbol_losses, together
-from dni_jax.analysis.credible import credible, ranks
-from dni_jax.analysis.plan import SamplingPlan
-from dni_jax.analysis.step_sizes import autocorrelation
-from dni_jax.analysis.walking import Target, sampler_of, symbols_of, walk
+from dni_jax.analysis.posteriors.averaging import held_out, symbol_losses, together
+from dni_jax.analysis.posteriors.credible import credible, ranks
+from dni_jax.analysis.posteriors.plan import SamplingPlan
+from dni_jax.analysis.posteriors.step_sizes import autocorrelation
+from dni_jax.analysis.posteriors.walking import Target, sampler_of, symbols_of, walk
 from dni_jax.config import TrainConfig
 from dni_jax.models.evaluation import cross_entropies
 from dni_jax.models.network import network_scan, readout, zero_carries

@@ -7,8 +7,8 @@ import optax
 import pytest
 from scipy.linalg import solve_discrete_lyapunov
 
-from dni_jax.analysis.samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
-from dni_jax.analysis.schedules import cyclical, polynomial
+from dni_jax.analysis.posteriors.samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
+from dni_jax.analysis.posteriors.schedules import cyclical, polynomial
 
 S2 = jnp.asarray([0.16, 1.0])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from dni_jax.analysis.unrolled import (
+from dni_jax.analysis.attribution.unrolled import (
     Read,
     carries_of,
     lag_gradients,

@@ -30,6 +30,7 @@ def test_without_dropout_they_are_trainings_own_steps(model, corpus):
         np.testing.assert_allclose(array, named_arrays(theirs.weights)[name][0], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_dropout_keeps_the_mean_and_its_share():
     hidden = jnp.full((50, 40, 10), 0.3)
     found = dropped(jax.random.key(0), hidden, 0.8)

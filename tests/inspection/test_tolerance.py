@@ -90,6 +90,7 @@ def test_reading_stops_where_it_says():
     assert states.reads - sampled < found.attrs["positions_read"] + 3 * states.chunk + 3000  # a few reads ahead
 
 
+@pytest.mark.slow
 def test_perfect_folds_are_not_sure_at_once():
     """All folds perfect: no spread, but a string more might not be."""
     states, labels = problem(2, 0.0)
@@ -103,6 +104,7 @@ def test_perfect_folds_are_not_sure_at_once():
     assert inspected(sure, binary, 1e-4).attrs["positions_read"] == sure.n_positions
 
 
+@pytest.mark.slow
 def test_a_feature_that_never_comes_does_not_stop_it():
     states, labels = problem(3, 0.0)
     columns = (labels.columns[0], np.zeros_like(labels.columns[0]))

@@ -40,6 +40,7 @@ def test_as_a_sequence(population):
     assert repr(population).startswith("Population(4 of TrainedModel(lstm, 8 neurons")
 
 
+@pytest.mark.slow
 def test_the_odd_number_of_networks_is_spread_over_lanes(corpus, population):
     three = dni.train_population(corpus, seeds=(0, 1, 2), learning_rates=0.01, **SMALL)
     for ours, other in zip(weights_of(three[1]), weights_of(population[1]), strict=True):

@@ -17,7 +17,7 @@ def _newton(x, y, cost, w, b):
     return w, b
 
 
-@pytest.mark.parametrize("class_weight", [None, "balanced"])
+@pytest.mark.parametrize("class_weight", [pytest.param(None, marks=pytest.mark.slow), "balanced"])
 @pytest.mark.parametrize("C", [1.0, 1e4])
 def test_the_optimum_over_every_position(C, class_weight):
     rng = np.random.default_rng(0)

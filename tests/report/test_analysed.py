@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dni_jax.report.analysed import attribution_view, posterior_view
+from dni_jax.report.analysed import attribution_view, dimension_view, posterior_view, repair_view
 
 
 def attribution(error=(0.0, 0.05)):
@@ -62,3 +62,46 @@ def test_draws_tell_intervals_and_who_is_always_among_the_best():
 def test_nothing_asked_nothing_said():
     assert attribution_view(None) is None
     assert posterior_view(None, None, []) is None
+    assert dimension_view(None, [], 8) is None
+    assert repair_view(None) is None
+
+
+def dimension(dimensions=(2.0, 8.0, np.nan, 16.0), alone=(9, 4, 0, 0)):
+    names = ["depth", "digit", "noise", "rule"]
+    table = pd.DataFrame({"feature": names, "kind": ["continuous", "binary", "binary", "binary"]})
+    table["full"], table["threshold"] = (0.9, 0.99, 0.51, 0.9), (0.81, 0.941, 0.509, 0.86)
+    table["dimension"], table["below"] = dimensions, (1.0, 4.0, np.nan, 12.0)
+    return table.assign(alone=alone, target=0.9)
+
+
+def test_dimensions_stand_beside_neurons_alone():
+    view = dimension_view(dimension(), ["rule", "noise", "depth", "digit", "unknown"], 32)
+    assert [row["feature"] for row in view["rows"]] == ["rule", "depth", "digit"]
+    rule, depth, digit = view["rows"]
+    assert (rule["between"], depth["between"], digit["between"]) == ("13 to 16", "2", "5 to 8")
+    assert (depth["full"], digit["full"]) == ("R² 0.900", "AUC 0.990")
+    assert (rule["strength"], digit["alone"]) == (0.5, 4)
+    assert (view["unknown"], view["known"], view["target"], view["rank"]) == (["noise"], 3, 90, "-1.00")
+
+
+@pytest.mark.parametrize("same", [{"dimensions": (4.0, 4.0, np.nan, 4.0)}, {"alone": (0, 0, 0, 0)}])
+def test_no_rank_correlation_where_nothing_varies(same):
+    assert dimension_view(dimension(**same), ["rule"], 32)["rank"] is None
+
+
+def test_repairs_are_told_by_what_was_free_to_change():
+    one = {"neurons": 128, "examples": 35, "changed": 352, "size": 94.58, "per_1000_before": 0.8, "per_1000": 0.06,
+           "per_1000_low": 0.0, "per_1000_high": 0.14, "random_per_1000": np.nan, "loss_before": 0.6315,
+           "loss": 0.6309, "random_loss": np.nan, "p_per_1000": np.nan, "p_loss": np.nan}  # fmt: skip
+    few = {**one, "neurons": 10, "changed": 46, "random_per_1000": 0.36, "random_loss": 0.634, "p_per_1000": 0.15}
+    view = repair_view(pd.DataFrame([{"free": "all", **one}, {"free": "a <b>", **few}]))
+    everything, chosen = view["rows"]
+    assert (everything["free"], everything["feature"], everything["random"], everything["p"]) == ("all 128", "", "", "")
+    assert (chosen["free"], chosen["feature"], chosen["random"], chosen["p"]) == (
+        "10 best for",
+        "a <b>",
+        "0.36",
+        "0.15",
+    )
+    assert everything["between"] == "0.00 to 0.14"
+    assert (view["before"], view["loss_before"], view["examples"]) == ("0.80", "0.6315", 35)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from dni_jax.analysis.unrolled import OfLogProbs, Read
+from dni_jax.analysis.attribution.unrolled import OfLogProbs, Read
 from dni_jax.corpora import Corpus, Vocabulary
 from dni_jax.corpora.vocabulary import BOUNDARY
 from dni_jax.models import TrainedModel, Weights, record

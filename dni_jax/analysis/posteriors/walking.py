@@ -13,9 +13,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float
 
-from dni_jax.analysis.plan import SamplingPlan
-from dni_jax.analysis.samplers import SAMPLERS
-from dni_jax.analysis.schedules import cyclical, polynomial
+from dni_jax.analysis.posteriors.plan import SamplingPlan
+from dni_jax.analysis.posteriors.samplers import SAMPLERS
+from dni_jax.analysis.posteriors.schedules import cyclical, polynomial
 from dni_jax.config import TrainConfig
 from dni_jax.corpora import Corpus
 from dni_jax.devices import grid

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from dni_jax.analysis.averaging import HeldOut
-from dni_jax.analysis.plan import SamplingPlan
-from dni_jax.analysis.posterior import Posterior, judged, moved_of, unseen_text
-from dni_jax.analysis.walking import walk
+from dni_jax.analysis.posteriors.averaging import HeldOut
+from dni_jax.analysis.posteriors.plan import SamplingPlan
+from dni_jax.analysis.posteriors.posterior import Posterior, by_step_size, moved_of
 from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
 from dni_jax.models import TrainedModel, Weights
@@ -79,19 +77,23 @@ def step_size_sweep(
     if (labels is None) != (text is None):
         raise ValueError("expected labels= and text= together, got one of them")
     plan = SamplingPlan.of(sampler, settings)
-    walked = walk(model, corpus, plan, step_sizes, [seed] * len(step_sizes), progress)
-    unseen = unseen_text(model, corpus, validation)
+    chains = by_step_size(model, corpus, plan, step_sizes, seed, validation, progress)
+    scored = [
+        None if draws is None or labels is None or text is None else draws.relevance(text, labels, probe, folds, k=k)
+        for draws in chains
+    ]
+    return beside_each_other(step_sizes, chains, scored)
+
+
+def beside_each_other(
+    step_sizes: Sequence[float], chains: Sequence[Posterior | None], scored: Sequence[xr.Dataset | None]
+) -> pd.DataFrame:
+    """What `step_size_sweep` tells, of chains that were drawn, and their neurons' relevance where it is known."""
     rows = []
-    for number, step_size in enumerate(step_sizes):
+    for step_size, draws, relevance in zip(step_sizes, chains, scored, strict=True):
         row = {"step_size": float(step_size)}
-        if walked.stayed[number]:
-            weights = jax.tree.map(lambda array, n=number: array[:, n], walked.weights)
-            found, start = judged(model, weights, unseen)
-            loss = walked.train_loss[:, number].astype(np.float64)
-            draws = Posterior(model, weights, np.arange(len(loss)), found, start, loss, {"sampler": sampler})
-            row |= _told(draws)
-            if labels is not None and text is not None:
-                row |= _sureness(draws.relevance(text, labels, probe, folds, k=k), k)
+        row |= {} if draws is None else _told(draws)
+        row |= {} if relevance is None else _sureness(relevance)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -119,8 +121,8 @@ def autocorrelation(weights: Weights) -> float:
     return along / across if across > 0 else float("nan")
 
 
-def _sureness(relevance: xr.Dataset, k: int) -> dict[str, float]:
+def _sureness(relevance: xr.Dataset) -> dict[str, float]:
     width = (relevance["strength_high"] - relevance["strength_low"]).values
-    sure = (relevance["p_top"] >= 0.9).sum("neuron").values / k
+    sure = (relevance["p_top"] >= 0.9).sum("neuron").values / relevance.attrs["k"]
     known = ~np.isnan(width).all(0)
     return {"width": float(np.nanmedian(width[:, known])), "sure": float(sure[known].mean())}

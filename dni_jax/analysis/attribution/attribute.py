@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from dni_jax.analysis.explained import Explained, baseline_of, batches, checked_lags
-from dni_jax.analysis.unrolled import lag_gradients, path_gradients, values_from
+from dni_jax.analysis.attribution.explained import Explained, baseline_of, batches, checked_lags
+from dni_jax.analysis.attribution.unrolled import lag_gradients, path_gradients, values_from
 from dni_jax.corpora import Corpus
 from dni_jax.models import TrainedModel
 from dni_jax.probes.bootstrap import string_weights

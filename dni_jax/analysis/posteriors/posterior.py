@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,10 +13,10 @@ import xarray as xr
 from jaxtyping import Float, Int
 from scipy.special import softmax
 
-from dni_jax.analysis.averaging import HeldOut, held_out
-from dni_jax.analysis.credible import credible
-from dni_jax.analysis.plan import SamplingPlan
-from dni_jax.analysis.walking import walk
+from dni_jax.analysis.posteriors.averaging import HeldOut, held_out
+from dni_jax.analysis.posteriors.credible import credible
+from dni_jax.analysis.posteriors.plan import SamplingPlan
+from dni_jax.analysis.posteriors.walking import walk
 from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
 from dni_jax.html import card, facts
@@ -190,7 +190,7 @@ def posterior(
     corpus
         Its ``train`` strings are the data.
     sampler : {"psgld", "sgld", "sghmc", "sgnht", "santa"}
-        See `dni_jax.analysis.samplers`; `options` go to it.
+        See `dni_jax.analysis.posteriors.samplers`; `options` go to it.
     n_draws, thin, burn_in
         How many draws, steps from one to the next, and steps before.
     step_size
@@ -244,18 +244,39 @@ def posterior(
         if sampler != "psgld":
             raise ValueError(f"expected step_size= for the sampler {sampler!r}, got none: see step_size_sweep")
         step_size = _STEP_SIZE
-    walked = walk(model, corpus, plan, [step_size], [seed], progress)
-    if not walked.stayed[0]:
+    (draws,) = by_step_size(model, corpus, plan, [step_size], seed, validation, progress)
+    if draws is None:
         raise ValueError(
-            f"expected draws near the network, got a chain that runs away with step_size {step_size:g} (its loss "
-            f"reached {walked.train_loss[:, 0].max():.3g} nats a symbol): take a smaller one, or sampler='psgld'; "
-            "dni_jax.analysis.step_size_sweep shows which step sizes go"
+            f"expected draws near the network, got a chain that runs away with step_size {step_size:g}: take a smaller "
+            "one, or sampler='psgld'; dni_jax.analysis.step_size_sweep shows which step sizes go"
         )
-    weights = jax.tree.map(lambda array: array[:, 0], walked.weights)
-    unseen, start = judged(model, weights, unseen_text(model, corpus, validation))
-    steps = burn_in + thin * np.arange(1, n_draws + 1, dtype=np.int64)
-    told = {**plan.told, "step_size": step_size, "seed": seed}
-    return Posterior(model, weights, steps, unseen, start, walked.train_loss[:, 0].astype(np.float64), told)
+    return draws
+
+
+def by_step_size(
+    model: TrainedModel,
+    corpus: Corpus,
+    plan: SamplingPlan,
+    step_sizes: Sequence[float],
+    seed: int,
+    validation: Corpus | None = None,
+    progress: bool = True,
+) -> list[Posterior | None]:
+    """Draw with each step size, all chains as one program; None for a chain that ran away."""
+    walked = walk(model, corpus, plan, step_sizes, [seed] * len(step_sizes), progress)
+    text = unseen_text(model, corpus, validation)
+    steps = plan.burn_in + plan.thin * np.arange(1, plan.n_draws + 1, dtype=np.int64)
+    found: list[Posterior | None] = []
+    for number, step_size in enumerate(step_sizes):
+        if not walked.stayed[number]:
+            found.append(None)
+            continue
+        weights = jax.tree.map(lambda array, n=number: array[:, n], walked.weights)
+        unseen, start = judged(model, weights, text)
+        told = {**plan.told, "step_size": float(step_size), "seed": seed}
+        loss = walked.train_loss[:, number].astype(np.float64)
+        found.append(Posterior(model, weights, steps, unseen, start, loss, told))
+    return found
 
 
 def unseen_text(model: TrainedModel, corpus: Corpus, validation: Corpus | None) -> Corpus | None:

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float
 
-from dni_jax.analysis.explained import Explained, baseline_of, batches, checked_lags
-from dni_jax.analysis.unrolled import replaced_values, values_from
+from dni_jax.analysis.attribution.explained import Explained, baseline_of, batches, checked_lags
+from dni_jax.analysis.attribution.unrolled import replaced_values, values_from
 from dni_jax.corpora import Corpus
 from dni_jax.models import TrainedModel
 

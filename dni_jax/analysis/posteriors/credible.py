@@ -21,7 +21,7 @@ def credible(found: xr.Dataset, *, k: int = 10, level: float = 0.95) -> xr.Datas
 
     Returns
     -------
-    See `dni_jax.analysis.posterior.Posterior.relevance`.
+    See `dni_jax.analysis.Posterior.relevance`.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from dni_jax.analysis.samplers import SAMPLERS
+from dni_jax.analysis.posteriors.samplers import SAMPLERS
 
 SCHEDULES = ("constant", "polynomial", "cyclical")
 _OURS = ("step_size", "key", "temperature")  # a sampler's arguments that a plan decides

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from dni_jax.analysis._chain_state import (
+from dni_jax.analysis.posteriors._chain_state import (
     SamplerState,
     begin,
     check_friction,
@@ -29,7 +29,7 @@ from dni_jax.analysis._chain_state import (
     size_of,
     with_momentum,
 )
-from dni_jax.analysis.schedules import Value
+from dni_jax.analysis.posteriors.schedules import Value
 
 _map = jax.tree.map
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from dni_jax.analysis.schedules import Value, value_at
+from dni_jax.analysis.posteriors.schedules import Value, value_at
 
 _map = jax.tree.map
 

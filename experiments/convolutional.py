@@ -1,0 +1,122 @@
+"""The convolutional networks of Guidotti & Leofante 2019, their training, and their states."""
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from dni_jax.files import written_aside
+
+# 431,080 and 5,851,338 parameters, 800 and 4,096 features before the full layers, as in the paper.
+SHAPES = {
+    "mnist": {"channels": 1, "size": 5, "padding": "VALID", "blocks": ((20,), (50,)), "full": (800, 500, 10)},
+    "cifar": {
+        "channels": 3,
+        "size": 3,
+        "padding": "SAME",
+        "blocks": ((32, 64), (128, 128), (256, 256)),
+        "full": (4096, 1024, 512, 10),
+    },
+}
+
+
+class Network(nnx.Module):
+    """Blocks of convolutions and ReLU, each pooled 2 x 2; then full layers. `states` is what the full layers read."""
+
+    def __init__(self, kind: str, seed: int):
+        shape, rngs = SHAPES[kind], nnx.Rngs(seed)
+        start = nnx.initializers.he_normal()
+        channels, self.blocks = shape["channels"], nnx.List()
+        for block in shape["blocks"]:
+            layers = nnx.List()
+            for wide in block:
+                size = (shape["size"],) * 2
+                layers.append(nnx.Conv(channels, wide, size, padding=shape["padding"], kernel_init=start, rngs=rngs))
+                channels = wide
+            self.blocks.append(layers)
+        full = shape["full"]
+        self.full = nnx.List(nnx.Linear(a, b, kernel_init=start, rngs=rngs) for a, b in pairwise(full))
+
+    def states(self, x):
+        """Give what the full layers read ``(T, N)``."""
+        for block in self.blocks:
+            for layer in block:
+                x = nnx.relu(layer(x))
+            x = nnx.max_pool(x, (2, 2), strides=(2, 2))
+        return x.reshape(len(x), -1)
+
+    def __call__(self, x):
+        """Give the scores ``(T, 10)`` of pictures."""
+        x = self.states(x)
+        for layer in self.full[:-1]:
+            x = nnx.relu(layer(x))
+        return self.full[-1](x)
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers are learnt."""
+        return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(self, nnx.Param)))
+
+
+def train(network, x, y, steps, *, batch=128, rate=1e-3, seed=0, flip=False, report=0):
+    """Fit by Adam, its rate falling to 0 along a cosine; `flip` mirrors every other picture. Gives seconds."""
+    optimizer = nnx.Optimizer(network, optax.adam(optax.cosine_decay_schedule(rate, steps)), wrt=nnx.Param)
+
+    @nnx.jit
+    def step(network, optimizer, x, y):
+        def loss(network):
+            return optax.softmax_cross_entropy_with_integer_labels(network(x), y).mean()
+
+        value, gradients = nnx.value_and_grad(loss)(network)
+        optimizer.update(network, gradients)
+        return value
+
+    rng, began = np.random.default_rng(seed), time.perf_counter()
+    order = np.concatenate([rng.permutation(len(x)) for _ in range(-(-steps * batch // len(x)))])
+    for number in range(steps):
+        rows = order[number * batch : (number + 1) * batch]
+        pictures = x[rows]
+        if flip:
+            mirrored = rng.random(len(rows)) < 0.5
+            pictures[mirrored] = pictures[mirrored, :, ::-1]
+        value = step(network, optimizer, jnp.asarray(pictures), jnp.asarray(y[rows]))
+        if report and number % report == 0:
+            print(f"  step {number}: loss {float(value):.3f}, {time.perf_counter() - began:.0f} s", flush=True)
+    return time.perf_counter() - began
+
+
+def pure(network):
+    """Give two functions of JAX arrays, from pictures to states and to scores, that hold the network as it now is."""
+    graph, state = nnx.split(network)
+    state = jax.tree.map(jnp.array, state)
+    return (lambda x: nnx.merge(graph, state).states(x)), (lambda x: nnx.merge(graph, state)(x))
+
+
+def in_blocks(function, x, block=500):
+    """Apply a function to pictures, some at a time; float32."""
+    jitted = jax.jit(function)
+    return np.concatenate([np.asarray(jitted(x[start : start + block])) for start in range(0, len(x), block)])
+
+
+def trained(kind, seed, folder, x, y, steps, **plan):
+    """Train a network, or take the one of this seed and these steps that is in the folder; with its CPU seconds."""
+    file = Path(folder) / f"{kind}-{steps}-{seed}.npz"
+    network = Network(kind, seed)
+    graph, state = nnx.split(network)
+    leaves, tree = jax.tree.flatten(state)
+    if file.exists():
+        with np.load(file) as read:
+            kept = [jnp.asarray(read[f"arr_{place}"]) for place in range(len(leaves))]
+            return nnx.merge(graph, jax.tree.unflatten(tree, kept)), float(read["seconds"])
+    began = time.process_time()
+    train(network, x, y, steps, seed=seed, **plan)
+    seconds = time.process_time() - began
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(file) as aside, aside.open("wb") as out:
+        np.savez(out, *(np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(network))), seconds=seconds)
+    return network, seconds

@@ -1,0 +1,132 @@
+"""How many dimensions of a network's weights a problem needs: Li, Farkhoor, Liu & Yosinski 2018, on toy and images.
+
+Claims    (1) Ten constraints on 1,000 numbers: performance steps from 0 to 1 at exactly d = 10 (section 2).
+          (2) A fully connected network 784-200-200-10 of 199,210 weights reaches 90 % of its accuracy on MNIST in a
+          random subspace of 750 dimensions, whichever way the subspace is drawn (section 3.1).
+          (3) Memorising shuffled labels takes far more dimensions than learning the true ones (section 3.2).
+Command   python experiments/intrinsic_images.py --part toy (or mnist, shuffled; --mnist PATH)
+Run time  TIME
+Result    RESULT
+"""
+
+import argparse
+import itertools
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from common import table
+from images import mnist
+
+import dni_jax as dni
+
+SIZES = (784, 200, 200, 10)
+
+
+def initial(sizes, seed):
+    """He-normal weights and zero biases of a fully connected network."""
+    keys, pairs = jax.random.split(jax.random.key(seed), len(sizes) - 1), itertools.pairwise(sizes)
+    normal = jax.nn.initializers.he_normal()
+    return [(normal(key, pair), jnp.zeros(pair[1])) for key, pair in zip(keys, pairs, strict=True)]
+
+
+def logits(params, x):
+    for weights, bias in params[:-1]:
+        x = jax.nn.relu(x @ weights + bias)
+    return x @ params[-1][0] + params[-1][1]
+
+
+def loss(params, batch):
+    x, y = batch
+    return optax.softmax_cross_entropy_with_integer_labels(logits(params, x), y).mean()
+
+
+def accuracy_on(x, y):
+    return jax.jit(lambda params: (logits(params, x).argmax(-1) == y).mean())
+
+
+def told(found, seconds):
+    """Rows of a result, one a dimension; told at once, since the next may take long."""
+    rows = [[found.projection, r.dim, f"{r.performance:.4f}", f"{r.share:.3f}"] for r in found.table.itertuples()]
+    each = ", ".join(f"{d}: {performance}" for _, d, performance, _ in rows)
+    print(f"{found!r}, {seconds:.0f} seconds; {each}", flush=True)
+    return rows
+
+
+def toy(asked):
+    """Ten constraints: blocks of 100 numbers whose sums must be 1, 2, ... 10; performance is exp(-loss)."""
+
+    def missed(params):
+        return jnp.square(params.reshape(10, 100).sum(1) - jnp.arange(1.0, 11.0)).sum()
+
+    def met(params):
+        return jnp.exp(-missed(params))
+
+    dims, rows = [1, 5, 8, 9, 10, 11, 15, 20], []
+    for kind in asked.projections:
+        for optimizer in ("lbfgs", "adam"):
+            found = dni.intrinsic_dimension(
+                missed, jnp.zeros(1_000), dims, kind, optimizer=optimizer, performance=met, full=1.0, repeats=5,
+                steps=2_000,
+            )  # fmt: skip
+            rows.append([kind, optimizer, *(f"{one:.3f}" for one in found.performance.mean(1)), found.by_repeat])
+    table(["projection", "optimizer", *(f"d = {d}" for d in dims), "d90 of five draws"], rows)
+
+
+def images(asked):
+    """All of MNIST, held-out accuracy; the same network and the three projections."""
+    read = mnist(asked.mnist)
+    data = (read.x_train.reshape(len(read.x_train), -1), read.y_train)
+    judge, rows = accuracy_on(read.x_test.reshape(len(read.x_test), -1), read.y_test), []
+    for seed in asked.seeds:
+        full = None
+        for kind in asked.projections:
+            began = time.perf_counter()
+            found = dni.intrinsic_dimension(
+                loss, initial(SIZES, seed), asked.dims or [100, 200, 300, 500, 750, 1_000], kind, data=data,
+                performance=judge, full=full, batch=256, steps=asked.steps, learning_rate=asked.rate, seed=seed,
+            )  # fmt: skip
+            full = found.full
+            rows += [[seed, *row] for row in told(found, time.perf_counter() - began)]
+    table(["seed", "projection", "d", "accuracy", "of the full network's"], rows)
+
+
+def shuffled(asked):
+    """Some images of MNIST with their own labels, and with these dealt anew: accuracy on these very images."""
+    read, rows = mnist(asked.mnist), []
+    for seed in asked.seeds:
+        rng = np.random.default_rng(seed)
+        chosen = rng.permutation(len(read.x_train))[: asked.memorised]
+        x, y = read.x_train[chosen].reshape(asked.memorised, -1), read.y_train[chosen]
+        for name, labels in (("true", y), ("shuffled", rng.permutation(y))):
+            began = time.perf_counter()
+            found = dni.intrinsic_dimension(
+                loss, initial(SIZES, seed), asked.dims or [50, 125, 250, 500, 1_000, 2_000, 4_000], "fastfood",
+                data=(x, labels), performance=accuracy_on(x, labels), batch=250, steps=asked.steps,
+                learning_rate=asked.rate, seed=seed,
+            )  # fmt: skip
+            rows += [[seed, name, *row[1:]] for row in told(found, time.perf_counter() - began)]
+    table(["seed", "labels", "d", "accuracy on the images learnt", "of the full network's"], rows)
+
+
+PARTS = {"toy": toy, "mnist": images, "shuffled": shuffled}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=PARTS, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--dims", type=int, nargs="+")
+    parser.add_argument("--projections", nargs="+", default=["dense", "sparse", "fastfood"])
+    parser.add_argument("--steps", type=int, default=1_000)
+    parser.add_argument("--rate", type=float, default=0.01)
+    parser.add_argument("--memorised", type=int, default=500, help="images that labels are learnt of by heart")
+    parser.add_argument("--mnist", help="your copy of mnist.npz")
+    asked = parser.parse_args()
+    PARTS[asked.part](asked)
+
+
+if __name__ == "__main__":
+    main()
