@@ -6,8 +6,9 @@ Measures  Share of unseen characters whose level the state-to-level network gets
           renaming of levels; and of a logistic regression on the same pairs. The state is its 10 first principal
           components, whitened; levels are 0 to 4. 5 pairs are one a level, 20 four a level.
 Command   python experiments/alice_states.py
-Run time  TIME
-Result    see experiments/README.md
+Run time  4 minutes of CPU time, measured beside other work: about 3 minutes on 2 CPU cores
+Result    Without pairs .20 (ALI) and .21 (ALICE) of unseen levels are right, where the commonest level has .26; after
+          the best renaming .45. With 20 pairs matching gets .54 and .55, the probe .80; on all pairs the probe has 1.
 """
 
 import jax

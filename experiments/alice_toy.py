@@ -1,15 +1,22 @@
 """ALI, ALICE, CycleGAN and a few pairs on a mixture of five, over 576 settings each (after Li et al. 2017, figure 2).
 
-Claims    Matching joints leaves open which z an x belongs to: ALI's reconstructions are poor, whatever its samples are.
-          A bound on H(x|z) (the cycle term, explicit or by a discriminator) makes far more settings good at both.
-          It does not say which of the good couplings is meant: that takes pairs.
+Claims    Matching joints leaves open which z an x belongs to, so ALI reconstructs poorly, whatever its samples are. A
+          bound on H(x|z) (the cycle term, explicit or by a discriminator) makes far more settings good at both. It
+          does not say which of the couplings is meant: that takes pairs.
+Measures  error       squared, of x to z and back; a setting reconstructs well below 5 % of x's variance (6.48).
+          score       inception score by the mixture's own posterior, at most 5; a setting generates well above 4.5
+                      with all five modes covered (2 % of the samples within three standard deviations of each).
+          near        share of samples within three standard deviations of a mode, which the score does not see.
+          coupling    share of unseen x whose z is nearest to where the pairs put its mode (chance about .2).
 Command   python experiments/alice_toy.py
-Run time  TIME
-Result    see experiments/README.md
+Run time  12 minutes of CPU time, measured beside other work: about 7 minutes on 2 CPU cores
+Result    Settings of 576 that reconstruct, generate, do both: ALI 2, 116, 1; ALICE explicit 495, 290, 277, implicit
+          564, 259, 257; CycleGAN 475, 308, 299; with 5 pairs ALI 41, 354, 31, ALICE explicit 515, 459, 432.
+          Coupling .25, .28, .31, .34, and with pairs .90 and .98. For the quartiles, and the picture alice_toy.png,
+          see experiments/README.md.
 """
 
 import itertools
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -106,14 +113,13 @@ def measured(players, noise):
 
 def trained(method, settings):
     """Encoders and decoders of all settings, and what each measures; a training that ran away has error infinity."""
-    begun = time.perf_counter()
     players = train_many(method, settings, draw, jax.random.split(jax.random.key(5), STEPS))
     found = jax.jit(jax.vmap(measured))(players, settings.noise)
     found = {name: np.asarray(values, np.float64) for name, values in zip(MEASURES, found, strict=True)}
     ran_away = ~np.isfinite(found["error"])
     for name, worst in (("error", np.inf), ("score", 1.0)):
         found[name] = np.where(ran_away, worst, found[name])
-    return players, found, time.perf_counter() - begun
+    return players, found
 
 
 def verdicts(found):
@@ -130,15 +136,15 @@ def quartiles(values, digits):
 
 def report(results, settings):
     rows = []
-    for name, (_, found, seconds) in results.items():
+    for name, (_, found) in results.items():
         digits = {"error": 2, "modes": 0, "good": 2, "score": 2, "coupling": 2}
         cells = [quartiles(found[measure], digits[measure]) for measure in MEASURES]
-        rows.append([name, *cells, *(f"{one.mean():.2f}" for one in verdicts(found)), f"{seconds:.0f} s"])
+        rows.append([name, *cells, *(f"{one.mean():.2f}" for one in verdicts(found))])
     head = ["method", "squared error", "modes of 5", "samples near a mode", "inception score", "coupling"]
-    table([*head, "reconstruct", "generate", "both", "time"], rows)
+    table([*head, "reconstruct", "generate", "both"], rows)
     head = [f"{name} {value:g}" for name, values in GRID.items() for value in values]
     rows = []
-    for name, (_, found, _) in results.items():
+    for name, (_, found) in results.items():
         both = verdicts(found)[2]
         levels = [(getattr(settings, field), value) for field, values in GRID.items() for value in values]
         rows.append([name, *(f"{both[np.isclose(np.asarray(all_of), level)].mean():.2f}" for all_of, level in levels)])
@@ -160,9 +166,10 @@ def picture(results, settings, path):
     """All settings of each method; samples and reconstructions of its median one and of its best."""
     figure = Figure(figsize=(11, 9.2), layout="constrained")
     axes = figure.subplots(5, len(results))
-    for column, (name, (players, found, _)) in zip(axes.T, results.items(), strict=True):
+    for column, (name, (players, found)) in zip(axes.T, results.items(), strict=True):
         dots(column[0], np.stack([np.clip(found["error"], 6e-3, 1e2), found["score"]], 1), PALETTE[0])
-        column[0].set(xscale="log", xlim=(5e-3, 1.2e2), ylim=(0.9, 5.1), title=name, xlabel="squared error")
+        column[0].set(xscale="log", xlim=(5e-3, 1.2e2), ylim=(0.9, 5.1), xlabel="squared error")
+        column[0].set_title(name, fontsize=10)
         for row, at in zip((1, 3), two_of(found), strict=True):
             mode, x, _, again, samples = shown(
                 jax.tree.map(lambda array, at=at: array[at], players), settings.noise[at], 300

@@ -36,7 +36,7 @@ def ali(q, p):
     return value(q, p, losses.best_logits(q, p))
 
 
-@pytest.mark.parametrize("shape", [(2, 2), (3, 5), (1, 4), (40, 30)])
+@pytest.mark.parametrize("shape", [(1, 4), (40, 30)])
 def test_the_best_discriminator_gives_the_jensen_shannon_divergence(shape):
     rng = np.random.default_rng(sum(shape))
     q, p = drawn(rng, shape), drawn(rng, shape)
@@ -72,7 +72,7 @@ def test_masses_are_the_same_as_counting_and_sides_can_be_exchanged():
     np.testing.assert_allclose(losses.generator_loss(real, fake), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(2, 2), (4, 3), (5, 1)])
+@pytest.mark.parametrize("shape", [(4, 3), (5, 1)])
 def test_conditional_entropy_is_the_least_cross_entropy(shape):
     rng = np.random.default_rng(1)
     joint = drawn(rng, shape)
@@ -148,29 +148,35 @@ def test_the_implicit_cycle_term_is_least_where_there_and_back_is_the_identity()
     np.testing.assert_allclose(values[-1], math.log(2), rtol=1e-15)
 
 
-def check_gradient(loss, *arrays, step=1e-5):
-    """Reverse mode against central differences in every coordinate."""
-    flat, back = ravel_pytree(arrays)
-    at = jax.jit(jax.vmap(lambda one: loss(*back(one))))
-    nudges = step * jnp.eye(len(flat))
-    found = jax.jit(jax.grad(lambda one: loss(*back(one))))(flat)
-    np.testing.assert_allclose(found, (at(flat + nudges) - at(flat - nudges)) / (2 * step), rtol=1e-6, atol=1e-8)
-
-
 def test_gradients():
+    """Reverse mode against central differences, of all losses by all that they are given."""
     rng = np.random.default_rng(4)
-    real, fake = jnp.asarray(rng.normal(size=6)), jnp.asarray(rng.normal(size=4))
-    x, x_hat, z, z_hat = (jnp.asarray(rng.normal(size=shape)) for shape in ((5, 2), (5, 2), (5, 3), (5, 3)))
-    check_gradient(losses.discriminator_loss, real, fake)
-    check_gradient(losses.generator_loss, real, fake)
-    check_gradient(losses.squared_error, x, x_hat)
-    check_gradient(losses.cycle_bound, x, x_hat, jnp.float64(0.7))
-    check_gradient(losses.two_sided_cycle, x, x_hat, z, z_hat)
-    check_gradient(losses.paired_error, x, z, x_hat, z_hat)
-    joint = drawn(rng, (3, 4))
-    check_gradient(losses.conditional_entropy, joint)
-    check_gradient(losses.conditional_cross_entropy, joint, joint / joint.sum(0))
-    check_gradient(losses.jensen_shannon, joint, drawn(rng, (3, 4)))
+    shapes = (6, 4, (5, 2), (5, 2), (5, 3), (5, 3))
+    given = (*(jnp.asarray(rng.normal(size=shape)) for shape in shapes), drawn(rng, (3, 4)), drawn(rng, (3, 4)))
+    flat, back = ravel_pytree(given)
+
+    def all_of_them(flat):
+        real, fake, x, x_hat, z, z_hat, joint, other = back(flat)
+        return jnp.stack(
+            [
+                losses.discriminator_loss(real, fake),
+                losses.generator_loss(real, fake),
+                losses.squared_error(x, x_hat),
+                losses.cycle_bound(x, x_hat, jnp.exp(real[0])),
+                losses.two_sided_cycle(x, x_hat, z, z_hat),
+                losses.paired_error(x, z, x_hat, z_hat),
+                losses.conditional_entropy(joint),
+                losses.conditional_cross_entropy(joint, other),
+                losses.jensen_shannon(joint, other),
+            ]
+        )
+
+    at = jax.jit(jax.vmap(all_of_them))
+    nudges = 1e-5 * jnp.eye(len(flat))
+    differences = (at(flat + nudges) - at(flat - nudges)).T / 2e-5
+    found = jax.jit(jax.jacrev(all_of_them))(flat)
+    assert np.abs(found).max(axis=1).min() > 0.01
+    np.testing.assert_allclose(found, differences, rtol=1e-6, atol=1e-7)
 
 
 class TestTwoBits:

@@ -16,22 +16,33 @@ ROWS = (
     (1e-2, 3e-2, 1.0, 1, 2, 1.0, 1.0, 2),
 )
 SETTINGS = nets.Setting(*(jnp.asarray(column) for column in zip(*ROWS, strict=True)))
+MEASURED = jax.jit(alice_toy.measured)
 STEPS = jax.random.split(jax.random.key(0), 4)
 
 
 @pytest.fixture(scope="module")
-def together():
-    return nets.train_many(nets.explicit, SETTINGS, alice_toy.draw, STEPS, batch=3, layers=(4,))
+def batch():
+    return jax.jit(lambda key: alice_toy.draw(key, None))(STEPS[0])
 
 
-def test_a_narrower_network_is_one_whose_other_units_stay_zero(together):
-    for network in together:
-        (first, first_bias), (second, _) = network
-        for member, width in enumerate(SETTINGS.width):
-            assert not first[member, :, width:].any()
-            assert not first_bias[member, width:].any()
-            assert not second[member, width:].any()
-            assert np.abs(second[member, :width]).min() > 0
+@pytest.fixture(scope="module")
+def start(batch):
+    """First encoder, decoder and discriminators of member 1."""
+    setting = jax.tree.map(lambda column: column[1], SETTINGS)
+    return jax.jit(lambda setting: nets.started(setting, batch, (4, 4), nets.ali))(setting)
+
+
+def test_a_narrower_network_is_one_whose_other_units_stay_zero(start, batch):
+    """They have no weights and no slopes, so no step ever gives them any."""
+    found = jax.jit(nets.slopes, static_argnums=0)(nets.explicit, *start, batch, jnp.float32(0.5))
+    width = int(SETTINGS.width[1])
+    for side, slopes in zip(start, found, strict=True):
+        for network, slope in zip(side[:1], slopes[:1], strict=True):
+            for tree in (network, slope):
+                (first, first_bias), (middle, middle_bias), (last, _) = tree
+                unused = (first[:, width:], first_bias[width:], middle[width:], middle[:, width:], last[width:])
+                assert not any(part.any() for part in (*unused, middle_bias[width:]))
+                assert all(part.any() for part in (first[:, :width], middle[:width, :width], last[:width]))
 
 
 def by_hand(batch, players, judges, weight):
@@ -83,11 +94,9 @@ def test_a_member_takes_adams_steps_on_the_losses_written_by_hand():
 
 
 @pytest.mark.parametrize("method", alice_toy.METHODS.values())
-def test_what_each_method_asks(method):
+def test_what_each_method_asks(method, start, batch):
     """Where no discriminator knows anything every game is worth log 4; the rest is a method's own term."""
-    setting = jax.tree.map(lambda column: column[0], SETTINGS)
-    batch = alice_toy.draw(STEPS[0], None)
-    players, judges = nets.started(setting, batch, (4,), method)
+    players, judges = start
     blank = jax.tree.map(jnp.zeros_like, judges)
     made = nets.walk(players, batch)
     games, error = method(blank, batch, made, jnp.float32(0.5))
@@ -103,9 +112,8 @@ def test_what_each_method_asks(method):
     assert len(games) == (2 if method in (nets.implicit, nets.cyclegan) else 1)
 
 
-def test_judged_pairs_play_given_pairs_against_made_ones():
-    batch = alice_toy.draw(STEPS[0], None)
-    players, judges = nets.started(jax.tree.map(lambda column: column[0], SETTINGS), batch, (4,), nets.ali)
+def test_judged_pairs_play_given_pairs_against_made_ones(start, batch):
+    players, judges = start
     made = nets.walk(players, batch)
     games, error = nets.judged_pairs(judges, batch, made, jnp.float32(0.5))
     assert error == 0
@@ -125,7 +133,7 @@ def scaled(factor):
 def test_measures_of_a_lossless_pair(there, coupling):
     """x goes to z = x / 2 or -x / 2 and back; only one of them is what the pairs say. Samples are N(0, 4 I)."""
     players = nets.Players(scaled(there), scaled(1 / there))
-    error, _, good, score, found = alice_toy.measured(players, jnp.float32(0.0))
+    error, _, good, score, found = MEASURED(players, jnp.float32(0.0))
     assert float(error) < 1e-10
     assert float(found) == pytest.approx(coupling, abs=1e-6)
     apart = np.square(np.asarray(alice_toy.CENTRES)).sum(1) / 4
@@ -137,7 +145,7 @@ def test_measures_of_a_lossless_pair(there, coupling):
 def test_measures_of_a_decoder_that_knows_one_mode_only():
     (first, (second, _)) = scaled(0.0)
     players = nets.Players(scaled(0.5), (first, (second, alice_toy.CENTRES[1])))
-    error, modes, good, score, _ = alice_toy.measured(players, jnp.float32(1.0))
+    error, modes, good, score, _ = MEASURED(players, jnp.float32(1.0))
     apart = np.square(np.asarray(alice_toy.CENTRES - alice_toy.CENTRES[1])).sum(1).mean()
     assert float(error) == pytest.approx(apart + 2 * alice_toy.SPREAD**2, rel=0.02)
     assert (float(modes), float(good)) == (1, 1)
