@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy import sparse
 from scipy.optimize import linprog
 
 _UNSOLVED = (
@@ -47,11 +48,9 @@ def by_highs(states: Float[np.ndarray, "T N"], wanted: Float[np.ndarray, " T"], 
     An infinite cost leaves the ``e`` out. Then a program without a solution is an `InfeasibleError`.
     """
     n_states, n_neurons = states.shape
-    parts, prices = [states, -states], [np.ones(2 * n_neurons)]
-    if np.isfinite(cost):
-        parts += [np.eye(n_states), -np.eye(n_states)]
-        prices.append(np.full(2 * n_states, cost))
-    found = linprog(np.concatenate(prices), A_eq=np.hstack(parts), b_eq=wanted, method="highs-ds")
+    prices = [np.ones(2 * n_neurons), np.full(2 * n_states if np.isfinite(cost) else 0, cost)]
+    rows = split(states, errors=bool(np.isfinite(cost)))
+    found = linprog(np.concatenate(prices), A_eq=rows, b_eq=wanted, method="highs-ds")
     if found.status == 2:
         raise InfeasibleError
     if found.status:
@@ -60,20 +59,20 @@ def by_highs(states: Float[np.ndarray, "T N"], wanted: Float[np.ndarray, " T"], 
     return Solved(change, np.asarray(found.eqlin.marginals))
 
 
+def split(states: Float[np.ndarray, "T N"], errors: bool) -> Any:
+    """Give ``[X, -X, I, -I]``, or the first two; sparse, because the identity of many states would fill the memory."""
+    one = sparse.eye_array(len(states), format="csc")
+    inside = sparse.csc_array(states)
+    return sparse.hstack([inside, -inside, one, -one] if errors else [inside, -inside], format="csc")
+
+
 def by_clarabel(states: Float[np.ndarray, "T N"], wanted: Float[np.ndarray, " T"], cost: float) -> Solved:
     """Solve by Clarabel's interior points, in the same form; the change is near an optimal one, not sparse exactly."""
     clarabel = import_clarabel()
-    from scipy import sparse
-
     n_states, n_neurons = states.shape
-    inside = sparse.csc_matrix(states)
-    parts, prices = [inside, -inside], [np.ones(2 * n_neurons)]
-    if np.isfinite(cost):
-        parts += [sparse.eye(n_states), -sparse.eye(n_states)]
-        prices.append(np.full(2 * n_states, cost))
-    price = np.concatenate(prices)
+    price = np.concatenate([np.ones(2 * n_neurons), np.full(2 * n_states if np.isfinite(cost) else 0, cost)])
     count = len(price)
-    rows = sparse.vstack([sparse.hstack(parts), -sparse.eye(count)], format="csc")
+    rows = sparse.csc_matrix(sparse.vstack([split(states, errors=bool(np.isfinite(cost))), -sparse.eye_array(count)]))
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     cones = [clarabel.ZeroConeT(n_states), clarabel.NonnegativeConeT(count)]

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from scipy.optimize import linprog
 
 from dni_jax.analysis.repairing.interior import Inside, Problem, approach
-from dni_jax.analysis.repairing.programs import Solved, by_highs, gap_of
+from dni_jax.analysis.repairing.programs import Solved, by_highs, gap_of, split
 
 _PROVEN = 1e-9  # of the objective: as near as float64 gets on states of some hundred neurons
 _PENALTY = 1e3  # in place of an infinite cost, states scaled to 1
@@ -25,7 +25,8 @@ def by_interior(states: Float[np.ndarray, "T N"], wanted: Float[np.ndarray, " T"
         return by_highs(states, wanted, cost)
     rows, goal, price = states / size, wanted / length, cost * size  # the same problem with numbers near 1
     problem = Problem(rows, goal, price if np.isfinite(price) else _PENALTY)
-    point = approach(problem)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # steps that are not finite are not taken
+        point = approach(problem)
     found = None if point is None else _vertex(problem, point)
     if found is None or (np.isinf(price) and np.abs(rows @ found.change - goal).max() > _PROVEN):
         found = by_highs(rows, goal, price)
@@ -83,10 +84,7 @@ def _by_program(
     inside, free = states[:, columns], ~fixed
     pull = cost * (sign[fixed] @ inside[fixed])
     price = np.concatenate([1 - pull, 1 + pull, np.full(2 * free.sum(), cost)])
-    one = np.eye(int(free.sum()))
-    found = linprog(
-        price, A_eq=np.hstack([inside[free], -inside[free], one, -one]), b_eq=wanted[free], method="highs-ds"
-    )
+    found = linprog(price, A_eq=split(inside[free], errors=True), b_eq=wanted[free], method="highs-ds")
     if found.status:
         return None
     count = int(columns.sum())
