@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax.analysis import NoViolationError, ablation_effects, agreement, attribute, probe_dimension, repair_table
+from dni_jax.analysis.posteriors.draws import by_step_size
 from dni_jax.analysis.posteriors.plan import SamplingPlan
-from dni_jax.analysis.posteriors.posterior import by_step_size
 from dni_jax.analysis.posteriors.step_sizes import beside_each_other
 from dni_jax.corpora import Corpus
 from dni_jax.files import written_aside

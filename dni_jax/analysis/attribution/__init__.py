@@ -2,6 +2,6 @@
 
 from dni_jax.analysis.attribution.ablation import ablation_effects
 from dni_jax.analysis.attribution.agreement import agreement, share_by_lag
-from dni_jax.analysis.attribution.attribute import attribute
+from dni_jax.analysis.attribution.attributing import attribute
 
 __all__ = ["ablation_effects", "agreement", "attribute", "share_by_lag"]

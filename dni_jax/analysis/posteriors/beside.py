@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dni_jax.analysis.posteriors.credible import strength_of
-from dni_jax.analysis.posteriors.posterior import Posterior
+from dni_jax.analysis.posteriors.draws import Posterior
 from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
 from dni_jax.inspection import inspect, intervals

@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax.analysis.posteriors.averaging import HeldOut
+from dni_jax.analysis.posteriors.draws import Posterior, by_step_size, moved_of
 from dni_jax.analysis.posteriors.plan import SamplingPlan
-from dni_jax.analysis.posteriors.posterior import Posterior, by_step_size, moved_of
 from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
 from dni_jax.models import TrainedModel, Weights
