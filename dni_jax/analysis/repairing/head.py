@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
@@ -68,7 +69,8 @@ def repair_head(
     hard
         Demand the wanted scores: ``min ||g||_1`` subject to ``X g = r``; without `cost`.
     neurons
-        Numbers of the neurons whose weights may change, such as those that inspection found for a feature; None: all.
+        The neurons whose weights may change, such as those that inspection found for a feature: numbers, or a table
+        from `dni_jax.top`. None: all.
     solver
         ``"auto"``: the closed form from one state, from several ``"interior"``, interior points made for this program
         and then the exact vertex, classes in parallel. ``"highs"``: SciPy's HiGHS on the whole program; ``"clarabel"``
@@ -144,10 +146,15 @@ def _checked(weights: Any, bias: Any, states: Any, targets: Any) -> tuple[np.nda
     return old, offset, rows, wanted
 
 
+def neuron_numbers(neurons: Any) -> np.ndarray:
+    """The numbers of neurons: themselves, or those of a table from `dni_jax.top`."""
+    return np.asarray(neurons["neuron"] if isinstance(neurons, pd.DataFrame) and "neuron" in neurons else neurons)
+
+
 def _checked_neurons(neurons: Any, n_neurons: int) -> Int[np.ndarray, " M"]:
     if neurons is None:
         return np.arange(n_neurons)
-    given = np.asarray(neurons)
+    given = neuron_numbers(neurons)
     if given.ndim != 1 or given.dtype.kind not in "iu" or not len(given):
         raise ValueError(f"expected the numbers of neurons, at least one, got {given.dtype} {given.shape}")
     if given.min() < 0 or given.max() >= n_neurons or len(np.unique(given)) < len(given):

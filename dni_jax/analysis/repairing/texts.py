@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from dni_jax.analysis.repairing.head import neuron_numbers
 from dni_jax.analysis.repairing.outcomes import Tallies, measured, outcome_table, tallied
 from dni_jax.analysis.repairing.text_repair import TextRepair
 from dni_jax.analysis.repairing.wishes import Wishes, broken_states, clean_states, probabilities, wishes_of
@@ -216,8 +217,7 @@ def _free_neurons(model: TrainedModel, neurons: Any) -> Int[np.ndarray, " M"]:
     top = model.weights.spans[-1]
     if neurons is None:
         return np.arange(top.stop - top.start)
-    given = neurons["neuron"] if isinstance(neurons, pd.DataFrame) and "neuron" in neurons else neurons
-    found = np.asarray(given)
+    found = neuron_numbers(neurons)
     if found.ndim != 1 or not len(found) or found.dtype.kind not in "iu" or len(np.unique(found)) < len(found):
         raise ValueError(f"expected neurons as distinct whole numbers, got {found.dtype} of shape {found.shape}")
     if found.min() < top.start or found.max() >= top.stop:

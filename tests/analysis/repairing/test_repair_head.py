@@ -5,6 +5,7 @@ import sys
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -158,6 +159,8 @@ def test_hard_without_solution_names_the_classes(solver):
 def test_restricted_neurons(n_states):
     weights, bias, states, targets = drawn(n_states, 10, 3)
     fix = repair_head(weights, bias, states, targets, cost=5.0, neurons=[7, 2])
+    table = pd.DataFrame({"neuron": [7, 2], "auc": [0.9, 0.8]}, index=pd.Index([1, 2], name="rank"))
+    np.testing.assert_array_equal(repair_head(weights, bias, states, targets, cost=5.0, neurons=table).delta, fix.delta)
     assert set(fix.changed_neurons) <= {2, 7}
     assert fix.neurons.tolist() == [2, 7]
     small = repair_head(
