@@ -42,6 +42,7 @@ def test_the_run_folder_is_whole(finished):
         assert (finished / picture).read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_results_and_a_table_a_person_can_read(finished, tmp_path, capsys):
     main(["run", "parentheses", "--out", str(tmp_path / "again"), *SMALL])
     printed = capsys.readouterr().out

@@ -46,6 +46,7 @@ def test_planted_delays_are_found(few, held_out):
     np.testing.assert_array_equal(best["strength"].sel(feature="digit"), 1.0)
 
 
+@pytest.mark.slow
 def test_pieces_of_one_string_are_joined(parentheses, held_out):
     pieces = cut(held_out, 5)
     labels = parentheses.features().select("digit").label(pieces)

@@ -71,6 +71,7 @@ def test_written_and_read_back(tested, tmp_path):
         np.testing.assert_array_equal(again[name].values, tested[name].values)
 
 
+@pytest.mark.slow
 def test_other_nulls_and_masked_positions(scored, states, few, held_out):
     mask = np.ones(len(few.mask), bool)
     mask[[0, 5, 300]] = False

@@ -24,6 +24,7 @@ def test_overlap_counts_common_leaders():
     assert overlap(one, np.asarray([3.0, 0.0, 1.0, 2.0])[None, :, None], 2)[0, 0] == 0.5
 
 
+@pytest.mark.slow
 def test_halves_agree_on_what_is_there_and_not_on_noise(states, labels):
     few = labels.select(["depth", "digit"])
     found = dni.rank_stability(states, few, k=5, n_splits=5)

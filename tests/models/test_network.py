@@ -52,7 +52,10 @@ def loss(module, codes):
     return -jnp.take_along_axis(jax.nn.log_softmax(logits), codes[:, 1:, None], axis=-1).mean()
 
 
-@pytest.mark.parametrize(("cell", "sizes"), [("lstm", (N,)), ("lstm", (5, 8)), ("gru", (N, 9)), ("rnn", (N, 9))])
+@pytest.mark.parametrize(
+    ("cell", "sizes"),
+    [("lstm", (N,)), ("lstm", (5, 8)), ("gru", (N, 9)), pytest.param("rnn", (N, 9), marks=pytest.mark.slow)],
+)
 def test_outputs_and_gradients_equal_flax(cell, sizes, codes):
     ours = CharNetwork(V, sizes, cell, rngs=nnx.Rngs(3))
     theirs = FlaxTwin(ours)

@@ -55,7 +55,8 @@ def test_few_values_are_scored_exactly(probe, class_weight):
         np.testing.assert_allclose(binned[key], exact[key], atol=1e-9, err_msg=key)
 
 
-@pytest.mark.parametrize("probe", ["svm", pytest.param("logistic", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("probe", ["svm", "logistic"])
 def test_close_to_exact(probe):
     arrays = _large(100_000)
     exact = score_neurons(*arrays, probe=probe)
