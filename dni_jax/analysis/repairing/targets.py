@@ -37,7 +37,8 @@ def raised_targets(scores: Any, labels: Any, margin: float = 1.0) -> Float[np.nd
     """Ask for the scores there are, with the right class just above the rest.
 
     Where the right class already leads by the margin, nothing is asked to move; elsewhere its score alone is. So only
-    the weights of classes that were missed change, and less than for `one_hot_targets`.
+    the weights of classes that were missed change, and less than for `one_hot_targets`. States that are right already
+    hold the head where it is: among many of them, leaving everything as it is may be cheapest.
 
     Parameters
     ----------

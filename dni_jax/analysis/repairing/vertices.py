@@ -35,18 +35,27 @@ def by_interior(states: Float[np.ndarray, "T N"], wanted: Float[np.ndarray, " T"
 
 def _vertex(problem: Problem, point: Inside) -> Solved | None:
     """Give the first candidate that is proven."""
-    bar = _PROVEN * float(problem.wanted @ point.y)
-    found = _by_square(problem, point)
-    if found is not None and gap_of(*problem, found) <= bar:
-        return found
+    found = _proven(problem, point, _by_square(problem, point))
     for near, sure in _ROUNDS:
-        columns = point.left_neurons.min(axis=0) < near
-        slack, error = point.left_states.min(axis=0) / problem.cost, np.abs(point.of_states[0] - point.of_states[1])
-        fixed = (slack < sure) & (error > sure)
-        found = _by_program(problem, point, columns, fixed)
-        if found is not None and gap_of(*problem, found) <= bar:
+        if found is not None:
             return found
-    return None
+        columns = point.left_neurons.min(axis=0) < near
+        slack, error = (
+            point.left_states.min(axis=0) / problem.cost,
+            np.abs(point.of_states[0] - point.of_states[1]),
+        )
+        fixed = (slack < sure) & (error > sure)
+        found = _proven(problem, point, _by_program(problem, point, columns, fixed))
+    return found
+
+
+def _proven(problem: Problem, point: Inside, found: Solved | None) -> Solved | None:
+    """Give the candidate if its own multipliers prove it, or those of the point inside (of ties only these may)."""
+    if found is None:
+        return None
+    bar = _PROVEN * float(problem.wanted @ point.y)
+    both = (found, Solved(found.change, point.y))
+    return next((one for one in both if gap_of(*problem, one) <= bar), None)
 
 
 def _by_square(problem: Problem, point: Inside) -> Solved | None:

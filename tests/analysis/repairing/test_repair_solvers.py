@@ -83,6 +83,16 @@ def test_units_do_not_matter(unit, height):
     np.testing.assert_allclose(found.change * unit / height, plain.change, atol=1e-9)
 
 
+def test_many_states_that_lack_nothing_hold_the_head(monkeypatch):
+    """No weight changes, and every state that lacks nothing is met: a tie that no square system tells."""
+    states, wanted = drawn(400, 20, "lstm")
+    wanted[np.arange(400) % 4 > 0] = 0
+    monkeypatch.setattr(vertices, "by_highs", None)
+    found = by_interior(states, np.abs(wanted), 0.5)
+    assert not found.change.any()
+    assert gap_of(states, np.abs(wanted), 0.5, found) <= 1e-8 * 0.5 * np.abs(wanted).sum()
+
+
 @pytest.mark.parametrize(("size", "kind"), [((5, 30), "normal"), ((25, 30), "lstm"), ((10, 40), "relu")])
 def test_demanded_scores(monkeypatch, size, kind):
     states, wanted = drawn(*size, kind)
