@@ -13,6 +13,9 @@ Result    parentheses, three networks: d90 of 38 features from 3 to 96 of 128, m
           that a digit was read takes 15, though all neurons together tell it without error and 7 chosen ones suffice:
           many mixtures hold the first, few the second.
 
+          arithmetic, three networks: d90 of 36 features from 3 to 24, median 10; rank correlation -.86 (-.91 to -.84)
+          with the number of neurons of AUC > .9, -.68 with that of neurons half way, -.84 with the best neuron's AUC,
+          .47 (.44 to .50) with the neurons of a sparse probe.
 """
 
 import numpy as np
