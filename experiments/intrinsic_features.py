@@ -5,8 +5,17 @@ Asked     A linear probe whose weights lie in a random d-dimensional subspace se
           feature's intrinsic dimension. Is it small for features that many neurons know? Does it tell the same as the
           number of neurons that a sparse probe needs?
 Command   python experiments/intrinsic_features.py
-Run time  TIME
-Result    RESULT
+Run time  about 10 CPU minutes, the networks being there
+Result    parentheses, three networks: d90 of 38 features from 3 to 96 of 128, median 7. Its rank correlation is -.75
+          (-.88 to -.53) with the number of neurons of AUC > .9, -.60 with that of neurons half way from the majority
+          to 1, -.71 with the best neuron's AUC, and .53 (.28 to .67) with the number of neurons of a sparse probe.
+          That the text is at depth 0 takes 3 random directions (40 neurons have AUC > .9, a sparse probe needs 3);
+          that a digit was read takes 15, though all neurons together tell it without error and 7 chosen ones suffice:
+          many mixtures hold the first, few the second.
+
+          arithmetic, three networks: d90 of 36 features from 3 to 24, median 10; rank correlation -.86 (-.91 to -.84)
+          with the number of neurons of AUC > .9, -.68 with that of neurons half way, -.84 with the best neuron's AUC,
+          .47 (.44 to .50) with the neurons of a sparse probe.
 """
 
 import numpy as np

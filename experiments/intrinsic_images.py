@@ -2,11 +2,27 @@
 
 Claims    (1) Ten constraints on 1,000 numbers: performance steps from 0 to 1 at exactly d = 10 (section 2).
           (2) A fully connected network 784-200-200-10 of 199,210 weights reaches 90 % of its accuracy on MNIST in a
-          random subspace of 750 dimensions, whichever way the subspace is drawn (section 3.1).
-          (3) Memorising shuffled labels takes far more dimensions than learning the true ones (section 3.2).
-Command   python experiments/intrinsic_images.py --part toy (or mnist, shuffled; --mnist PATH)
-Run time  TIME
-Result    RESULT
+          random subspace of 750 dimensions, whichever way the subspace is drawn.
+          (3) Memorising shuffled labels takes far more dimensions than learning the true ones.
+Command   python experiments/intrinsic_images.py --part toy (or mnist, shuffled; --seeds 0; --mnist PATH)
+Run time  toy: half a minute; mnist: about 8 CPU minutes a seed, more than half of them for the dense projection;
+          shuffled: about 3 CPU minutes
+Result    (1) Yes, with every projection, where the optimizer finds the solution: L-BFGS gives exp(-loss) 1.000 at d =
+          10 in each of five draws. At 9 the mean is .26 (dense), .50 (sparse) and .29 (fastfood): one constraint is
+          missed, by luck sometimes by little. Adam gives .15 to .45 at d = 10 with rate .01, and .77 to 1.00 with rate
+          1. (2) 1,000 steps of 256 images, seed 0, full accuracy .9809: d90 = 750 in (500, 750] with dense and sparse
+          projections, 500 in (300, 500] with fastfood, all within .004 of each other at 500:
+
+          share of the full accuracy at d =   100   200   300   500   750  1,000
+          dense                              .656  .793  .855  .898  .923   .937
+          sparse                             .634  .799  .851  .897  .922   .933
+          fastfood                           .669  .779  .843  .901  .923   .942
+          sparse, seed 1                     .651  .793  .835  .893  .929   .939
+          fastfood, seed 1                   .579  .785  .831  .896  .922   .935
+
+          (3) 500 images, seed 0 (--steps 600 --dims 50 100 200 400 800 1600 3200): accuracy on them at d = 100, 200,
+          400, 800, 1,600 with their own labels .712, .894, 1, 1, 1 (d90 = 400), with shuffled ones .224, .360, .508,
+          .932, 1 (d90 = 800). Twice as many for 500 images; all 60,000, of which the paper tells, were not tried.
 """
 
 import argparse
@@ -66,12 +82,13 @@ def toy(asked):
 
     dims, rows = [1, 5, 8, 9, 10, 11, 15, 20], []
     for kind in asked.projections:
-        for optimizer in ("lbfgs", "adam"):
+        for optimizer, rate in (("lbfgs", 1.0), ("adam", 0.01), ("adam", 1.0)):  # L-BFGS has no rate
             found = dni.intrinsic_dimension(
                 missed, jnp.zeros(1_000), dims, kind, optimizer=optimizer, performance=met, full=1.0, repeats=5,
-                steps=2_000,
+                steps=2_000, learning_rate=rate,
             )  # fmt: skip
-            rows.append([kind, optimizer, *(f"{one:.3f}" for one in found.performance.mean(1)), found.by_repeat])
+            name = optimizer if optimizer == "lbfgs" else f"{optimizer}, rate {rate:g}"
+            rows.append([kind, name, *(f"{one:.3f}" for one in found.performance.mean(1)), found.by_repeat])
     table(["projection", "optimizer", *(f"d = {d}" for d in dims), "d90 of five draws"], rows)
 
 

@@ -4,8 +4,16 @@ Asked     Trained in a random subspace of its weights, how large must the subspa
           the way from symbols' frequencies to what the network trained in the full space predicts? Which language is
           harder? Performance is how many nats a symbol the network is below the entropy of frequencies.
 Command   python experiments/intrinsic_languages.py
-Run time  TIME
-Result    RESULT
+Run time  about 7 CPU minutes
+Result    LSTM of 64 neurons, 800 steps, sparse projection, seed 0; the columns by d are shares of the full network's
+          gain:
+
+          language       symbols  weights  best possible gain  full network  d = 100   200   400   800    d90
+          parentheses          8   19,208               1.309         1.307     .596  .757  .935  .980    400
+          arithmetic          19   22,739               1.175         1.172     .504  .606  .834  .939    800
+          c_expressions       96   47,456        not computed         1.030    -.082  .066  .225  .367  > 800
+
+          Arithmetic takes twice as many dimensions as parentheses; C expressions, of 96 symbols, more than were tried.
 """
 
 import argparse
