@@ -34,7 +34,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from common import table
-from images import mnist
+from flax import linen as nn
+from images import cifar10, mnist
 
 import dni_jax as dni
 
@@ -128,7 +129,53 @@ def shuffled(asked):
     table(["seed", "labels", "d", "accuracy on the images learnt", "of the full network's"], rows)
 
 
-PARTS = {"toy": toy, "mnist": images, "shuffled": shuffled}
+class LeNet(nn.Module):
+    """Two convolutions and three fully connected layers: 62,006 weights for pictures of 32 x 32 x 3."""
+
+    @nn.compact
+    def __call__(self, x):
+        """Give logits (batch, 10)."""
+        for channels in (6, 16):
+            x = nn.max_pool(nn.relu(nn.Conv(channels, (5, 5), padding="VALID")(x)), (2, 2), (2, 2))
+        x = x.reshape(len(x), -1)
+        for width in (120, 84):
+            x = nn.relu(nn.Dense(width)(x))
+        return nn.Dense(10)(x)
+
+
+def cifar(asked):
+    """CIFAR-10: a convolutional network beside a fully connected one; held-out accuracy."""
+    read, rows = cifar10(asked.cifar), []
+    lenet = LeNet()
+
+    def flat(params, x):
+        return logits(params, x.reshape(len(x), -1))
+
+    for seed in asked.seeds:
+        starts = {
+            "LeNet": (lenet.apply, lenet.init(jax.random.key(seed), read.x_test[:1])),
+            "fully connected": (flat, initial((3_072, 200, 200, 10), seed)),
+        }
+        for name, (network, start) in starts.items():
+
+            def missed(params, batch, network=network):
+                return optax.softmax_cross_entropy_with_integer_labels(network(params, batch[0]), batch[1]).mean()
+
+            @jax.jit
+            def judge(params, network=network):
+                return (network(params, read.x_test).argmax(-1) == read.y_test).mean()
+
+            began = time.perf_counter()
+            found = dni.intrinsic_dimension(
+                missed, start, asked.dims or [500, 1_000, 2_000, 4_000, 8_000], "sparse",
+                data=(read.x_train, read.y_train), performance=judge, batch=128, steps=asked.steps,
+                learning_rate=asked.rate, seed=seed,
+            )  # fmt: skip
+            rows += [[seed, name, *row[1:]] for row in told(found, time.perf_counter() - began)]
+    table(["seed", "network", "d", "accuracy", "of the full network's"], rows)
+
+
+PARTS = {"toy": toy, "mnist": images, "shuffled": shuffled, "cifar": cifar}
 
 
 def main():
@@ -141,6 +188,7 @@ def main():
     parser.add_argument("--rate", type=float, default=0.01)
     parser.add_argument("--memorised", type=int, default=500, help="images that labels are learnt of by heart")
     parser.add_argument("--mnist", help="your copy of mnist.npz")
+    parser.add_argument("--cifar", help="the folder with your copy of CIFAR-10")
     asked = parser.parse_args()
     PARTS[asked.part](asked)
 
