@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from dni_jax.languages.grammar import Grammar
 
 _CHART_BYTES = 200_000_000
+_FAR = 300.0  # e to its power is far within float64, and so is 1 over it
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,35 @@ def log_probability(grammar: Grammar, strings: Sequence[str]) -> Float[np.ndarra
     return result - np.log1p(-binary.empty[binary.start])
 
 
+def _joined(
+    binary: _Binary, spans: Sequence[np.ndarray], scale: Float[np.ndarray, "L S"]
+) -> tuple[Float[np.ndarray, "S places pairs"], Float[np.ndarray, " S"]]:
+    """Join spans into those of the next length: sums over where to split, and their factor's log.
+
+    The factor goes on as it grew so far. Where that would leave float64, sums begin anew from the likeliest split.
+    """
+    length, places = len(scale), spans[-1].shape[1] - 1
+    sums = scale[1:] + scale[:0:-1]  # of the logs, by where to split
+    guess = scale[-1] * length / (length - 1)
+    joined = np.zeros((len(guess), places, len(binary.left)))
+    within = np.abs(guess - sums).max() < _FAR
+    likeliest = np.full(len(guess), -np.inf)
+    for split in range(1, length):
+        former, latter = spans[split - 1], spans[length - split - 1]
+        both = former[:, :places, binary.left] * latter[:, split : split + places, binary.right]
+        if within:
+            joined += both * np.exp(guess - sums[split - 1])[:, None, None]
+            continue
+        largest = both.max(axis=(1, 2))
+        rows = np.flatnonzero(largest > 0)
+        here = np.log(largest[rows]) - sums[split - 1, rows]
+        above = np.maximum(likeliest[rows], here)
+        joined[rows] *= np.exp(likeliest[rows] - above)[:, None, None]
+        joined[rows] += both[rows] / largest[rows, None, None] * np.exp(here - above)[:, None, None]
+        likeliest[rows] = above
+    return joined, guess if within else np.where(np.isfinite(likeliest), -likeliest, guess)
+
+
 def _inside(binary: _Binary, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
     """Fill the charts of strings side by side, from short spans to long ones.
 
@@ -132,14 +162,7 @@ def _inside(binary: _Binary, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
     result = np.full(len(strings), -np.inf)
     for length in range(1, longest + 1):
         if length > 1:
-            places = longest - length + 1
-            joined = np.zeros((len(strings), places, len(binary.left)))
-            scale[length] = scale[length - 1] * length / (length - 1)
-            for split in range(1, length):
-                former, latter = spans[split - 1], spans[length - split - 1]
-                factor = np.exp(scale[length] - scale[split] - scale[length - split])[:, None, None]
-                both = former[:, :places, binary.left] * latter[:, split : split + places, binary.right]
-                joined += both * factor
+            joined, scale[length] = _joined(binary, spans, scale[:length])
             chart = joined @ binary.above @ binary.closure.T
             top = chart.max(axis=(1, 2))
             top = np.where(top > 0, top, 1.0)

@@ -8,7 +8,7 @@ from grammar_texts import JSON, as_lark, enumerate_strings, growth, reachable, s
 from hypothesis import HealthCheck, assume, given, settings
 from scipy import stats
 
-from dni_jax.languages import Language, get
+from dni_jax.languages import Language, get, probability
 
 
 def closed_form(string):
@@ -138,6 +138,22 @@ def test_long_and_unlikely_strings_do_not_underflow(length):
     again = star.weight[[star.symbols[left].startswith("__") for left in star.left]]
     turns = sorted(again)
     assert share == pytest.approx((length - 1) * math.log(turns[0]) + math.log(turns[1]), rel=1e-9)
+
+
+def test_sums_that_begin_anew_from_the_likeliest_split_are_the_same(monkeypatch):
+    cases = [(name, get(name).sample(20, seed=1).strings) for name in ("parentheses", "arithmetic")]
+    usual = [get(name).log_probability([*strings, "(", "0)(1"]) for name, strings in cases]
+    monkeypatch.setattr(probability, "_FAR", 0.0)
+    for (name, strings), before in zip(cases, usual, strict=True):
+        np.testing.assert_allclose(get(name).log_probability([*strings, "(", "0)(1"]), before, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_a_long_string_of_a_large_grammar_has_a_probability():
+    language = get("c_expressions")
+    strings = language.sample(3_000, seed=0).strings
+    (long,) = [string for string in strings if len(string) == 273]  # its factors leave float64
+    assert -1_000 < language.log_probability([long])[0] < -300
 
 
 def test_order_and_company_do_not_matter():
