@@ -239,12 +239,14 @@ def test_refusals_say_what_to_try(case, model, corpus):
         dni.repair(model, corpus, feature, **{"n": 20, "length": 40, **settings})
 
 
-def test_states_alone_cannot_be_repaired(states, model, violation):
+def test_what_is_no_network_corpus_or_feature_is_refused(states, model, corpus, violation):
     sizes = {"n": 1}
     with pytest.raises(ValueError, match=r"dni\.repair_head"):
-        texts._check(states, violation, sizes, 0.1, 1.0, 1.0, 0)
+        texts._check(states, corpus, violation, sizes, 0.1, 1.0, 1.0, 0)
     with pytest.raises(ValueError, match=r"expected a feature of what is wrong, got function: see dni\.feature"):
-        texts._check(model, ahead, sizes, 0.1, 1.0, 1.0, 0)
+        texts._check(model, corpus, ahead, sizes, 0.1, 1.0, 1.0, 0)
+    with pytest.raises(ValueError, match="expected the corpus that the network was trained on, got list"):
+        texts._check(model, ["0(1"], violation, sizes, 0.1, 1.0, 1.0, 0)
 
 
 @pytest.mark.parametrize("seed", range(20))
