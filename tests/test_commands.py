@@ -164,6 +164,8 @@ def test_languages_are_listed(capsys):
 @pytest.mark.slow
 def test_further_questions_are_asked_and_shown(copied, capsys):
     told, said = spoken(["analyse", str(copied), "--draws", "2"], capsys)
+    assert "Most random directions:" in said
+    assert "first mistakes in 1,000 symbols" in said
     assert {"attribution", "posterior", "dimension", "repair"} <= set(told)
     for name in RESULTS["analyse"]:
         assert (copied / name).is_file(), (name, said)
