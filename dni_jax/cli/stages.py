@@ -208,8 +208,8 @@ def _answers(told: dict[str, Any]) -> list[str]:
     if mended is not None:
         first = mended.iloc[0]
         said.append(
-            f"A repair through all neurons brings first mistakes in 1,000 symbols from {first['per_1000_before']:.2f} to "
-            f"{first['per_1000']:.2f}, and the loss from {first['loss_before']:.4f} to {first['loss']:.4f} nats."
+            f"A repair through all neurons brings first mistakes in 1,000 symbols from {first['per_1000_before']:.2f} "
+            f"to {first['per_1000']:.2f}, and the loss from {first['loss_before']:.4f} to {first['loss']:.4f} nats."
         )
     return said
 
