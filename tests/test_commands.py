@@ -164,8 +164,8 @@ def test_answers_that_are_short_are_said():
     assert _answers({"attribution": [4, 1], "dimension": needed, "repair": pd.DataFrame(rates)}) == [
         "Predictions rest most on neurons 4 1.",
         "Most random directions: symbol:↵ needs 8.",
-        "A repair through all neurons brings first mistakes in 1,000 symbols from 6.50 to 0.25, and the loss from 0.7000 "
-        "to 0.6900 nats.",
+        "A repair through all neurons brings first mistakes in 1,000 symbols from 6.50 to 0.25, and the loss from "
+        "0.7000 to 0.6900 nats.",
     ]
     assert _answers({"run": "here", "dimension": needed.tail(1), "repair": None}) == []
 
