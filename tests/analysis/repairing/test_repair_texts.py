@@ -12,7 +12,7 @@ from dni_jax.analysis import NoViolationError, repair_table
 from dni_jax.analysis.repairing import texts
 from dni_jax.analysis.repairing.one_sided import least_change
 from dni_jax.analysis.repairing.outcomes import outcome_table, tallied
-from dni_jax.analysis.repairing.wishes import capped, probabilities
+from dni_jax.analysis.repairing.wishes import capped, clean_states, probabilities
 from dni_jax.analysis.repairing.written import Written, first_wrong, start_state, states_behind, write, wrong_symbols
 from dni_jax.features import Violation
 from dni_jax.models.trained import untrained, with_weights
@@ -320,3 +320,12 @@ def test_rates_by_hand(corpus):
     assert table.loc["change", "loss"] == pytest.approx(-0.1)
     assert table.loc["after", "per_1000_high"] == 0
     assert np.isfinite(table.to_numpy(float)).all()
+
+
+def test_behind_a_whole_string_only_its_end_is_right(model, corpus, violation):
+    seen = clean_states(model, violation, corpus.train.head(300), 200, seed=0)
+    over = seen.wrong[:, 1:].all(axis=1)
+    assert over.any()
+    assert not seen.wrong[over, 0].any()  # and the scores of all characters may fall there
+    plain = replace(violation, unfinished=None)  # it cannot tell a whole string from one that is wrong already
+    assert not clean_states(model, plain, corpus.train.head(300), 200, seed=0).wrong[over].any()
