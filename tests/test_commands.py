@@ -156,6 +156,20 @@ def test_labelling_shows_figure_1(capsys, monkeypatch, tmp_path):
     assert "ends too early" in refused(["label", "parentheses", "0(1"], capsys)
 
 
+def test_answers_that_are_short_are_said():
+    from dni_jax.cli.stages import _answers
+
+    needed = pd.DataFrame({"feature": ["digit", "symbol:\n", "never"], "dimension": [3.0, 8.0, np.nan]})
+    rates = {"per_1000_before": [6.5, 6.5], "per_1000": [0.25, 6.0], "loss_before": [0.7, 0.7], "loss": [0.69, 0.7]}
+    assert _answers({"attribution": [4, 1], "dimension": needed, "repair": pd.DataFrame(rates)}) == [
+        "Predictions rest most on neurons 4 1.",
+        "Most random directions: symbol:↵ needs 8.",
+        "A repair through all neurons brings first mistakes in 1,000 symbols from 6.50 to 0.25, and the loss from "
+        "0.7000 to 0.6900 nats.",
+    ]
+    assert _answers({"run": "here", "dimension": needed.tail(1), "repair": None}) == []
+
+
 def test_languages_are_listed(capsys):
     told, _ = spoken(["languages"], capsys)
     assert {"parentheses", "arithmetic", "python", "c"} <= set(told)

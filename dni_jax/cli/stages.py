@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from dni_jax import processes
+from dni_jax.characters import shown_name
 from dni_jax.cli.joining import joined
 from dni_jax.cli.output import Output, Voice, speaking
 from dni_jax.cli.tables import findings_table, reading_guide
@@ -191,9 +192,26 @@ def analyse(
         if "repair" in what:
             told["repair"] = repair_stage(job, found)
         page = report_stage(job.folder)
-        rests = told.get("attribution")
-        said = [f"Predictions rest most on neurons {' '.join(map(str, rests))}."] if rests else []
-        voice.show(told, *said, f"Report:  {page}")
+        voice.show(told, *_answers(told), f"Report:  {page}")
+
+
+def _answers(told: dict[str, Any]) -> list[str]:
+    """A sentence for each question that was asked and has a short answer."""
+    said = []
+    if told.get("attribution"):
+        said.append(f"Predictions rest most on neurons {' '.join(map(str, told['attribution']))}.")
+    needed = told.get("dimension")
+    if needed is not None and needed["dimension"].notna().any():
+        hardest = needed.loc[needed["dimension"].idxmax()]
+        said.append(f"Most random directions: {shown_name(hardest['feature'])} needs {int(hardest['dimension'])}.")
+    mended = told.get("repair")
+    if mended is not None:
+        first = mended.iloc[0]
+        said.append(
+            f"A repair through all neurons brings first mistakes in 1,000 symbols from {first['per_1000_before']:.2f} "
+            f"to {first['per_1000']:.2f}, and the loss from {first['loss_before']:.4f} to {first['loss']:.4f} nats."
+        )
+    return said
 
 
 def use_compiled() -> None:

@@ -11,7 +11,8 @@ from dni_jax.analysis.posteriors.credible import strength_of
 from dni_jax.analysis.posteriors.draws import Posterior
 from dni_jax.corpora import Corpus
 from dni_jax.features import Labels
-from dni_jax.inspection import inspect, intervals
+from dni_jax.inspection import intervals
+from dni_jax.inspection.inspect import inspect
 from dni_jax.models import Population, record
 
 

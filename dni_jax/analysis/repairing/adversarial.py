@@ -62,7 +62,8 @@ def fgsm(
     Raises
     ------
     ValueError
-        For a negative epsilon, a range that is none, inputs outside of it or not finite, or labels that do not fit.
+        For a negative epsilon, a range that is none, inputs outside of it or not finite, or labels or scores that do
+        not fit.
 
     Examples
     --------
@@ -91,7 +92,10 @@ def gradient_sign(
         raise ValueError(f"expected a batch of at least 1, got {batch}")
     if not len(rows):
         return rows
-    n_classes = jax.eval_shape(scores, rows[:1]).shape[1]
+    one = jax.eval_shape(scores, rows[:1])
+    if len(one.shape) != 2:
+        raise ValueError(f"expected scores of shape (B, C), a row an input, got {one.shape} of one input")
+    n_classes = one.shape[1]
     if given.min() < 0 or given.max() >= n_classes:
         raise ValueError(f"expected labels from 0 to {n_classes - 1}, got {given.min()} to {given.max()}")
     found = [

@@ -56,8 +56,17 @@ class Hybrid:
     gamma: float | None = None
 
     def decide(self, states: Any) -> Float[Array, "T C"]:
-        """Give the scores of states ``(T, N)``: a function of JAX arrays that can be differentiated; float32."""
+        """Give the scores of states ``(T, N)``: a function of JAX arrays that can be differentiated; float32.
+
+        Raises
+        ------
+        ValueError
+            For states of another shape.
+        """
         rows = jnp.asarray(states, jnp.float32)
+        n_neurons = (self.support if self.weights is None else self.weights).shape[1]  # type: ignore[union-attr]
+        if rows.ndim != 2 or rows.shape[1] != n_neurons:
+            raise ValueError(f"expected states of shape (T, {n_neurons}), as the machine learnt from, got {rows.shape}")
         bias = jnp.asarray(self.bias, jnp.float32)
         if self.weights is not None:
             return rows @ jnp.asarray(self.weights.T, jnp.float32) + bias
@@ -74,13 +83,24 @@ class Hybrid:
         return self.decide(self._states(inputs))
 
     def predict(self, inputs: Any) -> np.ndarray:
-        """Give the class of each input ``(T,)``: that of the highest score."""
+        """Give the class of each input ``(T,)``: that of the highest score.
+
+        Raises
+        ------
+        ValueError
+            For no inputs, another shape, or scores that are not finite.
+        """
         if callable(self.body):
             blocks = [np.asarray(self.scores(inputs[start : start + _BLOCK])) for start in _starts(inputs)]
         else:
             states = self._states(inputs)
             blocks = [np.asarray(self.decide(states[start : start + _BLOCK])) for start in _starts(states)]
-        return self.classes[np.concatenate(blocks).argmax(axis=1)]
+        if not blocks:
+            raise ValueError("expected at least one input to decide on, got none")
+        scores = np.concatenate(blocks)
+        if not np.isfinite(scores).all():
+            raise ValueError("expected inputs with finite scores, got NaN or infinity: see whether the inputs hold any")
+        return self.classes[scores.argmax(axis=1)]
 
     def accuracy(self, inputs: Any, labels: Any) -> float:
         """Give the share of inputs whose class is the label."""
@@ -178,6 +198,8 @@ def hybrid(
     if kernel == "linear":
         weights, bias = _linear(rows, [right == name for name in each], penalty, seed)
         return Hybrid(model, kernel, classes, _mirrored(bias, classes), weights=_mirrored(weights, classes))
+    if gamma is None and not rows.var():
+        raise ValueError("expected states that differ, got the same number everywhere: no width of the kernel fits")
     width = float(gamma) if gamma is not None else 1 / (rows.shape[1] * float(rows.var()))
     kept, coefficients, bias = _rbf(rows, [right == name for name in each], penalty, width)
     return Hybrid(

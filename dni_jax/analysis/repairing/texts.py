@@ -121,7 +121,7 @@ def repair(
     >>> fix.outcomes.index.tolist(), bool(fix.outcomes["per_1000"]["change"] < 0)
     (['before', 'after', 'change'], True)
     """
-    _check(model, violation, {"n": n, "length": length, "n_clean": n_clean}, most, keep, cost, n_random)
+    _check(model, corpus, violation, {"n": n, "length": length, "n_clean": n_clean}, most, keep, cost, n_random)
     free = _free_neurons(model, neurons)
     if n_random and len(free) == model.weights.sizes[-1]:
         raise ValueError("expected n_random only where some neurons are chosen, got all of them: pass neurons=")
@@ -192,12 +192,23 @@ class _Trial(NamedTuple):
 
 
 def _check(
-    model: Any, violation: Any, sizes: dict[str, int], most: float, keep: float | None, cost: float, n_random: int
+    model: Any,
+    corpus: Any,
+    violation: Any,
+    sizes: dict[str, int],
+    most: float,
+    keep: float | None,
+    cost: float,
+    n_random: int,
 ) -> None:
     if not isinstance(model, TrainedModel):
         raise ValueError(
             f"expected a TrainedModel, whose head and texts are known, got {type(model).__name__}: for the head of "
             "another network, call dni.repair_head on its states"
+        )
+    if not isinstance(corpus, Corpus):
+        raise ValueError(
+            f"expected the corpus that the network was trained on, got {type(corpus).__name__}: see language.corpus"
         )
     if not isinstance(violation, Feature):
         raise ValueError(f"expected a feature of what is wrong, got {type(violation).__name__}: see dni.feature")

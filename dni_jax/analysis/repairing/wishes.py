@@ -12,7 +12,8 @@ from scipy.special import softmax
 from dni_jax.analysis.repairing.one_sided import least_change
 from dni_jax.analysis.repairing.written import start_state, states_behind, wrong_symbols
 from dni_jax.corpora import Corpus
-from dni_jax.features import Feature
+from dni_jax.corpora.vocabulary import BOUNDARY
+from dni_jax.features import Feature, Violation
 from dni_jax.models import TrainedModel, record
 
 
@@ -160,5 +161,10 @@ def clean_states(model: TrainedModel, violation: Feature, corpus: Corpus, n: int
     told = np.flatnonzero(whole)
     if len(told):
         wrong[told] = wrong_symbols(violation, [prefixes[row] for row in told], model.vocabulary)
-    wrong[wrong[:, 1:].all(axis=1)] = False
-    return Seen(states, wrong)
+    return Seen(states, wrong & ~_wrong_already(violation, wrong, model.boundary)[:, None])
+
+
+def _wrong_already(violation: Feature, wrong: Bool[np.ndarray, "K V"], boundary: bool) -> Bool[np.ndarray, " K"]:
+    """Where the text is wrong itself, so that whatever follows is. Behind a whole string only its end may be right."""
+    knows_ends = boundary and isinstance(violation, Violation) and violation.unfinished is not None
+    return np.asarray((wrong if knows_ends else wrong[:, BOUNDARY + 1 :]).all(axis=1))

@@ -203,7 +203,7 @@ def _groups(rising: np.ndarray, repeats: int, draws: str, dims_batch: int | None
 def _judge(trainer: SubspaceTrainer, performance: Callable[[Any], Any] | None) -> Callable[[Any], float]:
     if performance is None:
         value = jax.jit(trainer.value)
-        return lambda vector: -float(value(vector, trainer.data))
+        return lambda vector: 0.0 - float(value(vector, trainer.data))  # no loss is 0, not -0
 
     def judged(vector: Any) -> float:
         found = np.asarray(performance(trainer.flat.restore(vector)))

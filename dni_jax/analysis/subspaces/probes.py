@@ -85,7 +85,9 @@ def probe_dimension(
     -------
     Dataset with ``score`` ``(feature, dim, repeat)``; and ``(feature,)``: ``full``, the mean score of all N neurons;
     ``threshold``; ``dimension``, NaN where there is none; ``below``, the next smaller of `dims`, or 0. The dimension
-    lies above ``below``. The attribute ``unfinished`` counts fits that were stopped short of their optimum.
+    lies above ``below``. A score is NaN where one class is missing, in the fold or in what is learnt from; one such
+    repetition makes ``full`` NaN, and the feature has no dimension. The attribute ``unfinished`` counts fits that were
+    stopped short of their optimum.
 
     Raises
     ------

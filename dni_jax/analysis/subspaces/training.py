@@ -99,9 +99,8 @@ class SubspaceTrainer:
         if self.optimizer == "lbfgs":
             raise ValueError("expected batch=None with L-BFGS, which needs the same loss at every step, got a batch")
         if self.data is None or not 1 <= self.batch <= next(iter(sizes))[0]:
-            raise ValueError(
-                f"expected a batch of 1 to all examples of data=, got {self.batch} of {sizes or 'no data'}"
-            )
+            count = next(iter(sizes))[0] if sizes else "no"
+            raise ValueError(f"expected a batch of 1 to all examples of data=, got {self.batch} of {count} examples")
 
     def fit(
         self, projection: Projection, dims: Sequence[int], seed: Sequence[int] = (0,), show: bool = False

@@ -66,6 +66,7 @@ def test_no_step_is_the_identity_and_no_gradient_no_step():
         ({"labels": LABELS + 1}, "labels from 0 to 2, got 1 to 3"),
         ({"low": 1.0, "high": 0.0}, "low below high"),
         ({"batch": 0}, "batch of at least 1"),
+        ({"scores": lambda x: linear(x)[:, 0]}, r"scores of shape \(B, C\), a row an input, got \(1,\)"),
     ],
 )
 def test_what_is_refused(change, message):

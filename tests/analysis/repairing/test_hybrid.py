@@ -109,9 +109,24 @@ def test_a_network_s_hybrid_reads_a_corpus(model, held_out, states, labels):
         ({"states": np.zeros(10)}, r"states of shape \(T, N\)"),
         ({"penalty": 0.0}, "above 0"),
         ({"gamma": -1.0}, "above 0"),
+        ({"kernel": "rbf"}, "states that differ"),
     ],
 )
 def test_what_is_refused(change, message):
     given = {"model": None, "states": np.ones((10, 2)), "labels": np.arange(10) % 2}
     with pytest.raises(ValueError, match=message):
         hybrid(**(given | change))
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_inputs_of_no_use_are_refused(kernel):
+    states, labels = drawn(3, n_states=40)
+    ours = hybrid(None, states, labels, kernel)
+    for given, message in (
+        (states[:0], "at least one input"),
+        (states[0], r"states of shape \(T, 6\)"),
+        (states[:, :5], r"states of shape \(T, 6\)"),
+        (np.where(np.arange(6) == 2, np.nan, states), "finite scores"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ours.predict(given)

@@ -12,7 +12,7 @@ from dni_jax.analysis import NoViolationError, repair_table
 from dni_jax.analysis.repairing import texts
 from dni_jax.analysis.repairing.one_sided import least_change
 from dni_jax.analysis.repairing.outcomes import outcome_table, tallied
-from dni_jax.analysis.repairing.wishes import capped, probabilities
+from dni_jax.analysis.repairing.wishes import capped, clean_states, probabilities
 from dni_jax.analysis.repairing.written import Written, first_wrong, start_state, states_behind, write, wrong_symbols
 from dni_jax.features import Violation
 from dni_jax.models.trained import untrained, with_weights
@@ -239,12 +239,14 @@ def test_refusals_say_what_to_try(case, model, corpus):
         dni.repair(model, corpus, feature, **{"n": 20, "length": 40, **settings})
 
 
-def test_states_alone_cannot_be_repaired(states, model, violation):
+def test_what_is_no_network_corpus_or_feature_is_refused(states, model, corpus, violation):
     sizes = {"n": 1}
     with pytest.raises(ValueError, match=r"dni\.repair_head"):
-        texts._check(states, violation, sizes, 0.1, 1.0, 1.0, 0)
+        texts._check(states, corpus, violation, sizes, 0.1, 1.0, 1.0, 0)
     with pytest.raises(ValueError, match=r"expected a feature of what is wrong, got function: see dni\.feature"):
-        texts._check(model, ahead, sizes, 0.1, 1.0, 1.0, 0)
+        texts._check(model, corpus, ahead, sizes, 0.1, 1.0, 1.0, 0)
+    with pytest.raises(ValueError, match="expected the corpus that the network was trained on, got list"):
+        texts._check(model, ["0(1"], violation, sizes, 0.1, 1.0, 1.0, 0)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -318,3 +320,12 @@ def test_rates_by_hand(corpus):
     assert table.loc["change", "loss"] == pytest.approx(-0.1)
     assert table.loc["after", "per_1000_high"] == 0
     assert np.isfinite(table.to_numpy(float)).all()
+
+
+def test_behind_a_whole_string_only_its_end_is_right(model, corpus, violation):
+    seen = clean_states(model, violation, corpus.train.head(300), 200, seed=0)
+    over = seen.wrong[:, 1:].all(axis=1)
+    assert over.any()
+    assert not seen.wrong[over, 0].any()  # and the scores of all characters may fall there
+    plain = replace(violation, unfinished=None)  # it cannot tell a whole string from one that is wrong already
+    assert not clean_states(model, plain, corpus.train.head(300), 200, seed=0).wrong[over].any()

@@ -79,6 +79,7 @@ def test_repeats_draw_anew_and_batches_of_dims_change_nothing():
 def test_what_90_percent_means():
     found = of_four()
     assert (found.full, found.chance, found.threshold) == (0.0, -4.0, pytest.approx(-0.4))
+    assert "full 0," in repr(found)
     shares = found.table["share"]
     np.testing.assert_allclose(shares, (found.performance[:, 0] + 4) / 4, rtol=1e-6)
     other = of_four(chance=-2.0, target=0.5)

@@ -138,7 +138,7 @@ def test_other_parameters_are_refused(params, words):
         ({"optimizer": "newton"}, "adam, lbfgs"),
         ({"steps": 0}, "steps of at least 1"),
         ({"learning_rate": 0.0}, "above 0"),
-        ({"batch": 41}, "got 41"),
+        ({"batch": 41}, "got 41 of 40 examples"),
         ({"batch": 5, "optimizer": "lbfgs"}, "batch=None"),
     ],
 )
