@@ -20,6 +20,11 @@ def check_states(states: Any, labels: Labels) -> np.ndarray:
     ValueError
         For other shapes, or labels of no feature.
     """
+    if not hasattr(labels, "mask"):
+        raise ValueError(
+            f"expected Labels, as a feature or a library gives them, got {type(labels).__name__}: labels.select(name) "
+            "keeps one feature"
+        )
     hidden = np.asarray(getattr(states, "hidden", states))
     if hidden.ndim != 2 or len(hidden) != len(labels.mask):
         raise ValueError(

@@ -145,7 +145,8 @@ def dimension_view(table: pd.DataFrame | None, features: list[str], n_neurons: i
     return {
         "rows": rows,
         "target": round(100 * float(table["target"].iloc[0])),
-        "unknown": sorted(by_name.index[by_name["dimension"].isna()]),
+        "unknown": sorted(by_name.index[by_name["dimension"].isna() & by_name["full"].notna()]),
+        "rare": sorted(by_name.index[by_name["full"].isna()]),
         "known": len(hard),
         "rank": _two(spearmanr(hard["dimension"], hard["alone"]).statistic) if varied else None,
         "n_neurons": n_neurons,

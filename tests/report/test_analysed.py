@@ -82,6 +82,8 @@ def test_dimensions_stand_beside_neurons_alone():
     assert (depth["full"], digit["full"]) == ("R² 0.900", "AUC 0.990")
     assert (rule["strength"], digit["strength"], digit["alone"]) == (1.0, 0.5, 4)
     assert (view["unknown"], view["known"], view["target"], view["rank"]) == (["noise"], 3, 90, "-1.00")
+    rare = dimension_view(dimension().assign(full=[0.9, 0.99, np.nan, 0.9]), ["rule"], 32)
+    assert (rare["unknown"], rare["rare"], view["rare"]) == ([], ["noise"], [])
 
 
 def test_the_hardest_features_are_shown_too():

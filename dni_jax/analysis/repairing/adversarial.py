@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from dni_jax.devices import use_all_cores
+
 Scores = Callable[[Any], Float[Array, "T C"]]
 Loss = Callable[[Any, Any], Float[Array, " T"]]
 
@@ -71,6 +73,7 @@ def fgsm(
     >>> fgsm(scores, [[0.5, 0.05]], [0], epsilon=0.125).round(3).tolist()
     [[0.375, 0.0]]
     """
+    use_all_cores()
     if not epsilon >= 0 or not np.isfinite(epsilon):
         raise ValueError(f"expected a finite epsilon of 0 or more, got {epsilon}")
     rows = _checked(inputs, low, high)

@@ -156,7 +156,10 @@ def _checked_neurons(neurons: Any, n_neurons: int) -> Int[np.ndarray, " M"]:
         return np.arange(n_neurons)
     given = neuron_numbers(neurons)
     if given.ndim != 1 or given.dtype.kind not in "iu" or not len(given):
-        raise ValueError(f"expected the numbers of neurons, at least one, got {given.dtype} {given.shape}")
+        raise ValueError(
+            f"expected the numbers of neurons, at least one, got {given.dtype} {given.shape}: of a mask, pass "
+            "np.flatnonzero(mask)"
+        )
     if given.min() < 0 or given.max() >= n_neurons or len(np.unique(given)) < len(given):
         raise ValueError(f"expected different neurons from 0 to {n_neurons - 1}, got {given.tolist()}")
     return np.sort(given)

@@ -13,6 +13,7 @@ from sklearn.svm import SVC, LinearSVC
 
 from dni_jax.analysis.repairing.repaired import HeadRepair
 from dni_jax.corpora import Corpus
+from dni_jax.devices import use_all_cores
 from dni_jax.features import Labels
 from dni_jax.models import TrainedModel, record
 
@@ -184,10 +185,13 @@ def hybrid(
     >>> curved.accuracy(states, ring) > 0.95 > straight.accuracy(states, ring)
     True
     """
+    use_all_cores()
     if kernel not in KERNELS:
         raise ValueError(f"expected a kernel among {KERNELS}, got {kernel!r}")
     if model is not None and not isinstance(model, TrainedModel) and not callable(model):
         raise ValueError(f"expected a TrainedModel, a function or None, got {type(model).__name__}")
+    if isinstance(gamma, str):
+        raise ValueError(f'expected gamma as a number, or None for scikit-learn\'s "scale", got {gamma!r}')
     if not penalty > 0 or (gamma is not None and not gamma > 0):
         raise ValueError(f"expected a penalty and a gamma above 0, got {penalty} and {gamma}")
     rows, right = _checked(states, labels)

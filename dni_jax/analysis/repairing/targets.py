@@ -60,8 +60,10 @@ def raised_targets(scores: Any, labels: Any, margin: float = 1.0) -> Float[np.nd
     [[3.5, 3.0, 2.0], [9.0, 3.0, 2.0]]
     """
     given = np.asarray(scores, np.float64)
-    if given.ndim != 2 or given.shape[1] < 2 or not np.isfinite(given).all():
-        raise ValueError(f"expected finite scores of shape (T, C) with C of at least 2, got {given.shape}")
+    if given.ndim != 2 or given.shape[1] < 2:
+        raise ValueError(f"expected scores of shape (T, C) with C of at least 2, got {given.shape}")
+    if not np.isfinite(given).all():
+        raise ValueError("expected finite scores, got NaN or infinity")
     if not margin > 0 or not np.isfinite(margin):
         raise ValueError(f"expected a margin above 0, got {margin}: a tie is no decision")
     right = checked_labels(labels, given.shape[1], len(given))

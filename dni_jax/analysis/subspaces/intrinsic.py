@@ -17,6 +17,7 @@ from dni_jax.analysis.subspaces.memory import check_fits
 from dni_jax.analysis.subspaces.projections import Identity
 from dni_jax.analysis.subspaces.result import IntrinsicDimension
 from dni_jax.analysis.subspaces.training import SubspaceTrainer
+from dni_jax.devices import use_all_cores
 
 DRAWS = ("shared", "each")
 
@@ -140,6 +141,7 @@ def intrinsic_dimension(
     >>> dni.intrinsic_dimension(loss, start, [9, 10, 11], optimizer="lbfgs", performance=solved, full=1.0)
     IntrinsicDimension(d90 = 10 in (9, 10] of D = 1,000; dense, 1 draw; full 1, chance 0, threshold 0.9)
     """
+    use_all_cores()
     flat = Flat.of(params)
     rising = _check(dims, flat.size, target, repeats, draws, dims_batch)
     trainer = SubspaceTrainer(loss, flat, data, optimizer, learning_rate, steps, batch)

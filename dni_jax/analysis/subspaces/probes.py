@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 
 from dni_jax.analysis.subspaces.logistic import Whitened, fit_logistic, whiten
 from dni_jax.analysis.subspaces.result import around, smallest
+from dni_jax.devices import use_all_cores
 from dni_jax.features import Labels
 from dni_jax.inspection.checking import check_states
 from dni_jax.inspection.inspect import folds_of
@@ -106,6 +107,7 @@ def probe_dimension(
     >>> float(found["full"][0]) > 0.99, 1 <= float(found["dimension"][0]) <= 6
     (True, True)
     """
+    use_all_cores()
     hidden = check_states(states, labels)
     _check(target, repeats, metric, class_weight, C, alpha)
     wanted = _dims(dims, hidden.shape[1])
@@ -238,7 +240,9 @@ def _told(
     least: float,
     attrs: dict[str, Any],
 ) -> xr.Dataset:
-    mean = score.mean(2)
+    measured = np.isfinite(score).all(1)
+    total = np.where(measured[:, None, :], score, 0.0).sum(2)
+    mean = np.where(measured.any(1)[:, None], total / np.maximum(measured.sum(1), 1)[:, None], np.nan)
     full = mean[:, -1]
     threshold = chance + target * (full - chance)
     dimension, below = np.full(len(full), np.nan), np.full(len(full), np.nan)
