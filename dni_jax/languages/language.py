@@ -223,7 +223,13 @@ class Language(BaseLanguage):
         >>> wrong.unfinished(corpus).tolist()
         [True, True, True]
         """
-        return violations(self.prefixes, self.name)
+        try:
+            return violations(self.prefixes, self.name)
+        except ValueError as error:
+            raise ValueError(
+                f"expected a language that samples, which tells what begins no string, got {self.name} ({error}): "
+                "what is wrong in its text is for a feature of your own to tell"
+            ) from error
 
     @cached_property
     def shift_reduce(self) -> ShiftReduce:

@@ -109,7 +109,8 @@ class TextRepair:
         return (
             f"TextRepair({self.violation}: {before['per_1000']:.2f} -> {after['per_1000']:.2f} in 1,000 symbols, from "
             f"{len(self.examples)} examples; {len(self.weights)} of {head.size} weights of {len(self.neurons)} neurons "
-            f"changed by {self.size:.3g}; loss {before['loss']:.4f} -> {after['loss']:.4f} nats)"
+            f"changed by {self.size:.3g}; loss {before['loss']:.4f} -> {after['loss']:.4f} nats"
+            f"{'' if len(self.weights) else '; no change of these neurons keeps right text as it is'})"
         )
 
     def _repr_html_(self) -> str:

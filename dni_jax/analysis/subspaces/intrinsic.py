@@ -66,7 +66,8 @@ def intrinsic_dimension(
         ``loss(params, batch)``, a number to be made small, by JAX; without data ``loss(params)``.
     params
         Any pytree of float32 arrays, where training starts in every subspace: a state of ``flax.nnx.split(model,
-        nnx.Param)``, ``module.init(...)`` of Flax linen, a dict. Leaves of whole numbers stay as they are.
+        nnx.Param)``, ``module.init(...)`` of Flax linen, a dict. Every float leaf is trained, a batch norm's running
+        numbers too if they are in it; leaves of whole numbers stay as they are.
     dims
         The dimensions to try, from 1 to the number of parameters D.
     projection : {"dense", "sparse", "fastfood"}
