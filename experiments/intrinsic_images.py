@@ -25,10 +25,10 @@ Result    (1) Yes, with every projection, where the optimizer finds the solution
           400, 800, 1,600 with their own labels .712, .894, 1, 1, 1 (d90 = 400), with shuffled ones .224, .360, .508,
           .932, 1 (d90 = 800). Twice as many for 500 images; all 60,000, of which the paper tells, were not tried.
 
-          (4) Not settled: JPEG pictures (median PSNR to the originals 30.5 dB), and 300 steps of 128 are too few (--part
-          cifar --steps 300 --rate 0.003 --dims 500 1000 2000 4000 8000). Full networks reach .430 (LeNet) and .352, and
-          the fully connected one does better in 8,000 dimensions, .382, than in all; so its d90 of at most 500 tells
-          of the training, not of the problem. LeNet at these d: .291, .327, .314, .381, .389 (d90 8,000).
+          (4) Not settled: JPEG pictures (median PSNR to the originals 30.5 dB), and 300 steps of 128 are too few
+          (--part cifar --steps 300 --rate 0.003 --dims 500 1000 2000 4000 8000). Full networks reach .430 (LeNet) and
+          .352, and the fully connected one does better in 8,000 dimensions, .382, than in all; so its d90 of at most
+          500 tells of the training, not of the problem. LeNet at these d: .291, .327, .314, .381, .389 (d90 8,000).
 """
 
 import argparse
