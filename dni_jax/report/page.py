@@ -97,6 +97,12 @@ def _context(run: RunFiles) -> dict[str, Any]:
     names = [str(row["feature"]) for row in run.findings]
     data = {"features": features, **page_data(run)}
     columns = columns_of(run)
+    further = {
+        "attribution": attribution_view(run.attribution),
+        "posterior": posterior_view(run.posterior, run.step_sizes, names),
+        "dimension": dimension_view(run.dimension, names, run.relevance.sizes["neuron"]),
+        "repair": repair_view(run.repair),
+    }
     return {
         "title": _title(run),
         "run": run,
@@ -115,10 +121,8 @@ def _context(run: RunFiles) -> dict[str, Any]:
         "use_words": USE,
         "labels": KNOWLEDGE_LABELS,
         "samples": _samples(run),
-        "attribution": attribution_view(run.attribution),
-        "posterior": posterior_view(run.posterior, run.step_sizes, names),
-        "dimension": dimension_view(run.dimension, names, run.relevance.sizes["neuron"]),
-        "repair": repair_view(run.repair),
+        "further": any(view is not None for view in further.values()),
+        **further,
         "settings": settings(run),
         "kept": len(data["neurons"]),
         "data": Markup(safe_json(data)),

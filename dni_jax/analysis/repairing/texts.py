@@ -136,7 +136,9 @@ def repair(
     clean = clean_states(model, violation, corpus.train, n_clean, seed)
     chance = probabilities(model, broken.states)
     wishes = {one: wishes_of(chance, broken, clean, most, cost, one) for one in (_KEEPS if keep is None else (keep,))}
-    trial = _Trial(model, violation, corpus, n, length, seed + 1, prime)
+    validation = model.reading(corpus.validation)
+    most_loss = cross_entropy(model.weights, validation, _LIMIT)
+    trial = _Trial(model, violation, corpus, n, length, seed + 1, prime, validation, most_loss)
     repaired, delta, kept = trial.best(wishes, free)
     strata = strata_of(clean.states.var(axis=0))
     chances = [_wrong_mass(broken.wrong, probabilities(one, broken.states)) for one in (model, repaired)]
@@ -156,7 +158,7 @@ def repair(
 
 
 class _Trial(NamedTuple):
-    """What every network is put to: the same random numbers, and the same right text."""
+    """What every network is put to: the same random numbers, the same right text, and no greater a loss on some."""
 
     model: TrainedModel
     violation: Feature
@@ -165,6 +167,8 @@ class _Trial(NamedTuple):
     length: int
     seed: int
     prime: str
+    validation: Corpus
+    most_loss: float
 
     def of(self, model: TrainedModel) -> Tallies:
         """Let a network write, and read."""
@@ -175,17 +179,15 @@ class _Trial(NamedTuple):
     ) -> tuple[TrainedModel, Float[np.ndarray, "V N"], float]:
         """Repair with each price of right text until validation text is predicted no worse; see `repair`."""
         model = self.model
-        text = model.reading(self.corpus.validation)
-        most = cross_entropy(model.weights, text, _LIMIT)
         tried = []
         for keep, some in wishes.items():
             delta = some.change(free)
             weights = _with_head(model, delta)
-            loss = cross_entropy(weights, text, _LIMIT)
+            loss = cross_entropy(weights, self.validation, _LIMIT)
             tried.append((loss, keep, delta, weights))
-            if loss <= most:
+            if loss <= self.most_loss:
                 break
-        loss, keep, delta, weights = tried[-1] if loss <= most else min(tried, key=lambda one: one[0])
+        loss, keep, delta, weights = tried[-1] if loss <= self.most_loss else min(tried, key=lambda one: one[0])
         # The look at the validation text is the repaired network's own.
         history = ({**model.history[-1], "validation_loss": loss},) if model.history else ()
         return with_weights(weights, model.vocabulary, model.config, history, model.boundary), delta, keep
