@@ -1,147 +1,143 @@
 """Which neurons of a recurrent network know X, how sure are we, and does the network use it?"""  # noqa: D400
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dni_jax import languages
-from dni_jax.analysis import attribute, hybrid, intrinsic_dimension, posterior, repair, repair_head
-from dni_jax.config import TrainConfig
-from dni_jax.corpora import Corpus
-from dni_jax.densities import plausibility
-from dni_jax.devices import use_all_cores
-from dni_jax.features import (
-    CharacterWindow,
-    Feature,
-    FeatureLibrary,
-    Labels,
-    LazyLabels,
-    char_feature,
-    confounders,
-    control_task,
-    feature,
-    predictor_feature,
-    regex_feature,
-    trace,
-)
-from dni_jax.inspection import (
-    baselines,
-    inspect,
-    intervals,
-    lags,
-    rank_stability,
-    redundancy,
-    seed_stability,
-    serves,
-    significance,
-    sparse_probe,
-    top,
-)
-from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
-from dni_jax.languages import Language
-from dni_jax.models import (
-    Activations,
-    Population,
-    StoredActivations,
-    StreamedActivations,
-    TrainedModel,
-    from_arrays,
-    from_flax,
-    from_keras,
-    from_tokens,
-    from_torch,
-    generate,
-    generate_each,
-    load,
-    load_population,
-    open_states,
-    record,
-    record_module,
-    stream,
-    train,
-    train_population,
-)
-from dni_jax.probes import make_folds, permutation_test, reference, score_neurons
-from dni_jax.querying import Runs, open_runs
-from dni_jax.verification import measure_texts, verify
-
 if TYPE_CHECKING:
-    from dni_jax import plot
+    from dni_jax import (
+        app,
+        features,
+        inspection,
+        interventions,
+        lab,
+        languages,
+        models,
+        plot,
+        probes,
+        text,
+        verification,
+    )
+    from dni_jax.app import report
+    from dni_jax.features import FeatureLibrary, Labels, char_feature, feature, regex_feature, trace
+    from dni_jax.inspection import baselines, inspect, significance, top
+    from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
+    from dni_jax.lab.densities import plausibility
+    from dni_jax.lab.repair import repair_head
+    from dni_jax.languages import Language
+    from dni_jax.models import (
+        from_arrays,
+        from_flax,
+        from_keras,
+        from_tokens,
+        from_torch,
+        generate,
+        load,
+        record,
+        train,
+        train_population,
+    )
+    from dni_jax.probes import make_folds, permutation_test, reference, score_neurons
+    from dni_jax.text import Corpus
+    from dni_jax.verification import verify
+
+# Each name is imported when it is first used, so that `import dni_jax` takes no time.
+_HOMES = {
+    "dni_jax": (
+        "app",
+        "features",
+        "inspection",
+        "interventions",
+        "lab",
+        "languages",
+        "models",
+        "plot",
+        "probes",
+        "text",
+        "verification",
+    ),
+    "dni_jax.app": ("report",),
+    "dni_jax.features": ("FeatureLibrary", "Labels", "char_feature", "feature", "regex_feature", "trace"),
+    "dni_jax.inspection": ("baselines", "inspect", "significance", "top"),
+    "dni_jax.interventions": ("ablate", "clamp", "clamp_to_labels", "patch"),
+    "dni_jax.lab.densities": ("plausibility",),
+    "dni_jax.lab.repair": ("repair_head",),
+    "dni_jax.languages": ("Language",),
+    "dni_jax.models": (
+        "from_arrays",
+        "from_flax",
+        "from_keras",
+        "from_tokens",
+        "from_torch",
+        "generate",
+        "load",
+        "record",
+        "train",
+        "train_population",
+    ),
+    "dni_jax.probes": ("make_folds", "permutation_test", "reference", "score_neurons"),
+    "dni_jax.text": ("Corpus",),
+    "dni_jax.verification": ("verify",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Activations",
-    "CharacterWindow",
     "Corpus",
-    "Feature",
     "FeatureLibrary",
     "Labels",
     "Language",
-    "LazyLabels",
-    "Population",
-    "Runs",
-    "StoredActivations",
-    "StreamedActivations",
-    "TrainConfig",
-    "TrainedModel",
     "ablate",
-    "attribute",
+    "app",
     "baselines",
     "char_feature",
     "clamp",
     "clamp_to_labels",
-    "confounders",
-    "control_task",
     "feature",
+    "features",
     "from_arrays",
     "from_flax",
     "from_keras",
     "from_tokens",
     "from_torch",
     "generate",
-    "generate_each",
-    "hybrid",
     "inspect",
-    "intervals",
-    "intrinsic_dimension",
-    "lags",
+    "inspection",
+    "interventions",
+    "lab",
     "languages",
     "load",
-    "load_population",
     "make_folds",
-    "measure_texts",
-    "open_runs",
-    "open_states",
+    "models",
     "patch",
     "permutation_test",
     "plausibility",
     "plot",
-    "posterior",
-    "predictor_feature",
-    "rank_stability",
+    "probes",
     "record",
-    "record_module",
-    "redundancy",
     "reference",
     "regex_feature",
-    "repair",
     "repair_head",
+    "report",
     "score_neurons",
-    "seed_stability",
-    "serves",
     "significance",
-    "sparse_probe",
-    "stream",
+    "text",
     "top",
     "trace",
     "train",
     "train_population",
-    "use_all_cores",
+    "verification",
     "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the drawings, and with them matplotlib, when they are first asked for."""
-    if name != "plot":
+    """Import a name from its room when it is first used."""
+    if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    home = _HOME_OF[name]
+    value = import_module(f"{home}.{name}") if home == __name__ else getattr(import_module(home), name)
+    globals()[name] = value
+    return value
 
-    return import_module("dni_jax.plot")
+
+def __dir__() -> list[str]:
+    return __all__

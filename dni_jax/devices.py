@@ -45,7 +45,7 @@ def _notice_once() -> None:
     warnings.warn(
         f"JAX computed something before dni_jax was asked to, and holds {cores()} cores as "
         f"{jax.local_device_count()} device: training and recording will be slower. To use all cores, call "
-        'dni_jax.use_all_cores() (or jax.config.update("jax_num_cpu_devices", ...)) before the first JAX computation',
+        'dni_jax.devices.use_all_cores() (or jax.config.update("jax_num_cpu_devices", ...)) before the first JAX computation',
         stacklevel=4,
     )
 

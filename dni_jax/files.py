@@ -42,7 +42,7 @@ def check_format(found: object, path: str | Path) -> None:
 
 
 @contextmanager
-def written_aside(path: str | Path, *, by_all: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | Path, *, by_all: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it into place when the block ends well, remove it otherwise.
 
     Works for a file and for a folder (which the block creates). An existing file is replaced in one step; an
@@ -55,7 +55,7 @@ def written_aside(path: str | Path, *, by_all: bool = False) -> Iterator[Path]:
     --------
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "result.txt"
-    >>> with written_aside(target) as aside:
+    >>> with atomic_write(target) as aside:
     ...     _ = aside.write_text("whole")
     >>> target.read_text()
     'whole'
@@ -66,7 +66,7 @@ def written_aside(path: str | Path, *, by_all: bool = False) -> Iterator[Path]:
             yield Path(nowhere) / path.name
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    own = str(os.getpid()) if processes.is_first() else f"{os.getpid()}-{processes.number()}"
+    own = str(os.getpid()) if processes.is_first() else f"{os.getpid()}-{processes.index()}"
     aside = path.with_name(f".{path.name}.{own}.part")
     _remove(aside)
     try:

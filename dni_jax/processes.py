@@ -31,18 +31,18 @@ def count() -> int:
     return jax.process_count() if jax.distributed.is_initialized() and not _alone.get() else 1
 
 
-def number() -> int:
+def index() -> int:
     """Which of the processes this is, from 0."""
     return jax.process_index() if jax.distributed.is_initialized() else 0
 
 
 def is_first() -> bool:
     """Whether this process writes files and speaks for all."""
-    return number() == 0
+    return index() == 0
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def single_process() -> Iterator[None]:
     """Do what is in the block without the other processes; nothing in it is split.
 
     Examples
@@ -58,7 +58,7 @@ def alone() -> Iterator[None]:
         _alone.reset(token)
 
 
-def share(n: int) -> slice:
+def shard(n: int) -> slice:
     """Give this process' part of n things.
 
     All parts have the same size, so that one compiled program serves all processes; where n does not divide evenly,
@@ -66,19 +66,19 @@ def share(n: int) -> slice:
 
     Examples
     --------
-    >>> share(5)
+    >>> shard(5)
     slice(0, 5, None)
     """
-    return _share(n, number() if count() > 1 else 0, count())
+    return _shard(n, index() if count() > 1 else 0, count())
 
 
-def _share(n: int, number: int, count: int) -> slice:
+def _shard(n: int, number: int, count: int) -> slice:
     size = -(-n // count)
     first = max(min(number * size, n - size), 0)
     return slice(first, first + size)
 
 
-def joined(part: np.ndarray, n: int, axis: int = 0) -> np.ndarray:
+def all_gather(part: np.ndarray, n: int, axis: int = 0) -> np.ndarray:
     """Put together what every process has made of its `share` of n things, along an axis.
 
     Parameters
@@ -98,12 +98,12 @@ def joined(part: np.ndarray, n: int, axis: int = 0) -> np.ndarray:
         return part
     first = np.moveaxis(part, axis, 0)
     result = np.empty((n, *first.shape[1:]), part.dtype)
-    for place, own in enumerate(gathered(first)):
-        result[_share(n, place, count())] = own
+    for place, own in enumerate(gather_list(first)):
+        result[_shard(n, place, count())] = own
     return np.moveaxis(result, 0, axis)
 
 
-def gathered(own: np.ndarray) -> list[np.ndarray]:
+def gather_list(own: np.ndarray) -> list[np.ndarray]:
     """Give every process the arrays of all, in the processes' order; they must have one shape and type.
 
     Bytes travel, so that no value changes; 64 MiB of all processes at a time.
@@ -138,7 +138,7 @@ def _one_device_each() -> Mesh:
     return Mesh(np.asarray(devices), ("processes",), axis_types=(AxisType.Auto,))
 
 
-def from_first(make: Callable[[], Value]) -> Value:
+def broadcast(make: Callable[[], Value]) -> Value:
     """Let the first process alone make something, and give it to all; so is what goes wrong there.
 
     Parameters
@@ -148,7 +148,7 @@ def from_first(make: Callable[[], Value]) -> Value:
 
     Examples
     --------
-    >>> from_first(lambda: 1 + 1)
+    >>> broadcast(lambda: 1 + 1)
     2
     """
     if count() == 1:
@@ -157,9 +157,9 @@ def from_first(make: Callable[[], Value]) -> Value:
     if is_first():
         with alone():
             packed = _packed(make)
-    size = int(gathered(np.asarray([len(packed)], np.int64))[0][0])
+    size = int(gather_list(np.asarray([len(packed)], np.int64))[0][0])
     mine = np.frombuffer(packed.ljust(size, b"\0"), np.uint8) if is_first() else np.zeros(size, np.uint8)
-    value, error = pickle.loads(gathered(mine)[0].tobytes())
+    value, error = pickle.loads(gather_list(mine)[0].tobytes())
     if error is not None:
         raise error
     return value
@@ -178,12 +178,12 @@ def _packed(make: Callable[[], Any]) -> bytes:
         return packed
 
 
-def together() -> None:
+def barrier() -> None:
     """Wait until every process is here."""
-    gathered(np.zeros(1, np.uint8))
+    gather_list(np.zeros(1, np.uint8))
 
 
-def on_host(tree: Any) -> Any:
+def to_host(tree: Any) -> Any:
     """Give arrays as NumPy's, whole in every process, wherever their parts lie."""
     return jax.tree.map(_whole, tree)
 
@@ -198,7 +198,7 @@ def _whole(array: Any) -> Any:
     return np.asarray(_replicated(array, sharding.mesh).addressable_data(0))  # type: ignore[arg-type]
 
 
-def placed(tree: Any, specs: Any, mesh: Mesh) -> Any:
+def place(tree: Any, specs: Any, mesh: Mesh) -> Any:
     """Lay out arrays, the same in every process, over a mesh; each process moves only the parts of its own devices.
 
     Parameters
@@ -234,7 +234,7 @@ def _placed(branch: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(put, branch)
 
 
-def own_part(array: Any) -> np.ndarray:
+def local_part(array: Any) -> np.ndarray:
     """What of an array's values lies here: all, or this process' first shard."""
     if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)

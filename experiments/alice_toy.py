@@ -28,7 +28,7 @@ from bivariate_nets import Batch, Setting, ask, train_many
 from common import table
 from matplotlib.figure import Figure
 
-from dni_jax.plot.style import PALETTE
+from dni_jax.plot import PALETTE
 
 CENTRES = jnp.asarray([[0, 0], [2, 2], [-2, -2], [2, -2], [-2, 2]], jnp.float32)  # as in the paper's code
 SPREAD = 0.2

@@ -28,9 +28,9 @@ from common import arguments, spread, subject, table
 from matplotlib.figure import Figure
 
 import dni_jax as dni
-from dni_jax.analysis import ablation_effects, agreement, attribute, share_by_lag
-from dni_jax.plot.style import PALETTE
-from dni_jax.verification.sets import alike, strata_of
+from dni_jax.lab.attribution import ablation_effects, agreement, attribute, share_by_lag
+from dni_jax.plot import PALETTE
+from dni_jax.verification import alike, strata_of
 
 K, DRAWS, MEASURED, POSITIONS = 10, 999, 199, 300
 CASES = {

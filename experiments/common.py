@@ -19,7 +19,7 @@ class Subject:
 
     language: dni.languages.BaseLanguage
     corpus: dni.Corpus
-    model: dni.TrainedModel
+    model: dni.models.TrainedModel
 
     @property
     def held_out(self) -> dni.Corpus:

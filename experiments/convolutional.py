@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from dni_jax.files import written_aside
+from dni_jax.files import atomic_write
 
 # 431,080 and 5,851,338 parameters, 800 and 4,096 features before the full layers, as in the paper.
 SHAPES = {
@@ -117,6 +117,6 @@ def trained(kind, seed, folder, x, y, steps, **plan):
     train(network, x, y, steps, seed=seed, **plan)
     seconds = time.process_time() - began
     file.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(file) as aside, aside.open("wb") as out:
+    with atomic_write(file) as aside, aside.open("wb") as out:
         np.savez(out, *(np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(network))), seconds=seconds)
     return network, seconds

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dni_jax.models.evaluation import losses_of
-from dni_jax.models.network import network_scan, readout
+from dni_jax.models import losses_of, network_scan, readout
 
 
 class Learner(NamedTuple):

@@ -24,7 +24,7 @@ from common import arguments, spread, subject, table
 from scipy.stats import spearmanr
 
 import dni_jax as dni
-from dni_jax.analysis import probe_dimension
+from dni_jax.lab.intrinsic_dimension import measure_probe_dimension
 from dni_jax.probes import score_jointly
 
 LANGUAGES = ("parentheses", "arithmetic")
@@ -39,11 +39,11 @@ def of_one_network(name, seed, networks):
     states = dni.record(case.model, case.held_out)
     labels = case.language.features().label(case.held_out).of_kind("binary")
     labels = labels.drop([one for one in labels.names if one in labels.constant or one in labels.duplicates])
-    found = probe_dimension(states, labels, seed=seed)
+    found = measure_probe_dimension(states, labels, seed=seed)
     relevance = dni.inspect(states, labels, folds=5, seed=seed)
     auc, accuracy = (relevance[one].mean("fold").values for one in ("auc", "accuracy"))
     majority = relevance["baseline"].mean("fold").values
-    sparse = dni.sparse_probe(states, labels, k=MOST, folds=5, seed=seed)["r2"].mean("fold").values
+    sparse = dni.inspection.sparse_probe(states, labels, k=MOST, folds=5, seed=seed)["r2"].mean("fold").values
     folds = np.asarray(dni.make_folds(len(states.hidden), k=5, groups=states.groups, seed=seed))
     every = score_jointly(states.hidden, labels.matrix, folds, metrics=("r2",), alpha=1e-3)["r2"].mean(1)
     enough = sparse >= 0.9 * every

@@ -48,7 +48,7 @@ import dni_jax as dni
 SIZES = (784, 200, 200, 10)
 
 
-def initial(sizes, seed):
+def init(sizes, seed):
     """He-normal weights and zero biases of a fully connected network."""
     keys, pairs = jax.random.split(jax.random.key(seed), len(sizes) - 1), itertools.pairwise(sizes)
     normal = jax.nn.initializers.he_normal()
@@ -90,7 +90,7 @@ def toy(asked):
     dims, rows = [1, 5, 8, 9, 10, 11, 15, 20], []
     for kind in asked.projections:
         for optimizer, rate in (("lbfgs", 1.0), ("adam", 0.01), ("adam", 1.0)):  # L-BFGS has no rate
-            found = dni.intrinsic_dimension(
+            found = dni.lab.intrinsic_dimension.measure_dimension(
                 missed, jnp.zeros(1_000), dims, kind, optimizer=optimizer, performance=met, full=1.0, repeats=5,
                 steps=2_000, learning_rate=rate,
             )  # fmt: skip
@@ -108,7 +108,7 @@ def images(asked):
         full = None
         for kind in asked.projections:
             began = time.perf_counter()
-            found = dni.intrinsic_dimension(
+            found = dni.lab.intrinsic_dimension.measure_dimension(
                 loss, initial(SIZES, seed), asked.dims or [100, 200, 300, 500, 750, 1_000], kind, data=data,
                 performance=judge, full=full, batch=256, steps=asked.steps, learning_rate=asked.rate, seed=seed,
             )  # fmt: skip
@@ -126,7 +126,7 @@ def shuffled(asked):
         x, y = read.x_train[chosen].reshape(asked.memorised, -1), read.y_train[chosen]
         for name, labels in (("true", y), ("shuffled", rng.permutation(y))):
             began = time.perf_counter()
-            found = dni.intrinsic_dimension(
+            found = dni.lab.intrinsic_dimension.measure_dimension(
                 loss, initial(SIZES, seed), asked.dims or [50, 125, 250, 500, 1_000, 2_000, 4_000], "fastfood",
                 data=(x, labels), performance=accuracy_on(x, labels), batch=250, steps=asked.steps,
                 learning_rate=asked.rate, seed=seed,
@@ -172,7 +172,7 @@ def cifar(asked):
                 return (network(params, read.x_test).argmax(-1) == read.y_test).mean()
 
             began = time.perf_counter()
-            found = dni.intrinsic_dimension(
+            found = dni.lab.intrinsic_dimension.measure_dimension(
                 missed, start, asked.dims or [500, 1_000, 2_000, 4_000, 8_000], "sparse",
                 data=(read.x_train, read.y_train), performance=judge, batch=128, steps=asked.steps,
                 learning_rate=asked.rate, seed=seed,
@@ -196,7 +196,7 @@ def main():
     parser.add_argument("--mnist", help="your copy of mnist.npz")
     parser.add_argument("--cifar", help="the folder with your copy of CIFAR-10")
     asked = parser.parse_args()
-    dni.use_all_cores()
+    dni.devices.use_all_cores()
     PARTS[asked.part](asked)
 
 

@@ -23,10 +23,7 @@ import numpy as np
 from common import table
 
 import dni_jax as dni
-from dni_jax.config import TrainConfig
-from dni_jax.models import untrained
-from dni_jax.models.evaluation import losses_of
-from dni_jax.models.network import network_scan, readout, zero_carries
+from dni_jax.models import TrainConfig, losses_of, network_scan, readout, untrained, zero_carries
 
 LENGTH = 240  # symbols of a row; whole strings stand one behind the other in it
 UNSEEN = 40_000  # symbols that networks are judged on
@@ -86,7 +83,7 @@ def of_one_language(name, seed, asked):
     def gained(params):
         return simple - loss(params, unseen)
 
-    found = dni.intrinsic_dimension(
+    found = dni.lab.intrinsic_dimension.measure_dimension(
         loss, start, asked.dims, asked.projection, data=train, performance=gained, batch=ROWS, steps=asked.steps,
         learning_rate=asked.rate, repeats=1, seed=seed,
     )  # fmt: skip

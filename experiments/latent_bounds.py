@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from common import table
 
-from dni_jax.densities import free_bits, gaussian_kl, iwae_of, kl_weight
+from dni_jax.lab.densities import free_bits, gaussian_kl, iwae_of, kl_weight
 
 KS = (1, 2, 5, 10, 50)
 REPEATS = 20_000

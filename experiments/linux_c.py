@@ -19,8 +19,8 @@ from common import both_protocols, table
 from compression import compressor_bits, ngram_bits
 
 import dni_jax as dni
-from dni_jax.corpora.vocabulary import to_string
 from dni_jax.models import cross_entropy
+from dni_jax.text import to_string
 
 KINDS = (
     "terminator",
@@ -36,11 +36,13 @@ KINDS = (
 )
 SET_TO_ONE = ("range:parentheses", "digit", "function", "range:terminator")
 CHARACTERS, INSPECTED = 2_600_000, 150_000
-NETWORK = dni.TrainConfig(hidden=256, steps=10_000, batch=64, learning_rate=5e-3, evaluate_every=500, patience=20)
+NETWORK = dni.models.TrainConfig(
+    hidden=256, steps=10_000, batch=64, learning_rate=5e-3, evaluate_every=500, patience=20
+)
 KS, RANDOM_SETS, TEXTS, LENGTH = (1, 10), 64, 32, 500
 
 
-def network(corpus: dni.Corpus, folder: Path) -> dni.TrainedModel:
+def network(corpus: dni.Corpus, folder: Path) -> dni.models.TrainedModel:
     """Train, go on with a training that was stopped, or take the network that is there."""
     if not (folder / "network").exists():
         began = time.perf_counter()
@@ -54,7 +56,7 @@ def network(corpus: dni.Corpus, folder: Path) -> dni.TrainedModel:
     return model
 
 
-def compare_losses(model: dni.TrainedModel, corpus: dni.Corpus) -> None:
+def compare_losses(model: dni.models.TrainedModel, corpus: dni.Corpus) -> None:
     """The network's loss on the files that stopped its training, beside models that only count."""
     train, unseen = corpus.train, corpus.validation
     bits = {f"this network ({model.n_neurons} neurons)": cross_entropy(model.weights, unseen) / np.log(2)}
@@ -65,7 +67,7 @@ def compare_losses(model: dni.TrainedModel, corpus: dni.Corpus) -> None:
     table(["model", "bits a character"], [[name, f"{value:.3f}"] for name, value in bits.items()])
 
 
-def relevance_of(model: dni.TrainedModel, held_out: dni.Corpus) -> tuple[xr.Dataset, dict[str, np.ndarray]]:
+def relevance_of(model: dni.models.TrainedModel, held_out: dni.Corpus) -> tuple[xr.Dataset, dict[str, np.ndarray]]:
     """Print how well the ten kinds of nodes are known, by both protocols; give ours, and each neuron's direction."""
     states = dni.record(model, held_out)
     library = dni.languages.get("c").features()
@@ -92,7 +94,7 @@ def relevance_of(model: dni.TrainedModel, held_out: dni.Corpus) -> tuple[xr.Data
 def written(texts: list[str]) -> dict[str, float]:
     """What is counted in texts: shares of characters."""
     whole = "".join(texts)
-    found = dni.measure_texts(texts)
+    found = dni.verification.measure_texts(texts)
     brackets = sum(whole.count(bracket) for bracket in "()[]{}")
     functions = [dni.languages.get("c").read(text).counts for text in texts]
     return {
@@ -104,7 +106,7 @@ def written(texts: list[str]) -> dict[str, float]:
     }
 
 
-def set_to_one(model: dni.TrainedModel, relevance: xr.Dataset, signs: dict[str, np.ndarray]) -> None:
+def set_to_one(model: dni.models.TrainedModel, relevance: xr.Dataset, signs: dict[str, np.ndarray]) -> None:
     """Hold the top k of each feature at 1, as the paper does, or at 1 or -1 as it is where the feature holds."""
     rng = np.random.default_rng(0)
     ones = np.ones(model.n_neurons)
@@ -117,7 +119,7 @@ def set_to_one(model: dni.TrainedModel, relevance: xr.Dataset, signs: dict[str, 
         ways |= {("at 1", draw): (order, ones), ("own signs", draw): (order, rng.choice([-1.0, 1.0], len(ones)))}
     sets = [(way, k) for way in ways for k in KS]
     held = [dni.clamp(ways[way][0][:k], ways[way][1][ways[way][0][:k]].tolist()) for way, k in sets]
-    texts = dni.generate_each(model, [None, *held], n=TEXTS, length=LENGTH, seed=0, prime="\n")
+    texts = dni.models.generate_each(model, [None, *held], n=TEXTS, length=LENGTH, seed=0, prime="\n")
     intact = written(texts[0])
     counted = {pair: written(each) for pair, each in zip(sets, texts[1:], strict=True)}
     words = {

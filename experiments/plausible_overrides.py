@@ -26,8 +26,7 @@ from common import arguments, spread, subject, table
 from sklearn.metrics import roc_auc_score
 
 import dni_jax as dni
-from dni_jax.densities import KINDS, plausibility
-from dni_jax.densities.splitting import groups_of, split
+from dni_jax.lab.densities import KINDS, groups_of, plausibility, split
 
 CHARACTERS = 27_500
 NEURONS = 16

@@ -43,7 +43,7 @@ from images import cifar10, mnist
 from scipy.stats import wilcoxon
 
 import dni_jax as dni
-from dni_jax.analysis import gradient_sign, one_hot_targets, raised_targets
+from dni_jax.lab.repair import gradient_sign, one_hot_targets, raised_targets
 
 PARTS = {
     "mnist": {
@@ -90,7 +90,9 @@ class Subject:
         states = in_blocks(self.body, images.x_train[order])
         for kernel, count in plan["learnt"].items():
             began = time.process_time()
-            self.hybrids[kernel] = dni.hybrid(self.body, states[:count], images.y_train[order[:count]], kernel)
+            self.hybrids[kernel] = dni.lab.repair.fit_hybrid(
+                self.body, states[:count], images.y_train[order[:count]], kernel
+            )
             self.fitting[kernel] = time.process_time() - began
         self.scores = {"network": whole} | {kernel: svm.scores for kernel, svm in self.hybrids.items()}
         shuffled = np.random.default_rng(seed + 1).permutation(len(images.x_test))
@@ -106,7 +108,7 @@ class Subject:
         self.pool_sign = gradient_sign(self.scores["linear"], *self.pool)
 
     def attacked(self, signs, epsilon):
-        """Give the pictures that are judged on, moved along signs and clipped to 0 and 1 (as `dni.analysis.fgsm`)."""
+        """Give the pictures that are judged on, moved along signs and clipped to 0 and 1 (as `dni.lab.repair.fgsm`)."""
         return np.clip(self.x + np.float32(epsilon) * signs, 0, 1)
 
     def adversarials(self, epsilon):
@@ -243,7 +245,7 @@ def main():
     parser.add_argument("--networks", default="runs/experiments", help="where trained networks are kept")
     parser.add_argument("--quick", action="store_true", help="fewer pictures and epsilons")
     asked = parser.parse_args()
-    dni.use_all_cores()
+    dni.devices.use_all_cores()
     plan = dict(PARTS[asked.part])
     if asked.steps:
         plan["steps"] = asked.steps

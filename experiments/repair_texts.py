@@ -17,11 +17,8 @@ import optax
 from common import arguments, spread, subject, table
 
 import dni_jax as dni
-from dni_jax.analysis.repairing.outcomes import measured
-from dni_jax.analysis.repairing.wishes import clean_states
-from dni_jax.analysis.repairing.written import states_behind, wrong_symbols
-from dni_jax.models import cross_entropy
-from dni_jax.models.trained import with_weights
+from dni_jax.lab.repair import clean_states, measured, states_behind, wrong_symbols
+from dni_jax.models import cross_entropy, with_weights
 
 EARLY = 200  # steps after which one of the networks was stopped
 N, LENGTH, MOST = 1_000, 100, 1e-4
@@ -50,7 +47,7 @@ def rankings(case, seed):
     following = np.append(labels[1:], 0)
     following[own.offsets[1:] - 1] = 0
     first = (following == 1) & (labels == 0)
-    coming = dni.Feature("next is wrong", lambda corpus: first)
+    coming = dni.features.Feature("next is wrong", lambda corpus: first)
     ahead = dni.inspect(dni.record(case.model, own), coming.label(own), seed=seed)
     return {
         MATCHED: dni.top(depth, "depth", k=10)["neuron"].to_numpy(),
@@ -61,7 +58,7 @@ def rankings(case, seed):
 def by_gradient(case, fix, wrong, seed):
     """The plain way: Adam on the head, on the same states; to be right in examples and as before in right text.
 
-    As `dni.repair` does, it takes the lowest price of right text with which validation text is predicted no worse.
+    As `dni.lab.repair.repair` does, it takes the lowest price of right text with which validation text is predicted no worse.
     """
     model = case.model
     prefixes = fix.examples["prefix"].tolist()
@@ -110,7 +107,7 @@ def of_one_network(case, sizes, seed):
     settings = {"n": N, "length": LENGTH, "most": MOST, "seed": seed}
     chosen = rankings(case, seed)
     for size in sizes:
-        fix = dni.repair(case.model, case.corpus, wrong, n_examples=size, **settings)
+        fix = dni.lab.repair.repair(case.model, case.corpus, wrong, n_examples=size, **settings)
         if len(fix.examples) < size:
             raise SystemExit(f"expected {size} strings that go wrong, got {len(fix.examples)}: raise N")
         found["all neurons", size] = fix.row()
@@ -118,7 +115,7 @@ def of_one_network(case, sizes, seed):
         ways = {**chosen, "the 10 that carry most of it": fix.by_neuron["neuron"].to_numpy()[:10]}
         for way, neurons in ways.items():
             n_random = RANDOM_SETS if size == RANDOM_AT and way == MATCHED else 0
-            some = dni.repair(
+            some = dni.lab.repair.repair(
                 case.model, case.corpus, wrong, n_examples=size, neurons=neurons, n_random=n_random, **settings
             )
             found[way, size] = some.row()

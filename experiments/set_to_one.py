@@ -55,7 +55,7 @@ def of_one_network(name, feature, counts, seed, networks):
         ways["random signs", draw] = (order, rng.choice([-1.0, 1.0], len(ones)))
     sets = [(way, k) for way in ways for k in KS]
     held = [dni.clamp(ways[w][0][:k], ways[w][1][ways[w][0][:k]].tolist()) if k else None for w, k in sets]
-    texts = dni.generate_each(case.model, held, n=64, length=200, seed=seed)
+    texts = dni.models.generate_each(case.model, held, n=64, length=200, seed=seed)
     boundary = case.model.vocabulary.boundary_text
     return {pair: share(written, boundary, counts) for pair, written in zip(sets, texts, strict=True)}
 

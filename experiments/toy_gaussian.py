@@ -17,7 +17,7 @@ import optax
 from common import table
 from matplotlib.figure import Figure
 
-from dni_jax.analysis.posteriors.samplers import psgld, sgld
+from dni_jax.lab.posterior import psgld, sgld
 
 VARIANCE = np.asarray([0.16, 1.0])
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)

@@ -24,12 +24,8 @@ from dropout import Learner, learn
 from matplotlib.figure import Figure
 
 import dni_jax as dni
-from dni_jax.analysis.posteriors.averaging import symbol_losses, together
-from dni_jax.analysis.posteriors.plan import SamplingPlan
-from dni_jax.analysis.posteriors.walking import Target, sampler_of, symbols_of
-from dni_jax.config import TrainConfig
-from dni_jax.models.network import zero_carries
-from dni_jax.models.training import batches_of
+from dni_jax.lab.posterior import SamplingPlan, Target, sampler_of, symbol_losses, symbols_of, together
+from dni_jax.models import TrainConfig, batches_of, zero_carries
 
 LANGUAGE, STRINGS, HIDDEN, BATCH, WINDOW = "arithmetic", 300, 64, 16, 32
 UNSEEN = 6_000  # characters that networks are judged on, and as many to choose a step size by

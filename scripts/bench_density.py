@@ -14,10 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from bench_turns import contest, foreign_seconds, machine
 
-from dni_jax.densities import start_flow
-from dni_jax.densities.bijection import log_prob
-from dni_jax.densities.evaluating import log_probs
 from dni_jax.devices import cores, use_all_cores
+from dni_jax.lab.densities import log_prob, log_probs, start_flow
 
 N_NEURONS, LAYERS, WIDTH, DEPTH = 128, 8, 256, 2
 WANTED = 25_000

@@ -19,8 +19,7 @@ from scipy.signal import lfilter
 from scipy.stats import binom
 
 import dni_jax as dni
-from dni_jax.config import TrainConfig
-from dni_jax.models import untrained
+from dni_jax.models import TrainConfig, untrained
 
 LEVEL, RANGE, NULL = 0.05, 0.99, 99
 NULLS = ("fresh", "string_permutation", "shift", "iid")

@@ -18,7 +18,7 @@ import time
 os.environ["DNI_JAX_CACHE"] = tempfile.mkdtemp(prefix="bench_languages_")
 
 from dni_jax.languages import clear_cache, get, load_c, load_text, standard_library_files
-from dni_jax.languages.archives import read_files
+from dni_jax.languages.code import read_files
 
 
 def clock(function):

@@ -26,11 +26,9 @@ import numpy as np
 from bench_turns import agree, contest, limit_row, machine, rows, show
 
 import dni_jax as dni
-from dni_jax.corpora import Corpus
 from dni_jax.devices import use_all_cores
-from dni_jax.models import Weights
-from dni_jax.models.lanes import lay_out
-from dni_jax.models.trained import with_weights
+from dni_jax.models import Weights, lay_out, with_weights
+from dni_jax.text import Corpus
 
 SHAPES = ((64, 64, 1.2), (256, 32, 1.1), (32, 128, 1.15))  # texts, characters of each, the ratio to torch we want
 TEXTS, LENGTH, WRITTEN = 256, 128, 200
@@ -39,7 +37,7 @@ import os, sys, time
 import jax
 import dni_jax as dni
 from dni_jax import devices
-from dni_jax.languages.cache import cache_folder
+from dni_jax.languages.code._cache import cache_folder
 from dni_jax.models import training
 if sys.argv[1] == "warm":
     devices.use_compilation_cache(cache_folder() / "xla")
@@ -167,7 +165,7 @@ def default(args: argparse.Namespace, corpus: Corpus) -> Iterator[dict]:
     ideal = language.ideal_cross_entropy(text.validation.head(50_000))
     began, used, reached, gaps = time.perf_counter(), time.process_time(), [], []
 
-    def look(now: dni.models.Look) -> None:
+    def look(now: dni.models.Evaluation) -> None:
         gaps.append(now.validation_loss - ideal)
         if gaps[-1] <= 0.002 and not reached:
             reached.extend((time.perf_counter() - began, time.process_time() - used))

@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.optimize import linprog
 
 import dni_jax as dni
-from dni_jax.analysis import one_hot_targets
+from dni_jax.lab.repair import one_hot_targets
 
 N_CLASSES = 10
 MOST = 10_000_000

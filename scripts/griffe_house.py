@@ -2,7 +2,7 @@
 
 - numpydoc reads a line under Returns as a type, with its description indented below. Where a docstring writes sentences
   there instead, they become the description, and the signature gives the type.
-- ``from dni_jax.inspection.inspect import inspect`` makes ``dni_jax.inspection.inspect`` the function, as in Python;
+- ``from dni_jax.inspection._inspect import inspect`` makes ``dni_jax.inspection._inspect`` the function, as in Python;
   griffe would take the module of that name.
 """
 

@@ -14,12 +14,19 @@ import numpy as np
 import optax
 from flax import nnx
 
-from dni_jax.config import TrainConfig
-from dni_jax.corpora import Vocabulary
 from dni_jax.devices import cores, grid
-from dni_jax.models import TrainedModel, Weights, untrained
-from dni_jax.models.evaluation import losses_of
-from dni_jax.models.steps import Batch, first_state, optimizer_of, take_steps
+from dni_jax.models import (
+    Batch,
+    TrainConfig,
+    TrainedModel,
+    Weights,
+    first_state,
+    losses_of,
+    optimizer_of,
+    take_steps,
+    untrained,
+)
+from dni_jax.text import Vocabulary
 
 try:
     import torch

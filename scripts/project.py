@@ -24,11 +24,10 @@ import numpy as np
 
 import dni_jax as dni
 from dni_jax import languages
-from dni_jax.config import TrainConfig
-from dni_jax.corpora import Corpus
 from dni_jax.interventions import Override
-from dni_jax.models import predict, untrained
+from dni_jax.models import TrainConfig, predict, untrained
 from dni_jax.probes import choose_levels, count, score_counts
+from dni_jax.text import Corpus
 
 ASSUMPTIONS = """
 - A device works like the core measured here: no other device has been measured. What another one does, the same script

@@ -2,11 +2,11 @@
 
 import pytest
 
-from dni_jax.files import written_aside
+from dni_jax.files import atomic_write
 
 
 def write_half_of(path, error):
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text("half")
         raise error
 
@@ -27,7 +27,7 @@ def test_the_old_file_stays_when_writing_fails(tmp_path):
 
 def test_a_folder_replaces_a_folder(tmp_path):
     for content in ("first", "second"):
-        with written_aside(tmp_path / "run") as aside:
+        with atomic_write(tmp_path / "run") as aside:
             aside.mkdir()
             (aside / content).write_text(content)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["second"]

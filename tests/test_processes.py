@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dni_jax import processes
-from dni_jax.config import Hosts, RunConfig
-from dni_jax.files import written_aside
+from dni_jax.app.config import Hosts, RunConfig
+from dni_jax.files import atomic_write
 
 
 def several(monkeypatch, number, count):
@@ -18,7 +18,7 @@ def test_shares_are_of_one_size_and_cover_all(n, count, monkeypatch):
     parts = []
     for number in range(count):
         several(monkeypatch, number, count)
-        parts.append(np.arange(n)[processes.share(n)])
+        parts.append(np.arange(n)[processes.shard(n)])
     assert {len(part) for part in parts} == {-(-n // count)}
     assert sorted(set(np.concatenate(parts).tolist())) == list(range(n))
 
@@ -31,20 +31,20 @@ def test_shares_put_together_are_the_whole(n, count, axis, monkeypatch):
     parts = []
     for number in range(count):
         several(monkeypatch, number, count)
-        parts.append(np.take(whole, range(n)[processes.share(n)], axis))
+        parts.append(np.take(whole, range(n)[processes.shard(n)], axis))
     monkeypatch.setattr(processes, "gathered", lambda own: [np.moveaxis(part, axis, 0) for part in parts])
-    result = processes.joined(parts[-1], n, axis)
+    result = processes.all_gather(parts[-1], n, axis)
     np.testing.assert_array_equal(result, whole)
     assert result.dtype == whole.dtype
 
 
 def test_one_process_is_the_first_and_has_everything():
-    assert (processes.count(), processes.number(), processes.is_first()) == (1, 0, True)
+    assert (processes.count(), processes.index(), processes.is_first()) == (1, 0, True)
     own = np.arange(3)
-    assert processes.joined(own, 3) is own
-    assert processes.gathered(own)[0] is own
+    assert processes.all_gather(own, 3) is own
+    assert processes.gather_list(own)[0] is own
     with pytest.raises(ValueError, match="wrong here"):
-        processes.from_first(lambda: (_ for _ in ()).throw(ValueError("wrong here")))
+        processes.broadcast(lambda: (_ for _ in ()).throw(ValueError("wrong here")))
 
 
 def odd_error():
@@ -67,18 +67,18 @@ def test_what_goes_wrong_in_the_first_is_told_to_all(made, kind, message, monkey
     several(monkeypatch, 0, 2)
     monkeypatch.setattr(processes, "gathered", lambda own: [own, own])
     with pytest.raises(kind, match=message):
-        processes.from_first(wrong)
-    assert processes.from_first(lambda: {"a": np.arange(3)})["a"].tolist() == [0, 1, 2]
+        processes.broadcast(wrong)
+    assert processes.broadcast(lambda: {"a": np.arange(3)})["a"].tolist() == [0, 1, 2]
 
 
 def test_only_the_first_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "number", lambda: 1)
     monkeypatch.setattr(processes, "is_first", lambda: False)
-    with written_aside(tmp_path / "result.txt") as aside:
+    with atomic_write(tmp_path / "result.txt") as aside:
         aside.write_text("thrown away")
     assert not aside.exists()
     assert list(tmp_path.iterdir()) == []
-    with written_aside(tmp_path / "kept.txt", by_all=True) as aside:
+    with atomic_write(tmp_path / "kept.txt", by_all=True) as aside:
         aside.write_text("kept")
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 

@@ -1,34 +1,55 @@
 """Labels for every character: features from trees, characters and functions, and libraries of them."""
 
-from dni_jax.features.confounders import confounders
-from dni_jax.features.control import control_task
-from dni_jax.features.feature import Feature, FeatureLibrary
-from dni_jax.features.functions import char_feature, feature
-from dni_jax.features.labels import Labels
-from dni_jax.features.lazy import LazyLabels
-from dni_jax.features.library import default_library
-from dni_jax.features.nodes import impulse_feature, nesting_feature, range_feature
-from dni_jax.features.patterns import regex_feature
-from dni_jax.features.predictors import CharacterWindow, predictor_feature
-from dni_jax.features.trace import trace
-from dni_jax.features.violation import Violation
+from dni_jax.features._choosing import unknown_feature
+from dni_jax.features._confounders import confounders
+from dni_jax.features._control import control_task
+from dni_jax.features._feature import Feature, FeatureLibrary
+from dni_jax.features._functions import char_feature, feature
+from dni_jax.features._joining import runs
+from dni_jax.features._labels import Labels
+from dni_jax.features._lazy import LazyLabels, Strings, labels_of
+from dni_jax.features._library import default_library, symbol_feature
+from dni_jax.features._nodes import (
+    BRACKETS,
+    depth_features,
+    impulse_feature,
+    nesting_feature,
+    nesting_features,
+    range_feature,
+    span_features,
+)
+from dni_jax.features._patterns import regex_feature
+from dni_jax.features._predictors import CharacterWindow, predictor_feature
+from dni_jax.features._reading import once
+from dni_jax.features._trace import trace
+from dni_jax.features._violation import Violation
 
 __all__ = [
+    "BRACKETS",
     "CharacterWindow",
     "Feature",
     "FeatureLibrary",
     "Labels",
     "LazyLabels",
+    "Strings",
     "Violation",
     "char_feature",
     "confounders",
     "control_task",
     "default_library",
+    "depth_features",
     "feature",
     "impulse_feature",
+    "labels_of",
     "nesting_feature",
+    "nesting_features",
+    "once",
     "predictor_feature",
     "range_feature",
     "regex_feature",
+    "runs",
+    "span_features",
+    "symbol_feature",
     "trace",
+    "unknown_feature",
 ]

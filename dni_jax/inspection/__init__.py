@@ -1,31 +1,47 @@
 """The query: how well every neuron predicts every feature."""
 
-from dni_jax.inspection.baselines import baselines
-from dni_jax.inspection.inspect import inspect
-from dni_jax.inspection.intervals import intervals
-from dni_jax.inspection.lags import lags, peaks
-from dni_jax.inspection.ranking import best_per_feature, ranking, serves, top
-from dni_jax.inspection.redundancy import redundancy
-from dni_jax.inspection.significance import significance
-from dni_jax.inspection.sparse import sparse_probe
-from dni_jax.inspection.stability import rank_stability, seed_stability
-from dni_jax.inspection.store import read_relevance, relevance_table
+from dni_jax.inspection._baselines import baselines
+from dni_jax.inspection._checking import check_states
+from dni_jax.inspection._inspect import folds_of, inspect
+from dni_jax.inspection._intervals import intervals
+from dni_jax.inspection._lags import lags, peaks
+from dni_jax.inspection._ranking import best_per_feature, neuron_profile, ranking, top
+from dni_jax.inspection._redundancy import redundancy
+from dni_jax.inspection._significance import significance
+from dni_jax.inspection._sparse import sparse_probe
+from dni_jax.inspection._stability import rank_stability, seed_stability
+from dni_jax.inspection._store import (
+    continue_table,
+    dynamics_table,
+    read_relevance,
+    read_table,
+    relevance_table,
+    table_columns,
+    write_table,
+)
 
 __all__ = [
     "baselines",
     "best_per_feature",
+    "check_states",
+    "continue_table",
+    "dynamics_table",
+    "folds_of",
     "inspect",
     "intervals",
     "lags",
+    "neuron_profile",
     "peaks",
     "rank_stability",
     "ranking",
     "read_relevance",
+    "read_table",
     "redundancy",
     "relevance_table",
     "seed_stability",
-    "serves",
     "significance",
     "sparse_probe",
+    "table_columns",
     "top",
+    "write_table",
 ]

@@ -1,16 +1,19 @@
 """Overrides of hidden states: what to do to which neurons at which steps. They know no network."""
 
-from dni_jax.interventions.interventions import Intervention, ablate, clamp, clamp_to_labels, patch
-from dni_jax.interventions.override import Drive, Driven, Override, apply_overrides
+from dni_jax.interventions._interventions import Edit, Intervention, ablate, clamp, clamp_to_labels, patch
+from dni_jax.interventions._override import Drive, Driven, Override, apply_overrides
+from dni_jax.interventions._references import line_through
 
 __all__ = [
     "Drive",
     "Driven",
+    "Edit",
     "Intervention",
     "Override",
     "ablate",
     "apply_overrides",
     "clamp",
     "clamp_to_labels",
+    "line_through",
     "patch",
 ]

@@ -1,14 +1,25 @@
 """Languages: a grammar that samples and parses, with the probabilities and the features that belong to it."""
 
-from dni_jax.languages.base import BaseLanguage
-from dni_jax.languages.builtin import about, get, names
-from dni_jax.languages.c import CLanguage, load_c
-from dni_jax.languages.cache import cache_folder, clear_cache
-from dni_jax.languages.language import Language
-from dni_jax.languages.parsing import AmbiguityWarning, ParseError
-from dni_jax.languages.python import standard_library_files
-from dni_jax.languages.shift_reduce import ParserStates
-from dni_jax.languages.textfiles import find_files, load_text
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dni_jax.languages._base import BaseLanguage
+from dni_jax.languages._builtin import about, get, names
+from dni_jax.languages._language import Language
+from dni_jax.languages._parsing import AmbiguityWarning, ParseError
+from dni_jax.languages._shift_reduce import ParserStates
+
+if TYPE_CHECKING:
+    from dni_jax.languages.code import (
+        CLanguage,
+        cache_folder,
+        clear_cache,
+        find_files,
+        load_c,
+        load_text,
+        read_files,
+        standard_library_files,
+    )
 
 __all__ = [
     "AmbiguityWarning",
@@ -25,5 +36,13 @@ __all__ = [
     "load_c",
     "load_text",
     "names",
+    "read_files",
     "standard_library_files",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what reads source code when it is first used; grammar languages do not need it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("dni_jax.languages.code"), name)

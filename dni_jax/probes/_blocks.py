@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dni_jax.probes import _bits
-from dni_jax.probes._binned import BinnedNeuron
-from dni_jax.probes._sorted import SortedNeuron
+from dni_jax.probes._binned_neuron import BinnedNeuron
+from dni_jax.probes._sorted_neuron import SortedNeuron
 
 # A neuron is cut at this many equally spaced ranks, which resolve its bulk, and as many equally spaced values, which
 # resolve its gaps and tails.

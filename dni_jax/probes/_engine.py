@@ -10,11 +10,13 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, UInt64
 
-from dni_jax.probes import _held_out, linear, metrics
+from dni_jax.probes import _held_out
+from dni_jax.probes import _linear as linear
+from dni_jax.probes import _metrics as metrics
 from dni_jax.probes._moments import fold_moments, fold_products
 from dni_jax.probes._neuron import direction
 from dni_jax.probes._registry import PROBES
-from dni_jax.probes._sorted import Layout, sort_neuron
+from dni_jax.probes._sorted_neuron import Layout, sort_neuron
 
 
 @dataclass(frozen=True)

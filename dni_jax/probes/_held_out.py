@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from dni_jax.probes._fit import Fit
 from dni_jax.probes._neuron import Neuron
-from dni_jax.probes._sorted import SortedNeuron, count_below
+from dni_jax.probes._sorted_neuron import SortedNeuron, count_below
 
 
 class Confusion(NamedTuple):

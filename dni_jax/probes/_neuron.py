@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dni_jax.probes._binned import BinnedClass, BinnedNeuron
-from dni_jax.probes._sorted import SortedNeuron, TrainingClass
+from dni_jax.probes._binned_neuron import BinnedClass, BinnedNeuron
+from dni_jax.probes._sorted_neuron import SortedNeuron, TrainingClass
 
 Neuron = SortedNeuron | BinnedNeuron
 

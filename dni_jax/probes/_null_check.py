@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dni_jax.probes import _check, nulls
+from dni_jax.probes import _check
+from dni_jax.probes import _nulls as nulls
 
 
 def check_metrics(metric: str | Sequence[str], labels: np.ndarray) -> list[str]:

@@ -3,7 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dni_jax.probes import linear, linear_svc, logistic, metrics, ridge, svm
+from dni_jax.probes import _linear as linear
+from dni_jax.probes import _linear_svc as linear_svc
+from dni_jax.probes import _logistic as logistic
+from dni_jax.probes import _metrics as metrics
+from dni_jax.probes import _ridge as ridge
+from dni_jax.probes import _svm as svm
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,18 @@
 """The causal verdict: what happens to the network when the neurons that know a feature are overridden."""
 
-from dni_jax.verification.kinds import INTERVENTIONS
-from dni_jax.verification.measures import MEASURES
-from dni_jax.verification.verify import verify
-from dni_jax.verification.writing import TextMeasures, measure_texts, symbol_shares
+from dni_jax.verification._kinds import INTERVENTIONS
+from dni_jax.verification._measures import MEASURES
+from dni_jax.verification._sets import alike, strata_of
+from dni_jax.verification._verify import verify
+from dni_jax.verification._writing import TextMeasures, measure_texts, symbol_shares
 
-__all__ = ["INTERVENTIONS", "MEASURES", "TextMeasures", "measure_texts", "symbol_shares", "verify"]
+__all__ = [
+    "INTERVENTIONS",
+    "MEASURES",
+    "TextMeasures",
+    "alike",
+    "measure_texts",
+    "strata_of",
+    "symbol_shares",
+    "verify",
+]

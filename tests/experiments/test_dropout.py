@@ -7,12 +7,12 @@ import optax
 import pytest
 from dropout import Learner, dropped, learn
 
-from dni_jax.config import TrainConfig
 from dni_jax.devices import grid
-from dni_jax.models.network import zero_carries
-from dni_jax.models.steps import first_state, take_steps
-from dni_jax.models.training import batches_of
-from dni_jax.models.weights import named_arrays
+from dni_jax.models import TrainConfig
+from dni_jax.models._network import zero_carries
+from dni_jax.models._steps import first_state, take_steps
+from dni_jax.models._training import batches_of
+from dni_jax.models._weights import named_arrays
 
 
 @pytest.mark.slow

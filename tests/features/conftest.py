@@ -1,7 +1,7 @@
 import pytest
 
-from dni_jax.corpora import cut
 from dni_jax.languages import Language, get
+from dni_jax.text import cut
 
 EMPTIES = 'start: none "(" start? none ")" | item none+ | none\nitem: "x" none "y"\nnone: inner\ninner: "z" |'
 CORPORA = {

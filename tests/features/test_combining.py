@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dni_jax as dni
-from dni_jax.corpora import Corpus, cut
-from dni_jax.features.joining import runs
+from dni_jax.features._joining import runs
 from dni_jax.languages import get
+from dni_jax.text import Corpus, cut
 
 STRINGS = st.lists(st.text("ab(", min_size=1, max_size=9), min_size=1, max_size=6)
 A, B = dni.char_feature("a", lambda c: c == "a"), dni.char_feature("b", lambda c: c == "b")
@@ -126,7 +126,7 @@ def test_bad_input():
     with pytest.raises(
         ValueError, match=r"feature 'x': expected one bool .* from its `known`, got int64 of shape \(2,\)"
     ):
-        dni.Feature("x", lambda corpus: np.zeros(3), known=lambda corpus: np.zeros(2, int)).label(
+        dni.features.Feature("x", lambda corpus: np.zeros(3), known=lambda corpus: np.zeros(2, int)).label(
             Corpus.from_strings(["abc"])
         )
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.corpora import Corpus, Vocabulary, cut
 from dni_jax.languages import get
+from dni_jax.text import Corpus, Vocabulary, cut
 
 
 @pytest.fixture(scope="module", params=["parentheses", "arithmetic"])
@@ -28,7 +28,7 @@ def tables(labels, corpus):
 
 def test_control_labels_are_a_function_of_the_symbol_at_the_features_rate(labelled):
     corpus, library, labels = labelled
-    controls = dni.control_task(library, corpus, seed=0)
+    controls = dni.features.control_task(library, corpus, seed=0)
     assert controls.names == tuple(f"control:{name}" for name in library.names)
     control = controls.label(corpus)
     assert control.kinds == labels.kinds
@@ -60,20 +60,20 @@ def test_control_labels_are_a_function_of_the_symbol_at_the_features_rate(labell
 
 def test_seeds_and_names_decide(labelled):
     corpus, library, labels = labelled
-    first, again, other = (dni.control_task(library, corpus, seed=s).label(corpus) for s in (0, 0, 1))
+    first, again, other = (dni.features.control_task(library, corpus, seed=s).label(corpus) for s in (0, 0, 1))
     for one, two in zip(first.columns, again.columns, strict=True):
         np.testing.assert_array_equal(one, two)
     varying = [name for name in labels.names if name not in labels.constant]
     differ = [not np.array_equal(first[f"control:{n}"], other[f"control:{n}"]) for n in varying]
     assert np.mean(differ) > (0.3 if len(corpus.vocabulary) < 10 else 0.8)
-    a = dni.control_task(library["depth"].named("a"), corpus).label(corpus)
-    b = dni.control_task(library["depth"].named("b"), corpus).label(corpus)
+    a = dni.features.control_task(library["depth"].named("a"), corpus).label(corpus)
+    b = dni.features.control_task(library["depth"].named("b"), corpus).label(corpus)
     assert tables(a, corpus) != tables(b, corpus)
 
 
 def test_a_control_task_labels_other_text_of_the_same_symbols():
     corpus = get("arithmetic").sample(200, seed=0)
-    control = dni.control_task(dni.char_feature("digit", str.isdigit), corpus)
+    control = dni.features.control_task(dni.char_feature("digit", str.isdigit), corpus)
     other = Corpus.from_strings(["".join(corpus.vocabulary.characters), "1"])
     both = dict(zip("".join(other.strings), control.label(other).columns[0].tolist(), strict=True))
     here = "".join(corpus.strings)
@@ -88,27 +88,27 @@ def test_many_symbols_fit_closely():
     strings = ["".join(chr(33 + n) for n in np.minimum(rng.geometric(0.05, 80), 90)) for _ in range(50)]
     corpus = Corpus.from_strings(strings)
     for share in (0.002, 0.1, 0.5, 0.97):
-        one = dni.Feature("x", lambda c, share=share: np.random.default_rng(1).random(c.n_positions) < share)
-        control = dni.control_task(one, corpus).label(corpus).columns[0]
+        one = dni.features.Feature("x", lambda c, share=share: np.random.default_rng(1).random(c.n_positions) < share)
+        control = dni.features.control_task(one, corpus).label(corpus).columns[0]
         assert abs(control.mean() - one.compute(corpus).mean()) <= 0.0101
 
 
 def test_masked_positions_do_not_count():
     pieces = cut(Corpus.from_strings(["abcabcabcd" * 3]), 5)
     one = dni.char_feature("a", lambda c: c == "a").lag(1)
-    control = dni.control_task(one, pieces)
+    control = dni.features.control_task(one, pieces)
     np.testing.assert_array_equal(control.label(pieces).mask, one.label(pieces).mask)
 
 
 def test_too_few_symbols():
     one = dni.char_feature("a", lambda c: c == "a")
     with pytest.raises(ValueError, match="symbols enough for a control task that is not feature 'a' itself, got 2"):
-        dni.control_task(one, Corpus.from_strings(["aab"]))
+        dni.features.control_task(one, Corpus.from_strings(["aab"]))
 
 
 def test_confounders():
     corpus = Corpus.from_strings(["a\tb\nc1", "(\n"])
-    library = dni.confounders(corpus)
+    library = dni.features.confounders(corpus)
     labels = library.label(corpus)
     text = "".join(corpus.strings)
     assert {"character:\\n", "character:\\t", "character:a", "class:letter"} < set(labels.names)
@@ -120,8 +120,8 @@ def test_confounders():
     assert labels["position in line"].tolist() == [0, 1, 2, 3, 0, 1, 0, 1]
     assert labels.of_kind("continuous").names == ("position", "position in line")
     assert all(one.about for one in library)
-    assert dni.confounders(corpus.vocabulary).names == library.names
-    assert "position in line" not in dni.confounders(Corpus.from_strings(["ab"])).names
+    assert dni.features.confounders(corpus.vocabulary).names == library.names
+    assert "position in line" not in dni.features.confounders(Corpus.from_strings(["ab"])).names
 
 
 @pytest.mark.parametrize("joined", [True, False])
@@ -130,8 +130,8 @@ def test_position_in_line_across_pieces(joined):
     pieces = cut(whole, 4)
     pieces = pieces if joined else replace(pieces, records={})
     assert pieces.strings == ("ab\n", "cdef", "gh\n", "ij", "x\n")
-    labels = dni.confounders(pieces).label(pieces)
-    expected = dni.confounders(whole).label(whole)["position in line"]
+    labels = dni.features.confounders(pieces).label(pieces)
+    expected = dni.features.confounders(whole).label(whole)["position in line"]
     assert labels.mask.tolist() == ([True] * 14 if joined else [True] * 3 + [False] * 9 + [True] * 2)
     np.testing.assert_array_equal(labels["position in line"][labels.mask], expected[labels.mask])
 
@@ -139,4 +139,4 @@ def test_position_in_line_across_pieces(joined):
 def test_confounders_of_a_limited_vocabulary():
     vocabulary = Vocabulary.of("aaabbbcd", max_symbols=3)
     corpus = Corpus.from_strings(["abcd"], vocabulary=vocabulary)
-    assert dni.confounders(corpus).label(corpus)["character:\ufffd"].tolist() == [0, 0, 1, 1]
+    assert dni.features.confounders(corpus).label(corpus)["character:\ufffd"].tolist() == [0, 0, 1, 1]

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dni_jax.corpora import Corpus
 from dni_jax.features import Feature, FeatureLibrary, char_feature, feature
 from dni_jax.languages import get
+from dni_jax.text import Corpus
 
 STRINGS = st.lists(st.text("ab1(\u20ac", min_size=1, max_size=9), min_size=1, max_size=12)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.corpora import Corpus, cut, parts, spans
+from dni_jax.text import Corpus, cut, parts, spans
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_pieces_of_one_text_are_labelled_together(nested):
     whole = nested.sample(60, seed=3)
     pieces = cut(whole, 7)
     assert len(pieces) > 2 * len(whole)
-    library = rich(nested.features()) | dni.confounders(pieces)
+    library = rich(nested.features()) | dni.features.confounders(pieces)
     check(library, pieces, np.random.default_rng(1))
     shuffled = pieces.shuffled(5)  # most pieces follow others than their own now: labels that look back are masked
     assert not library.label(shuffled).mask.all()

@@ -3,9 +3,9 @@ import re
 import numpy as np
 import pytest
 
-from dni_jax.corpora import Corpus, NodeKind
 from dni_jax.features import FeatureLibrary, char_feature, default_library, feature
 from dni_jax.languages import get
+from dni_jax.text import Corpus, NodeKind
 
 A, B = char_feature("a", lambda c: c == "a"), char_feature("b", lambda c: c == "b")
 

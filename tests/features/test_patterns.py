@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dni_jax as dni
-from dni_jax.corpora import Corpus, cut
+from dni_jax.text import Corpus, cut
 
 PATTERNS = ["a+", "ab|ba", "(a)(b)?", "^a", "b$", "a*", "(?=(aba))", "[ab]", "(?<=a)b", "a\nb?"]
 

@@ -5,9 +5,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import dni_jax as dni
-from dni_jax.corpora import Corpus, Vocabulary, cut
-from dni_jax.features import predictors
+from dni_jax.features import _predictors as predictors
 from dni_jax.languages import get
+from dni_jax.text import Corpus, Vocabulary, cut
 
 
 def window_by_hand(corpus, length):
@@ -29,7 +29,7 @@ def corpus():
 
 @pytest.mark.parametrize("length", [1, 3, 8])
 def test_window(corpus, length):
-    window = dni.CharacterWindow(corpus.vocabulary, length)
+    window = dni.features.CharacterWindow(corpus.vocabulary, length)
     inputs = window(corpus)
     assert inputs.dtype == np.float32
     assert inputs.shape == (corpus.n_positions, window.width)
@@ -41,15 +41,15 @@ def test_window(corpus, length):
 @pytest.mark.parametrize("batch", [1, 300, 2**26])
 def test_estimators(corpus, batch, monkeypatch):
     monkeypatch.setattr(predictors, "_BYTES", batch * 4)
-    window = dni.CharacterWindow(corpus.vocabulary, 2)
+    window = dni.features.CharacterWindow(corpus.vocabulary, 2)
     few = corpus.take(np.arange(20 if batch == 1 else 100))
     inputs, wanted = window(few), dni.regex_feature("x", r"(?<=\()\d").compute(few)
     model = LogisticRegression().fit(inputs, wanted)
-    binary = dni.predictor_feature("x", model, window=2).label(few)
+    binary = dni.features.predictor_feature("x", model, window=2).label(few)
     assert binary.kinds == ("binary",)
     np.testing.assert_array_equal(binary.columns[0], model.predict(inputs))
     for method, column in (("predict_proba", 1), ("decision_function", None)):
-        labels = dni.predictor_feature("x", model, window, method=method, column=column).label(few)
+        labels = dni.features.predictor_feature("x", model, window, method=method, column=column).label(few)
         expected = getattr(model, method)(inputs)
         assert labels.kinds == ("continuous",)
         np.testing.assert_allclose(labels.columns[0], expected[:, 1] if column else expected, rtol=1e-5, atol=1e-6)
@@ -59,23 +59,23 @@ def test_functions_and_other_inputs(corpus):
     def position(corpus):
         return np.arange(corpus.n_positions, dtype=np.float32)[:, None]
 
-    twice = dni.predictor_feature("x", lambda rows: 2 * rows[:, 0], position)
+    twice = dni.features.predictor_feature("x", lambda rows: 2 * rows[:, 0], position)
     np.testing.assert_array_equal(twice.compute(corpus), 2 * np.arange(corpus.n_positions))
     ridge = Ridge().fit(position(corpus), np.arange(corpus.n_positions))
-    labels = dni.predictor_feature("x", ridge, position).label(corpus)
+    labels = dni.features.predictor_feature("x", ridge, position).label(corpus)
     assert labels.mask.all()
     assert labels.kinds == ("continuous",)
 
 
 def test_windows_that_a_piece_hides_are_masked(corpus):
     pieces = replace(cut(Corpus.from_strings(["abcdef"]), 3), records={})
-    one = dni.predictor_feature("x", lambda rows: rows[:, 1], window=3)
+    one = dni.features.predictor_feature("x", lambda rows: rows[:, 1], window=3)
     assert one.label(pieces).mask.tolist() == [True, True, True, False, False, True]
 
 
 def label(predictor, *args, **options):
     corpus = Corpus.from_strings(["ab", "b"])
-    return dni.predictor_feature("odd", predictor, *args, **options).label(corpus)
+    return dni.features.predictor_feature("odd", predictor, *args, **options).label(corpus)
 
 
 def test_bad_input():
@@ -105,6 +105,6 @@ def test_bad_input():
     with pytest.raises(ValueError, match="'odd': expected a window of at least 1 character, got 0"):
         label(three, window=0)
     with pytest.raises(ValueError, match="a window of at least 1 character, got 0"):
-        dni.CharacterWindow(Vocabulary.of("ab"), 0)
+        dni.features.CharacterWindow(Vocabulary.of("ab"), 0)
     with pytest.raises(ValueError, match="expected symbols of the vocabulary 'xy', got 'a' at position 0"):
-        label(three, dni.CharacterWindow(Vocabulary.of("xy")))
+        label(three, dni.features.CharacterWindow(Vocabulary.of("xy")))

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dni_jax as dni
-from dni_jax.corpora import Corpus, cut
 from dni_jax.features import Feature, FeatureLibrary, feature, trace
-from dni_jax.features.nodes import bracket_nesting
+from dni_jax.features._nodes import bracket_nesting
 from dni_jax.languages import get
+from dni_jax.text import Corpus, cut
 
 STRINGS = st.lists(st.text("ab(é", min_size=1, max_size=12), min_size=1, max_size=5)
 

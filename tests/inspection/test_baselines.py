@@ -9,7 +9,7 @@ import xarray as xr
 
 import dni_jax as dni
 from dni_jax.features import FeatureLibrary, control_task
-from dni_jax.inspection.baselines import given_symbol
+from dni_jax.inspection._baselines import auc_within_symbol
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_an_untrained_network_of_the_same_shape(compared, model, few, held_out):
 
 
 def test_the_current_character_explains_itself(compared):
-    within = compared["given_symbol"]
+    within = compared["auc_within_symbol"]
     assert np.isnan(within.sel(feature="symbol:3")).all()
     assert (within.sel(feature="range:e2") <= 1).all()
     assert ((within.sel(feature="depth") >= 0) & (within.sel(feature="depth") <= 1)).all()
@@ -59,7 +59,7 @@ def test_given_the_symbol_an_echo_knows_nothing(few, held_out):
     rng = np.random.default_rng(0)
     echo = held_out.flat_codes.astype(float)
     knows = few["range:e2"] + 0.5 * rng.normal(size=len(echo))
-    found = given_symbol(np.stack([echo, -knows], axis=1), few, held_out)
+    found = auc_within_symbol(np.stack([echo, -knows], axis=1), few, held_out)
     assert found[0, 2] == 0.5
     assert found[1, 2] > 0.8
     assert found[0, 0] == 0
@@ -67,7 +67,7 @@ def test_given_the_symbol_an_echo_knows_nothing(few, held_out):
 
 def test_columns_of_top(compared):
     table = dni.top(compared, "range:e2", k=3, by="selectivity")
-    assert {"control", "selectivity", "given_symbol", "untrained", "over_untrained"} <= set(table.columns)
+    assert {"control", "selectivity", "auc_within_symbol", "untrained", "over_untrained"} <= set(table.columns)
     assert table["selectivity"].is_monotonic_decreasing
     assert table["untrained"].nunique() == 1
 
@@ -90,9 +90,11 @@ def test_positions_without_a_state_count_nowhere(relevance, states, labels, held
     by_labels = dataclasses.replace(some, mask=mask)
     for add in (
         lambda s, la: dni.inspect(s, la, folds=4),
-        lambda s, la: dni.inspect(s, la, folds=4).pipe(dni.baselines, s, la, held_out, n_controls=0)["given_symbol"],
+        lambda s, la: dni.inspect(s, la, folds=4).pipe(dni.baselines, s, la, held_out, n_controls=0)[
+            "auc_within_symbol"
+        ],
         lambda s, la: dni.inspect(s, la, folds=4).pipe(dni.significance, s, la, held_out, null="shift", n_null=9)["p"],
-        lambda s, la: dni.lags(s, la, held_out, range(-1, 2)),
+        lambda s, la: dni.inspection.lags(s, la, held_out, range(-1, 2)),
     ):
         xr.testing.assert_equal(add(by_states, some).drop_attrs(), add(states, by_labels).drop_attrs())
     with pytest.raises(ValueError, match='try null="shift"'):

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import dni_jax as dni
-from dni_jax.inspection.reading import at_random, blocks_of, sample_of
+from dni_jax.inspection._reading import at_random, blocks_of, sample_of
 from dni_jax.models import ChunkedActivations, stream
 
 METRICS = ("accuracy", "auc", "balanced_accuracy", "mcc", "f1", "r2", "pearson")
@@ -113,7 +113,7 @@ def test_other_probes_and_masks(stored, loaded, library, held_out, probe, option
 def test_what_follows_takes_a_small_store(stored, found, library, held_out):
     """Functions that need all states read them from the store."""
     labels = library.label(held_out)
-    sure = dni.intervals(found, stored, labels, n_draws=20)
+    sure = dni.inspection.intervals(found, stored, labels, n_draws=20)
     assert (sure["score_low"] <= sure["score"].mean("fold") + 1e-6).all()
     assert len(dni.top(found, "digit", k=3)) == 3
 

@@ -9,7 +9,7 @@ import dni_jax as dni
 def test_intervals_lie_about_the_scores(states, labels):
     few = labels.select(["depth", "digit", "range:e0"])
     some = dni.inspect(states, few, "ridge", folds=5)
-    found = dni.intervals(some, states, few, n_draws=50)
+    found = dni.inspection.intervals(some, states, few, n_draws=50)
     for name in ("score", "auc"):
         mean = found[name].mean("fold")
         known = ~np.isnan(mean)
@@ -24,8 +24,8 @@ def test_intervals_lie_about_the_scores(states, labels):
 
 def test_bad_input_is_named(relevance, states, labels):
     with pytest.raises(ValueError, match="level between"):
-        dni.intervals(relevance, states, labels, level=95)
+        dni.inspection.intervals(relevance, states, labels, level=95)
     with pytest.raises(ValueError, match="n_draws"):
-        dni.intervals(relevance, states, labels, n_draws=1)
+        dni.inspection.intervals(relevance, states, labels, n_draws=1)
     with pytest.raises(ValueError, match=r"groups=\(T,\)"):
-        dni.intervals(relevance, states.hidden, labels)
+        dni.inspection.intervals(relevance, states.hidden, labels)

@@ -5,9 +5,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import dni_jax as dni
-from dni_jax.corpora import cut
 from dni_jax.inspection import peaks
-from dni_jax.inspection.lags import has_state
+from dni_jax.inspection._lags import has_state
+from dni_jax.text import cut
 
 
 def test_pairs_never_cross_a_string():
@@ -23,7 +23,7 @@ def few(labels):
 
 
 def test_every_lag_is_scored_as_by_hand(states, few, held_out):
-    found = dni.lags(states, few, held_out, [0, 2, -3])
+    found = dni.inspection.lags(states, few, held_out, [0, 2, -3])
     assert found["lag"].values.tolist() == [-3, 0, 2]
     for lag in (-3, 0, 2):
         at = [t for first, last in zip(held_out.offsets[:-1], held_out.offsets[1:], strict=True)
@@ -41,7 +41,7 @@ def test_every_lag_is_scored_as_by_hand(states, few, held_out):
 def test_planted_delays_are_found(few, held_out):
     digit = few["digit"].astype(float)
     hidden = np.stack([np.roll(digit, delay) for delay in (0, 3, -2)], axis=1)
-    best = peaks(dni.lags(hidden, few, held_out, range(-5, 6)))
+    best = peaks(dni.inspection.lags(hidden, few, held_out, range(-5, 6)))
     assert best["lag"].sel(feature="digit").values.tolist() == [0, -3, 2]
     np.testing.assert_array_equal(best["strength"].sel(feature="digit"), 1.0)
 
@@ -51,18 +51,18 @@ def test_pieces_of_one_string_are_joined(parentheses, held_out):
     pieces = cut(held_out, 5)
     labels = parentheses.features().select("digit").label(pieces)
     hidden = np.random.default_rng(0).normal(size=(pieces.n_positions, 1))
-    whole = dni.lags(hidden, labels, held_out, [4])["positions"].values
-    assert dni.lags(hidden, labels, pieces, [4])["positions"].values == whole
-    by_group = dni.lags(hidden, labels, groups=held_out.string_of, lags=[4])
+    whole = dni.inspection.lags(hidden, labels, held_out, [4])["positions"].values
+    assert dni.inspection.lags(hidden, labels, pieces, [4])["positions"].values == whole
+    by_group = dni.inspection.lags(hidden, labels, groups=held_out.string_of, lags=[4])
     assert by_group["positions"].values == whole
 
 
 def test_bad_input_is_named(states, few, held_out):
     with pytest.raises(ValueError, match="longer than the lag"):
-        dni.lags(states, few, held_out, [500])
+        dni.inspection.lags(states, few, held_out, [500])
     with pytest.raises(ValueError, match="at least one lag"):
-        dni.lags(states, few, held_out, [])
+        dni.inspection.lags(states, few, held_out, [])
     with pytest.raises(ValueError, match="expected corpus="):
-        dni.lags(states.hidden, few)
+        dni.inspection.lags(states.hidden, few)
     with pytest.raises(ValueError, match="the corpus that was labelled"):
-        dni.lags(states, few, held_out.head(30))
+        dni.inspection.lags(states, few, held_out.head(30))

@@ -6,7 +6,7 @@ import xarray as xr
 
 import dni_jax as dni
 from dni_jax.inspection import best_per_feature, ranking, read_relevance, relevance_table
-from dni_jax.inspection.store import write_table
+from dni_jax.inspection._store import write_table
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ def test_planted_groups_are_found():
     sources = rng.normal(size=(400, 3))
     member = np.asarray([0, 1, 0, 2, 0, 1])
     hidden = sources[:, member] * [1, -1, 3, 1, -2, 5] + 0.1 * rng.normal(size=(400, 6)) + 7
-    found = dni.redundancy(hidden)
+    found = dni.inspection.redundancy(hidden)
     assert found["cluster"].values.tolist() == [0, 1, 0, 2, 0, 1]
     assert found["size"].values.tolist() == [3, 2, 3, 1, 3, 2]
     np.testing.assert_allclose(found["correlation"], np.corrcoef(hidden.T), atol=1e-12)
-    some = dni.redundancy(hidden, [5, 3, 1])
+    some = dni.inspection.redundancy(hidden, [5, 3, 1])
     assert some["cluster"].values.tolist() == [0, 1, 0]
     assert some["neuron"].values.tolist() == [5, 3, 1]
 
 
 def test_every_pair_of_a_cluster_correlates_enough(states):
-    found = dni.redundancy(states, threshold=0.5)
+    found = dni.inspection.redundancy(states, threshold=0.5)
     correlation, cluster = np.abs(found["correlation"].values), found["cluster"].values
     together = cluster[:, None] == cluster[None, :]
     assert (correlation[together] >= 0.5 - 1e-9).all()
@@ -30,16 +30,16 @@ def test_every_pair_of_a_cluster_correlates_enough(states):
 def test_a_constant_neuron_stands_alone():
     hidden = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
     hidden[:, 1], hidden[:, 2] = 0.3, hidden[:, 0]
-    found = dni.redundancy(hidden)
+    found = dni.inspection.redundancy(hidden)
     assert found["cluster"].values.tolist() == [0, 1, 0]
-    assert dni.redundancy(hidden, [1])["size"].values.tolist() == [1]
-    masked = dni.redundancy(hidden, mask=np.arange(100) < 50)
+    assert dni.inspection.redundancy(hidden, [1])["size"].values.tolist() == [1]
+    masked = dni.inspection.redundancy(hidden, mask=np.arange(100) < 50)
     np.testing.assert_allclose(masked["correlation"][0, 2], 1)
 
 
 def test_sparse_probes_grow(states, labels):
     few = labels.select(["digit", "depth"])
-    found = dni.sparse_probe(states, few, k=4, folds=3)
+    found = dni.inspection.sparse_probe(states, few, k=4, folds=3)
     assert dict(found.sizes) == {"k": 4, "feature": 2, "fold": 3}
     mean = found["r2"].mean("fold")
     assert (mean.sel(k=4) > mean.sel(k=1)).all()
@@ -49,7 +49,7 @@ def test_sparse_probes_grow(states, labels):
 
 def test_what_a_neuron_serves(relevance):
     best = int(dni.top(relevance, "digit", k=1, by="auc")["neuron"][0])
-    table = dni.serves(relevance, best, k=60)
+    table = dni.inspection.neuron_profile(relevance, best, k=60)
     assert table["rank"].is_monotonic_increasing
     row = table.set_index("feature").loc["digit"]
     assert row["rank"] == 0
@@ -64,8 +64,8 @@ def test_bad_input_is_named(states, relevance):
         ("threshold", {"threshold": 0.0}),
     ):
         with pytest.raises(ValueError, match=match):
-            dni.redundancy(states, **arguments)
+            dni.inspection.redundancy(states, **arguments)
     with pytest.raises(ValueError, match="expected a neuron"):
-        dni.serves(relevance, 99)
+        dni.inspection.neuron_profile(relevance, 99)
     with pytest.raises(ValueError, match="k of at least 1"):
-        dni.serves(relevance, 0, k=0)
+        dni.inspection.neuron_profile(relevance, 0, k=0)

@@ -7,7 +7,7 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.inspection import read_relevance, relevance_table
-from dni_jax.inspection.store import write_table
+from dni_jax.inspection._store import write_table
 from dni_jax.models import untrained
 
 

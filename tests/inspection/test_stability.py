@@ -6,7 +6,7 @@ import xarray as xr
 from scipy.stats import spearmanr
 
 import dni_jax as dni
-from dni_jax.inspection.stability import overlap, spearman
+from dni_jax.inspection._stability import overlap, spearman
 
 
 def test_spearman_is_scipys_with_ties():
@@ -27,11 +27,11 @@ def test_overlap_counts_common_leaders():
 @pytest.mark.slow
 def test_halves_agree_on_what_is_there_and_not_on_noise(states, labels):
     few = labels.select(["depth", "digit"])
-    found = dni.rank_stability(states, few, k=5, n_splits=5)
+    found = dni.inspection.rank_stability(states, few, k=5, n_splits=5)
     assert dict(found.sizes) == {"split": 5, "feature": 2}
     assert (found["spearman"].mean("split") > 0.8).all()
     noise = np.random.default_rng(0).normal(size=states.hidden.shape)
-    blind = dni.rank_stability(noise, few, k=5, n_splits=5, groups=states.groups)
+    blind = dni.inspection.rank_stability(noise, few, k=5, n_splits=5, groups=states.groups)
     assert (np.abs(blind["spearman"].mean("split")) < 0.4).all()
 
 
@@ -46,25 +46,25 @@ def by_hand(best):
 
 def test_seeds_are_compared_by_features():
     first, second = by_hand([0.9, 0.5, 0.2, 0.1]), by_hand([0.8, 0.1, 0.3, 0.05])
-    found = dni.seed_stability([first, second], k=2)
+    found = dni.inspection.seed_stability([first, second], k=2)
     np.testing.assert_allclose(found["profile"].sel(model=0, feature="a"), [0.9, 0.81])
     np.testing.assert_allclose(found["profile_sd"].sel(feature="b", rank=0), np.std([0.5, 0.1], ddof=1))
     assert float(found["spearman"].sel(model=0, other=1)) == pytest.approx(0.8)
     assert float(found["overlap"].sel(model=0, other=1)) == 0.5
     together = xr.concat([first, second], "model")
-    xr.testing.assert_allclose(dni.seed_stability(together, k=2), found)
+    xr.testing.assert_allclose(dni.inspection.seed_stability(together, k=2), found)
 
 
 def test_bad_input_is_named(states, labels, relevance):
     with pytest.raises(ValueError, match="at least two networks"):
-        dni.seed_stability([relevance])
+        dni.inspection.seed_stability([relevance])
     with pytest.raises(ValueError, match="dimension 'model'"):
-        dni.seed_stability(relevance)
+        dni.inspection.seed_stability(relevance)
     with pytest.raises(ValueError, match="same features"):
-        dni.seed_stability([relevance, relevance.isel(feature=slice(1, None))])
+        dni.inspection.seed_stability([relevance, relevance.isel(feature=slice(1, None))])
     with pytest.raises(ValueError, match="k from 1"):
-        dni.seed_stability([relevance, relevance], k=100)
+        dni.inspection.seed_stability([relevance, relevance], k=100)
     with pytest.raises(ValueError, match="k from 1"):
-        dni.rank_stability(states, labels, k=100)
+        dni.inspection.rank_stability(states, labels, k=100)
     with pytest.raises(ValueError, match=r"groups=\(T,\)"):
-        dni.rank_stability(states.hidden, labels)
+        dni.inspection.rank_stability(states.hidden, labels)

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dni_jax.files import FORMAT
-from dni_jax.inspection.store import (
+from dni_jax.inspection._store import (
     continue_table,
     dynamics_table,
     read_relevance,

@@ -6,7 +6,7 @@ from test_chunks import Held
 
 import dni_jax as dni
 from dni_jax.features import Labels
-from dni_jax.probes.stopping import fold_margin
+from dni_jax.probes._stopping import fold_margin
 
 METRICS = ("accuracy", "auc", "r2")
 

@@ -9,7 +9,7 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.interventions import Drive, Override, apply_overrides
-from dni_jax.interventions.references import line_through, partners
+from dni_jax.interventions._references import line_through, partners
 
 
 def test_override_replaces_only_its_neurons():

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import dni_jax as dni
-from dni_jax.densities import plausibility
+from dni_jax.lab.densities import plausibility
 
 
 class Independent:

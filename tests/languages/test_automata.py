@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from dni_jax.languages.automata import Automata
+from dni_jax.languages._automata import Automata
 
 WORDS = [word for n in range(10) for word in product((1, 2), repeat=n)]
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dni_jax.languages.brackets import match, paired
+from dni_jax.languages._brackets import match, paired
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

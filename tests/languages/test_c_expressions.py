@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from pycparser import CParser, c_ast
-from tree_checks import assert_same_trees, check_shape, nodes_of
+from tests.support.tree_checks import assert_same_trees, check_shape, nodes_of
 
 from dni_jax.languages import ParseError, get
 

@@ -2,7 +2,7 @@ import warnings
 
 import pytest
 from lark import Lark, Tree
-from tree_checks import assert_same_trees, nodes_of
+from tests.support.tree_checks import assert_same_trees, nodes_of
 
 from dni_jax.languages import AmbiguityWarning, Language, ParseError, get, load_text
 

@@ -5,7 +5,7 @@ from importlib import resources
 import pytest
 
 from dni_jax.languages import get
-from dni_jax.languages.python import PYTHON_AMENDMENTS
+from dni_jax.languages.code._python import PYTHON_AMENDMENTS
 
 
 def test_every_amendment_finds_its_place_in_larks_grammar():

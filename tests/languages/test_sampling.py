@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from grammar_texts import JSON, ll1_grammars
+from tests.support.grammar_texts import JSON, ll1_grammars
 from hypothesis import HealthCheck, given, settings
 from scipy import stats
-from tree_checks import assert_same_trees, check_shape, nodes_of
+from tests.support.tree_checks import assert_same_trees, check_shape, nodes_of
 
 from dni_jax.languages import Language, get
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dni_jax.corpora import cut
 from dni_jax.languages import Language, ParseError, get
+from dni_jax.text import cut
 
 SOURCES = ["def f(a):\n    if a:\n        return [a,\n 1]\n\n\nx = f('b')\n", "import a\n\nfor b in a:\n    b.c()\n"]
 COLUMNS = ("stack_size", "reduced", "reductions", "top", "below", "expected")

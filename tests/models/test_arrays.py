@@ -61,7 +61,7 @@ def test_every_layout_gives_the_same_rows(four, flat):
     }
     for name, layout in layouts.items():
         states = dni.from_arrays(layout, four)
-        assert isinstance(states, dni.Activations)
+        assert isinstance(states, dni.models.Activations)
         np.testing.assert_array_equal(states.hidden, flat, err_msg=name)
         np.testing.assert_array_equal(states.groups, [0] * 9 + [1] * 4 + [2])
         assert states.mask is None
@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_named(four, flat, spoil, message):
 
 
 def test_nan_and_infinity_are_found_where_they_are(four, flat, monkeypatch):
-    monkeypatch.setattr("dni_jax.models.arrays._BLOCK", 4)
+    monkeypatch.setattr("dni_jax.models._arrays._BLOCK", 4)
     for value in (np.nan, np.inf):
         broken = flat.copy()
         broken[10, 2] = value
@@ -127,7 +127,7 @@ def test_positions_without_a_state_take_no_part(held_out, labels):
     mask = np.random.default_rng(3).random(held_out.n_positions) < 0.7
     some = labels.select(["digit"])
     emptied = np.where(mask[:, None], hidden, 1e6).astype(np.float32)
-    masked = dni.Activations(emptied, held_out.position_groups, mask=mask)
+    masked = dni.models.Activations(emptied, held_out.position_groups, mask=mask)
     first = dni.inspect(masked, some, folds=4)
     folds = dni.make_folds(held_out.n_positions, 4, groups=held_out.position_groups)
     second = dni.inspect(hidden, some, folds=np.where(mask, folds, -1))

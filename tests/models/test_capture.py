@@ -65,7 +65,7 @@ def close(got, expected):
 
 
 def test_outputs_are_those_of_calls_by_hand(cells, x):
-    values = dni.record_module(cells, x, ["rnn", "blocks/*"])
+    values = dni.models.record_module(cells, x, ["rnn", "blocks/*"])
     hidden = cells.rnn(x)
     close(values["rnn"], hidden)
     first = cells.blocks[0](hidden)
@@ -87,11 +87,11 @@ def test_an_rnn_is_the_cell_step_by_step(cells, x):
     for t in range(x.shape[1]):
         carry, y = cells.rnn.cell(carry, x[:, t])
         rows.append(y)
-    close(dni.record_module(cells, x, "rnn")["rnn"], jnp.stack(rows, 1))
+    close(dni.models.record_module(cells, x, "rnn")["rnn"], jnp.stack(rows, 1))
 
 
 def test_outputs_of_several_arrays_and_calls(cells, x):
-    values = dni.record_module(cells, x, "cell")
+    values = dni.models.record_module(cells, x, "cell")
     carry = cells.cell.initialize_carry(x[:, 0].shape, nnx.Rngs(0))
     for t in range(2):
         carry, y = cells.cell(carry, x[:, t])
@@ -104,10 +104,10 @@ def test_outputs_of_several_arrays_and_calls(cells, x):
 def test_the_module_and_its_classes_are_unchanged(cells, x):
     classes = {type(part) for _, part in nnx.iter_modules(cells)}
     before, calls = state_of(cells), {cls: vars(cls).get("__call__") for cls in classes}
-    first = dni.record_module(cells, x)
-    second = dni.record_module(cells, x)
+    first = dni.models.record_module(cells, x)
+    second = dni.models.record_module(cells, x)
     with pytest.raises(TypeError):
-        dni.record_module(cells, x, wrong=1)
+        dni.models.record_module(cells, x, wrong=1)
     assert calls == {cls: vars(cls).get("__call__") for cls in classes}
     jax.tree.map(np.testing.assert_array_equal, before, state_of(cells))
     assert not any(hasattr(part, "__captures__") for _, part in nnx.iter_modules(cells))
@@ -116,7 +116,7 @@ def test_the_module_and_its_classes_are_unchanged(cells, x):
 
 
 def test_every_path_by_default_but_those_without_values(cells, x):
-    paths = {re.sub(r"[#\[].*", "", name) for name in dni.record_module(cells, x)}
+    paths = {re.sub(r"[#\[].*", "", name) for name in dni.models.record_module(cells, x)}
     never = {path for path in paths if path.startswith(("rnn/", "never"))}
     assert not never
     assert {"rnn", "cell", "cell/ii", "blocks/11", "norm", "dropout", "."} <= paths
@@ -125,7 +125,7 @@ def test_every_path_by_default_but_those_without_values(cells, x):
 def test_super_and_inherited_calls_count_once(x):
     rngs = nnx.Rngs(0)
     module = nnx.Sequential(Double(3, 4, rngs=rngs), Inherits(4, 2, rngs=rngs), nnx.Linear(2, 2, rngs=rngs))
-    values = dni.record_module(module, x, "layers/?")
+    values = dni.models.record_module(module, x, "layers/?")
     assert list(values) == ["layers/0", "layers/1", "layers/2"]
     close(values["layers/0"], module.layers[0](x))
     close(values["layers/1"], module.layers[1](module.layers[0](x)))
@@ -133,7 +133,7 @@ def test_super_and_inherited_calls_count_once(x):
 
 def test_patterns(cells, x):
     def paths(select):
-        return list(dni.record_module(cells, x, select))
+        return list(dni.models.record_module(cells, x, select))
 
     assert paths("norm") == ["norm"]
     assert paths(".") == ["."]
@@ -145,7 +145,7 @@ def test_patterns(cells, x):
 @pytest.mark.parametrize("batch", [1, 2, 5, 99])
 def test_parts_are_laid_end_to_end(x, batch):
     module = nnx.Sequential(nnx.RNN(nnx.LSTMCell(3, 4, rngs=nnx.Rngs(0)), return_carry=True))
-    whole, parts = dni.record_module(module, x), dni.record_module(module, x, batch=batch)
+    whole, parts = dni.models.record_module(module, x), dni.models.record_module(module, x, batch=batch)
     assert (
         list(whole)
         == list(parts)
@@ -170,22 +170,22 @@ def test_several_arguments_and_options(x):
             return {"sum": total, "scaled": scale * total}
 
     for batch in (None, 2):
-        values = dni.record_module(Sum(), ({"a": x}, x), "part", batch=batch, scale=3.0)
+        values = dni.models.record_module(Sum(), ({"a": x}, x), "part", batch=batch, scale=3.0)
         close(values["part['sum']"], 2 * x)
         close(values["part['scaled']"], 6 * x)
 
 
 def test_what_cannot_be_captured_is_refused(cells, x):
     with pytest.raises(ValueError, match=r"'rnn/cell/ii'.*inside scan.*select the module around it \('rnn'\)"):
-        dni.record_module(cells, x, "rnn/*")
+        dni.models.record_module(cells, x, "rnn/*")
     with pytest.raises(ValueError, match="'never', which did not run"):
-        dni.record_module(cells, x, ["norm", "never"])
+        dni.models.record_module(cells, x, ["norm", "never"])
     with pytest.raises(ValueError, match="outside of them"):
-        jax.jit(lambda x: dni.record_module(cells, x))(x)
+        jax.jit(lambda x: dni.models.record_module(cells, x))(x)
     with pytest.raises(
         ValueError, match=r"among '\.', 'blocks/0', 'blocks/1'.*got 'block/1', which fits none; did you"
     ):
-        dni.record_module(cells, x, "block/1")
+        dni.models.record_module(cells, x, "block/1")
 
     class Inner(nnx.Module):
         def __init__(self):
@@ -194,46 +194,46 @@ def test_what_cannot_be_captured_is_refused(cells, x):
         def __call__(self, x):
             return jax.lax.scan(lambda carry, row: (carry, self.part(row)), None, x)[1]
 
-    values = dni.record_module(Inner(), x)  # the part is called with a scan's tracers: they must not leak
+    values = dni.models.record_module(Inner(), x)  # the part is called with a scan's tracers: they must not leak
     assert list(values) == ["."]
     with pytest.raises(ValueError, match=r"'part'.*inside scan"):
-        dni.record_module(Inner(), x, "part")
+        dni.models.record_module(Inner(), x, "part")
 
 
 def test_other_bad_input_is_named(cells, x):
     with pytest.raises(ValueError, match=r"Flax NNX or Linen module, got function.*from_arrays"):
-        dni.record_module(lambda x: x, x)
+        dni.models.record_module(lambda x: x, x)
     with pytest.raises(ValueError, match="variables=None with an NNX module"):
-        dni.record_module(cells, x, variables={})
+        dni.models.record_module(cells, x, variables={})
     with pytest.raises(ValueError, match="select to be a path"):
-        dni.record_module(cells, x, [])
+        dni.models.record_module(cells, x, [])
     for batch in (0, True):
         with pytest.raises(ValueError, match="batch to be None or a whole number"):
-            dni.record_module(cells, x, batch=batch)
+            dni.models.record_module(cells, x, batch=batch)
     for inputs in ((x, 1.0), (x, x[1:]), (), x[:0]):
         with pytest.raises(ValueError, match="share a leading axis"):
-            dni.record_module(cells, inputs, batch=2)
+            dni.models.record_module(cells, inputs, batch=2)
 
     class Silent(nnx.Module):
         def encode(self, x):
             return x
 
     with pytest.raises(ValueError, match="with __call__, got Silent without"):
-        dni.record_module(Silent(), x)
+        dni.models.record_module(Silent(), x)
 
     class Total(nnx.Module):
         def __call__(self, x):
             return x.sum(0)
 
     with pytest.raises(ValueError, match=r"output of '\.'.*shape \(2, 3\), got \(6, 3\)"):
-        dni.record_module(Total(), x, batch=2)
+        dni.models.record_module(Total(), x, batch=2)
 
     class Text(nnx.Module):
         def __call__(self, x):
             return x, "text"
 
     with pytest.raises(ValueError, match=r"got str from '\.\[1\]'"):
-        dni.record_module(Text(), x)
+        dni.models.record_module(Text(), x)
 
 
 def test_two_threads_capture_the_same_classes(x):
@@ -244,7 +244,7 @@ def test_two_threads_capture_the_same_classes(x):
     got = {}
 
     def work(number):
-        got[number] = dni.record_module(modules[number], x)
+        got[number] = dni.models.record_module(modules[number], x)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     original = nnx.Linear.__call__
@@ -276,7 +276,7 @@ def stack(x):
 
 def test_linen_outputs_are_those_of_calls_by_hand(stack, x):
     module, variables = stack
-    values = dni.record_module(module, x, variables=variables)
+    values = dni.models.record_module(module, x, variables=variables)
     params = variables["params"]
     first = linen.Dense(4).apply({"params": params["Dense_0"]}, x)
     second = linen.Dense(4).apply({"params": params["shared"]}, first)
@@ -288,7 +288,7 @@ def test_linen_outputs_are_those_of_calls_by_hand(stack, x):
         close(values["RNN_0" + name], expected)
         close(values["." + name], expected)
     assert not [name for name in values if "noise" in name or "cell" in name]
-    parts = dni.record_module(module, x, ["shared", "RNN*"], variables=variables, batch=2, train=False)
+    parts = dni.models.record_module(module, x, ["shared", "RNN*"], variables=variables, batch=2, train=False)
     for name, value in parts.items():
         close(value, values[name])
 
@@ -306,7 +306,7 @@ def test_linen_scanned_layers_that_carry_intermediates(x):
 
     module = Layers()
     variables = module.init(jax.random.key(0), x)
-    layers = dni.record_module(module, x, "layer", variables=variables)["layer"]
+    layers = dni.models.record_module(module, x, "layer", variables=variables)["layer"]
     y = x
     for number in range(3):
         params = jax.tree.map(lambda leaf, number=number: leaf[number], variables["params"]["layer"])
@@ -317,19 +317,19 @@ def test_linen_scanned_layers_that_carry_intermediates(x):
 def test_linen_bad_input_is_named(stack, x):
     module, variables = stack
     with pytest.raises(ValueError, match=r"variables= with a Linen module.*module\.init"):
-        dni.record_module(module, x)
+        dni.models.record_module(module, x)
     with pytest.raises(
         ValueError, match=r"among 'Dense_0', 'shared'.*got 'Dense_1', which fits none; did you mean 'Dense_0'"
     ):
-        dni.record_module(module, x, "Dense_1", variables=variables)
+        dni.models.record_module(module, x, "Dense_1", variables=variables)
     with pytest.raises(ValueError, match=r"'cell'.*inside scan.*around"):
-        dni.record_module(module, x, "cell", variables=variables)
+        dni.models.record_module(module, x, "cell", variables=variables)
 
 
 def test_the_states_of_an_rnn_are_inspected(held_out, labels):
     module = nnx.Sequential(
         nnx.Embed(len(held_out.vocabulary), 3, rngs=nnx.Rngs(0)), nnx.RNN(nnx.LSTMCell(3, 4, rngs=nnx.Rngs(0)))
     )
-    hidden = dni.record_module(module, held_out.codes, "layers/1", batch=64)["layers/1"]
+    hidden = dni.models.record_module(module, held_out.codes, "layers/1", batch=64)["layers/1"]
     relevance = dni.inspect(dni.from_arrays(hidden, held_out), labels.select(["digit"]), folds=4)
     assert dict(relevance.sizes) == {"neuron": 4, "feature": 1, "fold": 4}

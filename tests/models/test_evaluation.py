@@ -9,7 +9,7 @@ from scipy.spatial.distance import mahalanobis
 import dni_jax as dni
 from dni_jax.interventions import Drive, Override
 from dni_jax.models import cross_entropy, predict
-from dni_jax.models.evaluation import Visited
+from dni_jax.models._evaluation import StateGaussian
 
 
 def overrides(masks, low=0.0):
@@ -88,7 +88,7 @@ def test_probability_of_classes_of_symbols(model, held_out):
 
 def test_distance_from_visited_states(model, held_out, states):
     """Against SciPy's Mahalanobis distance, and larger where neurons are held where they never are."""
-    visited = Visited.of(states.hidden, shrink=1e-6)
+    visited = StateGaussian.of(states.hidden, shrink=1e-6)
     predictions = predict(model.weights, held_out, overrides(masks_of(model, (), (3, 8)), low=1.0), visited=visited)
     precision = np.linalg.inv(np.cov(states.hidden.astype(float), rowvar=False))
     mean = states.hidden.mean(0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.models.generation import draw
+from dni_jax.models._generation import draw
 
 
 def test_draw_inverts_the_cumulative_distribution():
@@ -66,7 +66,7 @@ def test_each_intervention_writes_as_if_alone(model, held_out):
     when = np.arange(30) > 5
     asked = [None, dni.clamp([1], 1.0), dni.clamp([2, 7], -0.5), dni.ablate([0], part="c"), None,
              dni.clamp([3], 1.0, when=when), dni.clamp([1], 1.0).then(dni.clamp([2], 0.0))]  # fmt: skip
-    together = dni.generate_each(model, asked, n=5, length=30, seed=3)
+    together = dni.models.generate_each(model, asked, n=5, length=30, seed=3)
     for texts, intervention in zip(together, asked, strict=True):
         assert texts == dni.generate(model, n=5, length=30, seed=3, intervention=intervention)
     assert together[0] == together[4] != together[1]

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dni_jax.corpora import Corpus, cut
-from dni_jax.models.evaluation import at_positions
-from dni_jax.models.lanes import lane_count, lay_out
+from dni_jax.models._evaluation import at_positions
+from dni_jax.models._lanes import lane_count, lay_out
+from dni_jax.text import Corpus, cut
 
 strings = st.lists(st.text("ab(", min_size=1, max_size=30), min_size=1, max_size=25)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from dni_jax.models._layers import Dense, Lookup, Settings, layer_scan, layer_step, reset_carry, zero_carry
+from dni_jax.models._network import CharNetwork, RecurrentLayer, network_scan, zero_carries
+from dni_jax.models._weights import LayerWeights, with_arrays
 from dni_jax.models.cells import CELLS, Carry
-from dni_jax.models.layers import Dense, Lookup, Settings, forgotten, layer_scan, layer_step, zero_carry
-from dni_jax.models.network import CharNetwork, RecurrentLayer, network_scan, zero_carries
-from dni_jax.models.weights import LayerWeights, with_arrays
 
 V, N, B, L = 7, 12, 5, 19
 FLAX = {"lstm": nnx.OptimizedLSTMCell, "gru": nnx.GRUCell, "rnn": nnx.SimpleCell}
@@ -79,7 +79,7 @@ def test_a_layer_alone_equals_flax():
 def plain_scan(settings, source, layer, resets, carry):
     def body(state, inputs):
         row, reset = inputs
-        new, _ = layer_step(settings, source.at(row), layer, forgotten(state, reset))
+        new, _ = layer_step(settings, source.at(row), layer, reset_carry(state, reset))
         return new, new.h
 
     last, hidden = jax.lax.scan(body, carry, (source.rows(), resets))
@@ -177,7 +177,7 @@ def test_unknown_cells_and_shapes_are_named():
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_compiled_initial_weights_are_flax_s_own(cell):
-    compiled, plain = CharNetwork.initial(V, (N, 9), cell, seed=5), CharNetwork(V, (N, 9), cell, rngs=nnx.Rngs(5))
+    compiled, plain = CharNetwork.init(V, (N, 9), cell, seed=5), CharNetwork(V, (N, 9), cell, rngs=nnx.Rngs(5))
     for mine, direct in zip(jax.tree.leaves(compiled.weights), jax.tree.leaves(plain.weights), strict=True):
         np.testing.assert_allclose(mine, direct, atol=1e-5)
     assert jax.tree.structure(nnx.state(compiled)) == jax.tree.structure(nnx.state(plain))
@@ -185,4 +185,4 @@ def test_compiled_initial_weights_are_flax_s_own(cell):
 
 def test_a_network_that_holds_weights_computes_with_them(codes):
     given = CharNetwork(V, (N,), rngs=nnx.Rngs(1))
-    np.testing.assert_array_equal(CharNetwork.holding(given.weights)(codes), given(codes))
+    np.testing.assert_array_equal(CharNetwork.from_weights(given.weights)(codes), given(codes))

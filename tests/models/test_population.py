@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.models import training as module
+from dni_jax.models import _training as module
 
 SMALL = {"hidden": 8, "batch": 4, "window": 16, "evaluate_every": 10, "steps": 20, "progress": False}
 
@@ -101,11 +101,11 @@ def test_resumes_to_the_bit_and_is_saved(corpus, population, tmp_path):
     with pytest.raises(Killed):
         dni.train_population(corpus, on_look=kill, **ways, **SMALL)
     dni.train_population(corpus, **ways, **SMALL).save(tmp_path / "all")
-    for ours, again in zip(population, dni.load_population(tmp_path / "all"), strict=True):
+    for ours, again in zip(population, dni.models.load_population(tmp_path / "all"), strict=True):
         for one, other in zip(weights_of(ours), weights_of(again), strict=True):
             np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match="expected a saved population"):
-        dni.load_population(tmp_path / "states")
+        dni.models.load_population(tmp_path / "states")
 
 
 def test_seeds_and_rates_must_differ(corpus):

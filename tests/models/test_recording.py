@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.corpora import Corpus, cut
-from dni_jax.models.network import network_step, table_of, zero_carries
+from dni_jax.models._network import network_step, table_of, zero_carries
+from dni_jax.text import Corpus, cut
 
 
 def one_by_one(model, string, begins=True):
@@ -47,7 +47,7 @@ def test_groups_are_the_strings(states, held_out):
 
 def test_long_texts_are_recorded_in_parts(model, held_out, monkeypatch):
     whole = dni.record(model, held_out).hidden
-    monkeypatch.setattr("dni_jax.models.recording._STEPS", 4)
+    monkeypatch.setattr("dni_jax.models._recording._STEPS", 4)
     np.testing.assert_allclose(dni.record(model, held_out).hidden, whole, atol=1e-6)
 
 
@@ -68,7 +68,7 @@ def test_unknown_symbols_and_kinds_are_named(model, held_out):
 @pytest.fixture(scope="module")
 def stack(corpus):
     """Two layers of GRUs that were never trained."""
-    return dni.models.untrained(corpus.vocabulary, dni.TrainConfig(hidden=6, layers=2, cell="gru", seed=4))
+    return dni.models.untrained(corpus.vocabulary, dni.models.TrainConfig(hidden=6, layers=2, cell="gru", seed=4))
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.corpora import Corpus, cut
 from dni_jax.models import open_states, stream
-from dni_jax.models.manifest import NAME, read_manifest
+from dni_jax.models._manifest import NAME, read_manifest
+from dni_jax.text import Corpus, cut
 
 CHUNK = 500
 
@@ -38,7 +38,7 @@ def contents(folder):
 
 def cut_after(monkeypatch, n_chunks):
     """Let the network fail when it has read some chunks."""
-    from dni_jax.models.streamed import Reader
+    from dni_jax.models._streamed import Reader
 
     read, count = Reader.read, itertools.count()
 
@@ -238,11 +238,11 @@ import jax
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 import dni_jax as dni
-from dni_jax.models.streamed import Reader
+from dni_jax.models._streamed import Reader
 path, pause = sys.argv[1], float(sys.argv[2])
 language = dni.languages.get("parentheses")
 corpus = language.sample(3000, seed=0)
-model = dni.models.untrained(corpus.vocabulary, dni.TrainConfig(hidden=64, seed=1))
+model = dni.models.untrained(corpus.vocabulary, dni.models.TrainConfig(hidden=64, seed=1))
 read = Reader.read
 def slow(self, strings):
     time.sleep(pause)

@@ -9,10 +9,9 @@ import orbax.checkpoint as ocp
 import pytest
 
 import dni_jax as dni
-from dni_jax.config import TrainConfig
-from dni_jax.corpora import Corpus
-from dni_jax.models import cross_entropy
-from dni_jax.models import training as module
+from dni_jax.models import TrainConfig, cross_entropy
+from dni_jax.models import _training as module
+from dni_jax.text import Corpus
 
 SMALL = {"hidden": 8, "batch": 4, "window": 16, "evaluate_every": 10, "progress": False}
 

@@ -5,7 +5,7 @@ import pytest
 from matplotlib import pyplot
 
 from dni_jax import plot
-from dni_jax.plot.scores import known_best
+from dni_jax.plot._scores import known_best
 
 
 def curves(axis):

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from probe_problems import problem
+from tests.support.probe_problems import problem
 
 from dni_jax.probes import choose_levels, count, fit_neurons, score_counts, score_neurons, score_stream
 from dni_jax.probes._registry import PROBES

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from dni_jax.probes import make_folds, reference
-from dni_jax.probes.bootstrap import bootstrap_auc, bootstrap_held_out, string_weights, weighted_pearson
+from dni_jax.probes._bootstrap import bootstrap_auc, bootstrap_held_out, string_weights, weighted_pearson
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from probe_problems import KINDS, problem
+from tests.support.probe_problems import KINDS, problem
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.svm import LinearSVC
 

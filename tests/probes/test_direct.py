@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from probe_problems import KINDS, problem
+from tests.support.probe_problems import KINDS, problem
 from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from probe_problems import KINDS, problem
+from tests.support.probe_problems import KINDS, problem
 
 from dni_jax.probes import fit_neurons, reference, score_neurons
 

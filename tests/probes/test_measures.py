@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from probe_problems import problem
+from tests.support.probe_problems import problem
 from sklearn.metrics import jaccard_score, mutual_info_score, roc_auc_score
 
 from dni_jax.probes import measure_neurons

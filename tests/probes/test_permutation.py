@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import false_discovery_control, mannwhitneyu
 
 from dni_jax.probes import benjamini_hochberg, permutation_test
-from dni_jax.probes.nulls import length_classes
+from dni_jax.probes._nulls import length_classes
 from dni_jax.probes.reference import score_neurons as slow
 
 
@@ -43,7 +43,7 @@ def test_all_arrangements_give_the_exact_p():
 
 
 def test_shift_and_exchange_give_only_what_they_may():
-    from dni_jax.probes import nulls
+    from dni_jax.probes import _nulls as nulls
 
     labels = np.arange(12)[:, None]
     groups = np.asarray([0, 0, 0, 1, 1, -1, 1, 2, 2, 2, 3, 3])
@@ -114,7 +114,7 @@ def test_family_and_global_error_are_kept_and_power_is_there():
 
 
 def test_batches_chunks_and_single_calls_agree(monkeypatch):
-    from dni_jax.probes import permutation
+    from dni_jax.probes import _permutation as permutation
 
     rng = np.random.default_rng(0)
     hidden, groups = np.round(smoothed(rng, 10, 20, 4), 1), np.repeat(np.arange(10), 20)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probe_problems import problem
+from tests.support.probe_problems import problem
 
 from dni_jax.probes import _engine, make_folds, reference, score_neurons
 from dni_jax.probes._registry import PROBES

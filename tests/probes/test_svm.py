@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from probe_problems import KINDS, hinge_objective, problem
+from tests.support.probe_problems import KINDS, hinge_objective, problem
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.densities import plausibility
-from dni_jax.report.plausibility import plausibility_table
+from dni_jax.app.report._plausibility import plausibility_table
+from dni_jax.lab.densities import plausibility
 from dni_jax.verification import INTERVENTIONS
-from dni_jax.verification.kinds import intervention_of, plan_of
+from dni_jax.verification._kinds import intervention_of, plan_of
 
 
 @pytest.fixture(scope="module")

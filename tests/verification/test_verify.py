@@ -6,13 +6,13 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.models import predict
-from dni_jax.models.evaluation import Predictions
-from dni_jax.probes.bootstrap import string_weights
+from dni_jax.models._evaluation import Predictions
+from dni_jax.probes._bootstrap import string_weights
 from dni_jax.verification import INTERVENTIONS, MEASURES
-from dni_jax.verification.kinds import plan_of
-from dni_jax.verification.measures import correct_types, group_sums, means_of
-from dni_jax.verification.sets import alike, neuron_sets, strata_of
-from dni_jax.verification.verify import held_by
+from dni_jax.verification._kinds import plan_of
+from dni_jax.verification._measures import correct_types, group_sums, means_of
+from dni_jax.verification._sets import alike, neuron_sets, strata_of
+from dni_jax.verification._verify import held_by
 
 
 @pytest.fixture(scope="module")

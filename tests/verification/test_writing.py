@@ -26,7 +26,7 @@ def test_what_parses(parentheses, model):
     assert measure_texts([good + "\n"], "\n", parentheses).parses == 1.0
     assert measure_texts(["))\n" + good + "\n"], "\n", parentheses).parses == pytest.approx(20 / 21)
     written = dni.generate(model, n=8, length=200, seed=0)
-    found = dni.measure_texts(written, model.vocabulary.boundary_text, parentheses)
+    found = dni.verification.measure_texts(written, model.vocabulary.boundary_text, parentheses)
     assert found.strings == sum(text.count("\n") for text in written)
     assert 0 < found.parses < 1
     assert sum(found.depths) == pytest.approx(1)

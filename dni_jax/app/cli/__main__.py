@@ -1,0 +1,3 @@
+from dni_jax.app.cli._main import main
+
+main()

@@ -1,3 +1,0 @@
-from dni_jax.cli.main import main
-
-main()

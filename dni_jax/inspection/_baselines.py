@@ -1,0 +1,172 @@
+"""What a score has to beat: an untrained network, a control task, and the current character alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from dni_jax.features import FeatureLibrary, Labels, control_task
+from dni_jax.inspection._checking import check_corpus, check_pair, check_states, folds_like, where_stated
+from dni_jax.inspection._inspect import inspect
+from dni_jax.models import TrainedModel, record, untrained
+from dni_jax.probes import direct_scores
+from dni_jax.text import Corpus
+
+
+def baselines(
+    relevance: xr.Dataset,
+    states: Any,
+    labels: Labels,
+    corpus: Corpus,
+    *,
+    model: TrainedModel | None = None,
+    untrained_states: Any = None,
+    n_controls: int = 3,
+    folds: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> xr.Dataset:
+    """Add to a relevance dataset what simpler explanations score; the majority class is there already.
+
+    Parameters
+    ----------
+    relevance
+        From `dni_jax.inspect` on the same states and labels.
+    states
+        ``Activations``, or an array ``(T, N)``.
+    labels
+        As for `inspect`; control tasks need their library.
+    corpus
+        What was recorded and labelled.
+    model
+        The network; one of the same shape, with the weights that its training began from, is recorded as a baseline.
+    untrained_states
+        States ``(T, N')`` of an untrained network of your own instead.
+    n_controls
+        Control tasks a feature, whose scores are averaged; 0 for none.
+    folds, groups
+        As they were given to `inspect`; nothing where they were not.
+    seed
+        Draws the control tasks.
+    options
+        Further arguments of `score_neurons`, as they were given to `inspect`.
+
+    Returns
+    -------
+    The dataset with
+
+    - ``auc_within_symbol`` ``(neuron, feature)``: the score with the current character held fixed, over all positions. For
+      binary features the AUC over pairs of positions with the same character, in the direction that the neuron has
+      over all (van Elteren 1960); for continuous ones the squared partial correlation given the character. A neuron
+      that only echoes its input has .5, or 0. NaN where each character has a single label;
+    - ``control`` and ``selectivity`` ``(neuron, feature)``: the mean score on control tasks, random labels of the
+      symbols, and the score less that (Hewitt & Liang 2019). NaN for features named in the attribute ``no_control``,
+      whose symbols are too few for another map;
+    - with `model` or `untrained_states`, ``untrained`` ``(feature)``, the best untrained neuron's score;
+      ``over_untrained`` ``(neuron, feature)``, the score less that; and ``untrained_auc`` ``(feature)``.
+
+    Raises
+    ------
+    ValueError
+        Where the parts do not belong together, or labels do not know their library.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
+    >>> labels = dni.languages.get("parentheses").features().select("symbol:2").label(corpus)
+    >>> echo = (corpus.text == ord("2"))[:, None] + np.zeros((1, 2))
+    >>> relevance = dni.inspect(echo, labels, "ridge", folds=4, groups=corpus.string_of)
+    >>> relevance = relevance.pipe(dni.baselines, echo, labels, corpus, n_controls=0, groups=corpus.string_of)
+    >>> bool(relevance["auc"].mean() == 1), relevance["auc_within_symbol"].values.ravel().tolist()
+    (True, [nan, nan])
+    """
+    hidden = check_pair(relevance, states, labels)
+    labels = where_stated(states, labels)
+    check_corpus(corpus, labels)
+    dims = ("neuron", "feature")
+    added: dict[str, Any] = {"auc_within_symbol": (dims, auc_within_symbol(hidden, labels, corpus))}
+    attrs: dict[str, Any] = {}
+    score = relevance["score"].mean("fold")
+    again = {"probe": relevance.attrs["probe"], "folds": folds_like(relevance, folds), **options}
+    again |= {"groups": groups, "seed": relevance.attrs.get("seed", 0)}
+    if n_controls:
+        control, without = _control(states, labels, corpus, n_controls, seed, again)
+        added |= {"control": (dims, control), "selectivity": (dims, score.values - control)}
+        attrs["no_control"] = without
+    if model is not None and untrained_states is None:
+        if model.config is None:
+            raise ValueError(
+                "expected a model that knows how its training began, got one that came from elsewhere: pass the states "
+                "of an untrained network like it as untrained_states="
+            )
+        untrained_states = record(untrained(model.vocabulary, model.config), corpus)
+    if untrained_states is not None:
+        check_states(untrained_states, labels)
+        if again["groups"] is None:
+            again["groups"] = getattr(states, "groups", None)
+        theirs = inspect(untrained_states, labels, **again).mean("fold").max("neuron")
+        added |= {"untrained": theirs["score"], "untrained_auc": theirs["auc"]}
+        added["over_untrained"] = (dims, (score - theirs["score"]).transpose(*dims).values)
+    return relevance.assign(added).assign_attrs(attrs)
+
+
+def auc_within_symbol(hidden: np.ndarray, labels: Labels, corpus: Corpus) -> Float[np.ndarray, "N F"]:
+    """Scores with the current character held fixed; see `baselines`."""
+    used, symbols = labels.mask, corpus.flat_codes[labels.mask]
+    result = np.full((hidden.shape[1], len(labels)), np.nan)
+    for kind, metric in (("binary", "auc"), ("continuous", "pearson")):
+        columns = np.flatnonzero([its == kind for its in labels.kinds])
+        if len(columns) == 0:
+            continue
+        values = labels.of_kind(kind).matrix[used]
+        within = direct_scores(hidden[used], values, metric, symbols)
+        if kind == "continuous":
+            result[:, columns] = within**2
+        else:
+            falls = direct_scores(hidden[used], values, metric) < 0.5
+            result[:, columns] = np.where(falls, 1 - within, within)
+    return result
+
+
+def _control(
+    states: Any, labels: Labels, corpus: Corpus, n_controls: int, seed: int, again: dict[str, Any]
+) -> tuple[Float[np.ndarray, "N F"], list[str]]:
+    """Mean score of every neuron on each feature's control tasks, and the features that have none."""
+    if not isinstance(labels.library, FeatureLibrary):
+        raise ValueError(
+            "expected labels that know their library for control tasks, got labels without one: make them with "
+            "library.label(corpus), or pass n_controls=0"
+        )
+    library = labels.library.select(list(labels.names))
+    tasks = [_tasks(library, corpus, seed + number) for number in range(n_controls)]
+    without = sorted(set(labels.names) - set(tasks[0]))
+    total = np.full((check_states(states, labels).shape[1], len(labels)), np.nan)
+    columns = [labels.index(name) for name in tasks[0]]
+    if not columns:
+        return total, without
+    features = FeatureLibrary(
+        tuple(task.named(f"{number}:{name}") for number, some in enumerate(tasks) for name, task in some.items())
+    )
+    scores = inspect(states, _masked(features.label(corpus), labels), **again)["score"].mean("fold").values
+    total[:, columns] = scores.reshape(len(scores), n_controls, len(columns)).mean(1)
+    return total, without
+
+
+def _tasks(library: FeatureLibrary, corpus: Corpus, seed: int) -> dict[str, Any]:
+    """A control task for each feature that has one, by the feature's name."""
+    found = {}
+    for feature in library:
+        try:
+            found[feature.name] = next(iter(control_task(feature, corpus, seed)))
+        except ValueError:  # too few symbols for a map that is not the feature itself
+            continue
+    return found
+
+
+def _masked(control: Labels, labels: Labels) -> Labels:
+    return Labels(control.names, control.kinds, control.columns, control.mask & labels.mask, control.library)

@@ -1,0 +1,145 @@
+"""When a neuron knows a feature: scores of its state some characters before, or after, the label's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float, Int
+
+from dni_jax.features import Labels, runs
+from dni_jax.inspection._checking import check_corpus, check_states, groups_of, where_stated
+from dni_jax.inspection._significance import METRIC_OF
+from dni_jax.probes import direct_scores
+from dni_jax.text import Corpus
+
+
+def lags(
+    states: Any,
+    labels: Labels,
+    corpus: Corpus | None = None,
+    lags: Iterable[int] = range(-10, 11),
+    *,
+    groups: Int[np.ndarray, " T"] | None = None,
+) -> xr.Dataset:
+    """Score the state at ``t - lag`` against the label at ``t``, for a range of lags.
+
+    A positive lag asks whether the neuron knew beforehand, a negative one how long it remembers.
+
+    Parameters
+    ----------
+    states
+        ``Activations``, or an array ``(T, N)``.
+    labels
+        The features' labels on the same positions.
+    corpus
+        Tells where strings begin; pieces of a text that follow each other are joined. Without it, `groups` tell.
+    lags
+        In characters.
+    groups
+        int ``(T,)``: the string of each position, where neither a corpus nor the states tell. States and labels of
+        different groups are never paired, nor of positions that do not stand together.
+
+    Returns
+    -------
+    Dataset with dimensions ``(lag, neuron, feature)``: ``auc`` for binary features and ``pearson`` for continuous
+    ones, over all positions and without a fit (below .5, or 0: the neuron falls where the feature holds); NaN for the
+    other kind, and where labels are constant on the pairs there are. ``positions`` ``(lag,)`` counts the pairs: those
+    without a state in the same string, and those whose label is masked, are left out, so that different lags are
+    about somewhat different positions.
+
+    Raises
+    ------
+    ValueError
+        Where the parts do not belong together, strings are not known, or a lag leaves no pair.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> corpus = dni.languages.get("parentheses").sample(50, seed=0)
+    >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
+    >>> late = np.concatenate([np.zeros((2, 1)), labels.values[:-2]])  # knows the feature two characters later
+    >>> found = dni.inspection.lags(late, labels, corpus, range(-3, 3))
+    >>> int(found["auc"].sel(feature="digit", neuron=0).idxmax("lag"))
+    -2
+    """
+    hidden = check_states(states, labels)
+    labels = where_stated(states, labels)
+    whole = _strings(states, corpus, groups, labels)
+    chosen = sorted({int(lag) for lag in lags})
+    if not chosen:
+        raise ValueError("expected at least one lag, got none")
+    shape = (len(chosen), hidden.shape[1], len(labels))
+    arrays = {metric: np.full(shape, np.nan) for metric in METRIC_OF.values()}
+    positions = []
+    for place, lag in enumerate(chosen):
+        paired = labels.mask & has_state(whole, lag)
+        if not paired.any():
+            raise ValueError(f"expected strings longer than the lag, got none with a state {lag} characters before")
+        positions.append(int(paired.sum()))
+        moved = np.where(paired[:, None], np.roll(hidden, lag, axis=0), 0.0).astype(hidden.dtype)
+        for kind, metric in METRIC_OF.items():
+            columns = np.flatnonzero([its == kind for its in labels.kinds])
+            if len(columns):
+                # Positions without a pair are a stratum of their own, in which nothing varies: arrays of one shape
+                # for all lags are compiled once.
+                values = np.where(paired[:, None], labels.of_kind(kind).matrix, 0)
+                arrays[metric][place][:, columns] = direct_scores(moved, values, metric, paired)
+    dims = ("lag", "neuron", "feature")
+    return xr.Dataset(
+        {name: (dims, array) for name, array in arrays.items()} | {"positions": ("lag", np.asarray(positions))},
+        coords={
+            "lag": chosen,
+            "neuron": np.arange(hidden.shape[1]),
+            "feature": list(labels.names),
+            "kind": ("feature", list(labels.kinds)),
+        },
+    )
+
+
+def _strings(
+    states: Any, corpus: Corpus | None, groups: Int[np.ndarray, " T"] | None, labels: Labels
+) -> Int[np.ndarray, " T"]:
+    """A number for each stretch of positions that follow one another in one string."""
+    if corpus is not None and groups is None:
+        check_corpus(corpus, labels)
+        offsets = runs(corpus).offsets
+        return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    where = groups_of(states, groups)
+    if where is None or where.shape != (len(labels.mask),):
+        what = "none" if where is None else str(where.shape)
+        raise ValueError(f"expected corpus=, or groups=({len(labels.mask)},), the string of each position, got {what}")
+    return np.cumsum(np.diff(where, prepend=where[0]) != 0)
+
+
+def has_state(strings: Int[np.ndarray, " T"], lag: int) -> Bool[np.ndarray, " T"]:
+    """Whether the position `lag` characters before each one lies in the same string."""
+    n, found = len(strings), np.zeros(len(strings), bool)
+    if abs(lag) >= n:
+        return found
+    late, early = (slice(lag, None), slice(None, n - lag)) if lag >= 0 else (slice(None, lag), slice(-lag, None))
+    found[late] = strings[late] == strings[early]
+    return found
+
+
+def peaks(found: xr.Dataset) -> xr.Dataset:
+    """The lag at which each neuron knows each feature best, and the score there.
+
+    Returns
+    -------
+    Dataset with ``lag`` and ``strength`` ``(neuron, feature)``: the distance of AUC from .5, doubled, or the absolute
+    correlation; NaN, at lag 0, where there is no score at any lag.
+    """
+    strength = _strength(found["auc"].values, found["pearson"].values)
+    best = np.nan_to_num(strength, nan=-1.0).argmax(0)
+    dims = ("neuron", "feature")
+    at = np.take_along_axis(strength, best[None], axis=0)[0]
+    lag = np.where(np.isnan(at), 0, found["lag"].values[best])
+    coords = {name: found.coords[name] for name in ("neuron", "feature", "kind")}
+    return xr.Dataset({"lag": (dims, lag), "strength": (dims, at)}, coords=coords)
+
+
+def _strength(auc: Float[np.ndarray, "L N F"], pearson: Float[np.ndarray, "L N F"]) -> Float[np.ndarray, "L N F"]:
+    return np.where(np.isnan(auc), np.abs(pearson), 2 * np.abs(auc - 0.5))

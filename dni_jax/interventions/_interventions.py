@@ -1,0 +1,362 @@
+"""What a person asks for: silence these neurons, hold those, drive them by labels, patch them from another run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from dni_jax.interventions._display import html_of_edits
+from dni_jax.interventions._override import Drive, Override, Where
+from dni_jax.interventions._plausible import plausible_values
+from dni_jax.interventions._references import line_through, partners, reference_of
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """One override before the number of neurons is known.
+
+    Attributes
+    ----------
+    neurons
+        Their numbers.
+    low, high
+        float32 ``(k,)`` for the k neurons.
+    drive
+        float32 ``(T,)`` (a signal) or ``(T, k)`` (states of the k neurons), one row a position; or None.
+    when
+        bool ``(T,)``: the positions at which it acts; None: at every step, also between strings.
+    where, part
+        See `Override`.
+    about
+        One line for people.
+    """
+
+    neurons: tuple[int, ...]
+    low: np.ndarray
+    high: np.ndarray
+    drive: np.ndarray | None
+    when: np.ndarray | None
+    where: Where
+    part: str
+    about: str
+
+
+@dataclass(frozen=True, eq=False)
+class Intervention:
+    """Overrides to apply in order at every step; made by `ablate`, `clamp`, `clamp_to_labels` and `patch`."""
+
+    edits: tuple[Edit, ...]
+
+    def then(self, other: Intervention) -> Intervention:
+        """Give this intervention followed by another one.
+
+        Examples
+        --------
+        >>> ablate([0]).then(clamp([3], 1.0))
+        Intervention(silence [0]; hold [3] at 1)
+        """
+        return Intervention(self.edits + other.edits)
+
+    def __repr__(self) -> str:
+        return f"Intervention({'; '.join(edit.about for edit in self.edits)})"
+
+    def _repr_html_(self) -> str:
+        return html_of_edits(self.edits)
+
+    def bind(
+        self, n_neurons: int, n_positions: int, parts: Sequence[str] = ("h",)
+    ) -> tuple[tuple[Override, ...], tuple[Drive, ...]]:
+        """Give the overrides for a network, and what each follows through time.
+
+        Parameters
+        ----------
+        n_neurons, n_positions
+            The network's size N, and how many positions T it will read (or steps it will write).
+        parts
+            What the network's neurons have.
+
+        Returns
+        -------
+        The overrides; and for each a `Drive` of arrays ``(T,)`` or ``(T, N)``.
+
+        Raises
+        ------
+        ValueError
+            Where a neuron's number is out of range, the network lacks a part, or a drive has another number of rows
+            than there are positions.
+        """
+        overrides, drives = [], []
+        for edit in self.edits:
+            neurons = np.asarray(edit.neurons)
+            if neurons.max() >= n_neurons:
+                raise ValueError(f"expected neurons 0 to {n_neurons - 1}, got {int(neurons.max())} in {edit.about!r}")
+            if edit.part not in parts:
+                raise ValueError(f"expected a part that this network has, {', '.join(parts)}, got {edit.part!r}")
+            mask = np.zeros(n_neurons, bool)
+            low, high = np.zeros(n_neurons, np.float32), np.zeros(n_neurons, np.float32)
+            mask[neurons], low[neurons], high[neurons] = True, edit.low, edit.high
+            overrides.append(Override(jnp.asarray(mask), jnp.asarray(low), jnp.asarray(high), edit.where, edit.part))
+            drives.append(_spread(edit, n_neurons, n_positions))
+        return tuple(overrides), tuple(drives)
+
+
+def _spread(edit: Edit, n_neurons: int, n_positions: int) -> Drive:
+    for rows in (edit.drive, edit.when):
+        if rows is not None and len(rows) != n_positions:
+            raise ValueError(
+                f"expected one row for each of the {n_positions} positions in {edit.about!r}, got {len(rows)}"
+            )
+    if edit.drive is None:
+        return Drive(None, edit.when)
+    # Between strings there is no row to follow.
+    when = np.ones(n_positions, bool) if edit.when is None else edit.when
+    if edit.drive.ndim == 1:
+        return Drive(edit.drive, when)
+    drive = np.zeros((n_positions, n_neurons), np.float32)
+    drive[:, list(edit.neurons)] = edit.drive
+    return Drive(drive, when)
+
+
+def _edit(
+    neurons: tuple[int, ...],
+    low: np.ndarray,
+    high: np.ndarray,
+    about: str,
+    options: tuple[str, str, Any],
+    drive: np.ndarray | None = None,
+) -> Intervention:
+    """One override with what all of them can be told: where, which part, and when."""
+    where, part, when = options
+    if where not in ("recurrent", "readout"):
+        raise ValueError(f"expected where='recurrent' or 'readout', got {where!r}")
+    if part != "h" and where == "readout":
+        raise ValueError(f"expected where='recurrent' for the part {part!r}, got 'readout': only h is read out")
+    if when is not None:
+        when = np.asarray(when)
+        if when.ndim != 1 or (when.dtype != bool and not np.isin(when, (0, 1)).all()):
+            raise ValueError(f"expected when of shape (T,), true or false, got {when.dtype} of shape {when.shape}")
+        when = when.astype(bool)
+        about += f" at {int(when.sum())} positions"
+    about += "" if part == "h" else f" ({part})"
+    return Intervention((Edit(neurons, low, high, drive, when, where, part, about),))  # type: ignore[arg-type]
+
+
+def _neurons(neurons: Iterable[int]) -> tuple[int, ...]:
+    numbers = np.asarray(list(neurons))
+    if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
+        raise ValueError(f"expected a list of at least one neuron's number, got {neurons!r}")
+    if numbers.min() < 0 or len(np.unique(numbers)) != len(numbers):
+        raise ValueError(f"expected distinct neurons counted from 0, got {neurons!r}")
+    return tuple(int(n) for n in numbers)
+
+
+def _finite(name: str, values: Any) -> np.ndarray:
+    array = np.asarray(values, np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError(f"expected finite numbers for {name}, got NaN or infinity")
+    return array
+
+
+def ablate(
+    neurons: Iterable[int],
+    mode: str = "zero",
+    *,
+    reference: Any = None,
+    match: Any = None,
+    groups: Any = None,
+    seed: int = 0,
+    where: str = "recurrent",
+    part: str = "h",
+    when: Any = None,
+) -> Intervention:
+    """Silence neurons (the paper's Rm-Neuron; Lin & Wu 2017, section 4).
+
+    Parameters
+    ----------
+    neurons
+        Their numbers.
+    mode
+        ``"zero"``; ``"mean"``: each is held at its mean over `reference`; ``"resample"``: at each position all take
+        the values they have together at a random position of `reference`.
+    reference
+        Recorded states: an ``Activations`` or an array ``(T, N)``; for mean and resample.
+    match
+        For resample, ``(T,)``: only positions with the same value are exchanged, for example the place in the string
+        or a feature's labels; `reference` must be of the corpus that is then read.
+    groups
+        For resample with `match`, ``(T,)``: values come from another group (string); taken from `reference` if that is
+        an ``Activations``. A position without such a partner keeps its own value; how many is said in the result.
+    seed
+        For resample.
+    where
+        ``"recurrent"`` (the change flows on through time) or ``"readout"`` (only the prediction sees it).
+    part
+        ``"h"``, an LSTM's memory ``"c"``, or a gate: ``"i"``, ``"f"``, ``"g"``, ``"o"`` (GRU: ``"r"``, ``"z"``,
+        ``"n"``). `reference` must then hold that part's values.
+    when
+        bool ``(T,)``: only at these positions, for example where a feature holds.
+
+    Raises
+    ------
+    ValueError
+        For neurons that are no distinct numbers, an unknown mode, where or part, or a reference that does not fit.
+
+    Examples
+    --------
+    >>> ablate([3, 17])
+    Intervention(silence [3, 17])
+    >>> ablate([3], part="c", when=[True, False, True])
+    Intervention(silence [3] at 2 positions (c))
+    """
+    chosen, options = _neurons(neurons), (where, part, when)
+    zero = np.zeros(len(chosen), np.float32)
+    if mode == "zero":
+        return _edit(chosen, zero, zero, f"silence {list(chosen)}", options)
+    if mode not in ("mean", "resample"):
+        raise ValueError(f"expected mode 'zero', 'mean' or 'resample', got {mode!r}")
+    if reference is None:
+        raise ValueError(f"expected reference=states for mode {mode!r}, got none: pass the result of dni.record")
+    states = reference_of(reference, chosen, part)
+    if mode == "mean":
+        mean = states.mean(0)
+        return _edit(chosen, mean, mean, f"hold {list(chosen)} at their means", options)
+    about = f"resample {list(chosen)}"
+    if match is None:
+        drawn = np.random.default_rng(seed).permutation(len(states))
+    else:
+        groups = getattr(reference, "groups", None) if groups is None else groups
+        drawn, alone = partners(match, groups, len(states), seed)
+        about += f" among positions that match ({alone} of {len(states)} have no partner and keep theirs)"
+    return _edit(chosen, zero, zero + 1, about, options, states[drawn])
+
+
+def clamp(
+    neurons: Iterable[int],
+    value: float | Sequence[float] | str,
+    *,
+    density: Any = None,
+    states: Any = None,
+    percentile: float = 5.0,
+    sign: int | Sequence[int] | None = None,
+    where: str = "recurrent",
+    part: str = "h",
+    when: Any = None,
+) -> Intervention:
+    """Hold neurons at a value (one for all, or one each).
+
+    Parameters
+    ----------
+    neurons
+        Their numbers.
+    value
+        A number, one for each neuron, or ``"plausible"``: from their medians towards their extremes as far as the
+        median state with the neurons held there has at least a given percentile among visited states.
+    density, states
+        For plausible: from `dni_jax.plausibility`, and visited states (an ``Activations`` or an array ``(T, N)``).
+    percentile
+        For plausible, 0 to 100.
+    sign
+        For plausible: 1 towards the greatest visited values, -1 towards the least; one for all or one each. None: for
+        each neuron the extreme farther from its median.
+    where, part, when
+        See `ablate`; plausible values are of ``"h"``.
+
+    Raises
+    ------
+    ValueError
+        For numbers that do not fit, or where no value is plausible.
+
+    Examples
+    --------
+    >>> clamp([3, 17], 1.0)
+    Intervention(hold [3, 17] at 1)
+    """
+    chosen = _neurons(neurons)
+    if isinstance(value, str):
+        if value != "plausible" or part != "h":
+            raise ValueError(f"expected numbers, or 'plausible' for the part 'h', got {value!r} for {part!r}")
+        held = plausible_values(chosen, density, states, percentile, sign)
+        about = f"hold {list(chosen)} at plausible {[round(float(one), 3) for one in held]}"
+        return _edit(chosen, held, held, about, (where, part, when))
+    if density is not None or states is not None or sign is not None:
+        raise ValueError(f"expected density, states and sign beside the value 'plausible' only, got value {value!r}")
+    given = _finite("value", value)
+    if given.shape not in ((), (len(chosen),)):
+        raise ValueError(f"expected one value, or one for each of {len(chosen)} neurons, got shape {given.shape}")
+    values = np.broadcast_to(given, (len(chosen),)).copy()
+    shown = f"{float(given):g}" if given.shape == () else values.tolist()
+    return _edit(chosen, values, values, f"hold {list(chosen)} at {shown}", (where, part, when))
+
+
+def clamp_to_labels(
+    neurons: Iterable[int],
+    signal: Any,
+    low: float = -1.0,
+    high: float = 1.0,
+    *,
+    reference: Any = None,
+    where: str = "recurrent",
+    part: str = "h",
+    when: Any = None,
+) -> Intervention:
+    """Drive neurons by labels: `low` where the signal is 0, `high` where it is 1 (the paper's Oracle).
+
+    Parameters
+    ----------
+    neurons
+        Their numbers.
+    signal
+        ``(T,)`` in [0, 1]: one number a position of the corpus (or a step of the generated text). Between strings,
+        where there is no label, neurons are left alone.
+    low, high
+        The values at 0 and 1; in between, linear.
+    reference
+        Recorded states of the same T positions: each neuron then gets its own `low` and `high`, those of the least
+        squares line through its values, so that sign and scale are the neuron's own. With a binary signal these are
+        its means where the feature does not hold, and where it does.
+    where, part, when
+        See `ablate`.
+
+    Raises
+    ------
+    ValueError
+        For a signal out of range or that never varies, or a reference that does not fit.
+    """
+    chosen = _neurons(neurons)
+    drive = _finite("signal", signal)
+    if drive.ndim != 1 or drive.size == 0 or drive.min() < 0 or drive.max() > 1:
+        raise ValueError(f"expected a signal of shape (T,) within [0, 1], got shape {drive.shape}")
+    if reference is not None:
+        values = reference_of(reference, chosen, part)
+        if len(values) != len(drive):
+            raise ValueError(f"expected reference states of the signal's {len(drive)} positions, got {len(values)}")
+        lows, highs = line_through(values, drive)
+        about = f"drive {list(chosen)} by labels along their own lines"
+    else:
+        lows, highs = (np.full(len(chosen), _finite(*pair)) for pair in (("low", low), ("high", high)))
+        about = f"drive {list(chosen)} by labels from {low:g} to {high:g}"
+    return _edit(chosen, lows, highs, about, (where, part, when), drive)
+
+
+def patch(
+    neurons: Iterable[int], states: Any, *, where: str = "recurrent", part: str = "h", when: Any = None
+) -> Intervention:
+    """Give neurons the values they had in another run: of another network, or on corrupted text of the same length.
+
+    Parameters
+    ----------
+    neurons
+        Their numbers.
+    states
+        The other run: an ``Activations`` or an array ``(T, N)`` over the same positions.
+    where, part, when
+        See `ablate`.
+    """
+    chosen = _neurons(neurons)
+    zero = np.zeros(len(chosen), np.float32)
+    drive = reference_of(states, chosen, part)
+    return _edit(chosen, zero, zero + 1, f"patch {list(chosen)}", (where, part, when), drive)

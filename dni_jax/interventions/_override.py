@@ -1,0 +1,102 @@
+"""One override as a pytree of masks and values, applied to one time step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from dni_jax.interventions._display import html_of_override
+
+Where = Literal["recurrent", "readout"]
+
+
+class Drive(NamedTuple):
+    """What an override follows through time, each one row a position (of one step: without that axis), or None.
+
+    Attributes
+    ----------
+    value
+        float32: a number (a signal), or N numbers (states). None leaves the override's `low`.
+    when
+        bool: whether the override acts. None: always.
+    """
+
+    value: Any = None
+    when: Any = None
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Override:
+    """``h[n] <- low[n] + (high[n] - low[n]) * drive`` for the neurons in the mask.
+
+    The drive's value is a number a step (a signal), an array ``(..., N)`` a step (states, with low 0 and high 1), or
+    nothing, which leaves `low`. Leading axes of the three arrays are batches: hundreds of neuron sets go through one
+    ``vmap``.
+
+    Attributes
+    ----------
+    mask
+        bool ``(N,)``: the neurons that are overridden.
+    low, high
+        float32 ``(N,)``.
+    where
+        ``"recurrent"``: the network goes on with the overridden state; ``"readout"``: only the prediction sees it.
+    part
+        What of the neurons is overridden: ``"h"``, an LSTM's memory ``"c"``, or a gate by its letter.
+    """
+
+    mask: Bool[Array, "*sets N"]
+    low: Float[Array, "*sets N"]
+    high: Float[Array, "*sets N"]
+    where: Where = field(default="recurrent", metadata={"static": True})
+    part: str = field(default="h", metadata={"static": True})
+
+    def __call__(self, values: Float[Array, "*batch N"], drive: Drive = Drive()) -> Float[Array, "*batch N"]:  # noqa: B008
+        """Apply to one step; the drive's arrays must broadcast against `values`."""
+        new = self.low if drive.value is None else self.low + (self.high - self.low) * drive.value
+        chosen = self.mask if drive.when is None else self.mask & drive.when
+        return jnp.where(chosen, new, values)
+
+    def _repr_html_(self) -> str:
+        return html_of_override(self)
+
+    def of(self, neurons: slice) -> Override:
+        """Give the override of some of the neurons."""
+        mask, low, high = (array[..., neurons] for array in (self.mask, self.low, self.high))
+        return Override(mask, low, high, self.where, self.part)
+
+
+Driven = tuple[Override, Drive]
+
+
+def apply_overrides(
+    edits: Iterable[Driven], values: Float[Array, "*batch n"], neurons: slice, part: str = "h"
+) -> Float[Array, "*batch n"]:
+    """Apply the overrides of one part in order.
+
+    Parameters
+    ----------
+    edits
+        Each override of all N neurons, with its drive for this step: arrays that broadcast against the batch with a
+        last axis of 1 (a signal) or N (states).
+    values
+        What some neurons, for example a layer's, have of the part.
+    neurons
+        Which of the N these are.
+    part
+        Overrides of other parts are passed over.
+    """
+    for override, drive in edits:
+        if override.part != part:
+            continue
+        value = drive.value
+        if value is not None and value.ndim and value.shape[-1] == override.mask.shape[-1]:
+            value = value[..., neurons]
+        values = override.of(neurons)(values, Drive(value, drive.when))
+    return values

@@ -1,0 +1,95 @@
+"""Bayesian model averaging: the mean of many networks' probabilities, and what it is worth."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float
+from scipy.special import logsumexp
+
+from dni_jax.devices import grid, over_models
+from dni_jax.models import Weights, lane_count, lay_out, losses_of, network_scan, readout, zero_carries
+from dni_jax.text import Corpus
+
+
+class HeldOut(NamedTuple):
+    """How well networks predict a text, alone and together, in nats a symbol.
+
+    Attributes
+    ----------
+    each
+        float64 ``(D,)``: minus the mean log-probability that each network gives to what comes.
+    average
+        The same of the mean of their probabilities; never above the mean of `each`.
+    """
+
+    each: Float[np.ndarray, " D"]
+    average: float
+
+
+def symbol_losses(weights: Weights, corpus: Corpus) -> Float[np.ndarray, "D U"]:
+    """Minus the log-probability that each of D networks gives to each of the U symbols of a text.
+
+    Parameters
+    ----------
+    weights
+        Of all networks, each array with a leading axis of D.
+    corpus
+        In the networks' codes. Symbols are in the order of its lanes, boundaries included.
+    """
+    lanes = lay_out(corpus, lane_count(corpus, 64))
+    devices = grid(weights.head.shape[0], lanes.codes.shape[1])
+    losses = _losses(jax.device_get(weights), lanes.codes, lanes.targets, lanes.resets, devices)
+    return np.asarray(losses)[:, lanes.weights > 0]
+
+
+@partial(jax.jit, static_argnames="devices")
+def _losses(weights: Weights, codes: Array, targets: Array, resets: Array, devices: Mesh) -> Float[Array, "D n B"]:
+    def of_one(weights: Weights, codes: Array, targets: Array, resets: Array) -> Array:
+        hidden, _ = network_scan(weights, codes, resets, zero_carries(weights, codes.shape[1]))
+        return losses_of(readout(weights, hidden), targets)
+
+    def local(weights: Weights, *text: Array) -> Array:
+        return over_models(lambda one: of_one(one, *text))(weights)
+
+    text = P(None, "lanes")
+    spread = jax.shard_map(
+        local,
+        mesh=devices,
+        in_specs=(P("models"), text, text, text),
+        out_specs=P("models", None, "lanes"),
+        check_vma=False,
+    )
+    return spread(weights, codes, targets, resets)
+
+
+def held_out(weights: Weights, corpus: Corpus) -> HeldOut:
+    """How well D networks predict a text, one by one and as their average.
+
+    Parameters
+    ----------
+    weights
+        Of all networks, each array with a leading axis of D.
+    corpus
+        In the networks' codes.
+    """
+    return together(symbol_losses(weights, corpus))
+
+
+def together(losses: Float[np.ndarray, "D U"]) -> HeldOut:
+    """Put the losses of D networks on the same symbols together: the average's probability is the mean of theirs.
+
+    Examples
+    --------
+    >>> found = together(-np.log([[0.5, 0.1], [0.5, 0.3]]))
+    >>> bool(np.isclose(found.average, -np.log([0.5, 0.2]).mean()))
+    True
+    """
+    losses = losses.astype(np.float64)
+    mean = np.log(len(losses)) - logsumexp(-losses, axis=0)
+    return HeldOut(losses.mean(1), float(mean.mean()))

@@ -1,0 +1,210 @@
+"""What every language has in common, whatever parses it."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, NoReturn
+
+import numpy as np
+from jaxtyping import Float
+
+from dni_jax.features import FeatureLibrary, Violation
+from dni_jax.html import Markup, card, code, facts, symbols, table
+from dni_jax.languages._parsing import AmbiguityWarning, ParseError
+from dni_jax.languages._reading import Reading
+from dni_jax.languages._shift_reduce import ParserStates
+from dni_jax.text import Corpus, NodeKind, ParseTrees, concatenate
+
+_ROWS = 30  # kinds of nodes in a notebook
+
+
+class BaseLanguage(ABC):
+    """A language that parses text and knows its features; some sample as well.
+
+    Attributes
+    ----------
+    name
+        What the language is called in results.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def kinds(self) -> tuple[NodeKind, ...]:
+        """The kinds of nodes of the language's trees."""
+
+    @property
+    @abstractmethod
+    def pace(self) -> int:
+        """About how many characters are parsed in a second: decides whether more processes pay."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str | None:
+        """A text that changes with whatever changes the trees; None where that cannot be told: nothing is cached."""
+
+    @abstractmethod
+    def read(self, text: str) -> Reading:
+        """Parse a text as far as it can be; never raises for what the text holds."""
+
+    @abstractmethod
+    def features(self) -> FeatureLibrary:
+        """Give the features that fit this language."""
+
+    def _repr_html_(self) -> str:
+        return card(f"Language {self.name}", facts(self._about()), self._rules())
+
+    def _about(self) -> dict[str, Any]:
+        """Give what a notebook shows above the rules."""
+        about: dict[str, Any] = {"kinds of nodes": len(self.kinds), "samples": self.characters is not None}
+        if self.characters is not None:
+            about |= {"symbols": symbols(self.characters), "an example": code(self.sample(1, seed=0).strings[0])}
+        return about
+
+    def _rules(self) -> Markup:
+        """Give the table of the kinds of nodes."""
+        return table(["node", "symbol"], [(kind.name, kind.symbol) for kind in self.kinds[:_ROWS]], len(self.kinds))
+
+    @property
+    def characters(self) -> tuple[str, ...] | None:
+        """The characters that sampled strings are made of; None for a language that can only be parsed."""
+        return None
+
+    def parse(self, text: str) -> ParseTrees:
+        """Parse one string; where it is ambiguous, the parser's resolution is taken, with a warning the first time.
+
+        Raises
+        ------
+        ParseError
+            (a ``ValueError``) where the text is not in the language: line, column, context, what was expected.
+        """
+        reading = self.read(text)
+        if reading.problem:
+            raise ParseError(reading.problem)
+        self.tell(reading)
+        return reading.trees
+
+    def tell(self, reading: Reading) -> None:
+        """Warn, once, of a text that has several derivations."""
+        if reading.counts.get("ambiguous"):
+            _ = self._told_of_ambiguity
+
+    @cached_property
+    def _told_of_ambiguity(self) -> bool:
+        warnings.warn(
+            f"a text of the language {self.name} is ambiguous: Lark has chosen one of its derivations, and labels that "
+            "depend on the choice are no more right than others; make the grammar unambiguous, give its rules "
+            "priorities, or take sampled text, whose derivations are known",
+            AmbiguityWarning,
+            stacklevel=4,
+        )
+        return True
+
+    def corpus(self, strings: Sequence[str], seed: int = 0, *, skip_unparsable: bool = False) -> Corpus:
+        """Parse strings into a corpus.
+
+        Parameters
+        ----------
+        strings
+            What to parse.
+        seed
+            Decides the split.
+        skip_unparsable
+            Whether strings that do not parse are kept without labels (``Corpus.parsed`` is False there) and counted
+            in ``Corpus.coverage``: ``strings``, ``strings_parsed``, ``characters``, ``characters_parsed``, ``failed``.
+
+        Raises
+        ------
+        ParseError
+            Where a string is not in the language, unless such are skipped; names the string.
+        """
+        wrong = (
+            strings if isinstance(strings, str) else next((one for one in strings if not isinstance(one, str)), None)
+        )
+        if wrong is not None:
+            raise ValueError(f"expected a list of strings, got {wrong!r}: for one string, language.corpus([string])")
+        readings = []
+        for number, string in enumerate(strings):
+            readings.append(self.read(string))
+            if readings[-1].problem and not skip_unparsable:
+                raise ParseError(f"string {number}: {readings[-1].problem}")
+            self.tell(readings[-1])
+        trees = concatenate([reading.trees for reading in readings]) if readings else None
+        corpus = Corpus.from_strings(strings, trees=trees, language=self.name, seed=seed)
+        if not skip_unparsable:
+            return corpus if all(reading.is_whole for reading in readings) else masked(corpus, readings)
+        corpus = masked(corpus, readings)
+        failed = {f"string {number}": one.problem for number, one in enumerate(readings) if one.problem}
+        coverage = {
+            "strings": len(corpus),
+            "strings_parsed": len(corpus) - len(failed),
+            "characters": corpus.n_positions,
+            "characters_parsed": corpus.n_positions if corpus.parsed is None else int(corpus.parsed.sum()),
+            "failed": failed,
+        }
+        return replace(corpus, coverage=coverage)
+
+    def sample(
+        self, n_strings: int, seed: int = 0, max_length: int | None = None, max_depth: int | None = None
+    ) -> Corpus:
+        """Draw strings with their derivation trees.
+
+        Raises
+        ------
+        ValueError
+            Where the language can only be parsed.
+        """
+        self._cannot_sample()
+
+    def log_probability(self, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
+        """Exact natural log of each string's probability, for a language that samples."""
+        self._cannot_sample()
+
+    def ideal_cross_entropy(self, corpus: Corpus) -> float:
+        """Cross entropy of the best possible predictor on these strings, for a language that samples."""
+        self._cannot_sample()
+
+    def violations(self) -> Violation:
+        """Give the feature that holds where a text begins no string of a language that samples."""
+        self._cannot_sample()
+
+    def parser_states(self, text: str | Corpus) -> ParserStates:
+        """Give a shift-reduce parser's states after every character, for a language with an LALR grammar."""
+        self._has_no_states()
+
+    def observe(self, corpus: Corpus) -> Corpus:
+        """Note a shift-reduce parser's states in a corpus, for a language with an LALR grammar."""
+        self._has_no_states()
+
+    def state_features(self) -> FeatureLibrary:
+        """Give features of a shift-reduce parser's states, for a language with an LALR grammar."""
+        self._has_no_states()
+
+    def _has_no_states(self) -> NoReturn:
+        raise ValueError(
+            f"expected a language with an LALR grammar, got {self.name}, whose parser shows no states: "
+            'take Language.from_lark(grammar), or "c_expressions" for C'
+        )
+
+    def _cannot_sample(self) -> NoReturn:
+        raise ValueError(
+            f"expected a language that samples and knows probabilities, got {self.name}, which only parses: "
+            f"read files with dni.languages.load_{'c' if self.name == 'c' else 'text'}, or strings with "
+            f"language.corpus(strings)"
+        )
+
+
+def masked(corpus: Corpus, readings: Sequence[Reading]) -> Corpus:
+    """Mark in a corpus of whole strings the characters that their readings could not parse."""
+    if all(reading.is_whole for reading in readings):
+        return corpus
+    parsed = np.ones(corpus.n_positions, bool)
+    for base, reading in zip(corpus.offsets[:-1].tolist(), readings, strict=True):
+        for first, last in reading.unparsed.tolist():
+            parsed[base + first : base + last] = False
+    return replace(corpus, parsed=parsed)

@@ -1,0 +1,310 @@
+"""Text to flat trees through Lark: each reduction is recorded as it happens, no tree object is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from lark import Lark, Token, Tree
+from lark.exceptions import GrammarError, LarkError, UnexpectedEOF, UnexpectedInput
+from lark.grammar import Rule
+from lark.lexer import PatternStr
+from lark.parsers.earley_forest import ForestToParseTree
+from lark.parsers.lalr_analysis import LALR_Analyzer
+
+from dni_jax.languages._brackets import BRACKETS, match, paired
+from dni_jax.languages._grammar import fixed_words, is_visible, node_kind, node_kinds, token_kind
+from dni_jax.text import NodeKind, ParseTrees
+
+_EXPECTED = 12  # of what was expected, shown in an error
+
+# A part of a tree under construction: first and last character (-1: no character yet) and the nodes in it.
+_Part = tuple[int, int, list[int]]
+
+
+class ParseError(ValueError):
+    """A text that is not in the language: says where, what stands there, and what was expected."""
+
+
+class AmbiguityWarning(UserWarning):
+    """A parsed text has several derivations, of which Lark has chosen one."""
+
+
+@dataclass(eq=False)
+class _Record:
+    """Nodes in the order in which they are completed, each with its children from left to right."""
+
+    rule: list[int] = field(default_factory=list)
+    start: list[int] = field(default_factory=list)
+    end: list[int] = field(default_factory=list)
+    children: list[list[int]] = field(default_factory=list)
+    outside: list[tuple[int, int, int]] = field(default_factory=list)
+    brackets: set[tuple[int, str]] = field(default_factory=set)
+
+    def add(self, rule: int, part: _Part) -> _Part:
+        self.rule.append(rule)
+        self.start.append(part[0])
+        self.end.append(part[1])
+        self.children.append(part[2])
+        return part[0], part[1], [len(self.rule) - 1]
+
+    def settle(self, nodes: list[int], place: int) -> None:
+        """Give nodes that cover no character their place."""
+        for row in nodes:
+            self.start[row] = self.end[row] = place
+            self.settle(self.children[row], place)
+
+
+class _Resolver(ForestToParseTree):
+    """Lark's choice of one derivation among all, which notes whether there was a choice."""
+
+    is_ambiguous = False
+
+    def visit_symbol_node_in(self, node: Any) -> Any:
+        # Below a node with one derivation everything is visited, so the topmost node with several always is.
+        self.is_ambiguous |= node.is_ambiguous
+        return super().visit_symbol_node_in(node)
+
+    visit_intermediate_node_in = visit_symbol_node_in
+
+
+def is_lalr(lark: Lark) -> bool:
+    """Whether the grammar has an LALR(1) table without any conflict (Lark settles some of them silently)."""
+    try:
+        LALR_Analyzer(lark.parser.parser_conf, strict=True).compute_lalr()
+    except GrammarError:
+        return False
+    return True
+
+
+def build_lark(grammar: str, start: str, parser: str | None, options: Mapping[str, Any]) -> Lark:
+    """Compile a grammar: LALR where it has no conflict, Earley otherwise, unless `parser` says which.
+
+    Raises
+    ------
+    ValueError
+        Where Lark refuses the grammar, with Lark's explanation.
+    """
+    settings = {"start": start, "keep_all_tokens": True, "maybe_placeholders": False, **options}
+    try:
+        if parser is not None:
+            forest = {} if parser == "lalr" else {"ambiguity": "forest"}
+            return Lark(grammar, parser=parser, **{**forest, **settings})
+        try:
+            lark = Lark(grammar, parser="lalr", **settings)
+            if is_lalr(lark):
+                return lark
+        except GrammarError:
+            pass  # what is wrong for LALR alone may be right for Earley; what is wrong for both is reported below
+        return Lark(grammar, parser="earley", **{"ambiguity": "forest", **settings})
+    except LarkError as error:
+        raise ValueError(
+            f"expected a grammar that Lark accepts, got: {error}\n"
+            f"(it starts from the rule {start!r}; start=, or --start, names another)"
+        ) from error
+
+
+class Parser:
+    """A Lark parser that fills flat trees.
+
+    Besides the grammar's own nodes, each matched pair of brackets in the grammar's fixed words becomes a node of kind
+    ``brackets``, and an LALR parser's lexer records what `token_spans` asks for.
+
+    Parameters
+    ----------
+    grammar, start, parser, options
+        As for `build_lark`.
+    token_spans
+        For a terminal's name, a kind's name and a regular expression: each match inside such a token becomes a node
+        (comments that the lexer drops, for example).
+    """
+
+    def __init__(
+        self,
+        grammar: str,
+        start: str,
+        parser: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        token_spans: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
+        self._record = _Record()
+        self.was_ambiguous = False  # the text parsed last; only Earley can tell
+        self.lark = build_lark(grammar, start, parser, options or {})
+        terminals = {terminal.name: terminal for terminal in self.lark.terminals}
+        # Lark's lexers look their callbacks up when they scan their first text, so they can be set until then.
+        callbacks = self.lark.lexer_conf.callbacks
+        for name, (kind, pattern) in (token_spans or {}).items():
+            callbacks[name] = self._span_watcher(kind, pattern)
+        seen = [kind for kind, _ in (token_spans or {}).values()] if self.is_lalr else []
+        more = [NodeKind(name, name) for name in seen]
+        self.kinds = tuple(dict.fromkeys([*node_kinds(self.lark), *more]))
+        self._number = {kind: row for row, kind in enumerate(self.kinds)}
+        kinds = {name: token_kind(terminal) for name, terminal in terminals.items()}
+        self._known = frozenset(terminals)
+        self._token = {name: self._number[kind] for name, kind in kinds.items() if kind is not None}
+        words = fixed_words(self.lark)
+        brackets = paired(words.values())
+        self._bracketed = {name: word for name, word in words.items() if set(word) & set(brackets)}
+        self._brackets = frozenset(brackets)
+        self._has_layout = "postlex" in (options or {})
+        inner = self.lark.parser.parser
+        reductions = inner.parser.callbacks if self.is_lalr else inner.callbacks
+        for rule in self.lark.rules:
+            number = self._number[node_kind(rule, terminals)] if is_visible(rule) else None
+            reductions[rule] = self._reduction(rule, number)
+
+    @property
+    def is_lalr(self) -> bool:
+        """Whether the parser is LALR (otherwise Earley)."""
+        return bool(self.lark.options.parser == "lalr")
+
+    def _span_watcher(self, kind: str, pattern: str) -> Callable[[Token], Token]:
+        find = re.compile(pattern, re.DOTALL).finditer
+
+        def watch(token: Token) -> Token:
+            first = token.start_pos or 0
+            number = self._number[NodeKind(kind, kind)]
+            self._record.outside += [(number, first + m.start(), first + m.end()) for m in find(token)]
+            return token
+
+        return watch
+
+    def _reduction(self, rule: Rule, number: int | None) -> Callable[[list[Any]], _Part]:
+        leaf = self._leaf
+
+        def reduce(children: list[Any]) -> _Part:
+            record = self._record
+            start, end = -1, -1
+            nodes: list[int] = []
+            waiting: list[int] = []
+            for child in children:
+                first, last, inner = leaf(child) if isinstance(child, Token) else child
+                if first >= 0:
+                    start = first if start < 0 else start
+                    end = last
+                elif end >= 0:
+                    record.settle(inner, end)
+                else:
+                    waiting += inner
+                nodes += inner
+            if start >= 0 and waiting:
+                record.settle(waiting, start)
+            part = (start, end, nodes)
+            return part if number is None else record.add(number, part)
+
+        def only_child(children: list[Any]) -> _Part:
+            child = children[0]
+            return leaf(child) if isinstance(child, Token) else child
+
+        return only_child if number is None and len(rule.expansion) == 1 else reduce
+
+    def _leaf(self, token: Token) -> _Part:
+        name = token.type
+        if self._has_layout and name.startswith("_") and not name.startswith("__"):
+            return -1, -1, []  # line ends and indents; Lark itself names unnamed terminals "__ANON_1"
+        first = token.start_pos or 0
+        if name in self._bracketed:
+            self._record.brackets |= {(first + i, c) for i, c in enumerate(token) if c in self._brackets}
+        part: _Part = (first, first + len(token), [])
+        if name in self._token:
+            return self._record.add(self._token[name], part)
+        return part
+
+    def parse(self, text: str) -> ParseTrees:
+        """Parse one string.
+
+        Raises
+        ------
+        ParseError
+            Where the text is not in the language.
+        """
+        self._record = _Record()
+        self.was_ambiguous = False
+        try:
+            root: Any = self.lark.parse(text)
+            if self.lark.options.ambiguity == "forest":
+                root = self._resolved(root)
+        except UnexpectedInput as error:
+            raise ParseError(_explain(error, text, self._written)) from error
+        except (LarkError, AssertionError) as error:
+            raise ParseError(f"does not parse: {error}") from error
+        _, _, nodes = self._leaf(root) if isinstance(root, Token) else root
+        self._record.settle([row for row in nodes if self._record.start[row] < 0], 0)
+        self._match_brackets()
+        return _ordered(self._record, nodes, self.kinds)
+
+    def _resolved(self, forest: Any) -> Any:
+        """Take Lark's own resolution of all the derivations of a text."""
+        earley = self.lark.parser.parser
+        prioritizer = earley.forest_sum_visitor and earley.forest_sum_visitor()
+        resolver = _Resolver(Tree, earley.callbacks, prioritizer, resolve_ambiguity=True, use_cache=False)
+        root = resolver.transform(forest)
+        self.was_ambiguous = resolver.is_ambiguous
+        return root
+
+    def _match_brackets(self) -> None:
+        if not self._record.brackets:
+            return
+        found = sorted(self._record.brackets)
+        characters = np.asarray([ord(c) for _, c in found])
+        number = self._number[BRACKETS]
+        for first, last in zip(*match(characters, np.zeros(len(found), np.int64)), strict=True):
+            self._record.outside.append((number, found[first][0], found[last][0] + 1))
+
+    def _written(self, terminal: str) -> str:
+        """Show a terminal as a person would write it."""
+        if terminal == "$END":
+            return "the end of the text"
+        pattern = self.lark.get_terminal(terminal).pattern if terminal in self._known else None
+        if isinstance(pattern, PatternStr):
+            return repr(pattern.value)
+        return str(pattern.value) if pattern is not None and terminal.startswith("__") else terminal
+
+
+def _explain(error: UnexpectedInput, text: str, written: Callable[[str], str]) -> str:
+    """Say where the text leaves the language, what stands there, and what was expected."""
+    token = getattr(error, "token", None)
+    place = error.pos_in_stream
+    at_end = isinstance(error, UnexpectedEOF) or (token is not None and token.type == "$END")
+    if at_end or place is None or place < 0:
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+        where = f"the text ends too early (line {line}, column {column}), after {text[-40:]!r}"
+        context = "\n"
+    else:
+        found = "" if token is None else f" at {str(token)!r}"
+        where = f"does not parse{found} (line {error.line}, column {error.column})"
+        context = f":\n{error.get_context(text)}"
+    wanted = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None)
+    names = sorted({written(str(name)) for name in wanted or ()})
+    some = ", ".join(names[:_EXPECTED]) + (f" or {len(names) - _EXPECTED} others" if len(names) > _EXPECTED else "")
+    return f"{where}{context}expected {some or 'something else'}"
+
+
+def _ordered(record: _Record, roots: list[int], kinds: tuple[NodeKind, ...]) -> ParseTrees:
+    """Bring completed nodes into pre-order; what the lexer saw follows as roots of its own."""
+    order: list[int] = []
+    parent: list[int] = []
+    depth: list[int] = []
+    stack = [(row, -1, 0) for row in reversed(roots)]
+    while stack:
+        row, above, level = stack.pop()
+        if record.children[row]:
+            here = len(order)
+            stack += [(child, here, level + 1) for child in reversed(record.children[row])]
+        order.append(row)
+        parent.append(above)
+        depth.append(level)
+    rows = np.asarray(order, np.int64)
+    extra = np.asarray(sorted(record.outside, key=lambda span: span[1:]), np.int32).reshape(-1, 3)
+    return ParseTrees(
+        kinds,
+        rule=np.concatenate([np.asarray(record.rule, np.int32)[rows], extra[:, 0]]),
+        start=np.concatenate([np.asarray(record.start, np.int32)[rows], extra[:, 1]]),
+        end=np.concatenate([np.asarray(record.end, np.int32)[rows], extra[:, 2]]),
+        parent=np.concatenate([np.asarray(parent, np.int32), np.full(len(extra), -1, np.int32)]),
+        depth=np.concatenate([np.asarray(depth, np.int32), np.zeros(len(extra), np.int32)]),
+        offsets=np.asarray([0, len(rows) + len(extra)], np.int64),
+    )

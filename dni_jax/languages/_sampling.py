@@ -1,0 +1,230 @@
+"""Strings from a grammar, all at once: derivations grow level by level, spans follow from sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Integer
+
+from dni_jax.languages._brackets import BRACKETS, match, paired
+from dni_jax.languages._grammar import Grammar
+from dni_jax.text import ParseTrees, concatenate, concatenated_ranges
+
+_ROUNDS = 100  # of draws before a bound is called unreachable
+_BATCH = 1_000  # strings drawn in a later round, at most (or as many as were asked for)
+_NODES = 1_000_000  # a derivation of more nodes than this is given up
+_FIXED = 1 << 21  # added to the code point of a bracket in a fixed word of the grammar
+
+
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """The productions as arrays: parts >= 0 are non-terminals, part -c - 1 is the character with code point c.
+
+    Brackets in fixed words are marked by `_FIXED`, so that those in strings and comments are told apart from them.
+    """
+
+    threshold: Float[np.ndarray, " P"]
+    size: Int[np.ndarray, " P"]
+    first: Int[np.ndarray, " P"]
+    part: Int[np.ndarray, " Q"]
+    kind: Int[np.ndarray, " P"]
+
+    @classmethod
+    def of(cls, grammar: Grammar) -> _Tables:
+        size = np.asarray([len(right) for right in grammar.right])
+        fixed = [right for left, right in zip(grammar.left, grammar.right, strict=True) if left < grammar.n_rules]
+        brackets = paired(part for right in fixed for part in right if isinstance(part, str))
+        part = [
+            p if isinstance(p, int) else -ord(p) - 1 - _FIXED * (left < grammar.n_rules and p in brackets)
+            for left, right in zip(grammar.left.tolist(), grammar.right, strict=True)
+            for p in right
+        ]
+        opens = np.flatnonzero(np.diff(grammar.left, prepend=-1))
+        running = np.cumsum(grammar.weight)
+        before = np.repeat(running[opens] - grammar.weight[opens], np.diff([*opens, len(size)]))
+        # A draw for symbol A lies in [A, A + 1); the last production of each symbol takes the rounding.
+        threshold = grammar.left + np.minimum(running - before, 1.0)
+        threshold[np.append(opens[1:], len(size)) - 1] = grammar.left[np.append(opens[1:], len(size)) - 1] + 1.0
+        return cls(threshold, size, np.cumsum(size) - size, np.asarray(part, np.int64), grammar.kind)
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The nodes of one depth of all derivations; the children of one parent stand together."""
+
+    string: Int[np.ndarray, " n"]
+    parent: Int[np.ndarray, " n"]
+    part: Int[np.ndarray, " n"]
+    kind: Int[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Drawn strings: code points end to end, offsets ``(S + 1,)``, trees, and the share of draws that was kept."""
+
+    text: Integer[np.ndarray, " T"]
+    offsets: Int[np.ndarray, " S1"]
+    trees: ParseTrees
+    accepted: float
+
+
+def sample(
+    grammar: Grammar, n_strings: int, seed: int, max_length: int | None = None, max_depth: int | None = None
+) -> Sample:
+    """Draw strings with their derivation trees.
+
+    Empty strings, strings longer than `max_length` characters and derivations deeper than `max_depth` levels are
+    drawn anew, so the result follows the grammar's distribution conditioned on the bounds.
+
+    Raises
+    ------
+    ValueError
+        Where hardly any draw keeps within the bounds, or strings without bounds would be infinite on average.
+    """
+    if max_length is None and max_depth is None and grammar.growth >= 1:
+        raise ValueError(
+            "expected weights under which strings are finite on average, got ones under which a symbol makes "
+            f"{grammar.growth:.3g} of its own kind: lower those of recursive productions, or give max_length"
+        )
+    rng = np.random.default_rng(seed)
+    tables = _Tables.of(grammar)
+    kept: list[tuple[np.ndarray, np.ndarray, ParseTrees]] = []
+    missing, drawn, fitting, batch = n_strings, 0, 0, n_strings
+    for _ in range(_ROUNDS):
+        levels, alive = _derive(grammar, tables, batch, rng, max_length, max_depth)
+        text, offsets, trees = _lay_out(levels, batch, grammar)
+        fits = alive & (np.diff(offsets) > 0)
+        if max_length is not None:
+            fits &= np.diff(offsets) <= max_length
+        drawn += batch
+        fitting += int(fits.sum())
+        if fits.all() and batch <= missing:
+            kept.append((text, offsets, trees))
+        else:
+            rows = np.flatnonzero(fits)[:missing]
+            lengths = np.diff(offsets)[rows]
+            positions = concatenated_ranges(offsets[rows], lengths)
+            kept.append((text[positions], np.concatenate([[0], np.cumsum(lengths)]), trees.take(rows)))
+        missing -= len(kept[-1][1]) - 1
+        if missing == 0:
+            return _joined(kept, fitting / drawn)
+        batch = min(max(n_strings, _BATCH), 2 * missing * drawn // max(fitting, 1) + 1)
+    raise ValueError(
+        f"expected {n_strings} strings within max_length={max_length} and max_depth={max_depth}, got only "
+        f"{n_strings - missing} in {drawn} draws: raise the bounds, or lower the weights of recursive productions"
+    )
+
+
+def _joined(kept: list[tuple[np.ndarray, np.ndarray, ParseTrees]], accepted: float) -> Sample:
+    lengths = np.concatenate([np.diff(offsets) for _, offsets, _ in kept])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    text = np.concatenate([text for text, _, _ in kept])
+    return Sample(text, offsets, concatenate([trees for _, _, trees in kept]), accepted)
+
+
+def _derive(
+    grammar: Grammar,
+    tables: _Tables,
+    n_strings: int,
+    rng: np.random.Generator,
+    max_length: int | None,
+    max_depth: int | None,
+) -> tuple[list[_Level], Bool[np.ndarray, " S"]]:
+    """Expand all strings' non-terminals level by level; strings past a bound are given up."""
+    alive = np.ones(n_strings, bool)
+    nodes, characters = np.zeros(n_strings, np.int64), np.zeros(n_strings, np.int64)
+    most = _NODES if max_length is None else min(_NODES, 10_000 + 100 * max_length)
+    levels: list[_Level] = []
+    string, parent = np.arange(n_strings), np.full(n_strings, -1)
+    part = np.full(n_strings, grammar.start)
+    while True:
+        kind = np.full(len(part), -1)
+        levels.append(_Level(string, parent, part, kind))
+        open_rows = np.flatnonzero((part >= 0) & alive[string])
+        if max_depth is not None and len(levels) > max_depth:
+            alive[string[open_rows]] = False
+            open_rows = open_rows[:0]
+        if len(open_rows) == 0:
+            return levels, alive
+        symbols = part[open_rows]
+        rule = np.searchsorted(tables.threshold, symbols + rng.random(len(symbols)), side="right")
+        kind[open_rows] = tables.kind[rule]
+        size = tables.size[rule]
+        parent = np.repeat(open_rows, size)
+        string = string[parent]
+        part = tables.part[concatenated_ranges(tables.first[rule], size)]
+        nodes += np.bincount(string, minlength=n_strings)
+        alive &= nodes <= most
+        if max_length is not None:
+            characters += np.bincount(string[part < 0], minlength=n_strings)
+            alive &= characters <= max_length
+
+
+def _lay_out(levels: list[_Level], n_strings: int, grammar: Grammar) -> tuple[np.ndarray, np.ndarray, ParseTrees]:
+    """Turn levels into text and pre-order trees: lengths from the leaves up, places from the roots down."""
+    sizes = [(level.kind >= 0).astype(np.int64) for level in levels]
+    lengths = [(level.part < 0).astype(np.int64) for level in levels]
+    for upper in range(len(levels) - 2, -1, -1):
+        parent, count = levels[upper + 1].parent, len(levels[upper].part)
+        lengths[upper] += _sum_by(parent, lengths[upper + 1], count)
+        sizes[upper] += _sum_by(parent, sizes[upper + 1], count)
+    offsets = np.concatenate([[0], np.cumsum(lengths[0])])
+    starts = _starts(levels, lengths)
+    text = np.zeros(offsets[-1], np.uint32)
+    for level, start in zip(levels, starts, strict=True):
+        leaf = level.part < 0
+        text[offsets[level.string[leaf]] + start[leaf]] = -level.part[leaf] - 1
+    pairs = _bracket_pairs(text, offsets)
+    n_pairs = np.bincount(pairs[0], minlength=n_strings)
+    node_offsets = np.concatenate([[0], np.cumsum(sizes[0] + n_pairs)])
+    rows = {name: np.zeros(node_offsets[-1], np.int32) for name in ("rule", "start", "end", "parent", "depth")}
+    place = np.zeros(n_strings, np.int64)
+    above, depth = np.full(n_strings, -1), np.zeros(n_strings, np.int64)
+    for number, level in enumerate(levels):
+        visible = level.kind >= 0
+        at = node_offsets[level.string[visible]] + place[visible]
+        rows["rule"][at] = level.kind[visible]
+        rows["start"][at] = starts[number][visible]
+        rows["end"][at] = (starts[number] + lengths[number])[visible]
+        rows["parent"][at] = above[visible]
+        rows["depth"][at] = depth[visible]
+        if number + 1 < len(levels):
+            parent = levels[number + 1].parent
+            above, depth = np.where(visible, place, above)[parent], (depth + visible)[parent]
+            place = (place + visible)[parent] + _before(parent, sizes[number + 1])
+    if len(pairs[0]):
+        at = concatenated_ranges(node_offsets[:-1] + sizes[0], n_pairs)
+        rows["rule"][at] = grammar.kinds.index(BRACKETS)
+        rows["start"][at], rows["end"][at], rows["parent"][at] = pairs[1], pairs[2] + 1, -1
+    return text & np.uint32(_FIXED - 1), offsets, ParseTrees(grammar.kinds, **rows, offsets=node_offsets)
+
+
+def _starts(levels: list[_Level], lengths: list[np.ndarray]) -> list[np.ndarray]:
+    """Where each node begins in its string."""
+    starts = [np.zeros(len(levels[0].part), np.int64)]
+    for level, length in zip(levels[1:], lengths[1:], strict=True):
+        starts.append(starts[-1][level.parent] + _before(level.parent, length))
+    return starts
+
+
+def _bracket_pairs(text: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """String, first and last character of each pair of brackets that the grammar's fixed words make."""
+    where = np.flatnonzero(text >= _FIXED)
+    string = np.searchsorted(offsets, where, side="right") - 1
+    first, last = match(text[where].astype(np.int64) - _FIXED, string)
+    string = string[first]
+    return string, where[first] - offsets[string], where[last] - offsets[string]
+
+
+def _sum_by(parent: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    return np.bincount(parent, weights=values, minlength=count).astype(np.int64)
+
+
+def _before(parent: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sum of the elder siblings' values."""
+    if len(parent) == 0:
+        return values
+    running = np.cumsum(values) - values
+    opens = np.flatnonzero(np.diff(parent, prepend=-1))
+    return running - np.repeat(running[opens], np.diff(np.append(opens, len(parent))))

@@ -1,0 +1,108 @@
+"""A grammar's tokens one by one, as its own lexer finds them, for a parser that someone else runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from copy import copy
+from typing import Any
+
+from lark import Lark, Token
+from lark.lexer import BasicLexer, ContextualLexer, Lexer, LexerThread
+
+from dni_jax.languages._parse_table import ParseTable
+
+# For a text and the parser's stack: tokens' names, and where each ends (or how far the lexer has read by then).
+Tokens = Callable[[str, list[int]], Iterator[tuple[str, int]]]
+
+_Scan = tuple[Callable[[str, int], "re.Match[str] | None"], frozenset[str], dict[str, Callable[[str], str | None]]]
+
+
+class StuckError(Exception):
+    """The text leaves the language; the parser that can explain it is asked for the words."""
+
+
+def tokenizer(lark: Lark, table: ParseTable) -> Tokens:
+    """Find a grammar's tokens as its own lexer does, but unseen by those who watch that one."""
+    conf = copy(lark.lexer_conf)
+    conf.callbacks = dict(lark.options.lexer_callbacks or {})
+    conf.skip_validation = True
+    if conf.lexer_type == "contextual":
+        always = tuple(conf.postlex.always_accept) if conf.postlex else ()
+        states: dict[int, Collection[str]] = {state: list(row) for state, row in table.actions.items()}
+        lexer: Lexer = ContextualLexer(conf, states, always_accept=always)
+    elif conf.lexer_type == "basic":
+        lexer = BasicLexer(conf)
+    else:
+        lexer = lark.parser.lexer.lexer if conf.postlex else lark.parser.lexer
+    if conf.postlex is None and not conf.callbacks and type(lexer) in (BasicLexer, ContextualLexer):
+        return _scanner(lexer)
+    return _lark_tokens(lexer, conf.postlex)
+
+
+class _Scans(dict[int, _Scan]):
+    """For a parser's state: a regular expression, the ignored terminals, and words that a pattern gives way to."""
+
+    def __init__(self, lexer: Lexer) -> None:
+        super().__init__()
+        self._lexer = lexer
+        self._made: dict[int, _Scan] = {}
+
+    def __missing__(self, state: int) -> _Scan:
+        lexer: Any = self._lexer.lexers[state] if isinstance(self._lexer, ContextualLexer) else self._lexer
+        if id(lexer) not in self._made:
+            pattern = "|".join(f"(?P<{t.name}>{t.pattern.to_regexp()})" for t in lexer.scanner.terminals)
+            words = {name: unless.scanner.fullmatch for name, unless in lexer.callback.items()}
+            match = lexer.re.compile(pattern, lexer.g_regex_flags).match
+            self._made[id(lexer)] = (match, lexer.ignore_types, words)
+        self[state] = self._made[id(lexer)]
+        return self[state]
+
+
+def _scanner(lexer: Lexer) -> Tokens:
+    """Do what Lark's lexers do without making an object for every token: several times faster on short ones."""
+    scans = _Scans(lexer)
+
+    def tokens(text: str, stack: list[int]) -> Iterator[tuple[str, int]]:
+        position, length = 0, len(text)
+        while position < length:
+            match, ignored, words = scans[stack[-1]]
+            found = match(text, position)
+            if found is None:
+                raise StuckError(position)
+            name, position = str(found.lastgroup), found.end()
+            if name in ignored:
+                continue
+            if name in words:
+                name = words[name](found.group()) or name
+            yield name, position
+
+    return tokens
+
+
+class _Position:
+    """What a contextual lexer asks of a parser: the state on top of its stack."""
+
+    def __init__(self, stack: list[int]) -> None:
+        self._stack = stack
+
+    @property
+    def position(self) -> int:
+        return self._stack[-1]
+
+
+def _lark_tokens(lexer: Lexer, postlex: Any) -> Tokens:
+    """Run any lexer of Lark's; tokens that the end of the text brings end behind it."""
+
+    def tokens(text: str, stack: list[int]) -> Iterator[tuple[str, int]]:
+        thread: Any = LexerThread.from_text(lexer, text)
+        ended: list[bool] = []
+
+        def watched() -> Iterator[Token]:
+            yield from thread.lex(_Position(stack))
+            ended.append(True)
+
+        for token in watched() if postlex is None else postlex.process(watched()):
+            yield token.type, len(text) + 1 if ended else thread.state.line_ctr.char_pos
+
+    return tokens

@@ -1,6 +1,0 @@
-"""Real C source code: pycparser's parse trees with exact character ranges, macros unexpanded, headers not needed."""
-
-from dni_jax.languages.c.language import CLanguage
-from dni_jax.languages.c.loading import load_c
-
-__all__ = ["CLanguage", "load_c"]

@@ -1,0 +1,147 @@
+"""Corpora of real C source code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from dni_jax.languages._reading import Reading
+from dni_jax.languages.code._archives import read_files
+from dni_jax.languages.code._parsed_files import read_texts
+from dni_jax.languages.code._realtext import Chosen, assemble, choose, read_chosen, refuse
+from dni_jax.languages.code.c._blanking import blank
+from dni_jax.languages.code.c._language import CLanguage
+from dni_jax.languages.code.c._typedefs import harvested, read_typedefs
+from dni_jax.text import Corpus
+
+_WORST = 10  # files shown
+
+
+def load_c(
+    path: str | Path,
+    glob: str = "**/*.c",
+    max_chars: int | None = None,
+    seed: int = 0,
+    typedefs: Iterable[str] | str | Path | None = None,
+    *,
+    max_symbols: int = 128,
+    skip_unparsable: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Corpus:
+    r"""Read C source code into a corpus, with pycparser's parse trees and no need of headers.
+
+    Files are taken, cut and grouped as by `load_text`, and parsed and kept as there: on all cores, and in the cache.
+    A declaration that does not parse is masked, and so are branches that are not compiled (``#else``, ``#if 0``):
+    ``Corpus.parsed`` is False there, so that they are never labelled 0 (it is None where all is parsed). The features
+    are those of ``dni.languages.get("c").features()``.
+
+    Parameters
+    ----------
+    path
+        A file, a folder, or a tar archive (``.tar``, ``.tar.gz``, ``.tar.xz``, ...), which is not unpacked.
+    glob
+        Which files of a folder or archive to read, as for ``Path.glob``.
+    max_chars
+        How many characters to read at most; None reads everything.
+    seed
+        Decides the order of the files and the split.
+    typedefs
+        Names of types, or the path of a file with one a line. Few are needed: most can be told from where they
+        stand, and where a declaration does not parse, it is tried again with all that the files declare.
+    max_symbols
+        The size of the symbol table; rarer symbols are read as U+FFFD.
+    skip_unparsable
+        Whether what does not parse is masked and counted, or the first such place an error.
+    progress
+        Called with the number of characters parsed and the number to parse.
+
+    Returns
+    -------
+    Corpus whose ``coverage`` has
+
+    - ``files``, ``files_parsed`` (to the last declaration), ``functions`` and ``functions_parsed``;
+    - ``characters`` and ``characters_parsed``: those inside functions, without branches that are not compiled;
+      ``all_characters`` and ``all_characters_parsed``; ``dead_characters`` in such branches;
+    - ``declarations`` and ``declarations_parsed``: at file level, functions among them;
+    - ``worst``: the files with the most characters that could not be parsed, each with ``file``, ``functions``,
+      ``functions_parsed``, ``unparsed`` (characters) and the first ``problem``;
+    - ``replaced`` (characters read as U+FFFD), ``groups`` ("files" or "pieces"), and ``failed``: a message for each
+      file that is left out because it cannot be read or is not UTF-8 text.
+
+    Raises
+    ------
+    ParseError
+        Where a declaration does not parse and `skip_unparsable` is False.
+    ValueError
+        Where there is nothing at the path, or no text to read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "a.c"
+    >>> _ = file.write_text("int f(void) { return 1; }\nint broken() { return (; }\n")
+    >>> corpus = load_c(file)
+    >>> corpus.coverage["functions"], corpus.coverage["functions_parsed"], corpus.parsed.sum()
+    (2, 1, np.int64(27))
+    """
+    names = read_typedefs(typedefs)
+    chosen = choose(read_files(path, glob, seed, max_chars), max_chars)
+    if not chosen.files:
+        reason = next(iter(chosen.failed.items()), (str(path), "all files are empty"))
+        raise ValueError(f"expected C source code in {str(path)!r}, got none; {reason[0]}: {reason[1]}")
+    language = CLanguage(typedefs=names)
+    readings = read_chosen(language, chosen, True, progress)
+    readings = _tried_again(names, chosen, readings)
+    if not skip_unparsable:
+        for file, reading in zip(chosen.files, readings, strict=True):
+            refuse(file, reading)
+    coverage = _coverage(chosen, readings)
+    return assemble(language.name, chosen.texts, readings, max_symbols, seed, coverage)
+
+
+def _tried_again(names: frozenset[str], chosen: Chosen, readings: list[Reading]) -> list[Reading]:
+    """Parse files with problems again, with the names of types that all chosen files declare."""
+    places = [place for place, reading in enumerate(readings) if reading.problem]
+    if not places:
+        return readings
+    more = harvested(blank(text).text for text in chosen.texts if "typedef" in text)
+    language = CLanguage(typedefs=names, harvested=more)
+    result = list(readings)
+    for place, again in zip(places, read_texts(language, [chosen.texts[place] for place in places]), strict=True):
+        if _unparsed(again) < _unparsed(readings[place]):
+            result[place] = again
+    return result
+
+
+def _unparsed(reading: Reading) -> int:
+    """How many characters did not parse, dead branches aside."""
+    counts = reading.counts
+    return counts["all_characters"] - counts["all_characters_parsed"] - counts["dead_characters"]
+
+
+def _coverage(chosen: Chosen, readings: list[Reading]) -> dict[str, Any]:
+    totals: Counter[str] = Counter()
+    for reading in readings:
+        totals.update(reading.counts)
+    with_problems = sum(bool(reading.problem) for reading in readings)
+    ranked = sorted(zip(chosen.files, readings, strict=True), key=lambda pair: (-_unparsed(pair[1]), pair[0].name))
+    worst = [
+        {
+            "file": file.name,
+            "functions": reading.counts["functions"],
+            "functions_parsed": reading.counts["functions_parsed"],
+            "unparsed": _unparsed(reading),
+            "problem": reading.problem,
+        }
+        for file, reading in ranked[:_WORST]
+        if _unparsed(reading)
+    ]
+    return {
+        "files": len(readings) + len(chosen.failed),
+        "files_parsed": len(readings) - with_problems,
+        **totals,
+        "worst": worst,
+        "failed": chosen.failed,
+    }

@@ -1,0 +1,150 @@
+"""States of any network, as arrays: one row a character."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from dni_jax.models._activations import Activations
+from dni_jax.text import Corpus
+
+_ROWS = "one row a character, without rows of begin or end symbols"
+_BLOCK = 65_536  # rows looked through for NaN at a time
+
+
+def from_arrays(states: Any, corpus: Corpus) -> Activations:
+    """Take states that another network had at every character of a corpus.
+
+    Parameters
+    ----------
+    states
+        NumPy, JAX or PyTorch arrays (on any device, with or without gradients) of a floating type, as one of
+
+        - ``(T, N)``: one row a character, string after string in the corpus' order;
+        - ``(S, L, N)``: string by string, padded behind the ends to exactly the longest string's length L; what is
+          in the padding does not matter;
+        - S arrays ``(L_s, N)`` in a list or tuple: one a string.
+
+        The row of a character is the state after reading it. A begin-of-text symbol has no character: leave its row
+        out.
+    corpus
+        What the network read.
+
+    Returns
+    -------
+    Activations over the T characters, with the corpus' groups. float64 is kept, half precision is widened to float32,
+    which changes no value. An array ``(T, N)`` that needs no widening is used as it is, not copied.
+
+    Raises
+    ------
+    ValueError
+        For sizes that do not match (names the string), other types, or NaN or infinity at a character.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dni_jax as dni
+    >>> corpus = dni.Corpus.from_strings(["(1)", "12"])
+    >>> dni.from_arrays([np.zeros((3, 4), "float32"), np.ones((2, 4), "float32")], corpus)
+    Activations(5 positions x 4 neurons)
+    >>> dni.from_arrays(np.zeros((2, 3, 4)), corpus).hidden.shape
+    (5, 4)
+    """
+    lengths = np.diff(corpus.offsets)
+    if isinstance(states, (list, tuple)):
+        hidden = np.concatenate(strings_of(states, corpus, lengths, _ROWS))
+    else:
+        array = floating(states, "states")
+        if array.ndim == 3:
+            _check_padded(array.shape, lengths)
+            hidden = array[corpus.mask]
+        elif array.ndim == 2 and len(array) == corpus.n_positions:
+            hidden = array
+        else:
+            raise ValueError(
+                f"expected states (T, N) with T = {corpus.n_positions:,}, (S, L, N) with S = {len(corpus):,} and "
+                f"L = {lengths.max():,}, or a list of S arrays (L_s, N), got shape {array.shape}: give {_ROWS}"
+            )
+    check_neurons(hidden)
+    check_finite(hidden, corpus)
+    return Activations(hidden=hidden, groups=corpus.position_groups)
+
+
+def strings_of(states: Any, corpus: Corpus, lengths: Sequence[int] | np.ndarray, rows: str) -> list[np.ndarray]:
+    """Check that there is one floating array a string, as long as it should be, all of one width and type."""
+    if len(states) != len(corpus):
+        raise ValueError(f"expected one array of states a string, {len(corpus):,} in all, got {len(states):,}")
+    arrays = [floating(array, f"states of string {number}") for number, array in enumerate(states)]
+    for number, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
+        if array.ndim != 2 or len(array) != length:
+            hint = "states[0] of a batch of one" if array.shape[:1] == (1,) and array.ndim == 3 else rows
+            raise ValueError(
+                f"expected states of string {number} of shape ({length}, N), got {array.shape}: give {hint}"
+            )
+        if array.shape[1] != arrays[0].shape[1] or array.dtype != arrays[0].dtype:
+            raise ValueError(
+                f"expected states of string {number} to have {arrays[0].shape[1]} neurons and type {arrays[0].dtype} "
+                f"like those of string 0, got {array.shape[1]} and {array.dtype}"
+            )
+    return arrays
+
+
+def floating(array: Any, name: str) -> np.ndarray:
+    """Give a floating array of any framework as NumPy's, half precision widened."""
+    values = as_numpy(array, name)
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        raise ValueError(f"expected {name} of a real floating type, got {values.dtype}: try astype('float32')")
+    return values.astype(np.float32) if values.dtype.itemsize < 4 else values
+
+
+def as_numpy(array: Any, name: str) -> np.ndarray:
+    """Give an array of any framework as NumPy's."""
+    try:
+        if hasattr(array, "detach"):  # PyTorch's, without importing it
+            array = array.detach().cpu()
+            if str(array.dtype) == "torch.bfloat16":  # NumPy has no such type
+                array = array.float()
+        return np.asarray(array)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"expected {name} as an array, got {type(array).__name__}: {error}") from error
+
+
+def check_neurons(hidden: np.ndarray) -> None:
+    """Refuse states of no neuron."""
+    if hidden.shape[1] == 0:
+        raise ValueError(f"expected states of at least one neuron, got shape {hidden.shape}")
+
+
+def check_finite(hidden: np.ndarray, corpus: Corpus) -> None:
+    """Refuse NaN and infinity, and say at which character of which string."""
+    for first in range(0, len(hidden), _BLOCK):
+        bad = ~np.isfinite(hidden[first : first + _BLOCK])
+        if bad.any():
+            row, neuron = np.argwhere(bad)[0]
+            position = first + int(row)
+            string = int(corpus.string_of[position])
+            raise ValueError(
+                f"expected finite states, got {hidden[position, neuron]} for neuron {neuron} at character "
+                f"{position - corpus.offsets[string]} of string {string}: look for an overflow in the network"
+            )
+
+
+def _check_padded(shape: tuple[int, ...], lengths: np.ndarray) -> None:
+    longest = int(lengths.max())
+    if shape[:2] != (len(lengths), longest):
+        extra = shape[1] - longest
+        hint = "give one row a character"
+        if shape[0] == len(lengths) and extra > 0:
+            hint = (
+                f"cut the padding with states[:, :{longest}], or, if the first row is a begin symbol's, take "
+                f"states[:, 1:{longest + 1}]"
+            )
+        elif shape[0] == len(lengths):
+            hint = f"string {int(lengths.argmax())} has {longest:,} characters"
+        raise ValueError(
+            f"expected padded states (S, L, N) with S = {len(lengths):,} strings and L = {longest:,}, the length of "
+            f"the longest, got shape {shape}: {hint}"
+        )

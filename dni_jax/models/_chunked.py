@@ -1,0 +1,75 @@
+"""States of a corpus that come string by string, because all together they would not fit into memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from dni_jax.models._ahead import ahead
+from dni_jax.text import spans
+
+Strings = Sequence[tuple[int, int]]  # first and last (exclusive) string of each stretch, in ascending order
+CHUNK = 65_536
+
+
+class ChunkedActivations(ABC):
+    """Hidden states that are read or computed when they are asked for, some strings at a time.
+
+    Attributes
+    ----------
+    offsets
+        int64 ``(S + 1,)``: where each string's positions begin.
+    string_groups
+        int32 ``(S,)``: the group of each string.
+    n_neurons
+        The number of neurons N.
+    chunk
+        How many positions go together by default.
+    about
+        A short name of the text: `dni_jax.models._fingerprints.of_corpus`.
+    """
+
+    offsets: Int[np.ndarray, " S1"]
+    string_groups: Int[np.ndarray, " S"]
+    n_neurons: int
+    chunk: int
+    about: str
+
+    @abstractmethod
+    def read(self, strings: Strings, neurons: slice = slice(None)) -> Float[np.ndarray, "t n"]:
+        """Give the states at all characters of some strings, of some neighbouring neurons."""
+
+    @property
+    def n_positions(self) -> int:
+        """The number of positions T."""
+        return int(self.offsets[-1])
+
+    @cached_property
+    def groups(self) -> Int[np.ndarray, " T"]:
+        """int32 ``(T,)``: the group of each position."""
+        return np.repeat(self.string_groups, np.diff(self.offsets))
+
+    @property
+    def ranges(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Smallest and largest state of each neuron, or None where they are not known beforehand."""
+        return None
+
+    def chunks(self, size: int | None = None) -> Iterator[tuple[slice, Float[np.ndarray, "t N"]]]:
+        """Yield positions and states of whole strings in order; a thread reads one chunk ahead.
+
+        Parameters
+        ----------
+        size
+            How many positions to give at most (a longer string comes by itself); by default `chunk`.
+        """
+        stretches = spans(self.offsets, size or self.chunk)
+        reading = ahead(((first, last), self.read([(first, last)])) for first, last in stretches)
+        for (first, last), states in reading:
+            yield slice(int(self.offsets[first]), int(self.offsets[last])), states
+
+    def _describe(self, what: str) -> str:
+        return f"{what}({self.n_positions:,} positions x {self.n_neurons} neurons"

@@ -1,0 +1,53 @@
+"""Short names of everything that recorded states depend on."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from dni_jax.interventions import Intervention
+from dni_jax.models._trained import TrainedModel
+from dni_jax.models._weights import named_arrays
+from dni_jax.text import Corpus
+
+
+def of_corpus(corpus: Corpus) -> str:
+    """Name a text: its characters, how they are cut into strings and pieces, and the strings' groups.
+
+    Examples
+    --------
+    >>> one, other = Corpus.from_strings(["ab", "c"]), Corpus.from_strings(["a", "bc"])
+    >>> of_corpus(one) == of_corpus(Corpus.from_strings(["ab", "c"])), of_corpus(one) == of_corpus(other)
+    (True, False)
+    """
+    return _digest(corpus.text, corpus.offsets, corpus.groups, corpus.begins, corpus.ends)
+
+
+def of_network(model: TrainedModel) -> str:
+    """Name a network: its weights, its kind, and how it reads text."""
+    arrays = named_arrays(model.weights)
+    about = (sorted(arrays), model.weights.cell, model.weights.products, model.vocabulary.characters, model.boundary)
+    return _digest(repr(about), *(arrays[name] for name in sorted(arrays)))
+
+
+def of_intervention(intervention: Intervention | None, model: TrainedModel, n_positions: int) -> str | None:
+    """Name what an intervention does to a network that reads so many positions."""
+    if intervention is None:
+        return None
+    leaves, structure = jax.tree.flatten(intervention.bind(model.n_neurons, n_positions, model.parts))
+    return _digest(str(structure), *leaves)
+
+
+def _digest(*parts: Any) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            digest.update(part.encode())
+        else:
+            array = np.ascontiguousarray(part)
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(array.data.cast("B") if array.size else b"")
+    return digest.hexdigest()[:32]

@@ -1,0 +1,263 @@
+"""The character network: a Flax module of recurrent layers and a readout, and its pure functions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from dni_jax.interventions import Drive, Driven, Override, apply_overrides
+from dni_jax.models._layers import Dense, Lookup, Settings, layer_scan, layer_step, product, reset_carry, zero_carry
+from dni_jax.models._weights import LayerWeights, Products, Weights
+from dni_jax.models.cells import CELLS, Carry, Cell, unedited
+
+Carries = tuple[Carry, ...]
+
+
+class RecurrentLayer(nnx.Module):
+    """One recurrent layer; its weights are those of Flax's ``OptimizedLSTMCell``, ``GRUCell`` or ``SimpleCell``.
+
+    Parameters
+    ----------
+    n_inputs
+        The input's size I.
+    hidden
+        The number of neurons N.
+    cell
+        ``"lstm"``, ``"gru"`` or ``"rnn"``.
+    rngs
+        Flax's random streams; ``params`` is used.
+    """
+
+    def __init__(self, n_inputs: int, hidden: int, cell: str = "lstm", *, rngs: nnx.Rngs) -> None:
+        kind = get_cell(cell)
+        wide, square = nnx.initializers.lecun_normal(), nnx.initializers.orthogonal()
+        blocks = [square(rngs.params(), (hidden, hidden)) for _ in kind.gates]
+        b = jnp.zeros((len(kind.gates), hidden))
+        if kind.open_gate is not None:
+            b = b.at[kind.gates.index(kind.open_gate)].set(1.0)
+        self.cell = cell
+        self.wx = nnx.Param(wide(rngs.params(), (n_inputs, len(blocks) * hidden)))
+        self.wh = nnx.Param(jnp.concatenate(blocks, axis=1))
+        self.b = nnx.Param(b.reshape(-1))
+        self.bh = nnx.Param(jnp.zeros(b.size)) if kind.separate else nnx.data(None)
+
+    @property
+    def weights(self) -> LayerWeights:
+        """The parameters as arrays."""
+        return LayerWeights(self.wx[...], self.wh[...], self.b[...], None if self.bh is None else self.bh[...])
+
+    def __call__(self, inputs: Float[Array, "B L I"]) -> Float[Array, "B L N"]:
+        """Hidden states after each step, from the zero state."""
+        layer, settings = self.weights, Settings(self.cell, "float32")
+        values = product(inputs.swapaxes(0, 1), layer.wx, settings.products) + layer.b
+        zero = zero_carry(inputs.shape[0], layer.hidden, self.cell)
+        hidden, _ = layer_scan(settings, Dense(values), layer, jnp.zeros(values.shape[:2], bool), zero)
+        return hidden.swapaxes(0, 1)
+
+
+class CharNetwork(nnx.Module):
+    """Recurrent layers over one-hot characters, and a linear readout of the next character.
+
+    Parameters
+    ----------
+    n_symbols
+        Size V of the vocabulary.
+    sizes
+        The number of neurons of each layer, the lowest first.
+    cell
+        ``"lstm"``, ``"gru"`` or ``"rnn"``.
+    products
+        ``"float32"``, or ``"bfloat16"``: operands of matrix products are rounded, sums are not.
+    rngs
+        Flax's random streams; ``params`` is used.
+
+    Raises
+    ------
+    ValueError
+        For an unknown cell.
+
+    Examples
+    --------
+    >>> module = CharNetwork(8, (16, 16), "gru", rngs=nnx.Rngs(0))
+    >>> module(jnp.zeros((2, 5), jnp.int32)).shape
+    (2, 5, 8)
+    """
+
+    def __init__(
+        self,
+        n_symbols: int,
+        sizes: Sequence[int],
+        cell: str = "lstm",
+        products: Products = "float32",
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.sizes, self.cell, self.products = tuple(sizes), cell, products
+        pairs = itertools.pairwise((n_symbols, *sizes))
+        self.layers = nnx.List([RecurrentLayer(below, size, cell, rngs=rngs) for below, size in pairs])
+        self.head = nnx.Linear(sizes[-1], n_symbols, rngs=rngs)
+
+    @property
+    def weights(self) -> Weights:
+        """The parameters as arrays."""
+        head_b = cast("nnx.Param[Array]", self.head.bias)
+        layers = tuple(layer.weights for layer in self.layers)
+        return Weights(layers, self.head.kernel[...], head_b[...], self.cell, self.products)
+
+    @classmethod
+    def init(
+        cls, n_symbols: int, sizes: Sequence[int], cell: str = "lstm", products: Products = "float32", seed: int = 0
+    ) -> CharNetwork:
+        """Give the network of ``rngs=nnx.Rngs(seed)``, made by one compiled program: op by op it takes seconds."""
+        return cls.from_weights(_initial_weights(jax.random.key(seed), n_symbols, tuple(sizes), cell, products))
+
+    @classmethod
+    def from_weights(cls, weights: Weights) -> CharNetwork:
+        """Give a network with these parameters, without drawing initial ones."""
+        n_symbols, settings = weights.head.shape[-1], (weights.sizes, weights.cell, weights.products)
+        module = nnx.eval_shape(lambda: cls(n_symbols, *settings, rngs=nnx.Rngs(0)))
+        module.set_weights(weights)
+        return module
+
+    def set_weights(self, weights: Weights) -> None:
+        """Put other parameters in place, for example another framework's."""
+        for layer, given in zip(self.layers, weights.layers, strict=True):
+            layer.wx.set_value(given.wx)
+            layer.wh.set_value(given.wh)
+            layer.b.set_value(given.b)
+            if layer.bh is not None:
+                layer.bh.set_value(given.bh)
+        self.head.kernel.set_value(weights.head)
+        cast("nnx.Param[Array]", self.head.bias).set_value(weights.head_b)
+
+    def __call__(self, codes: Int[Array, "B L"]) -> Float[Array, "B L V"]:
+        """Logits of the next symbol after each symbol, from the zero state."""
+        weights = self.weights
+        zero = zero_carries(weights, codes.shape[0])
+        hidden, _ = network_scan(weights, codes.T, jnp.zeros(codes.T.shape, bool), zero)
+        return readout(weights, hidden).swapaxes(0, 1)
+
+
+@partial(jax.jit, static_argnames=("n_symbols", "sizes", "cell", "products"))
+def _initial_weights(key: Array, n_symbols: int, sizes: tuple[int, ...], cell: str, products: Products) -> Weights:
+    return CharNetwork(n_symbols, sizes, cell, products, rngs=nnx.Rngs(key)).weights
+
+
+def get_cell(name: str) -> Cell:
+    """Give the cell of a name.
+
+    Raises
+    ------
+    ValueError
+        Where there is none.
+    """
+    if name not in CELLS:
+        raise ValueError(f"expected a cell among {', '.join(CELLS)}, got {name!r}")
+    return CELLS[name]
+
+
+def zero_carries(weights: Weights, batch: int) -> Carries:
+    """The state of all layers before the first symbol."""
+    return tuple(zero_carry(batch, size, weights.cell) for size in weights.sizes)
+
+
+def readout(weights: Weights, hidden: Float[Array, "*batch N"]) -> Float[Array, "*batch V"]:
+    """Logits of the next symbol, from the top layer's state."""
+    return product(hidden, weights.head, weights.products) + weights.head_b
+
+
+def table_of(weights: Weights) -> Float[Array, "V G"]:
+    """The lowest layer's input as a table: a one-hot symbol picks a row."""
+    return weights.layers[0].wx + weights.layers[0].b
+
+
+def network_scan(
+    weights: Weights, codes: Int[Array, "R B"], resets: Bool[Array, "R B"], carries: Carries
+) -> tuple[Float[Array, "R B N"], Carries]:
+    """Hidden states of the top layer over R steps in B lanes, and the state of all layers behind them.
+
+    The gradient flows to all weights but the head's; the incoming carries are constants (see `layer_scan`).
+    """
+    settings = Settings(weights.cell, weights.products)
+    source: Lookup | Dense = Lookup(table_of(weights), codes)
+    last: list[Carry] = []
+    hidden = jnp.zeros((0, 0, 0))
+    for number, (layer, carry) in enumerate(zip(weights.layers, carries, strict=True)):
+        if number:
+            source = Dense(product(hidden, layer.wx, weights.products) + layer.b)
+        hidden, behind = layer_scan(settings, source, layer, resets, carry)
+        last.append(behind)
+    return hidden, tuple(last)
+
+
+def network_step(
+    weights: Weights,
+    table: Float[Array, "V G"],
+    carries: Carries,
+    codes: Int[Array, " B"],
+    resets: Bool[Array, " B"],
+    overrides: tuple[Override, ...] = (),
+    drives: tuple[Drive, ...] = (),
+) -> tuple[Carries, Carries, list[tuple[Array, ...]]]:
+    """Read one symbol under overrides of the neurons of any layer.
+
+    Parameters
+    ----------
+    weights, table
+        The network, and its `table_of`.
+    carries
+        The state so far.
+    codes
+        The symbols, one a lane.
+    resets
+        Lanes that start from the zero state.
+    overrides, drives
+        See `apply_overrides`; neurons are numbered through all layers. One to be seen at the readout only is of h.
+
+    Returns
+    -------
+    The state that the network goes on with; the state that this step's prediction is read from, and which higher
+    layers see; and the activated gates of each layer that lead to the latter.
+    """
+    old = [reset_carry(carry, resets) for carry in carries]
+    flowing = tuple(zip(overrides, drives, strict=True))
+    lasting = tuple(pair for pair in flowing if pair[0].where == "recurrent")
+    new, gates = _climb(weights, table[codes], old, lasting)
+    if len(lasting) == len(flowing):
+        return new, new, gates
+    shown, gates = _climb(weights, table[codes], old, flowing)
+    return new, shown, gates
+
+
+def _climb(
+    weights: Weights, from_input: Array, old: list[Carry], edits: tuple[Driven, ...]
+) -> tuple[Carries, list[tuple[Array, ...]]]:
+    """Go through the layers of one step, each seeing the edited state of the one below."""
+    settings = Settings(weights.cell, weights.products)
+    new: list[Carry] = []
+    gates = []
+    for number, (layer, carry, span) in enumerate(zip(weights.layers, old, weights.spans, strict=True)):
+        if number:
+            from_input = product(new[-1].h, layer.wx, weights.products) + layer.b
+        edit = partial(_edited, edits, span) if edits else unedited
+        after, kept = layer_step(settings, from_input, layer, carry, edit)
+        new.append(after)
+        gates.append(kept[: len(settings.kind.gates)])
+    return tuple(new), gates
+
+
+def _edited(edits: tuple[Driven, ...], span: slice, part: str, value: Array) -> Array:
+    return apply_overrides(edits, value, span, part)
+
+
+def all_hidden(carries: Carries) -> Float[Array, "B N"]:
+    """The hidden states of all layers side by side."""
+    parts = [carry.h for carry in carries]
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)

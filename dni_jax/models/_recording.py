@@ -1,0 +1,131 @@
+"""Recording: a network reads a corpus, and its states at every character are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, overload
+
+from dni_jax import processes
+from dni_jax.interventions import Intervention
+from dni_jax.models._activations import Activations
+from dni_jax.models._lanes import lane_count, lay_out
+from dni_jax.models._population import Population
+from dni_jax.models._running import Bound, asked_for, states_of
+from dni_jax.models._stored import StoredActivations
+from dni_jax.models._storing import record_into
+from dni_jax.models._trained import TrainedModel
+from dni_jax.text import Corpus
+
+_STEPS = 256  # time steps in one call of the compiled program
+_LANES = 256  # texts read side by side
+
+
+@overload
+def record(
+    model: TrainedModel | Population,
+    corpus: Corpus,
+    what: Sequence[str] = ...,
+    *,
+    store: None = None,
+    chunk: int | None = None,
+    intervention: Intervention | None = None,
+    dtype: str = ...,
+) -> Activations: ...
+
+
+@overload
+def record(
+    model: TrainedModel | Population,
+    corpus: Corpus,
+    what: Sequence[str] = ...,
+    *,
+    store: str | Path,
+    chunk: int | None = None,
+    intervention: Intervention | None = None,
+    dtype: str = ...,
+) -> StoredActivations: ...
+
+
+def record(
+    model: TrainedModel | Population,
+    corpus: Corpus,
+    what: Sequence[str] = ("hidden",),
+    *,
+    store: str | Path | None = None,
+    chunk: int | None = None,
+    intervention: Intervention | None = None,
+    dtype: str = "float32",
+) -> Activations | StoredActivations:
+    """Let a network read a corpus, and keep its states.
+
+    Beside the result, memory holds the states of 256 texts x 256 characters at a time. With a `store`, the result is
+    on disk, and memory holds three chunks. Several processes share the texts, and each gets all states.
+
+    Parameters
+    ----------
+    model
+        The network, or a population of networks: each array then has a leading axis of models.
+    corpus
+        What it reads; its symbols must be in the network's vocabulary.
+    what
+        Which of ``"hidden"``, ``"cell"``, ``"gates"``, ``"logits"``; hidden is always kept.
+    store
+        A folder to write the states to while the network runs, as arrays in Zarr's format, version 3. One that was
+        cut off is continued where the last whole chunk ends, to the same bits; a complete one is not recorded again.
+        See `dni_jax.models.open_states`.
+    chunk
+        With a store, how many characters to read and write at a time, in whole strings; by default 65,536.
+    intervention
+        What to override at every step; the states are those after it.
+    dtype : {"float32", "float16"}
+        What states are kept in; float16 takes half the memory and keeps three digits.
+
+    Returns
+    -------
+    Activations over the T characters of the corpus, in the corpus' order; with a store, `StoredActivations`.
+
+    Raises
+    ------
+    ValueError
+        For a symbol the network does not know, an intervention that does not fit, a cell asked of a network that has
+        none, states that are not finite, a store that holds another recording, or one that several processes would
+        write.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import dni_jax as dni
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
+    >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
+    >>> dni.record(model, corpus).hidden.shape == (corpus.n_positions, 8)
+    True
+    >>> stored = dni.record(model, corpus, store=tempfile.mkdtemp() + "/states", dtype="float16")
+    >>> stored.hidden[5:7].shape
+    (2, 8)
+    """
+    if isinstance(model, Population):
+        if store is not None:
+            raise ValueError(
+                f"expected one network to record into a store, got a population of {len(model)}: record each "
+                "of them into a store of its own"
+            )
+        each = [record(one, corpus, what, intervention=intervention, dtype=dtype) for one in model]
+        return Activations.stacked(each, {"seed": model.seeds, "learning_rate": model.learning_rates})
+    asked = asked_for(model, what, dtype)
+    if store is not None:
+        if processes.count() > 1:
+            raise ValueError(
+                f"expected one process to record into a store, got {processes.count()} of them: do it beforehand, in a "
+                "process of its own, or leave store= out"
+            )
+        return record_into(store, model, corpus, asked, intervention, dtype, chunk)
+    if chunk is not None:
+        raise ValueError(f"expected chunk only with a store, got chunk={chunk!r} without one: pass store=path")
+    read = model.reading(corpus)
+    lanes = lay_out(read, lane_count(read, _LANES), multiple=_STEPS if read.n_positions > _LANES * _STEPS else 1)
+    bound: Bound = ((), ())
+    if intervention is not None:
+        bound = intervention.bind(model.n_neurons, corpus.n_positions, model.parts)
+    result: Any = states_of(model, lanes, bound, asked, dtype, _STEPS, corpus.n_positions, shared=True)
+    return Activations(groups=corpus.position_groups, gate_names=model.weights.kind.gates, **result)

@@ -1,0 +1,136 @@
+"""Gradient steps of one network or of many, as one compiled program spread over the devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float
+
+from dni_jax import processes
+from dni_jax.devices import over_models
+from dni_jax.models._config import TrainPlan
+from dni_jax.models._evaluation import losses_of
+from dni_jax.models._network import Carries, network_scan, readout, zero_carries
+from dni_jax.models._state import State
+from dni_jax.models._weights import Weights
+
+
+class Batch(NamedTuple):
+    """K steps of R symbols in B lanes for M models, each array ``(M, K, R, B)``."""
+
+    codes: Any
+    targets: Any
+    weights: Any
+    resets: Any
+
+
+_MODELS = P("models")
+_TEXT = Batch(*[P("models", None, None, "lanes")] * 4)
+_STANDS = State(_MODELS, _MODELS, P("models", "lanes"))  # type: ignore[arg-type]
+
+
+def rate_schedule(plan: TrainPlan) -> optax.Schedule:
+    """The learning rate's share of its highest value, by step."""
+    warm = min(plan.warmup, plan.steps // 10)
+    rest = max(plan.steps - warm, 1)
+    falling = {
+        "cosine": lambda: optax.cosine_decay_schedule(1.0, rest, alpha=0.01),
+        "linear": lambda: optax.linear_schedule(1.0, 0.01, rest),
+        "constant": lambda: optax.constant_schedule(1.0),
+    }[plan.schedule]()
+    return optax.join_schedules([optax.linear_schedule(0.1, 1.0, warm), falling], [warm]) if warm else falling
+
+
+def optimizer_of(plan: TrainPlan) -> optax.GradientTransformation:
+    """Adam with clipping and a schedule, for a highest rate of 1.
+
+    Plans that differ in rate and seed give one and the same object, so that a compiled step is found again.
+    """
+    return _optimizer(TrainPlan(**{**vars(plan), "learning_rate": 1.0, "seed": 0}))
+
+
+@lru_cache(maxsize=8)
+def _optimizer(plan: TrainPlan) -> optax.GradientTransformation:
+    clip, adam = optax.clip_by_global_norm(plan.clip), optax.scale_by_adam()
+    return optax.chain(clip, adam, optax.scale_by_learning_rate(rate_schedule(plan)))
+
+
+@partial(jax.jit, static_argnames=("optimizer", "lanes"))
+def first_state(each: Sequence[Weights], optimizer: Any, lanes: int) -> State:
+    """Where the training of networks of one shape starts, in so many lanes."""
+    weights = jax.tree.map(lambda *parts: jnp.stack(parts), *each)
+    zero = zero_carries(each[0], lanes)
+    carries = jax.tree.map(lambda part: jnp.zeros((len(each), *part.shape)), zero)
+    return State(weights, jax.vmap(optimizer.init)(weights), carries)
+
+
+@partial(jax.jit, static_argnames=("optimizer", "devices"), donate_argnums=0)
+def take_steps(
+    state: State, rates: Float[Array, " M"], batch: Batch, optimizer: Any, devices: Mesh
+) -> tuple[State, tuple[Float[Array, "M K"], Float[Array, "M K"]]]:
+    """Take K gradient steps of each model.
+
+    Parameters
+    ----------
+    state
+        Where the models stand; its arrays are used up.
+    rates
+        Each model's highest learning rate.
+    batch
+        The text; lanes are spread over devices, and so are models.
+    optimizer
+        From `optimizer_of`.
+    devices
+        A mesh with the axes ``models`` and ``lanes``.
+
+    Returns
+    -------
+    The state behind the steps; the loss of each step, and the gradient's norm before clipping.
+    """
+
+    def one(state: State, rate: Array, batch: Batch) -> tuple[State, tuple[Array, Array]]:
+        return jax.lax.scan(partial(_step, optimizer=optimizer, rate=rate), state, batch)
+
+    spread = jax.shard_map(
+        over_models(one),
+        mesh=devices,
+        in_specs=(_STANDS, _MODELS, _TEXT),
+        out_specs=(_STANDS, (_MODELS, _MODELS)),
+        check_vma=False,
+    )
+    return spread(state, rates, batch)
+
+
+def laid_over(state: State, rates: Float[Array, " M"], devices: Mesh) -> tuple[State, Float[Array, " M"]]:
+    """Lay out what a training starts from over the devices of all processes."""
+    return processes.place(state, _STANDS, devices), processes.place(rates, _MODELS, devices)
+
+
+def fed(batch: Batch, devices: Mesh) -> Batch:
+    """Give a batch to the devices; each process moves only the lanes and models of its own."""
+    return processes.place(batch, _TEXT, devices)
+
+
+def _step(state: State, batch: Batch, *, optimizer: Any, rate: Array) -> tuple[State, tuple[Array, Array]]:
+    """Take one step of one model on this device's lanes; gradients are summed over devices."""
+    total = jax.lax.psum(batch.weights.sum(), "lanes")
+
+    def loss_of(weights: Weights) -> tuple[Array, Carries]:
+        hidden, last = network_scan(weights, batch.codes, batch.resets, state.carries)
+        losses = losses_of(readout(weights, hidden), batch.targets)
+        return (losses * batch.weights).sum() / jnp.maximum(total, 1.0), last
+
+    (loss, carries), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.weights)
+    loss, gradient = jax.lax.psum((loss, gradient), "lanes")
+    with jax.numpy_dtype_promotion("standard"):  # Optax counts on it
+        update, memory = optimizer.update(gradient, state.optimizer, state.weights)
+        update = jax.tree.map(lambda change: rate * change, update)
+        norm = optax.tree.norm(gradient)
+    return State(optax.apply_updates(state.weights, update), memory, carries), (loss, norm)

@@ -1,0 +1,217 @@
+"""A trained network with its vocabulary, its settings, and how training went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import nnx
+
+from dni_jax import processes
+from dni_jax.devices import use_all_cores
+from dni_jax.files import atomic_write
+from dni_jax.html import Markup, card, facts, sparkline, symbols
+from dni_jax.models._checkpoints import first_alone
+from dni_jax.models._config import TrainConfig, TrainPlan
+from dni_jax.models._network import CharNetwork
+from dni_jax.models._weights import Weights, check_finite, named_arrays, with_arrays
+from dni_jax.text import Corpus, Vocabulary
+
+FORMAT = 2  # of a saved model; raised when an older version could not read it
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A character network that knows its symbols.
+
+    Attributes
+    ----------
+    module
+        The Flax module.
+    vocabulary
+        The symbols it reads.
+    config
+        How it was trained; None for a network that came from elsewhere.
+    history
+        One row a look at the validation text: ``step``, ``characters``, ``train_loss``, ``validation_loss`` (nats a
+        symbol), ``seconds``, ``learning_rate``, ``gradient_norm``.
+    boundary
+        Whether the network reads a boundary before a string and predicts one behind it. One that came from elsewhere
+        may know none: it then reads a string's first symbol in the zero state.
+    """
+
+    module: CharNetwork
+    vocabulary: Vocabulary
+    config: TrainPlan | None = None
+    history: Sequence[Mapping[str, float]] = ()
+    boundary: bool = True
+
+    @property
+    def weights(self) -> Weights:
+        """The parameters as arrays."""
+        return self.module.weights
+
+    @property
+    def n_neurons(self) -> int:
+        """The number of neurons N of all layers."""
+        return self.weights.n_neurons
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What an override can change: the cell's gates, an LSTM's memory ``"c"``, and ``"h"``."""
+        return self.weights.kind.parts
+
+    @property
+    def validation_loss(self) -> float:
+        """The best validation loss, in nats a symbol."""
+        return min((row["validation_loss"] for row in self.history), default=float("nan"))
+
+    def __repr__(self) -> str:
+        loss = f", validation loss {self.validation_loss:.4f} nats" if self.history else ""
+        origin = ", untrained" if self.config is not None and not self.history else ""
+        sizes = " + ".join(map(str, self.module.sizes))
+        return f"TrainedModel({self.module.cell}, {sizes} neurons, {len(self.vocabulary)} symbols{loss}{origin})"
+
+    def _repr_html_(self) -> str:
+        sizes = " + ".join(map(str, self.module.sizes))
+        about: dict[str, Any] = {
+            "cell": f"{self.module.cell}, {sizes} neurons",
+            "parts": ", ".join(self.parts),
+            "symbols": symbols(self.vocabulary.characters),
+            "boundary": self.boundary,
+        }
+        if self.history:
+            losses = [row["validation_loss"] for row in self.history]
+            line = sparkline(losses)
+            about["validation loss"] = Markup(f"{self.validation_loss:.4f} nats a symbol {line}")
+            about["looked at"] = f"{len(losses):,} times, last at step {int(self.history[-1]['step']):,}"
+        if self.config is not None:
+            plan = self.config
+            about["training"] = (
+                f"{plan.steps:,} steps planned, {plan.batch} texts x {plan.window} characters, "
+                f"learning rate {plan.learning_rate:g}, seed {plan.seed}"
+            )
+        origin = "from elsewhere" if self.config is None else "trained" if self.history else "untrained"
+        return card(f"TrainedModel ({origin})", facts(about))
+
+    def reading(self, corpus: Corpus) -> Corpus:
+        """Give a corpus as this network reads it: in its own codes, with boundaries only if it knows them.
+
+        Raises
+        ------
+        ValueError
+            For a symbol that the network does not know; names the string and the place.
+        """
+        if not self.boundary:
+            none = np.zeros(len(corpus), bool)
+            corpus = replace(corpus, begins=none, ends=none)
+        if corpus.vocabulary == self.vocabulary:
+            return corpus
+        unknown = np.flatnonzero(self.vocabulary.unknown(corpus.text))
+        if len(unknown):
+            first = int(unknown[0])
+            string = int(corpus.string_of[first])
+            raise ValueError(
+                f"expected symbols that the network knows, {''.join(self.vocabulary.characters)!r}, got "
+                f"{chr(corpus.text[first])!r} at position {first - corpus.offsets[string]} of string {string} "
+                f"({len(unknown)} such characters): train on a corpus that holds it, or remove it from the text"
+            )
+        return replace(corpus, vocabulary=self.vocabulary)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a folder; it appears whole or not at all, and replaces one that was there.
+
+        Of several processes the first writes.
+
+        Raises
+        ------
+        ValueError
+            Where a weight is not finite.
+        """
+        check_finite(self.weights, "a model to be saved")
+        if not processes.is_first():
+            return
+        shape = {"sizes": self.module.sizes, "cell": self.module.cell, "products": self.module.products}
+        about = {
+            "format": FORMAT,
+            "network": shape,
+            "characters": list(self.vocabulary.characters),
+            "boundary": self.boundary,
+            "config": None if self.config is None else asdict(self.config),
+            "history": [dict(row) for row in self.history],
+        }
+        with atomic_write(path) as aside:
+            aside.mkdir()
+            (aside / "model.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+            with ocp.StandardCheckpointer(multiprocessing_options=first_alone()) as checkpointer:
+                arrays = {name: np.asarray(array) for name, array in named_arrays(self.weights).items()}
+                checkpointer.save((aside / "weights").resolve(), arrays)
+
+
+def untrained(vocabulary: Vocabulary, config: TrainConfig | TrainPlan) -> TrainedModel:
+    """Give a network with initial weights; the same config gives the same weights."""
+    use_all_cores()
+    plan = config.plan(len(vocabulary)) if isinstance(config, TrainConfig) else config
+    sizes = (plan.hidden,) * plan.layers
+    module = CharNetwork.init(len(vocabulary), sizes, plan.cell, plan.products, plan.seed)
+    return TrainedModel(module, vocabulary, plan)
+
+
+def with_weights(
+    weights: Weights,
+    vocabulary: Vocabulary,
+    config: TrainPlan | None = None,
+    history: Sequence[Mapping[str, float]] = (),
+    boundary: bool = True,
+) -> TrainedModel:
+    """Give a network with these weights."""
+    use_all_cores()
+    module = CharNetwork.from_weights(jax.tree.map(jnp.asarray, weights))
+    return TrainedModel(module, vocabulary, config, tuple(history), boundary)
+
+
+def load(path: str | Path) -> TrainedModel:
+    """Read a model that `TrainedModel.save` has written; of several processes the first reads, and gives it to all.
+
+    Raises
+    ------
+    ValueError
+        Where the folder holds no model, a broken one, one of a newer version, or weights that are not finite or
+        have another shape than the folder says.
+    """
+    use_all_cores()
+    return processes.broadcast(lambda: _load(Path(path)))
+
+
+def _load(path: Path) -> TrainedModel:
+    try:
+        about = _upgraded(json.loads((path / "model.json").read_text(encoding="utf-8")))
+        vocabulary = Vocabulary(tuple(about["characters"]))
+        config = None if about["config"] is None else TrainPlan(**about["config"])
+        wanted = nnx.eval_shape(lambda: CharNetwork(len(vocabulary), **about["network"], rngs=nnx.Rngs(0)).weights)
+        with ocp.StandardCheckpointer(multiprocessing_options=first_alone()) as checkpointer:
+            arrays = checkpointer.restore((path / "weights").resolve())
+        weights = with_arrays(wanted, arrays)
+        check_finite(weights, repr(str(path)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"expected a saved model in {str(path)!r}, got: {error}") from error
+    module = CharNetwork.from_weights(jax.tree.map(jnp.asarray, weights))
+    return TrainedModel(module, vocabulary, config, tuple(about["history"]), about["boundary"])
+
+
+def _upgraded(about: dict[str, Any]) -> dict[str, Any]:
+    """Give what a model's file says in this version's words."""
+    version = about["format"]
+    if version > FORMAT:
+        raise ValueError(f"format {version}, which is newer than this version's {FORMAT}: install a newer dni_jax")
+    if version == 1:  # one LSTM layer, always
+        network = {"sizes": [about["config"]["hidden"]], "cell": "lstm", "products": "float32"}
+        return {**about, "network": network, "boundary": True}
+    return about

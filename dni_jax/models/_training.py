@@ -1,0 +1,346 @@
+"""Training: truncated backpropagation through many texts side by side, of one network or of a population."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from dni_jax import processes
+from dni_jax.devices import wide_grid
+from dni_jax.models._checkpoints import Checkpoints
+from dni_jax.models._config import TrainConfig, TrainPlan
+from dni_jax.models._evaluation import cross_entropies
+from dni_jax.models._lanes import lay_out
+from dni_jax.models._population import Population
+from dni_jax.models._state import Evaluation, Run
+from dni_jax.models._steps import Batch, fed, first_state, laid_over, optimizer_of, rate_schedule, take_steps
+from dni_jax.models._trained import TrainedModel, untrained, with_weights
+from dni_jax.models._weights import Weights
+from dni_jax.progress import bar
+from dni_jax.text import Corpus
+
+VALIDATION_CHARACTERS = 50_000
+_CHUNK = 10  # steps in one call of the compiled program
+
+
+def train(
+    corpus: Corpus,
+    *,
+    config: TrainConfig | None = None,
+    validation: Corpus | None = None,
+    checkpoints: str | Path | None = None,
+    ideal: float | None = None,
+    progress: bool = True,
+    on_look: Callable[[Evaluation], None] = lambda look: None,
+    inspect_every: int | None = None,
+    on_inspect: Callable[[int, TrainedModel], None] = lambda step, model: None,
+    **settings: Any,
+) -> TrainedModel:
+    """Train a character network to predict the next symbol.
+
+    Parameters
+    ----------
+    corpus
+        Its ``train`` strings are learnt, its ``validation`` strings stop the training; without validation strings
+        every step is taken.
+    config
+        The settings; `settings` (``hidden=``, ``seed=``, ``steps=``, ...) replace single ones. See `TrainConfig`.
+    validation
+        Other text to stop by, all of it; the corpus' own validation strings are then left alone.
+    checkpoints
+        A folder: the state is written there at every look, and training goes on from the last one found, bit by bit
+        as if it had never stopped.
+    ideal
+        The best possible cross entropy; shown beside the loss.
+    progress
+        Whether to show a bar (only on a terminal).
+    on_look
+        Called at every look at the validation text.
+    inspect_every
+        Steps between two calls of `on_inspect`; None never calls it.
+    on_inspect
+        Called with the step and the network as it then is, to ask about it while it learns.
+
+    Returns
+    -------
+    TrainedModel with the weights of the best look.
+
+    Raises
+    ------
+    ValueError
+        Where the loss is no longer finite; names the step. Where a checkpoint belongs to other settings. For symbols of
+        `validation` that the corpus does not have.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
+    >>> dni.train(corpus, hidden=8, steps=2, progress=False).n_neurons
+    8
+    """
+    plan = replace(config or TrainConfig(), **settings).plan(len(corpus.vocabulary))
+    _check_every(inspect_every)
+    training = _Training(corpus, [plan], validation, checkpoints, ideal)
+
+    def hook(run: Run, step: int, looks: dict[int, Evaluation]) -> None:
+        if looks:
+            on_look(looks[0])
+        if inspect_every is not None and step % inspect_every == 0:
+            on_inspect(step, training.model(run, 0, processes.to_host(run.state.weights)))
+
+    run = training.fit(hook, inspect_every, progress)
+    if run.diverged[0] is not None:
+        raise ValueError(training.describe_divergence(run, 0))
+    return training.model(run, 0, run.best)
+
+
+def train_population(
+    corpus: Corpus,
+    seeds: Sequence[int] = (0, 1, 2, 3),
+    learning_rates: float | Sequence[float] | None = None,
+    *,
+    config: TrainConfig | None = None,
+    validation: Corpus | None = None,
+    checkpoints: str | Path | None = None,
+    ideal: float | None = None,
+    progress: bool = True,
+    on_look: Callable[[int, Mapping[int, Evaluation]], None] = lambda step, looks: None,
+    inspect_every: int | None = None,
+    on_inspect: Callable[[int, Mapping[int, TrainedModel]], None] = lambda step, models: None,
+    **settings: Any,
+) -> Population:
+    """Train networks of one shape together, as one program: each seed with each learning rate.
+
+    Every network becomes, but for rounding, what `train` makes with its seed and rate alone: it has its own initial
+    weights, its own order of the text, and stops by itself. Models are spread over the devices first.
+
+    Parameters
+    ----------
+    corpus
+        See `train`.
+    seeds
+        One or more.
+    learning_rates
+        One or more; None is the config's.
+    config, validation, checkpoints, ideal, progress, settings
+        See `train`; ``hidden=``, ``cell=``, ``steps=`` and all others are shared.
+    on_look
+        Called at every look at the validation text with the step, and the looks of those that still train by number.
+    inspect_every, on_inspect
+        See `train`; called with the step, and the networks that still train by number.
+
+    Returns
+    -------
+    Population, the seeds of the first rate first. A network that diverges keeps its best weights; a warning names it.
+
+    Raises
+    ------
+    ValueError
+        Where seeds repeat, or all networks diverge.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
+    >>> population = dni.train_population(corpus, seeds=(0, 1), hidden=8, steps=2, progress=False)
+    >>> dni.record(population, corpus.test).hidden.shape == (2, corpus.test.n_positions, 8)
+    True
+    """
+    rates = [None] if learning_rates is None else [float(rate) for rate in np.atleast_1d(learning_rates)]
+    if not len(seeds) or not len(rates) or len(set(seeds)) < len(seeds) or len(set(rates)) < len(rates):
+        raise ValueError(f"expected different seeds and learning rates, got seeds {list(seeds)} and rates {rates}")
+    _check_every(inspect_every)
+    base = replace(config or TrainConfig(), **settings)
+    shared = [base if rate is None else replace(base, learning_rate=rate) for rate in rates]
+    plans = [replace(one, seed=int(seed)).plan(len(corpus.vocabulary)) for one in shared for seed in seeds]
+    training = _Training(corpus, plans, validation, checkpoints, ideal)
+
+    def hook(run: Run, step: int, looks: dict[int, Evaluation]) -> None:
+        if looks:
+            on_look(step, looks)
+        if inspect_every is not None and step % inspect_every == 0:
+            # One that stops at this very look still trained up to it.
+            numbers = [one for one, active in enumerate(run.active(base.patience)) if active or one in looks]
+            now = jax.device_get(run.state.weights)
+            on_inspect(step, {number: training.model(run, number, now) for number in numbers})
+
+    run = training.fit(hook, inspect_every, progress)
+    gone = [model for model, step in enumerate(run.diverged) if step is not None]
+    if len(gone) == len(plans):
+        raise ValueError("all networks diverged; of the first: " + training.describe_divergence(run, 0))
+    for model in gone:
+        plan = plans[model]
+        told = training.describe_divergence(run, model)
+        warnings.warn(f"seed {plan.seed} with learning rate {plan.learning_rate:g}: {told}", stacklevel=2)
+    models = tuple(training.model(run, number, run.best) for number in range(len(plans)))
+    return Population(models, tuple(run.diverged))
+
+
+def _check_every(inspect_every: int | None) -> None:
+    if inspect_every is not None and inspect_every < 1:
+        raise ValueError(f"expected inspect_every of at least 1, got {inspect_every}")
+
+
+class _Training:
+    """One training of M networks on one text: everything that stays the same from step to step."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        plans: Sequence[TrainPlan],
+        validation: Corpus | None,
+        checkpoints: str | Path | None,
+        ideal: float | None,
+    ) -> None:
+        self.plans, self.plan, self.ideal = plans, plans[0], ideal
+        self.vocabulary = corpus.vocabulary
+        self.starts = [untrained(corpus.vocabulary, plan) for plan in plans]
+        self.text, self.validation = corpus.train, _validation(corpus)
+        if validation is not None:
+            self.validation = self.starts[0].reading(validation)
+        self.store = Checkpoints(checkpoints, plans, corpus)
+
+    def begin(self) -> Run:
+        """Where training starts."""
+        state = first_state([model.weights for model in self.starts], optimizer_of(self.plan), self.plan.batch)
+        n_models = len(self.plans)
+        best = processes.to_host(state.weights)
+        return Run(state, best, [[] for _ in range(n_models)], [None] * n_models)
+
+    def fit(self, hook: Callable[[Run, int, dict[int, Evaluation]], None], every: int | None, progress: bool) -> Run:
+        """Take all steps, or as many as the validation text allows."""
+        plan, run = self.plan, self.begin()
+        step = self.store.restore_into(run)
+        optimizer, devices = optimizer_of(plan), self._devices()
+        rates = jnp.asarray([each.learning_rate for each in self.plans], jnp.float32)
+        run.state, rates = laid_over(run.state, rates, devices)
+        chunk = math.gcd(_CHUNK, plan.evaluate_every, every or 0)
+        before = max((looks[-1].seconds for looks in run.looks if looks), default=0.0)
+        began = time.perf_counter() - before
+        pending: list[tuple[Any, Any]] = []
+        batches = batches_of(self.text, self.plans, step, chunk) if any(run.active(plan.patience)) else ()
+        with bar("training", plan.steps, progress) as advance:
+            for batch in batches:
+                run.state, taken = take_steps(run.state, rates, fed(batch, devices), optimizer, devices)
+                pending.append(taken)
+                step += batch.codes.shape[1]
+                seconds = time.perf_counter() - began
+                advance(step, partial(self._note, run, step, seconds, taken[0]))
+                looking = step % plan.evaluate_every == 0 or step >= plan.steps
+                looks: dict[int, Evaluation] = {}
+                if looking:
+                    looks = self._look(run, step, pending, began)
+                    pending = []
+                hook(run, step, looks)
+                if looking and not any(run.active(plan.patience)):
+                    break
+        return run
+
+    def _devices(self) -> Mesh:
+        plan, n_models = self.plan, len(self.plans)
+        devices = wide_grid(n_models, plan.batch)
+        if processes.count() > 1 and not processes.spans_processes(devices) and processes.is_first():
+            warnings.warn(
+                f"a batch of {plan.batch} texts is too small to be split over {processes.count()} processes: each of "
+                "them trains the same network by itself. A batch that 8 times the number of devices divides is split",
+                stacklevel=4,
+            )
+        return devices
+
+    def _look(self, run: Run, step: int, pending: list[tuple[Any, Any]], began: float) -> dict[int, Evaluation]:
+        """Evaluation at the validation text; note what is finite, write it down, and give it."""
+        losses, norms = (np.concatenate(processes.to_host(each), axis=1) for each in zip(*pending, strict=True))
+        train_loss = losses.mean(axis=1)
+        unseen = train_loss if self.validation is None else cross_entropies(run.state.weights, self.validation)
+        losses, norms, train_loss, unseen = self._agreed(losses, norms, train_loss, unseen)
+        share = float(rate_schedule(self.plan)(step - 1))
+        looks: dict[int, Evaluation] = {}
+        for model, active in enumerate(run.active(self.plan.patience)):
+            look = Evaluation(
+                step=step,
+                characters=step * self.plan.batch * self.plan.window,
+                train_loss=float(train_loss[model]),
+                validation_loss=float(unseen[model]),
+                seconds=time.perf_counter() - began,
+                learning_rate=share * self.plans[model].learning_rate,
+                gradient_norm=float(norms[model].mean()),
+            )
+            if active and look.is_finite:
+                looks[model] = look
+            elif active:
+                wrong = np.flatnonzero(~np.isfinite(losses[model]))
+                run.diverged[model] = step - losses.shape[1] + int(wrong[0]) + 1 if len(wrong) else step
+        run.add(looks)
+        if looks:
+            self.store.save(run, step)
+        return looks
+
+    @staticmethod
+    def _agreed(*numbers: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The first process' numbers: others may have rounded differently, and all must stop at the same step."""
+        return processes.broadcast(lambda: numbers)
+
+    def model(self, run: Run, number: int, weights: Weights) -> TrainedModel:
+        """One of the networks, with its row of some weights, and its history so far."""
+        own = jax.tree.map(lambda array: array[number], weights)
+        return with_weights(own, self.vocabulary, self.plans[number], [asdict(look) for look in run.looks[number]])
+
+    def describe_divergence(self, run: Run, model: int) -> str:
+        """Say when a network's loss stopped being finite, what is kept, and what to try."""
+        last = run.looks[model][-1].step if run.looks[model] else 0
+        where = f" in {self.store.latest}" if self.store.latest else ""
+        kept = f"; the last finite state, of step {last}, is kept{where}" if last else "; no finite state was reached"
+        return (
+            f"expected a finite loss, got NaN or infinity at step {run.diverged[model]}{kept}: "
+            "lower the learning rate, or clip gradients at a smaller norm"
+        )
+
+    def _note(self, run: Run, step: int, seconds: float, loss: Any) -> str:
+        """A few words for the progress bar."""
+        words = [f"loss {float(np.nanmean(processes.local_part(loss)[:, -1])):.3f}"]
+        unseen = min((looks[-1].validation_loss for looks in run.looks if looks), default=None)
+        if unseen is not None and self.ideal:
+            words.append(f"unseen {unseen:.4f} ({unseen / self.ideal - 1:.2%} above ideal)")
+        elif unseen is not None:
+            words.append(f"unseen {unseen / math.log(2):.3f} bits a character")
+        read = len(self.plans) * step * self.plan.batch * self.plan.window
+        return ", ".join([*words, f"{read / max(seconds, 1e-9):,.0f} characters/s"])
+
+
+def _validation(corpus: Corpus) -> Corpus | None:
+    return corpus.validation.head(VALIDATION_CHARACTERS) if (corpus.split == 1).any() else None
+
+
+def _windows(text: Corpus, plan: TrainPlan) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield the text of one step after the other; every epoch lays the strings out in a new order."""
+    for epoch in count():
+        order = np.random.default_rng((plan.seed, epoch)).permutation(len(text))
+        lanes = lay_out(text, plan.batch, order, plan.window)
+        lanes.resets[0] = True  # an epoch starts from the zero state
+        for first in range(0, len(lanes.codes), plan.window):
+            yield tuple(array[first : first + plan.window] for array in lanes[:4])
+
+
+def batches_of(text: Corpus, plans: Sequence[TrainPlan], done: int, chunk: int) -> Iterator[Batch]:
+    """Yield the steps behind those already done, `chunk` of them at a time; equal seeds read the same text."""
+    seeds = {plan.seed: plan for plan in plans}
+    windows = [islice(_windows(text, plan), done, plan.steps) for plan in seeds.values()]
+    row = [list(seeds).index(plan.seed) for plan in plans]
+    while True:
+        steps = [list(islice(each, chunk)) for each in windows]
+        if not steps[0]:
+            return
+        parts = [[np.stack(arrays) for arrays in zip(*each, strict=True)] for each in steps]
+        yield Batch(*(jnp.asarray(np.stack([parts[which][number] for which in row])) for number in range(4)))

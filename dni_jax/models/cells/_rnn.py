@@ -1,0 +1,29 @@
+"""The plain recurrent network (Elman 1990)."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from dni_jax.models.cells._cell import Carry, Cell, Edit
+
+
+def _forward(from_input: Array, from_state: Array, old: Carry, edit: Edit) -> tuple[Carry, tuple[Array, ...]]:
+    a = edit("a", jnp.tanh(from_input + from_state))
+    return Carry(None, edit("h", a)), (a,)
+
+
+def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> tuple[Array, Array, Carry]:
+    d_z = d_new.h * (1 - new.h**2)
+    return d_z, d_z, Carry(None, jnp.zeros_like(d_new.h))
+
+
+RNN = Cell(
+    name="rnn",
+    gates=("a",),
+    remembers=False,
+    separate=False,
+    open_gate=None,
+    forward=_forward,
+    backward=_backward,
+)

@@ -1,0 +1,148 @@
+"""Logistic regression on one neuron, by Newton's method on a few hundred short stretches of its values.
+
+The sum of ``log(1 + exp(w * x + b))`` over a stretch is a Taylor series in its moments; the terms linear in the labels
+are known exactly. Where a weight is too large for the series, the neuron is fitted again over every position.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from dni_jax.probes import _bits
+from dni_jax.probes._binned_neuron import BinnedNeuron
+from dni_jax.probes._blocks import Blocks, cut, levels
+from dni_jax.probes._fit import Fit, class_weights, from_line
+from dni_jax.probes._neuron import Neuron, both_classes
+from dni_jax.probes._newton import Surface, minimise
+from dni_jax.probes._sorted_neuron import SortedNeuron
+
+# Powers of a stretch's moments, and the largest weight times radius: errors stay below 1e-8 a position.
+_POWERS, _REACH = 8, 0.5
+
+_Sums = tuple[Array, ...]
+
+
+def _derivatives(z: Array, count: int) -> list[Array]:
+    """``log(1 + exp(z))`` and its first derivatives; from the second on, polynomials in the logistic function."""
+    decay = jnp.exp(-jnp.abs(z))
+    chance = jnp.where(z >= 0, 1.0, decay) / (1.0 + decay)
+    curve = decay / ((1.0 + decay) * (1.0 + decay))
+    found = [jnp.maximum(z, 0.0) + jnp.log1p(decay), chance]
+    factor = [1.0]  # the next derivative is curve * factor(chance), coefficients from the constant up
+    while len(found) < count:
+        value = jnp.full_like(z, factor[-1])
+        for coefficient in factor[-2::-1]:
+            value = value * chance + coefficient
+        found.append(curve * value)
+        factor = _derived(factor)
+    return found
+
+
+def _derived(factor: Sequence[float]) -> list[float]:
+    """Coefficients of ``(1 - 2 s) p + (s - s ** 2) p'``: the factor of the derivative of ``(s - s ** 2) p(s)``."""
+    grown = [0.0] * (len(factor) + 1)
+    for power, coefficient in enumerate(factor):
+        grown[power] += (1 + power) * coefficient
+        grown[power + 1] -= (2 + power) * coefficient
+    return grown
+
+
+def _dot(left: Sequence[Array], right: Sequence[Array]) -> Array:
+    """Sum of products, as far as both go."""
+    pairs = list(zip(left, right, strict=False))
+    total = pairs[0][0] * pairs[0][1]
+    for a, b in pairs[1:]:
+        total = total + a * b
+    return total
+
+
+def _block_sums(blocks: Blocks, w: Array, b: Array) -> _Sums:
+    """Log losses of all positions as if each were a negative, and their derivatives, from the stretches' moments.
+
+    With ``x = middle + r`` the loss is the sum over p of ``f^(p)(z) * w ** p * power[p]`` at ``z = w * middle + b``.
+    The Hessian only guides the steps: of its series the last term is left out.
+    """
+    n_powers = blocks.power.shape[1]
+
+    def add(total: _Sums, block: tuple[Array, Array]) -> tuple[_Sums, None]:
+        middle, power = block
+        f = _derivatives(w * middle + b, max(n_powers + 1, 3))
+        powers_of_w = [jnp.ones_like(w)]
+        for _ in range(1, n_powers):
+            powers_of_w.append(powers_of_w[-1] * w)
+        term = [powers_of_w[p] * power[p] for p in range(n_powers)]
+        value, db, dbb = _dot(f, term), _dot(f[1:], term), _dot(f[2:], term)
+        dw, dwb, dww = middle * db, middle * dbb, middle * middle * dbb
+        if n_powers > 2:
+            once = [p * powers_of_w[p - 1] * power[p] for p in range(1, n_powers)]
+            twice = [p * (p - 1) * powers_of_w[p - 2] * power[p] for p in range(2, n_powers)]
+            inner = _dot(f[2:], once)
+            dw = dw + _dot(f[1:], once)
+            dww = dww + 2.0 * middle * inner + _dot(f[2:], twice)
+            dwb = dwb + inner
+        return tuple(t + p for t, p in zip(total, (value, dw, db, dww, dwb, dbb), strict=True)), None
+
+    return lax.scan(add, _zeros(w), (blocks.middle, blocks.power))[0]
+
+
+def _position_sums(neuron: SortedNeuron, cost: Float[Array, "2 K F"] | None, w: Array, b: Array) -> _Sums:
+    """The same over every position of the training sets."""
+
+    def add(total: _Sums, word: tuple[Array, ...]) -> tuple[_Sums, None]:
+        x, positive, out, valid = word
+        mass = _bits.expand(valid & ~out).T[:, :, None].astype(jnp.float64)
+        if cost is not None:
+            mass = mass * jnp.where(_bits.expand(positive).T[:, None, :], cost[0], cost[1])
+        x = x[:, None, None]
+        value, slope, curve = _derivatives(w * x + b, 3)
+        parts = (value, slope * x, slope, curve * x * x, curve * x, curve)
+        return tuple(t + jnp.sum(mass * p, axis=0) for t, p in zip(total, parts, strict=True)), None
+
+    return lax.scan(add, _zeros(w), (neuron.x, neuron.positive, neuron.fold, neuron.valid))[0]
+
+
+def _zeros(w: Array) -> _Sums:
+    return tuple(jnp.zeros(w.shape, jnp.float64) for _ in range(6))
+
+
+def _surface(sums: _Sums, linear: tuple[Array, Array], w: Array, b: Array) -> Surface:
+    """Objective: the negatives' losses, less what is linear in the positives' decision values, and the penalty."""
+    value, dw, db, dww, dwb, dbb = sums
+    of_w, of_b = linear
+    return Surface(value - w * of_w - b * of_b + w * w / 2.0, dw - of_w + w, db - of_b, dww + 1.0, dwb, dbb)
+
+
+def fit(neuron: Neuron, cost: Float[Array, ""], balanced: bool) -> Fit:
+    """Solve scikit-learn's ``LogisticRegression(C=cost)`` for every fold and feature on one neuron.
+
+    Minimises ``w ** 2 / 2 + cost * sum(c_y * log(1 + exp(-y * (w * x + b))))``; the bias is free.
+    """
+    shape = neuron.train_positive.shape[1:]
+    size = both_classes(neuron).sizes().reshape(2, *shape)
+    # One class alone has no finite bias; without a cost its surface is flat, and the answer is not used.
+    costs = jnp.where(jnp.min(size, axis=0) > 0, cost * class_weights(size, balanced), 0.0)
+    odds = costs * size.astype(jnp.float64)
+    start = jnp.where(costs[0] > 0, jnp.log(jnp.maximum(odds[0], 1e-300) / jnp.maximum(odds[1], 1e-300)), 0.0)
+    linear = (costs[0] * neuron.sum_positive[-1], odds[0])
+    each, common = (costs, jnp.ones(())) if balanced else (None, costs[0])
+
+    def objective(sums: Callable[[Array, Array], _Sums]) -> Callable[[Array, Array], Surface]:
+        return lambda w, b: _surface(tuple(common * part for part in sums(w, b)), linear, w, b)
+
+    if isinstance(neuron, BinnedNeuron):
+        w, b = minimise(objective(lambda w, b: _block_sums(levels(neuron, each), w, b)), 0 * start, start, 1e-14)
+        return from_line(w, b, size)
+    blocks = cut(neuron, each, _POWERS)
+
+    def quick(w: Array, b: Array) -> _Sums:
+        value, *rest = _block_sums(blocks, w, b)
+        return jnp.where(jnp.abs(w) * blocks.radius <= 2.0 * _REACH, value, jnp.inf), *rest
+
+    def again(line: tuple[Array, Array]) -> tuple[Array, Array]:
+        return minimise(objective(lambda w, b: _position_sums(neuron, each, w, b)), *line, 1e-14)
+
+    w, b = minimise(objective(quick), 0 * start, start, 1e-14)
+    w, b = lax.cond(jnp.all(jnp.abs(w) * blocks.radius <= _REACH), lambda line: line, again, (w, b))
+    return from_line(w, b, size)

@@ -1,0 +1,288 @@
+"""Permutation tests of all neurons against all features: p-values that hold for as many as are tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from dni_jax import processes
+from dni_jax.probes import _check
+from dni_jax.probes import _direct as direct
+from dni_jax.probes._null_check import check_counts, check_kinds, check_metrics, choose_null
+from dni_jax.probes._nulls import Null, Rearrangements
+from dni_jax.probes._pvalues import at_least, benjamini_hochberg, p_values
+from dni_jax.probes._result import Scores
+from dni_jax.probes._score import score_neurons
+from dni_jax.progress import track
+
+_COLUMN_BYTES = 128 * 2**20  # of labels in one product
+_SCORE_BYTES = 256 * 2**20  # of scores kept at a time
+_FIRST_LOOK = 39  # repetitions before a feature can be given up
+_CHANCE = {"auc": 0.5, "balanced_accuracy": 0.5}
+_PAIRS = ("p", "p_family", "score", "null_mean", "null_sd", "distance")
+
+
+def permutation_test(
+    hidden: Any,
+    labels: Any,
+    groups: Any = None,
+    null: str = "shift",
+    metric: str | Sequence[str] = "auc",
+    n_null: int = 199,
+    seed: int = 0,
+    *,
+    null_labels: Any = None,
+    fresh_labels: Any = None,
+    fresh_groups: Any = None,
+    length_tolerance: float = 0.0,
+    folds: Any = None,
+    probe: str = "svm",
+    stop_above: float | None = None,
+    batch: int | None = None,
+) -> Scores:
+    r"""Test every neuron against every feature, and correct for how many are tested.
+
+    Parameters
+    ----------
+    hidden : float array (T, N)
+    labels : array (T, F)
+        0 and 1, or any finite number for "pearson" and "r2".
+    groups : integer array (T,), optional
+        The string (or file) of each position; -1 leaves a position out. Needed by all nulls but "labels" and "iid".
+    null : {"shift", "fresh", "string_permutation", "iid", "labels"}
+        What labels would look like that have nothing to do with the states; see `dni_jax.probes._nulls` for what each
+        conditions on. "iid" is wrong for sequences.
+    metric : str, or one a feature
+        Without folds "auc" or "pearson", over all positions used; with folds, a metric of `score_neurons`, its mean
+        over folds.
+    n_null : int
+        Repetitions R; the smallest p is 1 / (R + 1).
+    seed : int
+        Draws the repetitions.
+    null_labels : array (R, T, F), optional
+        Labels for null="labels"; they set R.
+    fresh_labels, fresh_groups : arrays (P, F) and (P,), optional
+        Labels and strings of other text of the same distribution, for null="fresh".
+    length_tolerance : float
+        How much longer, at most, strings may be that share a class with a rare length, and are cut, for "fresh" and
+        "string_permutation"; 0 matches lengths exactly.
+    folds, probe
+        As in `score_neurons`.
+    stop_above : float, optional
+        Give up a feature when, after 39, 78, 156, ... repetitions, its least family-wise p is above this. Levels below
+        `stop_above` are not touched: giving up can only lose a rejection. (Besag & Clifford 1991 stop likewise, pair by
+        pair.) None: every feature gets all repetitions.
+    batch : int, optional
+        Repetitions scored in one product. Columns take ``8 * T * F * batch`` bytes, at most 128 MiB by default; scores
+        ``8 * (R + 1) * N`` bytes a feature, at most 256 MiB at a time; ranks ``8 * T * N``.
+
+    Returns
+    -------
+    Scores
+        float64 arrays:
+
+        - "p" (N, F): ``(1 + #{null at least as far out}) / (R + 1)``;
+        - "p_family" (N, F): the same against each repetition's maximum over neurons: the chance that any neuron would
+          do as well on this feature (Westfall & Young 1993, single-step maxT);
+        - "p_global" (N, F): against the maximum over neurons and features;
+        - "q" (N, F): Benjamini & Hochberg (1995) over all pairs; holds under positive dependence (Benjamini &
+          Yekutieli 2001), and bounds the false discovery rate, not each finding;
+        - "score" (N, F): the observed score, "null_mean" and "null_sd" (N, F): the repetitions' mean and spread;
+        - "repetitions" (F,): how many were used.
+
+        NaN where observed labels are constant. ``attrs`` says which null, and what was matched and left out.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not match, values that are not finite, an unknown null or metric, or a null that lacks what
+        it needs.
+
+    Notes
+    -----
+    A maximum over scores of different spread would hear the noisiest feature only. So "how far out" is each score's
+    distance from the mean over the repetitions, in units of their spread, the observed score counted among them so that
+    it is treated like any other: ranks under the null stay exactly uniform. Both sides count for "auc" and "pearson"
+    without folds, the upper one for held-out scores. Smallest-p adjustment (minP) would need far more repetitions than
+    pairs; see Westfall & Young 1993, section 2.6.
+
+    Benjamini-Hochberg needs small p-values: with M pairs, of which k are findings, none of them can have a q below
+    ``M / (k (R + 1))``. Where few of many pairs are expected to be findings, take more repetitions.
+
+    A feature that is given up has the p of its family in place of "p", which is never less, and "p_global" is then
+    Bonferroni's: the number of features times "p_family".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> hidden, strings = rng.normal(size=(400, 3)), np.repeat(np.arange(20), 20)
+    >>> labels = hidden[:, [1]] + rng.normal(size=(400, 1)) > 0
+    >>> test = permutation_test(hidden, labels, strings, n_null=99)
+    >>> test["p_family"][:, 0].round(2).tolist()[1], bool(test["p"][0, 0] > 0.05)
+    (0.01, True)
+    """
+    hidden = _check.check_hidden(hidden)
+    labels = np.asarray(labels)
+    metrics = check_metrics(metric, labels)
+    binary = [name not in ("pearson", "r2") for name in metrics]
+    labels = check_kinds(labels, len(hidden), binary)
+    n_null = len(np.asarray(null_labels)) if null == "labels" and null_labels is not None else n_null
+    check_counts(n_null, stop_above, batch)
+    source = choose_null(null, labels, groups, binary, seed, null_labels, fresh_labels, fresh_groups, length_tolerance)
+    found = _run(_Scorer(hidden, folds, probe, source, batch), metrics, n_null, stop_above)
+    result = {name: found.values[name] for name in ("p", "p_family", "score", "null_mean", "null_sd")}
+    result |= {"p_global": _global(found, stop_above), "q": benjamini_hochberg(result["p"])}
+    attrs = {"null": null, "n_null": n_null, "seed": seed, "positions": len(source.used), **source.attrs}
+    return Scores(result | {"repetitions": found.repetitions}, attrs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scorer:
+    """Scores the labels of some repetitions, with or without folds."""
+
+    hidden: Any
+    folds: Any
+    probe: str
+    null: Null
+    batch: int | None
+
+    def start(self, metric: str) -> direct.Sides | None:
+        """The neurons' side, shared by all repetitions."""
+        if self.folds is not None:
+            return None
+        direct.check_metric(metric)
+        with jax.enable_x64(True):
+            return direct.prepare(self.hidden[self.null.used], metric)
+
+    def dtype(self, metric: str) -> Any:
+        """The smallest type for the labels of a metric: 0 and 1 are as good in a byte."""
+        labels = self.null.pool if isinstance(self.null, Rearrangements) else self.null.labels
+        return labels.dtype if metric in ("pearson", "r2") else np.int8
+
+    def scores(
+        self, sides: direct.Sides | None, metric: str, repetitions: range, null: Null
+    ) -> Float[np.ndarray, "R N G"]:
+        """Scores of each repetition; those without an answer have chance's. Several processes share repetitions."""
+        if sides is None:  # the held-out scores of neurons are shared
+            return self._own_scores(sides, metric, repetitions, null)
+        mine = repetitions[processes.shard(len(repetitions))]
+        return processes.all_gather(self._own_scores(sides, metric, mine, null), len(repetitions))
+
+    def _own_scores(
+        self, sides: direct.Sides | None, metric: str, repetitions: range, null: Null
+    ) -> Float[np.ndarray, "R N G"]:
+        row = 8 * null.columns(range(-1, 0)).size
+        size = min(self.batch or max(1, _COLUMN_BYTES // row), len(repetitions))
+        parts = []
+        starts = range(repetitions.start, repetitions.stop, size)
+        for first in track(starts, "repeating without a finding", "repetitions", size):
+            some = range(first, min(first + size, repetitions.stop))
+            columns = null.columns(some)
+            if sides is None:
+                parts.append(self._held_out(columns, metric))
+                continue
+            # The last batch is filled up so that one compiled program serves all.
+            full = np.concatenate([columns, np.repeat(columns[-1:], size - len(some), axis=0)])
+            with jax.enable_x64(True):
+                parts.append(np.asarray(direct.score_batch(sides, jnp.asarray(full), metric))[: len(some)])
+        return np.concatenate(parts)
+
+    def _held_out(self, columns: Shaped[np.ndarray, "R n G"], metric: str) -> Float[np.ndarray, "R N G"]:
+        n_reps, n, n_features = columns.shape
+        flat = np.moveaxis(columns, 0, 1).reshape(n, n_reps * n_features)
+        folds = np.asarray(self.folds)[self.null.used]
+        hidden = self.hidden[self.null.used]
+        scores = score_neurons(hidden, flat, folds, probe=self.probe, metrics=(metric,))[metric]
+        known = ~np.isnan(scores)
+        total = np.where(known, scores, 0.0).sum(-1) / np.maximum(known.sum(-1), 1)
+        total[~known.any(-1)] = _CHANCE.get(metric, 0.0)
+        return np.moveaxis(total.reshape(-1, n_reps, n_features), 1, 0)
+
+
+class _Found(NamedTuple):
+    """Results of some features by name, the repetitions that each got, and each repetition's maximum over all pairs."""
+
+    values: dict[str, np.ndarray]
+    repetitions: Int[np.ndarray, " G"]
+    top: Float[np.ndarray, " R1"]
+
+
+def _run(scorer: _Scorer, metrics: Sequence[str], n_null: int, stop_above: float | None) -> _Found:
+    """Test chunk after chunk of features of one metric."""
+    n_neurons, n_features = scorer.hidden.shape[1], len(metrics)
+    every = _Found(
+        {name: np.full((n_neurons, n_features), np.nan) for name in _PAIRS},
+        np.zeros(n_features, np.int64),
+        np.full(n_null + 1, -np.inf),
+    )
+    size = max(1, _SCORE_BYTES // (8 * (n_null + 1) * n_neurons))
+    for metric in dict.fromkeys(metrics):
+        sides = scorer.start(metric)
+        members = np.flatnonzero([name == metric for name in metrics])
+        for first in range(0, len(members), size):
+            features = members[first : first + size]
+            found = _test(scorer, sides, metric, features, _looks(n_null, stop_above), stop_above)
+            for name in _PAIRS:
+                every.values[name][:, features] = found.values[name]
+            every.repetitions[features] = found.repetitions
+            np.maximum(every.top, found.top, out=every.top)
+    return every
+
+
+def _test(
+    scorer: _Scorer,
+    sides: direct.Sides | None,
+    metric: str,
+    features: Int[np.ndarray, " G"],
+    looks: Sequence[int],
+    stop_above: float | None,
+) -> _Found:
+    """Repeat until the last look, or until every feature is given up."""
+    dtype = scorer.dtype(metric)
+    observed = scorer.null.only(features, dtype).columns(range(-1, 0))[0]
+    going = np.flatnonzero((observed != observed[:1]).any(0))
+    values = {name: np.full((scorer.hidden.shape[1], len(features)), np.nan) for name in _PAIRS}
+    reps, top = np.zeros(len(features), np.int64), np.full(looks[-1] + 1, -np.inf)
+    scores = np.empty((0, scorer.hidden.shape[1], len(going)))
+    for look in looks:
+        if len(going) == 0:
+            break
+        null = scorer.null.only(features[going], dtype)
+        more = scorer.scores(sides, metric, range(len(scores) - 1, look), null)
+        scores = np.concatenate([scores, more])
+        found, maxima = p_values(scores, two_sided=sides is not None)
+        if look == looks[-1]:
+            stops = np.ones(len(going), bool)
+            top = maxima.max(1)
+        else:
+            stops = found["p_family"].min(0) > (stop_above or 1.0)
+            found["p"] = np.where(stops, found["p_family"], found["p"])
+        for name in _PAIRS:
+            values[name][:, going[stops]] = found[name][:, stops]
+        reps[going[stops]] = look
+        going, scores = going[~stops], scores[:, :, ~stops]
+    return _Found(values, reps, top)
+
+
+def _looks(n_null: int, stop_above: float | None) -> list[int]:
+    """After how many repetitions to look whether to go on: twice as many each time."""
+    looks: list[int] = []
+    while stop_above is not None and _FIRST_LOOK * 2 ** len(looks) < n_null:
+        looks.append(_FIRST_LOOK * 2 ** len(looks))
+    return [*looks, n_null]
+
+
+def _global(found: _Found, stop_above: float | None) -> np.ndarray:
+    distance = found.values["distance"]
+    tested = ~np.isnan(distance)
+    if stop_above is not None:
+        return np.minimum(found.values["p_family"] * tested.any(0).sum(), 1.0)
+    flat = at_least(found.top[:, None], np.where(tested, distance, 0.0).reshape(-1, 1))
+    return np.where(tested, flat.reshape(tested.shape), np.nan)

@@ -1,0 +1,282 @@
+"""A corpus: strings laid end to end, with their codes, parse trees, groups and split."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int, Integer
+
+from dni_jax.html import Markup, card, code, facts, symbols, table
+from dni_jax.text._trees import ParseTrees, concatenated_ranges
+from dni_jax.text._vocabulary import Vocabulary, code_points, to_string
+
+SPLITS = ("train", "validation", "test")
+_SHOWN, _WIDTH = 5, 80  # strings and characters of each in a notebook
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Strings of one language.
+
+    All positions of the corpus form one axis T: the characters of the first string, then those of the second, and so
+    on. States, labels and folds use this axis. The network reads a boundary symbol before each string that begins
+    (``begins``) and is asked to predict one behind each that ends (``ends``); the boundary has no position.
+
+    Attributes
+    ----------
+    text
+        uint32 ``(T,)``: the code points.
+    offsets
+        int64 ``(S + 1,)``: string ``s`` is ``text[offsets[s]:offsets[s + 1]]``.
+    vocabulary
+        The symbols; shared by all splits.
+    trees
+        The parse trees, or None where nothing was parsed.
+    groups
+        int32 ``(S,)``: strings with the same number belong together (one file); folds never tear a group apart.
+    split
+        int8 ``(S,)``: 0 train, 1 validation, 2 test.
+    begins, ends
+        bool ``(S,)``: False where a string is a piece that continues, or is continued by, another one.
+    language
+        The language's name.
+    coverage
+        What was read, parsed and left out, as counts.
+    parsed
+        bool ``(T,)``: False where a character could not be parsed; it has no labels and takes no part in any score,
+        but the network reads it. None where all is well.
+    records
+        What was noted about every character when the strings were still whole, by name: arrays ``(T,)`` (a parser's
+        states, which pieces of a string alone do not tell).
+    """
+
+    text: Integer[np.ndarray, " T"]
+    offsets: Int[np.ndarray, " S1"]
+    vocabulary: Vocabulary
+    trees: ParseTrees | None
+    groups: Int[np.ndarray, " S"]
+    split: Int[np.ndarray, " S"]
+    begins: Bool[np.ndarray, " S"]
+    ends: Bool[np.ndarray, " S"]
+    language: str = "text"
+    coverage: Mapping[str, Any] = field(default_factory=dict)
+    parsed: Bool[np.ndarray, " T"] | None = None
+    records: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def from_strings(
+        cls,
+        strings: Sequence[str],
+        *,
+        trees: ParseTrees | None = None,
+        groups: Sequence[int] | None = None,
+        vocabulary: Vocabulary | None = None,
+        language: str = "text",
+        seed: int = 0,
+    ) -> Corpus:
+        """Make a corpus of whole strings, split at random 80 : 10 : 10 by group.
+
+        Raises
+        ------
+        ValueError
+            Where there is no string, or an empty one.
+
+        Examples
+        --------
+        >>> corpus = Corpus.from_strings(["0(1)", "00(1)", "(11)"])
+        >>> len(corpus), corpus.n_positions, corpus.strings[1]
+        (3, 13, '00(1)')
+        """
+        if not strings:
+            raise ValueError("expected at least one string, got an empty corpus")
+        lengths = np.asarray([len(string) for string in strings], np.int64)
+        if (lengths == 0).any():
+            raise ValueError(
+                f"expected strings of at least one character, got an empty one at index {lengths.argmin()}"
+            )
+        text = code_points("".join(strings))
+        return cls.from_flat(
+            text,
+            np.concatenate([[0], np.cumsum(lengths)]),
+            trees=trees,
+            groups=None if groups is None else np.asarray(groups, np.int32),
+            vocabulary=vocabulary,
+            language=language,
+            seed=seed,
+        )
+
+    @classmethod
+    def from_flat(
+        cls,
+        text: Integer[np.ndarray, " T"],
+        offsets: Int[np.ndarray, " S1"],
+        *,
+        trees: ParseTrees | None,
+        groups: Int[np.ndarray, " S"] | None = None,
+        vocabulary: Vocabulary | None = None,
+        language: str = "text",
+        coverage: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> Corpus:
+        """Make a corpus of strings that lie end to end already."""
+        n_strings = len(offsets) - 1
+        groups = np.arange(n_strings, dtype=np.int32) if groups is None else groups
+        whole = np.ones(n_strings, bool)
+        return cls(
+            text=text,
+            offsets=offsets,
+            vocabulary=vocabulary or Vocabulary.of(text),
+            trees=trees,
+            groups=groups,
+            split=split_groups(groups, np.diff(offsets), seed),
+            begins=whole,
+            ends=whole,
+            language=language,
+            coverage=coverage or {},
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {int((self.split == i).sum())}" for i, name in enumerate(SPLITS))
+        return (
+            f"Corpus({self.language}: {len(self):,} strings, {self.n_positions:,} characters, "
+            f"{len(self.vocabulary)} symbols; {parts})"
+        )
+
+    def _repr_html_(self) -> str:
+        unparsed = 0 if self.parsed is None else int((~self.parsed).sum())
+        about: dict[str, Any] = {
+            "strings": len(self),
+            "characters": self.n_positions,
+            "symbols": symbols(self.vocabulary.characters),
+            "parse trees": "none" if self.trees is None else f"{len(self.trees.rule):,} nodes",
+        }
+        if unparsed:
+            about["not parsed"] = f"{unparsed:,} characters ({unparsed / self.n_positions:.2%}): without labels"
+        lengths = np.diff(self.offsets)
+        parts = [
+            (name, int((self.split == n).sum()), int(lengths[self.split == n].sum())) for n, name in enumerate(SPLITS)
+        ]
+        first = [(s, SPLITS[self.split[s]], self._shown(s)) for s in range(min(_SHOWN, len(self)))]
+        split = table(["split", "strings", "characters"], parts)
+        return card(f"Corpus of {self.language}", facts(about), split, table(["", "split", "string"], first, len(self)))
+
+    def _shown(self, string: int) -> Markup:
+        first, last = self.offsets[string : string + 2].tolist()
+        return code(to_string(self.text[first : min(last, first + _WIDTH)]), last - first)
+
+    @property
+    def n_positions(self) -> int:
+        """The number of characters T."""
+        return len(self.text)
+
+    @cached_property
+    def strings(self) -> tuple[str, ...]:
+        """The strings."""
+        whole = to_string(self.text)
+        bounds = self.offsets.tolist()
+        return tuple(whole[first:last] for first, last in itertools.pairwise(bounds))
+
+    @cached_property
+    def flat_codes(self) -> Int[np.ndarray, " T"]:
+        """int32 ``(T,)``: the codes of all characters."""
+        return self.vocabulary.encode(self.text)
+
+    @cached_property
+    def string_of(self) -> Int[np.ndarray, " T"]:
+        """int32 ``(T,)``: the string of each position."""
+        return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.offsets))
+
+    @cached_property
+    def position_groups(self) -> Int[np.ndarray, " T"]:
+        """int32 ``(T,)``: the group of each position."""
+        return self.groups[self.string_of]
+
+    @cached_property
+    def mask(self) -> Bool[np.ndarray, "S L"]:
+        """bool ``(S, L)``: True where `codes` holds a character, False where it is padded."""
+        lengths = np.diff(self.offsets)
+        return np.arange(lengths.max())[None, :] < lengths[:, None]
+
+    @cached_property
+    def codes(self) -> Int[np.ndarray, "S L"]:
+        """int32 ``(S, L)``: the codes string by string, padded with 0."""
+        codes = np.zeros(self.mask.shape, np.int32)
+        codes[self.mask] = self.flat_codes
+        return codes
+
+    def take(self, strings: Int[np.ndarray, " n"]) -> Corpus:
+        """Give some of the strings as a corpus of their own, in the given order.
+
+        Raises
+        ------
+        ValueError
+            Where no string is chosen.
+        """
+        if len(strings) == 0:
+            raise ValueError("expected at least one string, got none: the corpus is too small for this split")
+        lengths = np.diff(self.offsets)[strings]
+        positions = concatenated_ranges(self.offsets[strings], lengths)
+        return replace(
+            self,
+            text=self.text[positions],
+            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            trees=None if self.trees is None else self.trees.take(strings),
+            groups=self.groups[strings],
+            split=self.split[strings],
+            begins=self.begins[strings],
+            ends=self.ends[strings],
+            parsed=None if self.parsed is None else self.parsed[positions],
+            records={name: record[positions] for name, record in self.records.items()},
+        )
+
+    @property
+    def train(self) -> Corpus:
+        """The strings to train on."""
+        return self.take(np.flatnonzero(self.split == 0))
+
+    @property
+    def validation(self) -> Corpus:
+        """The strings that training is stopped by."""
+        return self.take(np.flatnonzero(self.split == 1))
+
+    @property
+    def test(self) -> Corpus:
+        """The strings that neither training nor stopping has seen."""
+        return self.take(np.flatnonzero(self.split == 2))
+
+    def shuffled(self, seed: int) -> Corpus:
+        """Give the strings in random order."""
+        return self.take(np.random.default_rng(seed).permutation(len(self)))
+
+    def head(self, n_positions: int) -> Corpus:
+        """Give the first strings that hold at most `n_positions` characters together (at least one string)."""
+        count = int(np.searchsorted(self.offsets, n_positions, side="right")) - 1
+        return self.take(np.arange(max(count, 1)))
+
+
+def split_groups(groups: Int[np.ndarray, " S"], lengths: Int[np.ndarray, " S"], seed: int) -> Int[np.ndarray, " S"]:
+    """Deal whole groups to train, validation and test, 80 : 10 : 10 by characters, at least one group each.
+
+    With fewer than three groups everything is training text.
+    """
+    names, index = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(index, weights=lengths)
+    if len(names) < 3:
+        return np.zeros(len(groups), np.int8)
+    order = np.random.default_rng(seed).permutation(len(names))
+    before = (np.cumsum(sizes[order]) - sizes[order]) / sizes.sum()
+    part = np.where(before < 0.1, 2, np.where(before < 0.2, 1, 0)).astype(np.int8)
+    if len(np.unique(part)) < 3:  # few groups, or one that holds most of the text
+        part[:] = 0
+        part[:2] = 2, 1
+    split = np.empty(len(names), np.int8)
+    split[order] = part
+    return split[index]

@@ -1,0 +1,104 @@
+"""How well a network predicts, over everything and where a feature holds, with intervals over groups of text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from dni_jax.models import Predictions
+from dni_jax.text import Corpus
+
+MEASURES = (
+    "type_accuracy",
+    "accuracy_on",
+    "accuracy_off",
+    "loss",
+    "loss_on",
+    "loss_off",
+    "mass",
+    "mass_on",
+    "mass_off",
+    "distance",
+)
+LOSSES = frozenset({"loss", "loss_on", "loss_off"})  # measures of which more is worse
+
+
+class Sums(NamedTuple):
+    """Sums over the positions of each group of text, for M sets of neurons; the means follow by division.
+
+    Attributes
+    ----------
+    total
+        float64 ``(M, X, G)``: for each of `MEASURES`, the sum of its values.
+    positions
+        float64 ``(X, G)``: the number of positions it is taken over.
+    """
+
+    total: Float[np.ndarray, "M X G"]
+    positions: Float[np.ndarray, "X G"]
+
+    def means(self) -> Float[np.ndarray, "M X"]:
+        """Each measure over all groups; NaN where it has no position."""
+        return _ratio(self.total.sum(-1), self.positions.sum(-1))
+
+    def resampled(self, weights: Float[np.ndarray, "B G"]) -> Float[np.ndarray, "B M X"]:
+        """Each measure with groups drawn anew, `weights` saying how often each."""
+        return _ratio(np.einsum("bg,msg->bms", weights, self.total), (weights @ self.positions.T)[:, None, :])
+
+
+def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=np.broadcast_to(count, total.shape) > 0)
+
+
+def type_numbers(corpus: Corpus) -> tuple[tuple[str, ...], Int[np.ndarray, " V"]]:
+    """The classes of symbols (digit, parenthesis, ...) and each symbol's."""
+    names = tuple(dict.fromkeys(corpus.vocabulary.types))
+    return names, np.asarray([names.index(name) for name in corpus.vocabulary.types], np.int32)
+
+
+def correct_types(predictions: Predictions, corpus: Corpus) -> Bool[np.ndarray, "M T"]:
+    """Whether the most probable character is of the same class (digit, parenthesis, ...) as the one that came."""
+    _, table = type_numbers(corpus)
+    return table[predictions.best] == table[corpus.flat_codes]
+
+
+def group_sums(
+    values: Sequence[Float[np.ndarray, "M T"] | Bool[np.ndarray, "M T"]],
+    predicted: Bool[np.ndarray, " T"],
+    on: Bool[np.ndarray, " T"],
+    groups: Int[np.ndarray, " T"],
+) -> Sums:
+    """Sum the measures by group.
+
+    Parameters
+    ----------
+    values
+        Whether the class was right, the loss, the mass of the feature's class, and the state's distance.
+    predicted
+        The positions that count.
+    on
+        The characters that the feature holds for.
+    groups
+        The group of each position.
+    """
+    right, loss, mass, distance = values
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[0]] - 1))
+    masks = (*(predicted, predicted & on, predicted & ~on) * 3, predicted)
+    count = np.stack([np.add.reduceat(mask[order].astype(float), starts) for mask in masks])
+    pairs = zip((*(right,) * 3, *(loss,) * 3, *(mass,) * 3, distance), masks, strict=True)
+    total = [np.add.reduceat(np.where(mask, value, 0)[:, order].astype(float), starts, axis=1) for value, mask in pairs]
+    return Sums(np.stack(total, axis=1), count)
+
+
+def means_of(
+    values: Sequence[Float[np.ndarray, "M T"]], predicted: Bool[np.ndarray, " T"], on: Bool[np.ndarray, " T"]
+) -> Float[np.ndarray, "M X"]:
+    """Each of `MEASURES` over all positions, as `group_sums` and `Sums.means` give it, by one product a value."""
+    masks = np.stack([predicted, predicted & on, predicted & ~on]).astype(np.float64)
+    right, loss, mass = (_ratio(value @ masks.T, masks.sum(axis=1)[None]) for value in values[:3])
+    distance = _ratio(values[3] @ masks[:1].T, masks[:1].sum(axis=1)[None])
+    return np.concatenate([right, loss, mass, distance], axis=1)

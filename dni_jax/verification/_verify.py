@@ -1,0 +1,284 @@
+"""Do the neurons that know a feature matter? Overriding them, against random neurons, in batched calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Int
+
+from dni_jax.features import FeatureLibrary, Labels
+from dni_jax.inspection import ranking
+from dni_jax.models import Activations, StateGaussian, TrainedModel, predict, record
+from dni_jax.probes import string_weights
+from dni_jax.text import Corpus
+from dni_jax.verification._kinds import INTERVENTIONS, plan_of
+from dni_jax.verification._measures import (
+    LOSSES,
+    MEASURES,
+    Sums,
+    correct_types,
+    group_sums,
+    means_of,
+    type_numbers,
+)
+from dni_jax.verification._plausible import Density, check_density, plausibility_variables
+from dni_jax.verification._sets import Sets, neuron_sets, strata_of
+
+_BOOTSTRAP = 500
+_INTERVAL = (0.025, 0.975)
+
+
+def verify(
+    model: TrainedModel,
+    corpus: Corpus,
+    relevance: xr.Dataset,
+    features: str | Sequence[str],
+    ks: Sequence[int] = (1, 5, 10),
+    n_random: int = 64,
+    *,
+    intervention: str = "ablate",
+    value: float = 1.0,
+    where: str = "recurrent",
+    match: str | None = "variance",
+    by: str = "score",
+    labels: Labels | FeatureLibrary | None = None,
+    density: Density | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Override the k best neurons of a feature, the k worst, and random sets of k, and measure the predictions.
+
+    Parameters
+    ----------
+    model
+        The network.
+    corpus
+        What it reads; text it was not trained on.
+    relevance
+        From `dni_jax.inspect`; ranks the neurons.
+    features
+        The name of one feature, or several names.
+    ks
+        Sizes of the sets.
+    n_random
+        Number of random sets of each size.
+    intervention
+        ``"ablate"``: held at 0 (the paper's Rm-Neuron); ``"mean"``: at their means over the corpus; ``"resample"``:
+        given the values of another position; ``"clamp"``: held at `value`; ``"oracle"``: driven by the feature's labels
+        of the character just read, from -1 to 1 (Lin & Wu 2017, section 4); ``"fitted"``: the same along each neuron's
+        own line, with its own sign and scale.
+    value
+        For clamp.
+    where
+        ``"recurrent"`` (the change flows on through time) or ``"readout"`` (only the prediction sees it).
+    match
+        ``"variance"``: random sets hold as many neurons of each variance (strata of 16) as the best ones do, so that
+        ``p`` is not about how active neurons are; each feature has its own. None: drawn among all neurons, and shared
+        by the features, which is faster for many.
+    by
+        The score that ranks neurons.
+    labels
+        The features on this corpus, or the library that labels it; needed where `relevance` no longer holds its
+        library (after reading it from disk).
+    density
+        From `dni.plausibility`, of this network's states: how plausible the overridden states are. They are judged on
+        256 positions among the corpus' first 4,000 characters.
+    seed
+        Draws the random sets and the bootstrap.
+
+    Returns
+    -------
+    Dataset with dimensions ``(feature, k, draw, measure)`` (without `feature` if a single name was given). Measures:
+    ``type_accuracy``, how often the most probable next character is of the right class (digit, parenthesis, ...);
+    ``accuracy_on`` and ``accuracy_off``, the same over the characters that the feature holds for, and over the others
+    (a continuous feature holds above the middle of its range); ``loss``, ``loss_on``, ``loss_off``, nats a character
+    over the same ones; ``mass``, ``mass_on``, ``mass_off``, the probability given to the class of characters that the
+    feature holds for most often (coordinate ``symbols``); ``distance``, how far the states are from those of the
+    intact network (Mahalanobis over the square root of N; 1 is usual). Variables:
+
+    - ``intact``: without override; ``top`` and ``bottom`` ``(feature, k, measure)``, ``random`` ``(feature, k, draw,
+      measure)``;
+    - ``top_effect`` and ``bottom_effect``: less intact, with ``top_effect_low`` and ``top_effect_high``, the 95 %
+      interval by a bootstrap over strings (files, for text);
+    - ``random_effect`` (mean over draws), ``random_effect_low`` and ``random_effect_high`` (the draws' 2.5th and
+      97.5th percentile);
+    - ``p`` ``(feature, k, measure)``: share of random sets that harm at least as much, the top set counted in; and
+      ``p_differs``: share that lie at least as far from the middle of all sets, on either side;
+    - ``neurons`` ``(feature, k, place)``: the neurons overridden, -1 behind the k-th;
+    - with a density, ``percentile_top`` and ``percentile_bottom`` ``(feature, k)``: the median state's percentile among
+      visited ones (about 50 is usual, 0 is like none of them); ``percentile_random``, its mean over the first 8 draws;
+      ``percentile_intact``; and the same four of ``log_density``, in nats.
+
+    Raises
+    ------
+    ValueError
+        For k above the number of neurons, an unknown feature, intervention or match, or labels that do not fit.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> language = dni.languages.get("parentheses")
+    >>> corpus = language.sample(100, seed=0)
+    >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
+    >>> relevance = dni.inspect(dni.record(model, corpus), language.features().label(corpus), folds=5)
+    >>> effect = dni.verify(model, corpus, relevance, "digit", ks=(1, 3), n_random=4)
+    >>> effect["top_effect"].sel(k=3, measure="loss_on").shape, dict(effect.sizes)["draw"]
+    ((), 4)
+    """
+    names = [features] if isinstance(features, str) else list(features)
+    _check(names, ks, n_random, intervention, match, model)
+    check_density(density, model.n_neurons)
+    if relevance.sizes["neuron"] != model.n_neurons:
+        raise ValueError(
+            f"expected a relevance of this model's {model.n_neurons} neurons, got one of {relevance.sizes['neuron']}: "
+            "pass what dni.inspect found in the states of this model"
+        )
+    corpus = model.reading(corpus)
+    marks = _labels(relevance, labels, corpus).select(names)
+    orders = np.stack([ranking(relevance, name, by) for name in names])
+    states = record(model, corpus)
+    asked = _Asked(model, corpus, states, ks, n_random, intervention, value, where, match, density, seed)
+    alone = match is not None or intervention in ("oracle", "fitted")
+    jobs = [[place] for place in range(len(names))] if alone else [list(range(len(names)))]
+    parts = [_effects(asked, marks.select([names[n] for n in job]), orders[job]) for job in jobs]
+    dataset = parts[0] if len(parts) == 1 else xr.concat(parts, "feature", data_vars="all")
+    about = {"intervention": intervention, "characters": corpus.n_positions, "n_random": n_random}
+    dataset = dataset.assign_attrs(**about, match=match or "none", where=where)
+    return dataset.isel(feature=0) if isinstance(features, str) else dataset
+
+
+class _Asked(NamedTuple):
+    """What is asked for beside the features."""
+
+    model: TrainedModel
+    corpus: Corpus
+    states: Activations
+    ks: Sequence[int]
+    n_random: int
+    intervention: str
+    value: float
+    where: str
+    match: str | None
+    density: Density | None
+    seed: int
+
+
+def _check(
+    names: list[str], ks: Sequence[int], n_random: int, intervention: str, match: str | None, model: TrainedModel
+) -> None:
+    if not names:
+        raise ValueError("expected at least one feature to verify, got none")
+    if not ks or min(ks) < 1 or max(ks) > model.n_neurons or list(ks) != sorted(set(ks)):
+        raise ValueError(f"expected growing ks from 1 to {model.n_neurons} (the number of neurons), got {tuple(ks)}")
+    if n_random < 1:
+        raise ValueError(f"expected n_random of at least 1, got {n_random}")
+    if intervention not in INTERVENTIONS:
+        raise ValueError(f"expected intervention to be one of {INTERVENTIONS}, got {intervention!r}")
+    if match not in ("variance", None):
+        raise ValueError(f"expected match='variance' or None, got {match!r}")
+
+
+def _labels(relevance: xr.Dataset, labels: Labels | FeatureLibrary | None, corpus: Corpus) -> Labels:
+    source = relevance.attrs.get("library") if labels is None else labels
+    if source is None:
+        raise ValueError("expected labels=library.label(corpus) beside a relevance that was read from disk, got none")
+    made = source.label(corpus) if isinstance(source, FeatureLibrary) else source
+    if len(made.mask) != corpus.n_positions:
+        raise ValueError(f"expected labels of the corpus' {corpus.n_positions} positions, got {len(made.mask)}")
+    return made
+
+
+def held_by(column: np.ndarray) -> Bool[np.ndarray, " T"]:
+    """Where a feature holds: label 1, or above the middle of a continuous feature's range."""
+    return column > (float(column.min()) + float(column.max())) / 2
+
+
+def _effects(asked: _Asked, marks: Labels, orders: Int[np.ndarray, "F N"]) -> xr.Dataset:
+    """Measure some features whose sets go through the network in one call."""
+    model, corpus, states, ks = asked.model, asked.corpus, asked.states, asked.ks
+    strata = None if asked.match is None else strata_of(states.hidden.var(axis=0))
+    sets = neuron_sets(orders, ks, asked.n_random, strata, asked.seed)
+    signal = marks.columns[0].astype(np.float32)
+    override, drive = plan_of(asked.intervention, sets.masks, states, signal, asked.value, asked.where, asked.seed)
+    held = [held_by(column) & marks.mask for column in marks.columns]
+    type_names, types = type_numbers(corpus)
+    own = [int(np.bincount(types[corpus.flat_codes[on]], minlength=len(type_names)).argmax()) for on in held]
+    asked_types = sorted(set(own))
+    classes = (types[:, None] == np.asarray(asked_types)).astype(np.float32)
+    visited = StateGaussian.of(states.hidden)
+    predictions = predict(model.weights, corpus, override, drive, classes=classes, visited=visited)
+    counted = predictions.predicted & marks.mask
+    groups = corpus.position_groups
+    draw = string_weights(len(np.unique(groups)), _BOOTSTRAP, asked.seed)
+    right, loss, distance = (
+        np.asarray(each, np.float64)
+        for each in (correct_types(predictions, corpus), predictions.loss, predictions.distance)
+    )
+    masses = [predictions.mass[..., place].astype(np.float64) for place in range(len(asked_types))]
+    found = []
+    for place, on in enumerate(held):
+        values = (right, loss, masses[asked_types.index(own[place])], distance)
+        first = np.concatenate([[0], sets.top[place]])
+        sums = group_sums([value[first] for value in values], counted, on, groups)
+        means = means_of(values, counted, on)
+        found.append({name: means[rows] for name, rows in _rows(sets, place).items()} | _intervals(sums, draw))
+    arrays = {name: np.stack([each[name] for each in found]) for name in found[0]}
+    dataset = _dataset(arrays, orders, marks.names, ks).assign_coords(symbols=("feature", [type_names[n] for n in own]))
+    if asked.density is None:
+        return dataset
+    return dataset.assign(plausibility_variables(asked.density, model, corpus, override, drive, sets))
+
+
+def _rows(sets: Sets, place: int) -> dict[str, Any]:
+    """Which sets one feature's variables are of."""
+    return {"intact": 0, "top": sets.top[place], "bottom": sets.bottom[place], "random": sets.random[place]}
+
+
+def _intervals(sums: Sums, draw: np.ndarray) -> dict[str, np.ndarray]:
+    """The interval of the top sets' effects, from the sums of the intact network and of the top sets."""
+    again = sums.resampled(draw)
+    effect = again[:, 1:] - again[:, :1]
+    return {"low": _quantile(effect, _INTERVAL[0]), "high": _quantile(effect, _INTERVAL[1])}
+
+
+def _quantile(values: np.ndarray, q: float) -> np.ndarray:
+    usable = ~np.isnan(values).all(axis=0)
+    result = np.full(values.shape[1:], np.nan)
+    result[usable] = np.nanquantile(values[:, usable], q, axis=0)
+    return result
+
+
+def _dataset(arrays: dict[str, np.ndarray], orders: np.ndarray, names: Sequence[str], ks: Sequence[int]) -> xr.Dataset:
+    intact, top, random = arrays["intact"], arrays["top"], arrays["random"]
+    harm = np.asarray([1.0 if measure in LOSSES else -1.0 for measure in MEASURES])
+    change = random - intact[:, None, None]
+    at_least = (harm * random >= harm * top[:, :, None] - 1e-12).sum(axis=2)
+    middle = (random.sum(axis=2) + top) / (1 + random.shape[2])
+    as_far = (np.abs(random - middle[:, :, None]) >= np.abs(top - middle)[:, :, None] - 1e-12).sum(axis=2)
+    neurons = np.full((len(names), len(ks), max(ks)), -1)
+    for column, k in enumerate(ks):
+        neurons[:, column, :k] = orders[:, :k]
+
+    def p_value(count: np.ndarray) -> np.ndarray:
+        return np.where(np.isnan(top), np.nan, (1 + count) / (1 + random.shape[2]))
+
+    one, many = ("feature", "k", "measure"), ("feature", "k", "draw", "measure")
+    variables: dict[str, Any] = {
+        "intact": (("feature", "measure"), intact),
+        "top": (one, top),
+        "bottom": (one, arrays["bottom"]),
+        "random": (many, random),
+        "top_effect": (one, top - intact[:, None]),
+        "top_effect_low": (one, arrays["low"]),
+        "top_effect_high": (one, arrays["high"]),
+        "bottom_effect": (one, arrays["bottom"] - intact[:, None]),
+        "random_effect": (one, change.mean(axis=2)),
+        "random_effect_low": (one, np.quantile(change, _INTERVAL[0], axis=2)),
+        "random_effect_high": (one, np.quantile(change, _INTERVAL[1], axis=2)),
+        "p": (one, p_value(at_least)),
+        "p_differs": (one, p_value(as_far)),
+        "neurons": (("feature", "k", "place"), neurons),
+    }
+    return xr.Dataset(variables, coords={"feature": list(names), "k": list(ks), "measure": list(MEASURES)})

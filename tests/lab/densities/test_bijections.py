@@ -1,0 +1,294 @@
+"""Bijections against their Jacobians, their inverses, their theorems, and flowjax."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from dni_jax.lab.densities import (
+    PLU,
+    QR,
+    Chain,
+    Coupling,
+    Inverted,
+    Moments,
+    Permute,
+    Planar,
+    Standardise,
+    Sylvester,
+    Whiten,
+    log_prob,
+    normal_log_prob,
+)
+from dni_jax.lab.densities._householder import reflect
+from dni_jax.lab.densities._roots import tanh_root
+
+N = 5
+
+
+@pytest.fixture
+def doubles():
+    with jax.enable_x64(True):
+        yield
+
+
+def scattered(bijection, seed, size=0.5):
+    """The same bijection with other numbers; float64."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda a: jnp.asarray(np.asarray(a, np.float64) + size * rng.normal(size=a.shape)), bijection)
+
+
+def made(name, seed=0, n=N):
+    rng, key = np.random.default_rng(seed), jax.random.key(seed)
+    square, row = rng.normal(size=(n, n)), rng.normal(size=n)
+    if name == "standardise":
+        return Standardise(jnp.asarray(row), jnp.asarray(np.exp(row)))
+    if name == "whiten":
+        return Whiten.of(Moments.of(rng.normal(size=(50, n)) @ square), "float64")
+    if name in ("plu", "qr"):
+        return scattered({"plu": PLU, "qr": QR}[name].of(square, row, "float64"), seed)
+    if name == "planar":
+        return scattered(Planar.start(key, n), seed, 1.0)
+    if name == "sylvester":
+        return scattered(Sylvester.start(key, n, min(3, n)), seed, 1.0)
+    if name in ("coupling", "swapped"):
+        return scattered(Coupling.start(key, n, 7, 2, name == "swapped"), seed)
+    if name == "permute":
+        return Permute.drawn(n, seed)
+    if name == "inverted":
+        return Inverted(made("planar", seed, n))
+    return Chain(tuple(made(part, seed + i, n) for i, part in enumerate(("whiten", "coupling", "planar", "permute"))))
+
+
+NAMES = (
+    "standardise",
+    "whiten",
+    "plu",
+    "qr",
+    "planar",
+    "sylvester",
+    "coupling",
+    "swapped",
+    "permute",
+    "inverted",
+    "chain",
+)
+
+
+@jax.jit
+def there_and_back(bijection, x):
+    y, stretch = bijection.forward(x)
+    jacobian = jax.jacfwd(lambda state: bijection.forward(state)[0])(x[1, 2])
+    return y, stretch, *bijection.inverse(y), jacobian, bijection.forward(x[1, 2])[0]
+
+
+@pytest.mark.parametrize(("name", "n"), [*((name, N) for name in NAMES), ("coupling", 2), ("sylvester", 1), ("qr", 1)])
+def test_undone_and_stretch(doubles, name, n):
+    bijection = made(name, 3, n)
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, n)))
+    y, stretch, back, shrinkage, jacobian, alone = there_and_back(bijection, x)
+    assert y.shape == x.shape
+    assert stretch.shape == x.shape[:-1] == shrinkage.shape
+    np.testing.assert_allclose(back, x, atol=1e-8)
+    np.testing.assert_allclose(shrinkage, -stretch, atol=1e-8)
+    np.testing.assert_allclose(np.linalg.slogdet(jacobian)[1], stretch[1, 2], atol=1e-8)
+    np.testing.assert_allclose(alone, y[1, 2], atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["planar", pytest.param("sylvester", marks=pytest.mark.slow)])
+def test_gradients_through_the_root(doubles, name):
+    """Implicit derivatives of the inverse are the inverse matrix of the forward map's."""
+    bijection = made(name, 5)
+    x = jnp.asarray(np.random.default_rng(2).normal(size=N))
+
+    @jax.jit
+    def matrices(bijection, x):
+        y = bijection.forward(x)[0]
+        there = jax.jacfwd(lambda state: bijection.forward(state)[0])(x)
+        return y, there, jax.jacfwd(lambda latent: bijection.inverse(latent)[0])(y)
+
+    @jax.jit
+    def shrinkage(bijection, y):  # depends on all parameters, by way of the root
+        return jax.value_and_grad(lambda one: one.inverse(y)[1])(bijection)
+
+    y, there, back = matrices(bijection, x)
+    np.testing.assert_allclose(back @ there, np.eye(N), atol=1e-8)
+    direction = scattered(jax.tree.map(jnp.zeros_like, bijection), 6, 1.0)
+    pairs = zip(jax.tree.leaves(shrinkage(bijection, y)[1]), jax.tree.leaves(direction), strict=True)
+    slope = sum(float(np.vdot(ours, along)) for ours, along in pairs)
+    moved = [jax.tree.map(lambda a, d, by=by: a + by * d, bijection, direction) for by in (1e-5, -1e-5)]
+    ends = [shrinkage(one, y)[0] for one in moved]
+    np.testing.assert_allclose(slope, (ends[0] - ends[1]) / 2e-5, atol=1e-6)
+
+
+def test_matrix_determinant_lemma(doubles):
+    """``det(I + u v') = 1 + u . v``, which makes a planar map's determinant O(N)."""
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 7, 16):
+        u, w = jnp.asarray(rng.normal(size=n)) / n, jnp.asarray(rng.normal(size=n)) / n
+        planar = Planar.of(w, u, jnp.asarray(0.3))
+        x = jnp.asarray(rng.normal(size=n))
+        slope = 1 - jnp.tanh(x @ w + 0.3) ** 2
+        whole = np.linalg.slogdet(np.eye(n) + slope * np.outer(u, w))[1]
+        assert abs(float(planar.forward(x)[1]) - whole) < 5e-15
+
+
+@pytest.mark.slow
+def test_sylvester_of_one_direction_is_planar(doubles):
+    sylvester = made("sylvester", 1)
+    one = Sylvester(sylvester.vectors[:1], sylvester.r[:1, :1], sylvester.t[:1, :1], sylvester.b[:1])
+    (column,), (r, t) = one.columns, one.triangles
+    planar = Planar.of(t[0, 0] * column, r[0, 0] * column, one.b[0])
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(6, N)))
+    for ours, its in zip(one.forward(x), planar.forward(x), strict=True):
+        np.testing.assert_allclose(ours, its, atol=1e-12)
+
+
+def test_planar_at_the_boundary(doubles):
+    """At w . u = -1 the slope along w is 0 where w . x = -b; below, the map folds; `raw` never gets there."""
+    w, b = jnp.asarray([1.0, 2.0]), jnp.asarray(0.5)
+    for along, folds in ((-1.2, True), (-0.8, False)):
+        a = np.linspace(-3, 3, 2001)
+        assert (np.diff(a + along * np.tanh(a + 0.5)) < 0).any() == folds
+    for u in (-w / 5, -1.2 * w / 5):
+        with pytest.raises(ValueError, match=r"expected w \. u above -0.9999, got -1"):
+            Planar.of(w, u, b)
+    near = Planar.of(w, -w / 5 * (1 - 1e-3), b)
+    x = -b * w / 5  # w . x = -b
+    assert float(jnp.exp(near.forward(x)[1])) == pytest.approx(1e-3, rel=1e-9)
+    for size in (-50.0, -1.0, 0.0, 3.0):  # any raw parameter gives a map that can be undone
+        planar = Planar(w, size * w, b)
+        assert float(planar.u @ w) > -1
+        np.testing.assert_allclose(planar.inverse(planar.forward(x)[0])[0], x, atol=1e-6)
+    still = Planar(jnp.zeros(2), jnp.ones(2), b)
+    np.testing.assert_allclose(still.inverse(still.forward(x)[0])[0], x, atol=1e-14)
+
+
+def test_tanh_root(doubles):
+    rng = np.random.default_rng(0)
+    a, inner, shift = rng.normal(0, 3, 200), rng.normal(0, 2, 200), rng.normal(0, 2, 200)
+    outer = np.where(inner == 0, 1, (rng.exponential(1, 200) - 0.999) / inner)
+    target = a + outer * np.tanh(inner * a + shift)
+    found = tanh_root(*(jnp.asarray(each) for each in (target, outer, inner, shift)))
+    np.testing.assert_allclose(found, a, atol=1e-7)
+
+
+@pytest.mark.parametrize("m", [1, 3, N])
+def test_reflections(doubles, m):
+    vectors = np.random.default_rng(m).normal(size=(m, N))
+    q = np.eye(N)
+    for v in vectors:
+        q = q @ (np.eye(N) - 2 * np.outer(v, v) / (v @ v))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, N)))
+    np.testing.assert_allclose(reflect(jnp.asarray(vectors), x), x @ q.T, atol=1e-12)
+    np.testing.assert_allclose(reflect(jnp.asarray(vectors), x, transposed=True), x @ q, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [PLU, QR])
+@pytest.mark.parametrize("n", [1, 2, 6])
+def test_linear_maps_of_a_matrix(doubles, kind, n):
+    matrix, bias = np.random.default_rng(n).normal(size=(n, n)), np.arange(n, dtype=float)
+    x = np.random.default_rng(0).normal(size=(3, n))
+    y, stretch = kind.of(matrix, bias, "float64").forward(jnp.asarray(x))
+    np.testing.assert_allclose(y, x @ matrix.T + bias, atol=1e-12)
+    np.testing.assert_allclose(stretch, np.linalg.slogdet(matrix)[1], atol=1e-12)
+    with pytest.raises(ValueError, match="singular"), np.errstate(all="ignore"):
+        kind.of(np.zeros((n, n)), bias)
+
+
+def test_density_of_a_linear_map(doubles):
+    matrix, bias = np.random.default_rng(0).normal(size=(3, 3)), np.arange(3.0)
+    x = np.random.default_rng(1).normal(size=(5, 3))
+    back = np.linalg.inv(matrix)
+    expected = stats.multivariate_normal(-back @ bias, back @ back.T).logpdf(x)
+    np.testing.assert_allclose(log_prob(QR.of(matrix, bias, "float64"), jnp.asarray(x)), expected, atol=1e-10)
+    np.testing.assert_allclose(normal_log_prob(jnp.asarray(x)), stats.norm.logpdf(x).sum(1), atol=1e-12)
+
+
+def test_forward_kl_of_data_is_reverse_kl_of_latents(doubles):
+    """KL(data || flow) = KL(latents || normal) (Papamakarios et al. 2021, section 2.3.3), here of Gaussians."""
+    rng = np.random.default_rng(0)
+    matrix, bias, mean, root = (rng.normal(size=shape) for shape in ((4, 4), 4, 4, (4, 4)))
+    covariance = root @ root.T
+
+    def kl(m0, c0, m1, c1):
+        inverse = np.linalg.inv(c1)
+        apart = np.trace(inverse @ c0) + (m1 - m0) @ inverse @ (m1 - m0) - len(m0)
+        return 0.5 * (apart + np.linalg.slogdet(c1)[1] - np.linalg.slogdet(c0)[1])
+
+    flow = PLU.of(matrix, bias, "float64")
+    latent_mean = np.asarray(flow.forward(jnp.asarray(mean))[0])
+    jacobian = np.asarray(jax.jacfwd(lambda state: flow.forward(state)[0])(jnp.asarray(mean)))
+    latent = kl(latent_mean, jacobian @ covariance @ jacobian.T, np.zeros(4), np.eye(4))
+    flow_mean, back = np.asarray(flow.inverse(jnp.zeros(4))[0]), np.linalg.inv(jacobian)
+    data = kl(mean, covariance, flow_mean, back @ back.T)
+    np.testing.assert_allclose(data, latent, rtol=1e-12)
+
+
+def test_planar_in_flowjax(doubles):
+    flowjax = pytest.importorskip("flowjax.bijections")
+    planar = made("planar", 2)
+    its = flowjax.Planar(jax.random.key(0), dim=N)
+    parameters = jnp.concatenate([planar.w, jnp.ones(N), planar.b[None]])
+    object.__setattr__(its, "params", parameters)
+    u = its.get_planar().get_act_scale()  # their way of keeping w . u above -1 is another one: give ours their u
+    ours = Planar.of(planar.w, u, planar.b)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=N))
+    for a, b in zip(ours.forward(x), its.transform_and_log_det(x), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_triangular_and_chain_in_flowjax(doubles):
+    flowjax = pytest.importorskip("flowjax.bijections")
+    rng = np.random.default_rng(0)
+    lower = np.tril(rng.normal(size=(N, N)), -1) + np.diag(np.exp(rng.normal(size=N)))
+    bias, order = rng.normal(size=N), rng.permutation(N)
+    ours = Chain((PLU.of(lower, bias, "float64"), Permute(tuple(order.tolist()))))
+    its = flowjax.Chain([flowjax.TriangularAffine(jnp.asarray(bias), jnp.asarray(lower)), flowjax.Permute(order)])
+    x = jnp.asarray(rng.normal(size=N))
+    for way, other in ((ours.forward, its.transform_and_log_det), (ours.inverse, its.inverse_and_log_det)):
+        for a, b in zip(way(x), other(x), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-10)
+
+
+@pytest.mark.slow
+def test_coupling_in_flowjax(doubles):
+    """With the last layers' weights at 0 both networks give constants, and both couplings are one affine map."""
+    flowjax = pytest.importorskip("flowjax.bijections")
+    equinox = pytest.importorskip("equinox")
+    scale, shift = np.asarray([0.3, -0.2]), np.asarray([1.0, 2.0])
+    start = scattered(Coupling.start(jax.random.key(0), 4, 3, 1, swap=False), 0, 0.0)
+    ours = replace(start, biases=(start.biases[0], jnp.asarray(np.concatenate([3 * np.arctanh(scale / 3), shift]))))
+    shape = {"untransformed_dim": 2, "dim": 4, "nn_width": 3, "nn_depth": 1}
+    its = flowjax.Coupling(jax.random.key(0), transformer=flowjax.Affine(), **shape)
+    raw = np.log(np.expm1(np.exp(scale))) - np.log(np.expm1(1.0))  # their scale is a softplus, counted from 1
+    last = its.conditioner.layers[-1]
+    numbers = jnp.zeros_like(last.weight), jnp.asarray(np.stack([shift, raw], 1).ravel())
+    its = equinox.tree_at(lambda c: (c.conditioner.layers[-1].weight, c.conditioner.layers[-1].bias), its, numbers)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=4))
+    for way, other in ((ours.forward, its.transform_and_log_det), (ours.inverse, its.inverse_and_log_det)):
+        for a, b in zip(way(x), other(x), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="at least 2 neurons"):
+        Coupling.start(jax.random.key(0), 1, 4, 1, False)
+    with pytest.raises(ValueError, match="1 to 3 directions"):
+        Sylvester.start(jax.random.key(0), 3, 4)
+    with pytest.raises(ValueError, match="states that vary"):
+        Moments.of(np.ones((5, 2)))
+    with pytest.raises(ValueError, match="full rank"):
+        Moments.of(np.outer(np.arange(5.0), [1, 1])).whitening()
+
+
+def test_identity_at_the_start():
+    """A flow begins as the Gaussian it stands on."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, N)), jnp.float32)
+    y, stretch = jax.jit(Coupling.forward)(Coupling.start(jax.random.key(0), N, 6, 2, True), x)
+    np.testing.assert_array_equal(y, x)
+    assert not stretch.any()

@@ -1,0 +1,115 @@
+"""Densities of states: percentiles, splits by string, and what is plausible where the answer is known."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+import dni_jax as dni
+from dni_jax.lab.densities import KINDS, Density, Standardise, plausibility
+from dni_jax.lab.densities._evaluating import log_probs
+from dni_jax.lab.densities._splitting import groups_of, split
+
+MEAN, ROOT = np.asarray([1.0, -2.0]), np.asarray([[1.0, 0.0], [0.8, 0.5]])
+
+
+@pytest.fixture(scope="module")
+def gaussian():
+    return (np.random.default_rng(0).normal(size=(40_000, 2)) @ ROOT.T + MEAN).astype(np.float32)
+
+
+def ring(n, seed):
+    rng = np.random.default_rng(seed)
+    angle = rng.uniform(0, 2 * np.pi, n)
+    return (np.stack([np.cos(angle), np.sin(angle)], 1) + 0.1 * rng.normal(size=(n, 2))).astype(np.float32)
+
+
+def test_gaussian_density(gaussian):
+    density = plausibility(gaussian, "gaussian", shrink=0)
+    exact = stats.multivariate_normal(MEAN, ROOT @ ROOT.T)
+    np.testing.assert_allclose(density.log_prob(gaussian[:100]), exact.logpdf(gaussian[:100]), atol=0.1)
+    drawn = density.sample(20_000, seed=1)
+    np.testing.assert_allclose(drawn.mean(0), MEAN, atol=0.05)
+    np.testing.assert_allclose(np.cov(drawn, rowvar=False), ROOT @ ROOT.T, atol=0.05)
+    # A Gaussian's percentile follows from the chi-squared distribution of its Mahalanobis distance.
+    distance = -2 * (exact.logpdf(gaussian[:500]) - exact.logpdf(MEAN))
+    np.testing.assert_allclose(density.percentile(gaussian[:500]), 100 * stats.chi2(2).sf(distance), atol=3)
+    assert abs(density.percentile(gaussian).mean() - 50) < 1.5
+
+
+SLOW = ("sylvester", "planar", "qr")
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] if k in SLOW else []) for k in KINDS])
+def test_every_kind(kind):
+    states = ring(2_000, 0)
+    asked = {"layers": 1, "width": 16, "steps": 60, "directions": 2, "batch": 64}
+    density = plausibility(states, kind, **asked)
+    assert density.sample(5).shape == (5, 2)
+    assert density.log_prob(states[:7]).shape == (7,)
+    if density.looks:
+        assert max(look.validation for look in density.looks) >= density.looks[0].validation
+    if kind == "plu":
+        np.testing.assert_array_equal(density.calibration, plausibility(states, kind, **asked).calibration)
+
+
+@pytest.mark.slow
+def test_realnvp_sees_the_hole_that_a_gaussian_does_not():
+    states, middle = ring(3_000, 0), 0.1 * ring(200, 1)
+    flow = plausibility(states, "realnvp", layers=4, width=32, steps=300, learning_rate=5e-3)
+    gaussian = plausibility(states, "gaussian")
+    assert np.median(flow.percentile(middle)) < 5 < 60 < np.median(gaussian.percentile(middle))
+    radius = np.linalg.norm(flow.sample(500), axis=1)
+    assert np.mean(np.abs(radius - 1) < 0.35) > 0.7
+
+
+def test_percentile_counts_ties_half():
+    standard = Standardise(jnp.zeros(1), jnp.ones(1))
+    density = Density("gaussian", standard, 1, np.asarray([1, 2, 2, 4], np.float32))
+    assert density.percentile_of(np.arange(6, dtype=np.float32)).tolist() == [0, 12.5, 50, 75, 87.5, 100]
+
+
+def test_blocks_change_nothing(gaussian):
+    density = plausibility(gaussian[:2_000], "gaussian")
+    whole = density.log_prob(gaussian[:333])
+    for block in (64,):
+        np.testing.assert_allclose(log_probs(density.bijection, gaussian[:333], block), whole, atol=1e-5)
+    np.testing.assert_allclose(density.log_prob(gaussian[5:6]), whole[5:6], atol=1e-5)
+    assert density.log_prob(gaussian[:0]).shape == (0,)
+
+
+def test_strings_are_not_torn_and_masked_positions_left_out(states):
+    groups = groups_of(states, None, len(states.hidden))
+    part = split(groups, 0)
+    assert set(part) == {0, 1, 2}
+    for number in range(3):
+        inside = set(groups[part == number])
+        assert not inside & set(groups[part != number])
+    assert 0.6 < np.mean(part == 0) < 0.8
+    masked = dni.models.Activations(states.hidden, states.groups, mask=states.groups != groups[0])
+    assert set(split(groups_of(masked, None, len(groups)), 0)[groups == groups[0]]) == {-1}
+
+
+def test_errors(gaussian):
+    with pytest.raises(ValueError, match="expected kind to be one of"):
+        plausibility(gaussian, "glow")
+    with pytest.raises(ValueError, match=r"expected states of shape \(T, N\)"):
+        plausibility(gaussian[:, 0])
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        plausibility(np.where(np.arange(100)[:, None] == 3, np.nan, gaussian[:100]))
+    with pytest.raises(ValueError, match="at least 20 groups"):
+        plausibility(gaussian[:100], groups=np.arange(100) // 50)
+    with pytest.raises(ValueError, match="of at least 1"):
+        plausibility(gaussian[:100], layers=0)
+    with pytest.raises(ValueError, match="density's 2 neurons"):
+        plausibility(gaussian[:100], "gaussian").log_prob(np.zeros((3, 5)))
+    with pytest.raises(ValueError, match="at least 1 state"):
+        plausibility(gaussian[:100], "gaussian").sample(0)
+
+
+def test_other_lengths_of_states_and_one_neuron():
+    states = np.random.default_rng(0).normal(3, 2, (500, 1)).astype(np.float32)
+    density = plausibility(states, "gaussian")
+    np.testing.assert_allclose(density.log_prob(states[:3]), stats.norm(3, 2).logpdf(states[:3, 0]), atol=0.2)
+    with pytest.raises(ValueError, match="at least 2 neurons"):
+        plausibility(states, "realnvp")

@@ -1,0 +1,198 @@
+"""A real file of C, and texts that no one meant to be C."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dni_jax.languages import get
+from dni_jax.languages._nested import nested_tree
+from dni_jax.languages.code.c._declarations import declarations
+from dni_jax.languages.code.c._kinds import KINDS
+from dni_jax.languages.code.c._rewriting import rewrite
+from dni_jax.languages.code.c._tokens import tokenize, words
+from dni_jax.languages.code.c._typedefs import guessed, harvested, read_typedefs
+
+C = get("c")
+OUTSIDE = {"brackets", "comment", "preprocessor"}
+
+
+@pytest.fixture(scope="module")
+def source():
+    import numpy.f2py
+
+    return (Path(numpy.f2py.__file__).parent / "src" / "fortranobject.c").read_text(encoding="utf-8")
+
+
+def check_nesting(trees, length):
+    """Nodes contain one another or are disjoint, parents are the smallest around, in pre-order."""
+    opened = []
+    for row in range(len(trees.rule)):
+        start, end = int(trees.start[row]), int(trees.end[row])
+        assert 0 <= start < end <= length
+        if KINDS[trees.rule[row]].symbol in OUTSIDE:
+            assert trees.parent[row] == -1
+            assert trees.depth[row] == 0
+            continue
+        while opened and opened[-1][1] <= start:
+            opened.pop()
+        assert not opened or end <= opened[-1][1], (KINDS[trees.rule[row]], opened[-1])
+        assert trees.parent[row] == (opened[-1][0] if opened else -1)
+        assert trees.depth[row] == len(opened)
+        opened.append((row, end))
+
+
+def test_fortranobject_parses_to_the_last_character(source):
+    reading = C.read(source)
+    counts = reading.counts
+    assert reading.problem == ""
+    assert counts["functions"] == counts["functions_parsed"] >= 36
+    assert counts["declarations"] == counts["declarations_parsed"]
+    assert counts["all_characters"] - counts["all_characters_parsed"] == counts["dead_characters"]
+    assert counts["dead_characters"] > 0
+    assert counts["characters"] == counts["characters_parsed"] > 0.8 * (len(source) - counts["dead_characters"])
+    check_nesting(reading.trees, len(source))
+    leaves = {"identifier": str.isidentifier, "number": lambda s: s[0].isdigit(), "terminator": lambda s: s == ";"}
+    for row in range(len(reading.trees.rule)):
+        test = leaves.get(KINDS[reading.trees.rule[row]].name)
+        assert test is None or test(source[reading.trees.start[row] : reading.trees.end[row]])
+
+
+def test_features_of_fortranobject(source):
+    corpus = C.corpus([source])
+    labels = C.features().label(corpus)
+    assert labels.mask.mean() > 0.95
+    on = {name: int((labels[name] != 0).sum()) for name in labels.names}
+    rare = {"range:typedef", "range:enumeration", "range:structure", "range:conditional", "range:character"}
+    rare |= {"range:switch", "range:case"}
+    assert not [name for name, count in on.items() if count == 0 and name.replace("impulse", "range") not in rare]
+    assert on["range:terminator"] == on["impulse:terminator"] > 500
+    assert on["range:comment"] == sum(b - a for a, b in comments(source))
+
+
+def comments(text):
+    """Where comments stand, by a walk over the characters."""
+    place, found = 0, []
+    while place < len(text):
+        if text[place] in "\"'":
+            quote, place = text[place], place + 1
+            while text[place] != quote:
+                place += 1 + (text[place] == "\\")
+            place += 1
+        elif text.startswith("/*", place):
+            end = text.index("*/", place) + 2
+            found.append((place, end))
+            place = end
+        elif text.startswith("//", place):
+            end = text.index("\n", place)
+            found.append((place, end))
+            place = end
+        else:
+            place += 1
+    return found
+
+
+WORDS = [
+    *words(
+        "int f ( ) { } ; , * = x y u32 if else for while do switch case default : return goto struct enum typedef "
+        "static const \"s\" 'c' 1 [ ] -> . ? + == ++ sizeof list_for_each __init __attribute__ asm ... && # "
+        "DEFINE_X @ \\"
+    ),
+    "\n",
+    "\n#if\n",
+    "\n#else\n",
+    "\n#endif\n",
+]
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join))
+def test_any_text_is_read_and_every_character_accounted_for(text):
+    reading = C.read(text)
+    counts = reading.counts
+    check_nesting(reading.trees, max(len(text), 1))
+    masked = np.zeros(len(text), bool)
+    for first, last in reading.unparsed:
+        assert 0 <= first < last <= len(text)
+        masked[first:last] = True
+    assert counts["all_characters_parsed"] == (~masked).sum()
+    assert bool(reading.problem) == (counts["declarations_parsed"] < counts["declarations"])
+    assert counts["functions_parsed"] <= counts["functions"] <= counts["declarations"]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join))
+def test_rewriting_keeps_places_and_order(text):
+    tokens = rewrite(tokenize(text), text)
+    assert all(token.value in (text[token.start : token.end], "") for token in tokens)
+    starts = [token.start for token in tokens]
+    assert starts == sorted(starts)
+    found = declarations(tokens, text)
+    assert [one.first for one in found] == [0, *(one.last for one in found)][: len(found)]
+    assert not tokens or found[-1].last == len(tokens)
+
+
+@st.composite
+def nested_spans(draw):
+    """Spans of random bracket strings."""
+    string = draw(st.lists(st.sampled_from("()."), max_size=40).map("".join))
+    opened, spans = [], []
+    for place, character in enumerate(string):
+        if character == "(":
+            opened.append(place)
+        elif character == ")" and opened:
+            spans.append((opened.pop(), place + 1))
+        elif character == ".":
+            spans.append((place, place + 1))
+    return draw(st.permutations(spans))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(nested_spans())
+def test_nested_tree_against_a_walk(spans):
+    table = np.asarray([(0, a, b) for a, b in spans], np.int64).reshape(-1, 3)
+    nothing = np.zeros(0, np.int64)
+    tree = nested_tree(KINDS, (table[:, 0], table[:, 1], table[:, 2]), (nothing, nothing, nothing))
+    check_nesting(tree, 100)
+    for row in range(len(spans)):
+        around = [(b - a) for a, b in spans if a <= tree.start[row] and tree.end[row] <= b]
+        assert tree.depth[row] == len(around) - 1
+
+
+def test_types_are_guessed_from_where_they_stand():
+    code = "static a_t f(b_t *x, const c_t y) { d_t z; e_t *w = (g_t *)x; (h_t)z; for (i_t *p = 0;;) x * y; k(l * m); }"
+    tokens = tokenize(code)
+    assert guessed(tokens, 0, len(tokens)) == {"a_t", "b_t", "c_t", "d_t", "e_t", "g_t", "h_t", "i_t"}
+
+
+def test_typedefs_are_harvested_and_read(tmp_path):
+    texts = ["typedef unsigned int a, *b; typedef struct s { int x[3]; struct { int y; } z; } c;", "int d;"]
+    assert harvested([*texts, "typedef e (*f)(int (*g)(void), h); typedef enum { I } j[4];"]) == set("abcfj")
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    assert read_typedefs(tmp_path / "names.txt") == {"one", "two"} == read_typedefs(["one", "two"])
+    with pytest.raises(ValueError, match=r"names of types, got '1x'"):
+        read_typedefs(["1x"])
+    with pytest.raises(ValueError, match=r"one typedef's name a line.*nowhere"):
+        read_typedefs(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "source", ["int old(a, b)\n int a;\n char *b;\n{ return a + *b; }\n", "int h(a, b)\nint a, b;\n{ return a; }\n"]
+)
+def test_old_style_definitions_keep_to_themselves(source):
+    whole = source + "int g(void) { return 1; }"
+    reading = C.read(whole)
+    assert (reading.counts["functions"], reading.counts["functions_parsed"], reading.problem) == (2, 2, "")
+    corpus = C.corpus([whole])
+    assert corpus.parsed is None
+    inside = C.features().label(corpus)["range:function definition"]
+    assert inside.tolist() == [place != len(source) - 1 for place in range(len(whole))]
+
+
+def test_a_body_that_belongs_to_nothing_ends_where_it_ends():
+    source = "{ x; }\nint g(void) { return 1; }\n{ y; }  { z; }"
+    reading = C.read(source)
+    assert (reading.counts["functions"], reading.counts["functions_parsed"]) == (4, 1)
+    assert reading.unparsed.tolist() == [[0, 6], [33, len(source)]]  # with the white space between two unknown parts

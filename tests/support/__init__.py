@@ -1,0 +1,1 @@
+"""Problems, texts and runs that several tests share."""

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dni_jax.languages import Language, get
+from dni_jax.text import Corpus, cut
+
+QUICK = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+# Nodes without characters at the beginnings, in the middle and at the ends of strings, one inside the other.
+EMPTIES = Language.from_lark('start: none "(" start? none ")" "\\n"? none | none\nnone: inner_none\ninner_none: "x" |')
+
+
+def check_rows(corpus):
+    """Pre-order rows whose parents stand in the same piece, one level up, around their child."""
+    trees = corpus.trees
+    assert len(trees) == len(corpus)
+    for piece in range(len(corpus)):
+        first, last = trees.offsets[piece : piece + 2]
+        length = corpus.offsets[piece + 1] - corpus.offsets[piece]
+        for row in range(first, last):
+            start, end, parent = trees.start[row], trees.end[row], trees.parent[row]
+            assert start < length if start < end else 0 <= start <= length
+            assert end > 0 or start == end
+            if parent >= 0:
+                above = first + parent
+                assert first <= above < row
+                assert trees.depth[above] == trees.depth[row] - 1
+                assert trees.start[above] <= start
+                assert end <= trees.end[above]
+            else:
+                assert trees.depth[row] == 0
+
+
+@QUICK
+@given(st.lists(st.text("ab\n", min_size=1, max_size=40), min_size=1, max_size=5), st.integers(1, 15))
+def test_pieces_rejoin(strings, size):
+    whole = Corpus.from_strings(strings)
+    pieces = cut(whole, size)
+    lengths = np.diff(pieces.offsets)
+    assert lengths.max() <= size
+    assert lengths.min() >= 1
+    assert "".join(pieces.strings) == "".join(strings)
+    np.testing.assert_array_equal(pieces.begins, np.isin(pieces.offsets[:-1], whole.offsets))
+    np.testing.assert_array_equal(pieces.ends, np.isin(pieces.offsets[1:], whole.offsets))
+    assert set(whole.offsets) <= set(pieces.offsets)
+    np.testing.assert_array_equal(pieces.position_groups, whole.position_groups)
+    np.testing.assert_array_equal(pieces.split[pieces.string_of], whole.split[whole.string_of])
+    assert pieces.trees is None
+
+
+@QUICK
+@given(st.lists(st.text("ab\n", min_size=1, max_size=40), min_size=1, max_size=5), st.integers(1, 15))
+def test_cuts_are_behind_line_breaks_where_one_is_near(strings, size):
+    pieces = cut(Corpus.from_strings(strings), size)
+    for string, ends in zip(pieces.strings, pieces.ends, strict=True):
+        if not ends and not string.endswith("\n"):
+            assert len(string) == size
+            assert "\n" not in string[size // 2 :]
+
+
+@pytest.mark.parametrize("language", [get("parentheses"), get("arithmetic"), EMPTIES])
+@pytest.mark.parametrize("size", [1, 2, 5, 9, 1_000])
+def test_labels_of_pieces_are_labels_of_the_whole(language, size):
+    whole = language.sample(60, seed=1, max_length=60)
+    pieces = cut(whole, size)
+    check_rows(pieces)
+    library = language.features()
+    a, b = library.label(whole), library.label(pieces)
+    assert len(a) > 10
+    for name in a.names:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+@pytest.mark.parametrize("language", [get("arithmetic"), EMPTIES])
+def test_every_node_is_somewhere_and_cutting_twice_is_cutting_once(language):
+    whole = language.sample(60, seed=2, max_length=60)
+    once, twice = cut(whole, 3), cut(cut(whole, 12), 3)
+    for pieces in (once, twice):
+        check_rows(pieces)
+        found = {
+            (
+                int(pieces.trees.rule[row]),
+                int(pieces.offsets[s] + pieces.trees.start[row]),
+                int(pieces.trees.depth[row]),
+            )
+            for row, s in enumerate(pieces.trees.string)
+        }
+        expected = {
+            (int(whole.trees.rule[row]), int(whole.offsets[s] + whole.trees.start[row]), int(whole.trees.depth[row]))
+            for row, s in enumerate(whole.trees.string)
+        }
+        assert found == expected
+    empty = whole.trees.start == whole.trees.end
+    assert (once.trees.start == once.trees.end).sum() == empty.sum()
+    if language is EMPTIES:
+        assert empty.sum() > 100
+    a, b, c = (language.features().label(corpus) for corpus in (whole, once, twice))
+    np.testing.assert_array_equal(a.values, b.values)
+    np.testing.assert_array_equal(a.values, c.values)
+
+
+def test_python_pieces():
+    source = "".join(
+        f"class C{n}:\n    def f(self, x={{'(': [{n}]}}):\n        # ((\n        return x\n\n" for n in range(9)
+    )
+    whole = get("python").corpus([source, "y = [1,\n     (2)]\n"])
+    library = get("python").features()
+    a = library.label(whole)
+    for size in (10, 47, 300):
+        pieces = cut(whole, size)
+        check_rows(pieces)
+        b = library.label(pieces)
+        for name in a.names:
+            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+@pytest.mark.parametrize("size", [0, -3])
+def test_size_must_be_positive(size):
+    with pytest.raises(ValueError, match=f"at least 1 character, got size {size}"):
+        cut(Corpus.from_strings(["abc"]), size)
