@@ -3,7 +3,6 @@
 import doctest
 import math
 
-import bivariate_losses as losses
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +10,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import multivariate_normal, norm
+
+from experiments.joint_matching import _losses as losses
 
 BITS = np.eye(2)  # NumPy: made before 64-bit mode is on
 

@@ -1,14 +1,14 @@
 """Populations of small networks: each member as it would be alone, steps as written by hand, answers that are known."""
 
-import alice_states
-import alice_toy
-import bivariate_nets as nets
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from scipy.stats import ncx2
+
+from experiments.joint_matching import _networks as nets
+from experiments.joint_matching import alice_states, alice_toy
 
 ROWS = (
     (1e-2, 1e-2, 0.5, 1, 4, 1.0, 1.0, 0),

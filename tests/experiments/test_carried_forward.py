@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from carried_forward import p_values, places
 
 import dni_jax as dni
+from experiments.backpropagation.carried_forward import p_values, places
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from compression import compressor_bits, ngram_bits
+
+from experiments.inspection._compression import compressor_bits, ngram_bits
 
 
 def by_dictionaries(train, test, order, n_symbols):

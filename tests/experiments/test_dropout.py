@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from dropout import Learner, dropped, learn
 
 from dni_jax.devices import grid
 from dni_jax.models import TrainConfig
@@ -13,6 +12,7 @@ from dni_jax.models._network import zero_carries
 from dni_jax.models._steps import first_state, take_steps
 from dni_jax.models._training import batches_of
 from dni_jax.models._weights import named_arrays
+from experiments.bayes._dropout import Learner, dropped, learn
 
 
 @pytest.mark.slow

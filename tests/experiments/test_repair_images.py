@@ -5,10 +5,11 @@ import pickle
 import jax
 import numpy as np
 import pytest
-from convolutional import Network, pure, trained
 from flax import nnx
-from images import BATCHES, cifar10, digits, mnist
-from repair_images import selected
+
+from experiments._shared.convolutional import Network, pure, trained
+from experiments._shared.images import BATCHES, cifar10, digits, mnist
+from experiments.repair.images import selected
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (6, 5, 32, 32, 3), dtype=np.uint8)

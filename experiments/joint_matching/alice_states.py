@@ -5,7 +5,7 @@ Claim     State and feature are observed in pairs, so a probe has no ambiguity t
 Measures  Share of unseen characters whose level the state-to-level network gets right; the same after the best
           renaming of levels; and of a logistic regression on the same pairs. The state is its 10 first principal
           components, whitened; levels are 0 to 4. 5 pairs are one a level, 20 four a level.
-Command   python experiments/alice_states.py
+Command   python -m experiments.joint_matching.alice_states
 Run time  4 minutes of CPU time, measured beside other work: about 3 minutes on 2 CPU cores
 Result    Without pairs .20 (ALI) and .21 (ALICE) of unseen levels are right, where the commonest level has .26; after
           the best renaming .45. With 20 pairs matching gets .54 and .55, the probe .80; on all pairs the probe has 1.
@@ -14,13 +14,22 @@ Result    Without pairs .20 (ALI) and .21 (ALICE) of unseen levels are right, wh
 import jax
 import jax.numpy as jnp
 import numpy as np
-from bivariate_nets import Batch, Setting, ali, ask, explicit, explicit_and_pairs, pairs, train_many
-from common import arguments, spread, subject, table
 from scipy.optimize import linear_sum_assignment
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
 import dni_jax as dni
+from experiments._shared.subjects import arguments, spread, subject, table
+from experiments.joint_matching._networks import (
+    Batch,
+    Setting,
+    ali,
+    ask,
+    explicit,
+    explicit_and_pairs,
+    pairs,
+    train_many,
+)
 
 LEVELS, PARTS, NOISE, BLUR = 5, 10, 8, 0.1
 STEPS, BATCH, STARTS = 4_000, 64, 8

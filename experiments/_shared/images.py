@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 
-_BESIDE = [folder / "shared" / "data" for folder in Path(__file__).resolve().parents[2:4]]
+_BESIDE = [folder / "shared" / "data" for folder in Path(__file__).resolve().parents[3:5]]
 SHARED = next((folder for folder in _BESIDE if folder.is_dir()), _BESIDE[0])
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 

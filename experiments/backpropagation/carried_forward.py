@@ -10,7 +10,7 @@ Measures  share    of the sum of mean absolute attributions (integrated gradient
                    another position (memory and hidden state) at t - lag only; p against 199 such sets.
           rank     Spearman's correlation over neurons: of mean absolute attribution with relevance, of the measured
                    effect (each neuron set to its mean at that step) with relevance, and of the two with each other.
-Command   python experiments/carried_forward.py
+Command   python -m experiments.backpropagation.carried_forward
 Run time  about 1 minute on 2 CPU cores (networks that are there already are not trained again)
 Result    closing  In two of three networks yes: four characters before, resampling the encoders changes the prediction
                    by 1.1 nats, random sets by .3 (p = .005, .045, .26); their share of attribution is .13 against .08.
@@ -24,13 +24,13 @@ Result    closing  In two of three networks yes: four characters before, resampl
 from pathlib import Path
 
 import numpy as np
-from common import arguments, spread, subject, table
 from matplotlib.figure import Figure
 
 import dni_jax as dni
 from dni_jax.lab.attribution import ablation_effects, agreement, attribute, share_by_lag
 from dni_jax.plot import PALETTE
 from dni_jax.verification import alike, strata_of
+from experiments._shared.subjects import arguments, spread, subject, table
 
 K, DRAWS, MEASURED, POSITIONS = 10, 999, 199, 300
 CASES = {

@@ -3,14 +3,13 @@
 Claims    (d) Scores of a rule's range (inside it) lie above those of its impulse (at its ends).
           (e) Some neurons reach near 90 % for digits and for matching parentheses.
           (f) Binary expressions, above all * and /, score low.
-Command   python experiments/arithmetic_rules.py
+Command   python -m experiments.inspection.arithmetic_rules
 Run time  about 3 minutes on 2 CPU cores (networks that are there already are not trained again)
 Result    see experiments/README.md, whose tables this command prints
 """
 
-from common import arguments, both_protocols, spread, subject, table
-
 import dni_jax as dni
+from experiments._shared.subjects import arguments, both_protocols, spread, subject, table
 
 RULES = ["e -> ( e )", "e -> e + e", "e -> e - e", "e -> e * e", "e -> e / e"]
 FEATURES = ["digit", "parenthesis", *[f"{kind}:{rule}" for rule in RULES for kind in ("range", "impulse")]]

@@ -6,7 +6,7 @@ that the weights of the looks in its last half give; so Adam is averaged as well
 
 Claims    (a) Averaging over a sampler's draws predicts unseen text better than Adam's weights, which overfit.
           (b) Dropout together with Langevin noise is better than either.
-Command   python experiments/weight_uncertainty.py [--seeds 0 1 2] [--steps 1200] [--out runs/weight_uncertainty.png]
+Command   python -m experiments.bayes.weight_uncertainty [--seeds 0 1 2] [--steps 1200] [--out runs/weight_uncertainty.png]
 Run time  about 2 minutes on 2 CPU cores
 Result    see experiments/README.md, whose tables this command prints
 """
@@ -19,13 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from common import spread, table
-from dropout import Learner, learn
 from matplotlib.figure import Figure
 
 import dni_jax as dni
 from dni_jax.lab.posterior import SamplingPlan, Target, sampler_of, symbol_losses, symbols_of, together
 from dni_jax.models import TrainConfig, batches_of, zero_carries
+from experiments._shared.subjects import spread, table
+from experiments.bayes._dropout import Learner, learn
 
 LANGUAGE, STRINGS, HIDDEN, BATCH, WINDOW = "arithmetic", 300, 64, 16, 32
 UNSEEN = 6_000  # characters that networks are judged on, and as many to choose a step size by

@@ -2,7 +2,7 @@
 
 Claim     Holding a neuron at 1, the paper's own intervention, leaves the states that the network visits; a normalizing
           flow (RealNVP) sees it more surely than a Gaussian of the same states does.
-Command   python experiments/plausible_overrides.py --seeds 0
+Command   python -m experiments.flows.plausible_overrides --seeds 0
 Run time  145 CPU seconds (9 minutes on 2 CPU cores that others had three quarters of), the network being there
 Result    AUROC of real against overridden states, one network, mean of 16 neurons, 4,096 held-out states:
 
@@ -22,11 +22,11 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import arguments, spread, subject, table
 from sklearn.metrics import roc_auc_score
 
 import dni_jax as dni
 from dni_jax.lab.densities import KINDS, groups_of, plausibility, split
+from experiments._shared.subjects import arguments, spread, subject, table
 
 CHARACTERS = 27_500
 NEURONS = 16

@@ -3,8 +3,8 @@
 Claim     (k) Neurons know ten kinds of nodes, by range and by impulse; and with the top 1 and the top 10 parenthesis
           neurons set to 1 the network writes more matched parentheses; likewise digits, function declarations and
           statement terminators.
-Command   python experiments/linux_c.py --text linux-6.1.tar.xz          (any tar archive or folder with C files)
-          python experiments/linux_c.py --text PATH --glob '**/*.c'      (other files than kernel/)
+Command   python -m experiments.inspection.linux_c --text linux-6.1.tar.xz          (any tar archive or folder with C files)
+          python -m experiments.inspection.linux_c --text PATH --glob '**/*.c'      (other files than kernel/)
 Run time  training 10 minutes on 2 CPU cores, once; it goes on where it was stopped. The rest 1 minute.
 Result    see experiments/README.md, whose tables this command prints
 """
@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from common import both_protocols, table
-from compression import compressor_bits, ngram_bits
 
 import dni_jax as dni
 from dni_jax.models import cross_entropy
 from dni_jax.text import to_string
+from experiments._shared.subjects import both_protocols, table
+from experiments.inspection._compression import compressor_bits, ngram_bits
 
 KINDS = (
     "terminator",

@@ -3,15 +3,15 @@
 Claims    (a) Many neurons predict the first and the deepest nesting level, fewer the levels between.
           (b) The top neurons of different levels and representations are uncorrelated.
           (c) Most neurons are marginal, few are highly predictive.
-Command   python experiments/nesting_levels.py
+Command   python -m experiments.inspection.nesting_levels
 Run time  about 3 minutes on 2 CPU cores (networks that are there already are not trained again)
 Result    see experiments/README.md, whose tables this command prints
 """
 
 import numpy as np
-from common import arguments, both_protocols, spread, subject, table
 
 import dni_jax as dni
+from experiments._shared.subjects import arguments, both_protocols, spread, subject, table
 
 LEVELS = [f"depth={level}" for level in range(5)]
 GOOD = 0.9  # an AUC that few neurons reach by chance or by knowing something near

@@ -3,15 +3,15 @@
 Claims    (g) The share of digits in generated text grows with k, the number of digit neurons held at 1, and more than
           with k random neurons (the paper's printed samples hold .94 digits at k = 10 against .56).
           (h) For "+" there is no growth beyond k = 1.
-Command   python experiments/set_to_one.py
+Command   python -m experiments.inspection.set_to_one
 Run time  about 3 minutes on 2 CPU cores (networks that are there already are not trained again)
 Result    see experiments/README.md, whose tables this command prints
 """
 
 import numpy as np
-from common import arguments, spread, subject, table
 
 import dni_jax as dni
+from experiments._shared.subjects import arguments, spread, subject, table
 
 KS = (0, 1, 2, 5, 10, 20)
 RANDOM_SETS = 64

@@ -8,7 +8,7 @@ Measures  error       squared, of x to z and back; a setting reconstructs well b
                       with all five modes covered (2 % of the samples within three standard deviations of each).
           near        share of samples within three standard deviations of a mode, which the score does not see.
           coupling    share of unseen x whose z is nearest to where the pairs put its mode (chance about .2).
-Command   python experiments/alice_toy.py
+Command   python -m experiments.joint_matching.alice_toy
 Run time  12 minutes of CPU time, measured beside other work: about 7 minutes on 2 CPU cores
 Result    Settings of 576 that reconstruct, generate, do both: ALI 2, 116, 1; ALICE explicit 495, 290, 277, implicit
           564, 259, 257; CycleGAN 475, 308, 299; with 5 pairs ALI 41, 354, 31, ALICE explicit 515, 459, 432.
@@ -20,15 +20,15 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import bivariate_nets as nets
 import jax
 import jax.numpy as jnp
 import numpy as np
-from bivariate_nets import Batch, Setting, ask, train_many
-from common import table
 from matplotlib.figure import Figure
 
 from dni_jax.plot import PALETTE
+from experiments._shared.subjects import table
+from experiments.joint_matching import _networks as nets
+from experiments.joint_matching._networks import Batch, Setting, ask, train_many
 
 CENTRES = jnp.asarray([[0, 0], [2, 2], [-2, -2], [2, -2], [-2, 2]], jnp.float32)  # as in the paper's code
 SPREAD = 0.2

@@ -4,7 +4,7 @@ Asked     A linear probe whose weights lie in a random d-dimensional subspace se
           smallest d that comes 90 % of the way from chance to the probe of all neurons, d90 (Li et al. 2018), is a
           feature's intrinsic dimension. Is it small for features that many neurons know? Does it tell the same as the
           number of neurons that a sparse probe needs?
-Command   python experiments/intrinsic_features.py
+Command   python -m experiments.intrinsic_dimension.features
 Run time  about 10 CPU minutes, the networks being there
 Result    parentheses, three networks: d90 of 38 features from 3 to 96 of 128, median 7. Its rank correlation is -.75
           (-.88 to -.53) with the number of neurons of AUC > .9, -.60 with that of neurons half way from the majority
@@ -20,12 +20,12 @@ Result    parentheses, three networks: d90 of 38 features from 3 to 96 of 128, m
 
 import numpy as np
 import pandas as pd
-from common import arguments, spread, subject, table
 from scipy.stats import spearmanr
 
 import dni_jax as dni
 from dni_jax.lab.intrinsic_dimension import measure_probe_dimension
 from dni_jax.probes import score_jointly
+from experiments._shared.subjects import arguments, spread, subject, table
 
 LANGUAGES = ("parentheses", "arithmetic")
 GOOD = 0.9  # an AUC that few neurons reach

@@ -2,7 +2,7 @@
 
 Claim     The importance weighted bound L_K rises with K from the ELBO to log p(x) (Burda et al. 2016, theorem 1); where
           a latent carries little, the KL term switches it off, and free bits keep it in use at their price.
-Command   python experiments/latent_bounds.py
+Command   python -m experiments.flows.latent_bounds
 Run time  about 15 seconds on 2 CPU cores
 Result    L_K is -3.746, -3.165, -2.928, -2.868, -2.831 nats for K = 1, 2, 5, 10, 50; log p(x) is -2.820. With the ELBO
           the weak latent's KL is .000 nats (the strong one's .741); annealing does not change where it ends, since the
@@ -14,9 +14,9 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import table
 
 from dni_jax.lab.densities import free_bits, gaussian_kl, iwae_of, kl_weight
+from experiments._shared.subjects import table
 
 KS = (1, 2, 5, 10, 50)
 REPEATS = 20_000

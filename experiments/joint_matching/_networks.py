@@ -12,7 +12,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from bivariate_losses import (
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from experiments.joint_matching._losses import (
     cycle_pairs,
     discriminator_loss,
     generator_loss,
@@ -20,7 +22,6 @@ from bivariate_losses import (
     squared_error,
     two_sided_cycle,
 )
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 Layers = tuple[tuple[Array, Array], ...]
 

@@ -2,7 +2,7 @@
 
 Asked     (r) Can a small change of the head keep a network from writing what its language does not hold, what does it
           cost on right text, and do the ten neurons that inspection finds do better than ten random ones?
-Command   python experiments/repair_texts.py
+Command   python -m experiments.repair.texts
 Run time  about 6 minutes on 2 CPU cores (networks that are there already are not trained again)
 Result    see experiments/README.md, whose tables this command prints
 """
@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from common import arguments, spread, subject, table
 
 import dni_jax as dni
 from dni_jax.lab.repair import clean_states, measured, states_behind, wrong_symbols
 from dni_jax.models import cross_entropy, with_weights
+from experiments._shared.subjects import arguments, spread, subject, table
 
 EARLY = 200  # steps after which one of the networks was stopped
 N, LENGTH, MOST = 1_000, 100, 1e-4

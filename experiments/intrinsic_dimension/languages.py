@@ -3,7 +3,7 @@
 Asked     Trained in a random subspace of its weights, how large must the subspace be for the network to come 90 % of
           the way from symbols' frequencies to what the network trained in the full space predicts? Which language is
           harder? Performance is how many nats a symbol the network is below the entropy of frequencies.
-Command   python experiments/intrinsic_languages.py
+Command   python -m experiments.intrinsic_dimension.languages
 Run time  about 7 CPU minutes
 Result    LSTM of 64 neurons, 800 steps, sparse projection, seed 0; the columns by d are shares of the full network's
           gain:
@@ -20,10 +20,10 @@ import argparse
 
 import jax
 import numpy as np
-from common import table
 
 import dni_jax as dni
 from dni_jax.models import TrainConfig, losses_of, network_scan, readout, untrained, zero_carries
+from experiments._shared.subjects import table
 
 LENGTH = 240  # symbols of a row; whole strings stand one behind the other in it
 UNSEEN = 40_000  # symbols that networks are judged on

@@ -2,7 +2,7 @@
 
 Claims    SGLD's covariance follows s^2 / (1 - step / (2 s^2)) and diverges from twice the smallest variance on; pSGLD,
           which scales each direction, goes on. Its error depends on how long its preconditioner remembers.
-Command   python experiments/toy_gaussian.py [--out runs/toy_gaussian.png]
+Command   python -m experiments.bayes.toy_gaussian [--out runs/toy_gaussian.png]
 Run time  about 10 seconds on 2 CPU cores
 Result    see experiments/README.md, whose table this command prints
 """
@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from common import table
 from matplotlib.figure import Figure
 
 from dni_jax.lab.posterior import psgld, sgld
+from experiments._shared.subjects import table
 
 VARIANCE = np.asarray([0.16, 1.0])
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)

@@ -2,8 +2,8 @@
 
 Claim     With the layers after the convolutions replaced by a support vector machine, a network decides better; its
           head can be repaired from one adversarial picture with few changed weights, and others are then right as well.
-Command   python experiments/repair_images.py            (MNIST)
-          python experiments/repair_images.py --part cifar --seeds 0 --steps 250
+Command   python -m experiments.repair.images            (MNIST)
+          python -m experiments.repair.images --part cifar --seeds 0 --steps 250
 Run time  MNIST 231 seconds for three seeds on 2 CPU cores, 20 CPU seconds a seed of them training;
           CIFAR-10 480 CPU seconds, 209 of them training
 Result    MNIST, 200 steps of 128 pictures (so that the network is as good as the paper's), machines that learn from
@@ -37,13 +37,13 @@ import argparse
 import time
 
 import numpy as np
-from common import spread, table
-from convolutional import in_blocks, pure, trained
-from images import cifar10, mnist
 from scipy.stats import wilcoxon
 
 import dni_jax as dni
 from dni_jax.lab.repair import gradient_sign, one_hot_targets, raised_targets
+from experiments._shared.convolutional import in_blocks, pure, trained
+from experiments._shared.images import cifar10, mnist
+from experiments._shared.subjects import spread, table
 
 PARTS = {
     "mnist": {

@@ -2,15 +2,15 @@
 
 Claims    (i) Removing the top 1 changes accuracy little, the top 5 and 10 much, random neurons little.
           (j) Oracle (driving the top neurons by the feature's labels) gives no measurable improvement.
-Command   python experiments/neurons_removed.py
+Command   python -m experiments.inspection.neurons_removed
 Run time  about 4 minutes on 2 CPU cores (networks that are there already are not trained again)
 Result    see experiments/README.md, whose tables this command prints
 """
 
 import numpy as np
-from common import arguments, spread, subject, table
 
 import dni_jax as dni
+from experiments._shared.subjects import arguments, spread, subject, table
 
 KS = (1, 5, 10)
 CASES = (("parentheses", "digit"), ("parentheses", "depth=1"), ("arithmetic", "digit"), ("arithmetic", "parenthesis"))
