@@ -4,7 +4,7 @@ Claims    SGLD's covariance follows s^2 / (1 - step / (2 s^2)) and diverges from
           which scales each direction, goes on. Its error depends on how long its preconditioner remembers.
 Command   python -m experiments.bayes.toy_gaussian [--out runs/toy_gaussian.png]
 Run time  about 10 seconds on 2 CPU cores
-Result    see experiments/README.md, whose table this command prints
+Result    the tables of README.md in this folder
 """
 
 import argparse

@@ -8,7 +8,7 @@ Claims    (a) Averaging over a sampler's draws predicts unseen text better than 
           (b) Dropout together with Langevin noise is better than either.
 Command   python -m experiments.bayes.weight_uncertainty [--seeds 0 1 2] [--steps 1200] [--out runs/weight_uncertainty.png]
 Run time  about 2 minutes on 2 CPU cores
-Result    see experiments/README.md, whose tables this command prints
+Result    the tables of README.md in this folder
 """
 
 import argparse

@@ -5,7 +5,7 @@ Claims    (d) Scores of a rule's range (inside it) lie above those of its impuls
           (f) Binary expressions, above all * and /, score low.
 Command   python -m experiments.inspection.arithmetic_rules
 Run time  about 3 minutes on 2 CPU cores (networks that are there already are not trained again)
-Result    see experiments/README.md, whose tables this command prints
+Result    the tables of README.md in this folder
 """
 
 import dni_jax as dni

@@ -6,7 +6,7 @@ Claim     (k) Neurons know ten kinds of nodes, by range and by impulse; and with
 Command   python -m experiments.inspection.linux_c --text linux-6.1.tar.xz          (any tar archive or folder with C files)
           python -m experiments.inspection.linux_c --text PATH --glob '**/*.c'      (other files than kernel/)
 Run time  training 10 minutes on 2 CPU cores, once; it goes on where it was stopped. The rest 1 minute.
-Result    see experiments/README.md, whose tables this command prints
+Result    the tables of README.md in this folder
 """
 
 import argparse

@@ -5,7 +5,7 @@ Claims    (a) Many neurons predict the first and the deepest nesting level, fewe
           (c) Most neurons are marginal, few are highly predictive.
 Command   python -m experiments.inspection.nesting_levels
 Run time  about 3 minutes on 2 CPU cores (networks that are there already are not trained again)
-Result    see experiments/README.md, whose tables this command prints
+Result    the tables of README.md in this folder
 """
 
 import numpy as np

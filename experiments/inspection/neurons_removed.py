@@ -4,7 +4,7 @@ Claims    (i) Removing the top 1 changes accuracy little, the top 5 and 10 much,
           (j) Oracle (driving the top neurons by the feature's labels) gives no measurable improvement.
 Command   python -m experiments.inspection.neurons_removed
 Run time  about 4 minutes on 2 CPU cores (networks that are there already are not trained again)
-Result    see experiments/README.md, whose tables this command prints
+Result    the tables of README.md in this folder
 """
 
 import numpy as np

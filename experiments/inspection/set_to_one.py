@@ -5,7 +5,7 @@ Claims    (g) The share of digits in generated text grows with k, the number of 
           (h) For "+" there is no growth beyond k = 1.
 Command   python -m experiments.inspection.set_to_one
 Run time  about 3 minutes on 2 CPU cores (networks that are there already are not trained again)
-Result    see experiments/README.md, whose tables this command prints
+Result    the tables of README.md in this folder
 """
 
 import numpy as np

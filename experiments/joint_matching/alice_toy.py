@@ -13,7 +13,7 @@ Run time  12 minutes of CPU time, measured beside other work: about 7 minutes on
 Result    Settings of 576 that reconstruct, generate, do both: ALI 2, 116, 1; ALICE explicit 495, 290, 277, implicit
           564, 259, 257; CycleGAN 475, 308, 299; with 5 pairs ALI 41, 354, 31, ALICE explicit 515, 459, 432.
           Coupling .25, .28, .31, .34, and with pairs .90 and .98. For the quartiles, and the picture alice_toy.png,
-          see experiments/README.md.
+          see README.md in this folder.
 """
 
 import itertools

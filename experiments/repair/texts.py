@@ -4,7 +4,7 @@ Asked     (r) Can a small change of the head keep a network from writing what it
           cost on right text, and do the ten neurons that inspection finds do better than ten random ones?
 Command   python -m experiments.repair.texts
 Run time  about 6 minutes on 2 CPU cores (networks that are there already are not trained again)
-Result    see experiments/README.md, whose tables this command prints
+Result    the tables of README.md in this folder
 """
 
 from dataclasses import replace
