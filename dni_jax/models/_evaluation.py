@@ -50,8 +50,8 @@ class Predictions(NamedTuple):
     class_probability
         float16 ``(M, T, X)``: the probability given to each of X classes of symbols; X is 0 where none was asked for.
     distance
-        float32 ``(M, T)``: how far the state after each character lies from those of the intact network (`StateGaussian`);
-        NaN where it was not asked for.
+        float32 ``(M, T)``: how far the state after each character lies from those of the intact network
+        (`StateGaussian`); NaN where it was not asked for.
     """
 
     loss: Float[np.ndarray, "M T"]

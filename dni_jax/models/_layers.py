@@ -126,7 +126,6 @@ def _forward(settings: Settings, source: Any, layer: LayerWeights, resets: Array
 def _backward(settings: Settings, residuals: Any, cotangents: Any) -> tuple[Any, ...]:
     source, layer, resets, carry, states, kept, old_c = residuals
     d_hidden, d_last = cotangents
-    has_state_bias = settings.cell_type.has_state_bias
     old_h = jnp.concatenate([carry.h[None], states.h[:-1]])
     old_h = jnp.where(resets[..., None], 0.0, old_h)
 
@@ -134,7 +133,7 @@ def _backward(settings: Settings, residuals: Any, cotangents: Any) -> tuple[Any,
         d_h, kept, new, old, reset = inputs
         d_input, d_state, d_old = settings.cell_type.backward(kept, new, old, flow._replace(h=flow.h + d_h))
         d_old = d_old._replace(h=d_old.h + product(d_state, layer.wh.T, settings.matmul_dtype))
-        return reset_carry(d_old, reset), (d_input, d_state if separate else None)
+        return reset_carry(d_old, reset), (d_input, d_state if settings.cell_type.has_state_bias else None)
 
     inputs = (d_hidden, kept, states, Carry(old_c, old_h), resets)
     _, (d_input, d_state) = jax.lax.scan(body, Carry(*d_last), inputs, reverse=True)

@@ -72,8 +72,8 @@ def neuron_sets(
     n_draws
         Random sets of each size.
     strata
-        From `variance_strata`: each feature has its own draws, alike in variance to its best neurons. None: draws among all
-        neurons, shared by the features; the sets of one draw are nested.
+        From `variance_strata`: each feature has its own draws, matched in variance to its best neurons. None: draws
+        among all neurons, shared by the features; the sets of one draw are nested.
     seed
         Of the draws; a feature's do not depend on the others.
     """

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+
 from tests.support.cli_runs import SMALL
 
 pytestmark = pytest.mark.slow
