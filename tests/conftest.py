@@ -10,9 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from tests.support import typechecker  # noqa: F401  (the import hook names it)
-
 import dni_jax as dni
+from tests.support import typechecker  # noqa: F401  (the import hook names it)
 
 os.environ["DNI_JAX_CACHE"] = tempfile.mkdtemp(prefix="dni_jax_tests_")  # never the user's own
 # The workers of one run share what they compile: most tests need the same few programs.
@@ -82,9 +81,8 @@ def relevance(states, labels):
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A small run from the command line, whole; not to be changed."""
-    from tests.support.cli_runs import SMALL
-
     from dni_jax.app.cli import main
+    from tests.support.cli_runs import SMALL
 
     folder = tmp_path_factory.mktemp("runs") / "first"
     main(["run", "parentheses", "--out", str(folder), *SMALL])

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from tests.support.grammar_texts import as_lark, ll1_grammars, reachable, small_weighted_grammars
 
 from dni_jax.features import FeatureLibrary, impulse_feature, nesting_feature, range_feature
 from dni_jax.features._nodes import bracket_nesting, depth_features, nesting
 from dni_jax.languages import Language, get
 from dni_jax.text import Corpus, cut
+from tests.support.grammar_texts import as_lark, ll1_grammars, reachable, small_weighted_grammars
 
 
 def walk(corpus, names):

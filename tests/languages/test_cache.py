@@ -4,12 +4,12 @@ import os
 
 import numpy as np
 import pytest
-from tests.support.tree_checks import assert_same_trees
 
 from dni_jax.languages import Language, cache_folder, clear_cache, get, load_text
 from dni_jax.languages._language import Language as LarkLanguage
 from dni_jax.languages.code._cache import ParseCache
 from dni_jax.languages.code._parsed_files import read_texts
+from tests.support.tree_checks import assert_same_trees
 
 WORDS = Language.from_lark('start: (word ";")+\nword: WORD | NUMBER\nWORD: /[a-z]+/\nNUMBER: /[0-9]+/', name="words")
 TEXTS = ["one;two;3;", "x;" * 50, "does not parse", "1;"]

@@ -4,13 +4,13 @@ from itertools import product
 
 import numpy as np
 import pytest
-from tests.support.grammar_texts import JSON, as_lark, enumerate_strings, reachable, small_weighted_grammars
 from hypothesis import HealthCheck, given, settings
 
 import dni_jax as dni
 from dni_jax.languages import Language, get
 from dni_jax.languages._prefixes import DEAD
 from dni_jax.text import cut
+from tests.support.grammar_texts import JSON, as_lark, enumerate_strings, reachable, small_weighted_grammars
 
 LONGEST = 4
 

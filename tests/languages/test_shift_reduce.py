@@ -3,13 +3,13 @@ from functools import cache
 
 import numpy as np
 import pytest
-from tests.support.grammar_texts import JSON, as_lark, ll1_grammars, small_weighted_grammars
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from lark import Lark, Token
 
 from dni_jax.languages import Language, ParseError, get
 from dni_jax.languages._grammar import node_kind
+from tests.support.grammar_texts import JSON, as_lark, ll1_grammars, small_weighted_grammars
 
 SUM = '?sum: sum "+" product -> add | product\n?product: product "*" atom -> times | atom\n' + (
     '?atom: NUMBER | "(" sum ")"\nNUMBER: /[0-9]+/\n%ignore " "'

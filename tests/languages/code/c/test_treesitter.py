@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.marks import spans_of
 
 from dni_jax.languages import get
+from tests.support.marks import spans_of
 
 pytestmark = pytest.mark.slow
 
