@@ -4,7 +4,6 @@ from dni_jax.models._activations import Activations
 from dni_jax.models._arrays import from_arrays
 from dni_jax.models._capture import record_module
 from dni_jax.models._chunked import ChunkedActivations
-from dni_jax.models._config import RENAMED_SETTINGS, TrainConfig, TrainPlan, check_choices, check_counts
 from dni_jax.models._evaluation import Predictions, StateGaussian, compute_losses, cross_entropy, predict
 from dni_jax.models._exchange import from_flax, from_keras, from_torch, to_flax
 from dni_jax.models._fingerprints import fingerprint_corpus
@@ -32,9 +31,9 @@ from dni_jax.models._trained import TrainedModel, load
 from dni_jax.models._training import make_batches, train, train_population
 from dni_jax.models._weights import LayerWeights, Weights, named_arrays
 from dni_jax.models.cells import Carry
+from dni_jax.settings import TrainConfig, TrainPlan
 
 __all__ = [
-    "RENAMED_SETTINGS",
     "Activations",
     "Batch",
     "Carries",
@@ -54,8 +53,6 @@ __all__ = [
     "TrainPlan",
     "TrainedModel",
     "Weights",
-    "check_choices",
-    "check_counts",
     "choose_lane_count",
     "compute_logits",
     "compute_losses",

@@ -23,12 +23,6 @@ MEASURES = (
     "class_probability_off",
     "distance",
 )
-# Measures under the names that tables of earlier versions hold.
-RENAMED_MEASURES = {
-    "mass": "class_probability",
-    "mass_on": "class_probability_on",
-    "mass_off": "class_probability_off",
-}
 LOSSES = frozenset({"loss", "loss_on", "loss_off"})  # measures of which more is worse
 
 

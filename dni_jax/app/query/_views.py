@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from dni_jax.app.query._contents import CSV, PARQUET, Contents, row_types
-from dni_jax.verification import RENAMED_MEASURES
+from dni_jax.settings import RENAMED_MEASURES
 
 # What a view holds before any run has written its table.
 _EMPTY = {

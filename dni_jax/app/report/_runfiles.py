@@ -15,7 +15,7 @@ import xarray as xr
 from dni_jax.app.report._excerpt import Excerpt
 from dni_jax.app.run_folder import RunFolder, read_config, settings_of
 from dni_jax.inspection import best_per_feature, read_relevance, read_table
-from dni_jax.verification import RENAMED_MEASURES
+from dni_jax.settings import RENAMED_MEASURES
 
 _BY = "auc"
 _VERDICT = "loss_on"  # the measure that says whether neurons are used

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 from dni_jax.app.config import RunConfig, from_settings
 from dni_jax.app.run_folder import NOT_OF_THE_RUN
-from dni_jax.models import RENAMED_SETTINGS
+from dni_jax.settings import RENAMED_SETTINGS
 
 Values = tuple[Any, ...]
 

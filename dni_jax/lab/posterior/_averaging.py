@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 from scipy.special import logsumexp
 
-from dni_jax.devices import grid, over_models
+from dni_jax.devices import make_grid, map_models
 from dni_jax.models import (
     Weights,
     choose_lane_count,
@@ -51,7 +51,7 @@ def symbol_losses(weights: Weights, corpus: Corpus) -> Float[np.ndarray, "D U"]:
         In the networks' codes. Symbols are in the order of its lanes, boundaries included.
     """
     lanes = make_lanes(corpus, choose_lane_count(corpus, 64))
-    devices = grid(weights.head.shape[0], lanes.codes.shape[1])
+    devices = make_grid(weights.head.shape[0], lanes.codes.shape[1])
     losses = _losses(jax.device_get(weights), lanes.codes, lanes.targets, lanes.resets, devices)
     return np.asarray(losses)[:, lanes.weights > 0]
 
@@ -63,7 +63,7 @@ def _losses(weights: Weights, codes: Array, targets: Array, resets: Array, devic
         return compute_losses(compute_logits(weights, hidden), targets)
 
     def local(weights: Weights, *text: Array) -> Array:
-        return over_models(lambda one: of_one(one, *text))(weights)
+        return map_models(lambda one: of_one(one, *text))(weights)
 
     text = P(None, "lanes")
     spread = jax.shard_map(

@@ -1,4 +1,4 @@
-"""How a network is trained: the settings, and the plan that follows from them and a vocabulary."""
+"""Settings of training, as plain dataclasses: the command line reads them before JAX is imported."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 # Settings under the names that files of earlier versions hold.
 RENAMED_SETTINGS = {"products": "matmul_dtype"}
+# Measures of `dni_jax.verify`, likewise, in tables of effects.
+RENAMED_MEASURES = {
+    "mass": "class_probability",
+    "mass_on": "class_probability_on",
+    "mass_off": "class_probability_off",
+}
 
 
 def with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
