@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from dni_jax.devices import cores, grid
+from dni_jax.devices import count_cores, make_grid
 from dni_jax.models import (
     Batch,
     TrainConfig,
@@ -49,7 +49,7 @@ class Ours:
         self.optimizer = optimizer_of(config.plan(each[0].head.shape[1]))
         self.state = first_state(each, self.optimizer, batch)
         self.rates = jnp.full(len(each), RATE)
-        self.devices = grid(len(each), batch)
+        self.devices = make_grid(len(each), batch)
 
     def train(self, codes: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """K steps on codes ``(K, R, B)``, the same for all models; gives the losses ``(M, K)``."""
@@ -129,7 +129,7 @@ class TorchRival:
     name = "torch"
 
     def __init__(self, weights: Weights, batch: int, device: str = "cpu") -> None:
-        torch.set_num_threads(cores())
+        torch.set_num_threads(count_cores())
         (layer,), n_symbols = weights.layers, weights.head.shape[1]
         self.device, self.eye = device, torch.eye(n_symbols, device=device)
         self.lstm = torch.nn.LSTM(n_symbols, layer.hidden).to(device)

@@ -10,8 +10,11 @@ import jax
 import numpy as np
 import pytest
 
+from tests.support import typechecker  # noqa: F401
+
+# isort: split
+# The import hook of jaxtyping names the checker, so it is imported before the package is.
 import dni_jax as dni
-from tests.support import typechecker  # noqa: F401  (the import hook names it)
 
 os.environ["DNI_JAX_CACHE"] = tempfile.mkdtemp(prefix="dni_jax_tests_")  # never the user's own
 # The workers of one run share what they compile: most tests need the same few programs.

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import Positional, arg
 
-from dni_jax.models import TrainConfig, check_choices, check_counts
+from dni_jax.settings import TrainConfig, check_choices, check_counts
 
 _READ = ("python", "c")  # languages that are read from files, not sampled
 

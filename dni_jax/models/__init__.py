@@ -5,7 +5,6 @@ from dni_jax.models._ahead import ahead
 from dni_jax.models._arrays import from_arrays
 from dni_jax.models._capture import record_module
 from dni_jax.models._chunked import ChunkedActivations
-from dni_jax.models._config import TrainConfig, TrainPlan, check_choices, check_counts
 from dni_jax.models._evaluation import Predictions, StateGaussian, cross_entropy, losses_of, predict
 from dni_jax.models._exchange import from_flax, from_keras, from_torch, to_flax
 from dni_jax.models._fingerprints import of_corpus
@@ -32,6 +31,7 @@ from dni_jax.models._trained import TrainedModel, load, untrained, with_weights
 from dni_jax.models._training import batches_of, train, train_population
 from dni_jax.models._weights import LayerWeights, Weights, named_arrays
 from dni_jax.models.cells import Carry
+from dni_jax.settings import TrainConfig, TrainPlan
 
 __all__ = [
     "Activations",
@@ -55,8 +55,6 @@ __all__ = [
     "Weights",
     "ahead",
     "batches_of",
-    "check_choices",
-    "check_counts",
     "cross_entropy",
     "first_state",
     "from_arrays",

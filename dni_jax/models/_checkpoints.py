@@ -14,8 +14,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dni_jax import processes
-from dni_jax.models._config import TrainPlan
 from dni_jax.models._state import Evaluation, Run
+from dni_jax.settings import TrainPlan
 from dni_jax.text import Corpus
 
 

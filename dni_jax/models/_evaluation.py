@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, Shaped
 
 from dni_jax import processes
-from dni_jax.devices import mesh, over_models, wide_grid
+from dni_jax.devices import make_global_grid, make_mesh, map_models
 from dni_jax.interventions import Drive, Override
 from dni_jax.models._lanes import Lanes, lane_count, lay_out
 from dni_jax.models._network import Carries, all_hidden, network_scan, network_step, readout, table_of, zero_carries
@@ -102,7 +102,7 @@ def cross_entropies(weights: Weights, corpus: Corpus) -> Float[np.ndarray, " M"]
     """
     n_models = weights.head.shape[0]
     lanes = lay_out(corpus, lane_count(corpus, 64))
-    devices = wide_grid(n_models, lanes.codes.shape[1])
+    devices = make_global_grid(n_models, lanes.codes.shape[1])
     # Training may have spread the weights over other devices than this text can use.
     parts = (processes.to_host(weights), *lanes[:4])
     return processes.to_host(_mean_losses(*processes.place(parts, _READS, devices), devices))
@@ -119,7 +119,7 @@ def _mean_losses(
         return summed / counted
 
     def local(weights: Weights, *text: Array) -> Array:
-        return over_models(lambda one: of_one(one, *text))(weights)
+        return map_models(lambda one: of_one(one, *text))(weights)
 
     spread = jax.shard_map(local, mesh=devices, in_specs=_READS, out_specs=P("models"), check_vma=False)
     return spread(weights, codes, targets, counts, resets)
@@ -161,7 +161,7 @@ def predict(
     override = jax.tree.map(lambda a: a[processes.shard(n_all)], override) if processes.count() > 1 else override
     n_sets = override.mask.shape[0]
     lanes = lay_out(corpus, lane_count(corpus, 128))
-    devices = mesh("sets", n_sets + n_sets % 2)
+    devices = make_mesh("sets", n_sets + n_sets % 2)
     n_slabs = -(-n_sets // (devices.size * _SLAB.get(jax.default_backend(), _SETS_AT_ONCE)))
     size = -(-n_sets // (n_slabs * devices.size)) * devices.size  # the same for all slabs: one program serves them
     padded = jax.tree.map(lambda a: jnp.concatenate([a, *[a[:1]] * (n_slabs * size - n_sets)]), override)
@@ -215,7 +215,7 @@ def _predict_sets(
             start, text = zero_carries(weights, lanes.codes.shape[1]), (lanes.codes, lanes.targets, lanes.resets, drive)
             return jax.lax.scan(partial(body, single), start, text)[1]
 
-        return over_models(one, _SETS_AT_ONCE)(sets)
+        return map_models(one, _SETS_AT_ONCE)(sets)
 
     specs = (P("sets"), P(), P(), P(), P(), P())
     spread = jax.shard_map(local, mesh=devices, in_specs=specs, out_specs=P("sets"), check_vma=False)

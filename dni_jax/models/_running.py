@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
-from dni_jax.devices import grid
+from dni_jax.devices import make_grid
 from dni_jax.interventions import Drive, Override
 from dni_jax.models._evaluation import laid_out
 from dni_jax.models._lanes import Lanes
@@ -84,7 +84,7 @@ def scattered_states(
     overrides, drives = bound
     laid = tuple(laid_out(drive, lanes) for drive in drives)
     length, n_lanes = lanes.codes.shape
-    weights, devices = model.weights, grid(1, n_lanes)
+    weights, devices = model.weights, make_grid(1, n_lanes)
     carries = zero_carries(weights, n_lanes)
     size = steps if length % steps == 0 else length
     ready: tuple[np.ndarray, list[Array]] | None = None

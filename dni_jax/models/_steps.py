@@ -14,12 +14,12 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from dni_jax import processes
-from dni_jax.devices import over_models
-from dni_jax.models._config import TrainPlan
+from dni_jax.devices import map_models
 from dni_jax.models._evaluation import losses_of
 from dni_jax.models._network import Carries, network_scan, readout, zero_carries
 from dni_jax.models._state import State
 from dni_jax.models._weights import Weights
+from dni_jax.settings import TrainPlan
 
 
 class Batch(NamedTuple):
@@ -99,7 +99,7 @@ def take_steps(
         return jax.lax.scan(partial(_step, optimizer=optimizer, rate=rate), state, batch)
 
     spread = jax.shard_map(
-        over_models(one),
+        map_models(one),
         mesh=devices,
         in_specs=(_STANDS, _MODELS, _TEXT),
         out_specs=(_STANDS, (_MODELS, _MODELS)),

@@ -19,9 +19,9 @@ from dni_jax.devices import use_all_cores
 from dni_jax.files import atomic_write
 from dni_jax.html import Markup, card, facts, sparkline, symbols
 from dni_jax.models._checkpoints import first_alone
-from dni_jax.models._config import TrainConfig, TrainPlan
 from dni_jax.models._network import CharNetwork
 from dni_jax.models._weights import Weights, check_finite, named_arrays, with_arrays
+from dni_jax.settings import TrainConfig, TrainPlan
 from dni_jax.text import Corpus, Vocabulary
 
 FORMAT = 2  # of a saved model; raised when an older version could not read it

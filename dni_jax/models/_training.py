@@ -18,9 +18,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from dni_jax import processes
-from dni_jax.devices import wide_grid
+from dni_jax.devices import make_global_grid
 from dni_jax.models._checkpoints import Checkpoints
-from dni_jax.models._config import TrainConfig, TrainPlan
 from dni_jax.models._evaluation import cross_entropies
 from dni_jax.models._lanes import lay_out
 from dni_jax.models._population import Population
@@ -29,6 +28,7 @@ from dni_jax.models._steps import Batch, fed, first_state, laid_over, optimizer_
 from dni_jax.models._trained import TrainedModel, untrained, with_weights
 from dni_jax.models._weights import Weights
 from dni_jax.progress import bar
+from dni_jax.settings import TrainConfig, TrainPlan
 from dni_jax.text import Corpus
 
 VALIDATION_CHARACTERS = 50_000
@@ -250,7 +250,7 @@ class _Training:
 
     def _devices(self) -> Mesh:
         plan, n_models = self.plan, len(self.plans)
-        devices = wide_grid(n_models, plan.batch)
+        devices = make_global_grid(n_models, plan.batch)
         if processes.count() > 1 and not processes.spans_processes(devices) and processes.is_first():
             warnings.warn(
                 f"a batch of {plan.batch} texts is too small to be split over {processes.count()} processes: each of "

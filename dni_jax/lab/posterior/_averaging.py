@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 from scipy.special import logsumexp
 
-from dni_jax.devices import grid, over_models
+from dni_jax.devices import make_grid, map_models
 from dni_jax.models import Weights, lane_count, lay_out, losses_of, network_scan, readout, zero_carries
 from dni_jax.text import Corpus
 
@@ -43,7 +43,7 @@ def symbol_losses(weights: Weights, corpus: Corpus) -> Float[np.ndarray, "D U"]:
         In the networks' codes. Symbols are in the order of its lanes, boundaries included.
     """
     lanes = lay_out(corpus, lane_count(corpus, 64))
-    devices = grid(weights.head.shape[0], lanes.codes.shape[1])
+    devices = make_grid(weights.head.shape[0], lanes.codes.shape[1])
     losses = _losses(jax.device_get(weights), lanes.codes, lanes.targets, lanes.resets, devices)
     return np.asarray(losses)[:, lanes.weights > 0]
 
@@ -55,7 +55,7 @@ def _losses(weights: Weights, codes: Array, targets: Array, resets: Array, devic
         return losses_of(readout(weights, hidden), targets)
 
     def local(weights: Weights, *text: Array) -> Array:
-        return over_models(lambda one: of_one(one, *text))(weights)
+        return map_models(lambda one: of_one(one, *text))(weights)
 
     text = P(None, "lanes")
     spread = jax.shard_map(

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float
 
-from dni_jax.devices import grid
+from dni_jax.devices import make_grid
 from dni_jax.lab.posterior._plan import SamplingPlan
 from dni_jax.lab.posterior._samplers import SAMPLERS
 from dni_jax.lab.posterior._schedules import cyclical, polynomial
@@ -170,7 +170,8 @@ def walk(
     text, n_chains, sampler = model.reading(corpus).train, len(step_sizes), sampler_of(plan)
     state = _begin(model, plan, sampler, step_sizes, seeds, symbols_of(text))
     reading = TrainConfig(steps=plan.steps, batch=plan.batch, window=plan.window, seed=seeds[0]).plan(1)
-    chunk, rates, devices = math.gcd(_CHUNK, plan.thin, plan.burn_in), jnp.ones(n_chains), grid(n_chains, plan.batch)
+    chunk, rates = math.gcd(_CHUNK, plan.thin, plan.burn_in), jnp.ones(n_chains)
+    devices = make_grid(n_chains, plan.batch)
     draws: list[Weights] = []
     losses: list[np.ndarray] = []
     recent: list[Any] = []

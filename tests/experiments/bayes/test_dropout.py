@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from dni_jax.devices import grid
+from dni_jax.devices import make_grid
 from dni_jax.models import TrainConfig
 from dni_jax.models._network import zero_carries
 from dni_jax.models._steps import first_state, take_steps
@@ -21,7 +21,7 @@ def test_without_dropout_they_are_trainings_own_steps(model, corpus):
     batch = next(batches_of(corpus.train, [plan], 0, 5))
     optimizer = optax.sgd(0.1)
     theirs, (loss, _) = take_steps(
-        first_state([model.weights], optimizer, 16), jnp.ones(1), batch, optimizer, grid(1, 16)
+        first_state([model.weights], optimizer, 16), jnp.ones(1), batch, optimizer, make_grid(1, 16)
     )
     start = Learner(model.weights, optimizer.init(model.weights), zero_carries(model.weights, 16), jax.random.key(0))
     ours, mine = learn(start, [array[0] for array in batch], optimizer)

@@ -1,4 +1,4 @@
-"""How a network is trained: the settings, and the plan that follows from them and a vocabulary."""
+"""Settings of training, as plain dataclasses: the command line reads them before JAX is imported."""
 
 from __future__ import annotations
 
