@@ -108,7 +108,7 @@ def test_labels_as_a_frame():
     assert (frame["digit"].dtype, frame["x"].dtype) == (np.int8, np.float32)
     assert labels.to_dataframe().columns.tolist() == ["masked", "digit", "x"]
     taken = Labels(("place",), ("binary",), (labels.columns[0],), labels.mask)
-    with pytest.raises(ValueError, match=r"got \['place'\]: use feature\.named"):
+    with pytest.raises(ValueError, match=r"got \['place'\]: use feature\.rename"):
         taken.to_dataframe(corpus)
 
 
