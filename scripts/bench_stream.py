@@ -126,7 +126,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, object]:
     note(read_s=took, read_mb_s=n_bytes / took / 1e6)
 
     start, n_labels = time.perf_counter(), min(len(corpus), 20_000)
-    library.lazily(corpus).of([(0, n_labels)])
+    library.label_lazily(corpus).label([(0, n_labels)])
     note(label_characters_s=float(corpus.offsets[n_labels]) / (time.perf_counter() - start))
 
     forget(scratch / "states")

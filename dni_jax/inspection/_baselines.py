@@ -150,7 +150,7 @@ def _control(
     if not columns:
         return total, without
     features = FeatureLibrary(
-        tuple(task.named(f"{number}:{name}") for number, some in enumerate(tasks) for name, task in some.items())
+        tuple(task.rename(f"{number}:{name}") for number, some in enumerate(tasks) for name, task in some.items())
     )
     scores = inspect(states, _masked(features.label(corpus), labels), **again)["score"].mean("fold").values
     total[:, columns] = scores.reshape(len(scores), n_controls, len(columns)).mean(1)

@@ -196,7 +196,7 @@ class _Run:
 
     def _labelled(self, strings: Strings) -> tuple[list[np.ndarray], np.ndarray]:
         """The labels of each part as a matrix, and the positions' folds."""
-        labels, offsets = self.labels.of(strings), self.states.offsets
+        labels, offsets = self.labels.label(strings), self.states.offsets
         folds = np.concatenate([self.reading.folds[offsets[first] : offsets[last]] for first, last in strings])
         matrices = [np.stack([labels.columns[column] for column in part.columns], axis=1) for part in self.parts]
         return matrices, np.where(labels.mask, folds, -1).astype(np.int32)

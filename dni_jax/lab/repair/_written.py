@@ -138,7 +138,7 @@ def check_causal(violation: Feature, written: Written, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero([bool(string) for string in written.strings])
     rows = np.sort(rng.permutation(rows)[:_CUTS])
-    _refuse_unless(violation.over is None, violation, "the corpus as a whole")
+    _refuse_unless(violation.fit is None, violation, "the corpus as a whole")
     if not len(rows):
         return
     corpus = written.corpus(rows)

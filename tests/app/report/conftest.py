@@ -9,7 +9,7 @@ import pytest
 import tomli_w
 import xarray as xr
 
-from dni_jax.app.report._excerpt import excerpt_of
+from dni_jax.app.report._excerpt import make_excerpt
 from dni_jax.features import Labels
 from dni_jax.inspection._store import relevance_table, write_table
 from dni_jax.text import Corpus
@@ -111,7 +111,7 @@ def constructed_excerpt(names=NAMES):
     labels = Labels(tuple(names), tuple(kinds), tuple(columns), mask)
     states = np.tanh(rng.normal(size=(corpus.n_positions, N_NEURONS)))
     return SimpleNamespace(
-        corpus=corpus, labels=labels, states=states, excerpt=excerpt_of(corpus, states, labels, characters=700)
+        corpus=corpus, labels=labels, states=states, excerpt=make_excerpt(corpus, states, labels, characters=700)
     )
 
 

@@ -217,7 +217,7 @@ REFUSED = {
     "goes wrong never": (dni.char_feature("never", lambda c: False), {}, "got none in 20 texts of 40 symbols"),
     "looks ahead": (dni.feature("ahead", ahead), {}, "depend on characters to come"),
     "depends on the corpus": (
-        replace(dni.char_feature("4", "4".__eq__), over=lambda corpus: None),
+        replace(dni.char_feature("4", "4".__eq__), fit=lambda corpus: None),
         {},
         "depend on the corpus as a whole",
     ),
