@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
+from dni_jax.models import as_activations
 from dni_jax.probes import check_hidden
 
 
@@ -55,7 +56,7 @@ def redundancy(
     >>> redundancy(np.stack([one, two, -2 * one + 0.1 * two], axis=1))["cluster"].values.tolist()
     [0, 1, 0]
     """
-    hidden = np.asarray(check_hidden(getattr(states, "hidden", states)))
+    hidden = np.asarray(check_hidden(as_activations(states).read_all()))
     chosen = np.arange(hidden.shape[1]) if neurons is None else np.asarray(neurons)
     if chosen.dtype.kind not in "iu" or not len(chosen) or chosen.min() < 0 or chosen.max() >= hidden.shape[1]:
         raise ValueError(f"expected neurons from 0 to {hidden.shape[1] - 1}, got {neurons!r}")

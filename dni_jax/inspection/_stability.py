@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from dni_jax.features import Labels
-from dni_jax.inspection._checking import check_states, known_groups, where_stated
+from dni_jax.inspection._data import each_kind, load_data
 from dni_jax.probes import weighted_auc, weighted_pearson
 
 
@@ -54,9 +54,9 @@ def rank_stability(
     >>> float(found["overlap"].mean()), bool(found["spearman"].mean() > 0.8)
     (1.0, True)
     """
-    hidden = check_states(states, labels)
-    labels = where_stated(states, labels)
-    where = known_groups(states, groups)
+    data = load_data(states, labels, groups)
+    hidden, labels, _ = data
+    where = data.known_groups
     if not 1 <= k <= hidden.shape[1]:
         raise ValueError(f"expected k from 1 to {hidden.shape[1]} (the number of neurons), got {k}")
     hidden, where = hidden[labels.mask], where[labels.mask]
@@ -67,11 +67,8 @@ def rank_stability(
     half = np.stack([rng.permutation(n_strings) < n_strings // 2 for _ in range(n_splits)])
     weights = np.concatenate([half, ~half]).astype(np.float32)
     strength = np.full((2 * n_splits, hidden.shape[1], len(labels)), np.nan)
-    for kind in ("binary", "continuous"):
-        columns = np.flatnonzero([its == kind for its in labels.kinds])
-        if len(columns) == 0:
-            continue
-        values = labels.of_kind(kind).matrix[labels.mask]
+    for kind, columns, matrix in each_kind(labels):
+        values = matrix[labels.mask]
         if kind == "binary":
             strength[:, :, columns] = 2 * np.abs(weighted_auc(hidden, values, where, weights, seed) - 0.5)
         else:

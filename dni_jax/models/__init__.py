@@ -2,6 +2,7 @@
 
 from dni_jax.models._activations import Activations
 from dni_jax.models._arrays import from_arrays
+from dni_jax.models._as_activations import as_activations
 from dni_jax.models._capture import record_module
 from dni_jax.models._chunked import ChunkedActivations
 from dni_jax.models._evaluation import Predictions, StateGaussian, compute_losses, cross_entropy, predict
@@ -53,6 +54,7 @@ __all__ = [
     "TrainPlan",
     "TrainedModel",
     "Weights",
+    "as_activations",
     "choose_lane_count",
     "compute_logits",
     "compute_losses",

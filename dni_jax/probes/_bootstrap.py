@@ -17,8 +17,9 @@ from jaxtyping import Array, Float, Int, Shaped
 from scipy.sparse import csr_matrix
 
 from dni_jax.probes import _check
+from dni_jax.probes._ranks import sort_order
 from dni_jax.probes._score import fit_neurons
-from dni_jax.probes._sorted_neuron import sort_order
+from dni_jax.probes._spec import ProbeSpec, as_spec
 
 _BLOCKS = 128  # of ranks; pairs within one count half
 
@@ -165,10 +166,10 @@ def bootstrap_held_out(
     labels: Any,
     folds: Int[np.ndarray, " T"],
     groups: Int[np.ndarray, " T"],
-    probe: str = "svm",
+    probe: str | ProbeSpec = "svm",
     n_draws: int = 200,
     seed: int = 0,
-    **options: Any,
+    **settings: Any,
 ) -> Float[np.ndarray, "B N F"]:
     """Held-out accuracy (for "ols" and continuous "ridge", R^2) of one probe each, on strings drawn anew.
 
@@ -176,7 +177,7 @@ def bootstrap_held_out(
 
     Parameters
     ----------
-    hidden, labels, folds, probe, options
+    hidden, labels, folds, probe, settings
         As in `dni_jax.probes.fit_neurons`; folds (T,).
     groups : integer array (T,)
         The string of each position.
@@ -202,10 +203,11 @@ def bootstrap_held_out(
     >>> bool(0.55 < found.min() < found.max() < 0.82)
     True
     """
-    lines = fit_neurons(hidden, labels, folds, probe=probe, **options)
+    spec = as_spec(probe, settings).resolve(labels)
+    lines = fit_neurons(hidden, labels, folds, probe=spec)
     hidden, labels, used = np.asarray(_check.check_hidden(hidden)), np.asarray(labels), np.flatnonzero(folds >= 0)
     _, index = np.unique(groups[used], return_inverse=True)
-    classifies = probe != "ols" and _check.is_binary(labels)
+    classifies = spec.classifies
     y, fold = labels[used].astype(np.float64), folds[used]
     n_groups = int(index.max()) + 1
     with jax.enable_x64(True):
