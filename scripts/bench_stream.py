@@ -104,7 +104,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, object]:
     corpus = text(args.positions, seed=0)
     note(positions=corpus.n_positions, strings=len(corpus), sampling_s=time.perf_counter() - start)
     plan = dni.models.TrainConfig(hidden=args.hidden, cell=args.cell, seed=0)
-    model = dni.models.untrained(corpus.vocabulary, plan)
+    model = dni.models.TrainedModel.init(corpus.vocabulary, plan)
     library = dni.languages.get("parentheses").features()
     n_bytes = corpus.n_positions * args.hidden * 2
     warm = corpus.head(200_000)

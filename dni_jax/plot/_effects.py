@@ -17,9 +17,9 @@ MEASURE_LABELS = {
     "loss": "nats per character",
     "loss_on": "nats per character where it holds",
     "loss_off": "nats per character elsewhere",
-    "mass": "probability of its class",
-    "mass_on": "probability of its class where it holds",
-    "mass_off": "probability of its class elsewhere",
+    "class_probability": "probability of its class",
+    "class_probability_on": "probability of its class where it holds",
+    "class_probability_off": "probability of its class elsewhere",
     "distance": "distance from the usual states",
 }
 _SETS = {"top": (None, "-"), "random": (PALETTE[-1], "--"), "bottom": (PALETTE[2], ":")}

@@ -80,7 +80,7 @@ def constructed_effects(features=FEATURES, ks=(1, 2)):
             if np.isnan(effect):
                 continue
             for k in ks:
-                for measure in ("type_accuracy", "loss_on", "loss_off", "mass_on"):
+                for measure in ("type_accuracy", "loss_on", "loss_off", "class_probability_on"):
                     spread = {"top_effect_low": -0.05, "top_effect_high": 0.05}
                     row = {"intervention": intervention, "feature": name, "measure": measure, "k": k, "intact": 0.7}
                     row |= {"top_effect": effect * k / max(ks), "p": p, "random_effect": 0.01}
