@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax.app.pipeline._job import Job
-from dni_jax.app.report import excerpt_of, relevance_figure, save
+from dni_jax.app.report import make_excerpt, relevance_figure, save
 from dni_jax.features import Labels
 from dni_jax.files import atomic_write
 from dni_jax.inspection import (
@@ -89,7 +89,7 @@ def inspect_stage(job: Job) -> Inspected:
     found = Inspected.of(relevance, labels)
     write_findings(job.folder.findings, found)
     save(relevance_figure(relevance.sel(feature=found.distinct)), job.folder.path / "relevance.png")
-    excerpt_of(corpus, states, labels, relevance=relevance).save(job.folder.excerpt)
+    make_excerpt(corpus, states, labels, relevance=relevance).save(job.folder.excerpt)
     job.folder.note(positions=relevance.attrs["positions"])
     write_table(relevance_table(relevance), job.folder.relevance)
     return found
