@@ -97,7 +97,7 @@ def measure_probe_dimension(
     Examples
     --------
     >>> import dni_jax as dni
-    >>> from dni_jax.lab import measure_probe_dimension
+    >>> from dni_jax.lab.intrinsic_dimension import measure_probe_dimension
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
     >>> hidden = np.random.default_rng(0).normal(size=(corpus.n_positions, 6))
