@@ -114,7 +114,7 @@ def measure_probe_dimension(
     used = dealt >= 0
     hidden, values, dealt = hidden[used].astype(np.float64), labels.values[used].astype(np.float64), dealt[used]
     n_folds = _check_used(hidden, dealt)
-    binary = np.asarray([kind == "binary" for kind in labels.kinds])
+    binary = np.asarray([kind == "binary" for kind in labels.kinds], bool)
     every = (*wanted.tolist(), *([] if wanted[-1] == hidden.shape[1] else [hidden.shape[1]]))
     score = np.full((len(labels), len(every), repeats), np.nan)
     unfinished = 0

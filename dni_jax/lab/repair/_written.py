@@ -59,7 +59,7 @@ def write(model: TrainedModel, n: int, length: int, seed: int, prime: str = "") 
     text = np.repeat(np.arange(n), sizes)
     place = np.arange(len(strings)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     ended = place < np.asarray(sizes)[text] - 1
-    cut_off = np.asarray([bool(string) for string in strings])
+    cut_off = np.asarray([bool(string) for string in strings], bool)
     keep = np.flatnonzero(ended | cut_off)  # behind a text's last boundary nothing may have been written yet
     given = np.where(place == 0, len(prime), 0)
     return Written(tuple(strings[row] for row in keep), text[keep], ended[keep], given[keep], model.vocabulary)
