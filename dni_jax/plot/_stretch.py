@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from dni_jax.characters import INVISIBLE, shown_name, visible
+from dni_jax.characters import INVISIBLE, display_name, make_visible
 from dni_jax.features import Labels
 from dni_jax.plot._style import FONT, PALETTE, drawable
 from dni_jax.text import Corpus
@@ -62,7 +62,7 @@ def title_of(corpus: Corpus, string: int, part: slice) -> str:
 
 def characters_of(corpus: Corpus, part: slice) -> tuple[str, ...]:
     """Give the characters as they are shown."""
-    return tuple(visible(chr(point)) for point in corpus.text[part])
+    return tuple(make_visible(chr(point)) for point in corpus.text[part])
 
 
 def stretch_of(
@@ -97,7 +97,7 @@ def stretch_of(
         title_of(corpus, string, part),
         characters_of(corpus, part),
         start,
-        tuple(shown_name(name) for name in some.names),
+        tuple(display_name(name) for name in some.names),
         values,
         labels.mask[part],
     )

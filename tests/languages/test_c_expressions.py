@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from pycparser import CParser, c_ast
-from tests.support.tree_checks import assert_same_trees, check_shape, nodes_of
 
 from dni_jax.languages import ParseError, get
+from tests.support.tree_checks import assert_same_trees, check_shape, nodes_of
 
 WRITTEN = [
     "a+b*c-d/e%f",

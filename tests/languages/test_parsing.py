@@ -2,9 +2,9 @@ import warnings
 
 import pytest
 from lark import Lark, Tree
-from tests.support.tree_checks import assert_same_trees, nodes_of
 
 from dni_jax.languages import AmbiguityWarning, Language, ParseError, get, load_text
+from tests.support.tree_checks import assert_same_trees, nodes_of
 
 SUM = '?sum: sum "+" atom -> add | atom\n?atom: NUMBER | "(" sum ")"\nNUMBER: /[0-9]+/\n%ignore " "'
 JSONISH = 'start: "{" (KEY ":" start)* "}"\nKEY: /[a-z{]+/'

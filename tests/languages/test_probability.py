@@ -4,12 +4,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from tests.support.grammar_texts import JSON, as_lark, enumerate_strings, growth, reachable, small_weighted_grammars
 from hypothesis import HealthCheck, assume, given, settings
 from scipy import stats
 
 from dni_jax.languages import Language, get
 from dni_jax.languages import _probability as probability
+from tests.support.grammar_texts import JSON, as_lark, enumerate_strings, growth, reachable, small_weighted_grammars
 
 
 def closed_form(string):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from tests.support.grammar_texts import JSON, ll1_grammars
 from hypothesis import HealthCheck, given, settings
 from scipy import stats
-from tests.support.tree_checks import assert_same_trees, check_shape, nodes_of
 
 from dni_jax.languages import Language, get
+from tests.support.grammar_texts import JSON, ll1_grammars
+from tests.support.tree_checks import assert_same_trees, check_shape, nodes_of
 
 LENGTH = Language.from_lark('start: "a" start | "b"', weights={"start": [2, 1]})
 BRANCHING = Language.from_lark('start: start start | "x"', weights={"start": [1, 2]})

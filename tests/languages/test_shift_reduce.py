@@ -3,13 +3,13 @@ from functools import cache
 
 import numpy as np
 import pytest
-from tests.support.grammar_texts import JSON, as_lark, ll1_grammars, small_weighted_grammars
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from lark import Lark, Token
 
 from dni_jax.languages import Language, ParseError, get
 from dni_jax.languages._grammar import node_kind
+from tests.support.grammar_texts import JSON, as_lark, ll1_grammars, small_weighted_grammars
 
 SUM = '?sum: sum "+" product -> add | product\n?product: product "*" atom -> times | atom\n' + (
     '?atom: NUMBER | "(" sum ")"\nNUMBER: /[0-9]+/\n%ignore " "'
@@ -253,7 +253,7 @@ def test_earley_has_no_states():
         get("arithmetic").state_features()
     for ask in (
         get("c").state_features,
-        lambda: get("c").observe(get("parentheses").sample(1)),
+        lambda: get("c").add_parser_states(get("parentheses").sample(1)),
         lambda: get("c").parser_states(""),
     ):
         with pytest.raises(ValueError, match=r"LALR grammar, got c, .*c_expressions"):

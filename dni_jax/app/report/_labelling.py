@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from dni_jax.characters import visible
+from dni_jax.characters import make_visible
 from dni_jax.features import Labels
 from dni_jax.plot import (
     CELL,
@@ -24,7 +24,7 @@ from dni_jax.plot import (
 )
 from dni_jax.text import Corpus
 
-__all__ = ["Stretch", "labelling_figure", "labelling_text", "stretch_of", "visible"]
+__all__ = ["Stretch", "labelling_figure", "labelling_text", "make_visible", "stretch_of"]
 
 _EDGE, _HEAD = 0.25, 0.75  # inches: the margin; the title, the places and the text
 _SHADES = " \u2591\u2592\u2593\u2588"  # from 0 to 1: ░▒▓█

@@ -1,10 +1,10 @@
 """Every kind's ranges, against snippets marked by hand."""
 
 import pytest
-from tests.support.marks import marked, spans_of
 
 from dni_jax.languages import ParseError, get
 from dni_jax.languages.code.c._library import LOOPS, NODES
+from tests.support.marks import marked, spans_of
 
 C = get("c")
 
