@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dni_jax import (
         app,
+        devices,
         features,
         inspection,
         interventions,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "dni_jax": (
         "app",
+        "devices",
         "features",
         "inspection",
         "interventions",
@@ -91,6 +93,7 @@ __all__ = [
     "char_feature",
     "clamp",
     "clamp_to_labels",
+    "devices",
     "feature",
     "features",
     "from_arrays",

@@ -18,7 +18,7 @@ from dni_jax import processes
 _LANES = 8  # a device with fewer lanes spends its time on anything but products
 
 
-def cores() -> int:
+def count_cores() -> int:
     """How many CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -34,16 +34,16 @@ def use_all_cores() -> None:
         return
     try:
         if jax.config.values["jax_num_cpu_devices"] < 1:
-            jax.config.update("jax_num_cpu_devices", cores())
+            jax.config.update("jax_num_cpu_devices", count_cores())
     except RuntimeError:
-        if jax.default_backend() == "cpu" and cores() > jax.local_device_count():
+        if jax.default_backend() == "cpu" and count_cores() > jax.local_device_count():
             _notice_once()
 
 
 @cache
 def _notice_once() -> None:
     warnings.warn(
-        f"JAX computed something before dni_jax was asked to, and holds {cores()} cores as "
+        f"JAX computed something before dni_jax was asked to, and holds {count_cores()} cores as "
         f"{jax.local_device_count()} device: training and recording will be slower. To use all cores, call "
         'dni_jax.devices.use_all_cores() (or jax.config.update("jax_num_cpu_devices", ...)) before the first JAX computation',
         stacklevel=4,
@@ -67,7 +67,7 @@ def use_compilation_cache(folder: Path) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-def mesh(axis: str, size: int = 0) -> Mesh:
+def make_mesh(axis: str, size: int = 0) -> Mesh:
     """Give a one-dimensional mesh of as many local devices as divide an axis evenly (all of them, without a length).
 
     Parameters
@@ -81,14 +81,14 @@ def mesh(axis: str, size: int = 0) -> Mesh:
     return _mesh({axis: (size, 1)}, jax.local_devices())
 
 
-def grid(models: int, lanes: int) -> Mesh:
+def make_grid(models: int, lanes: int) -> Mesh:
     """Give a mesh with the axes ``models`` and ``lanes``: models are spread first, each one's lanes over the rest."""
     use_all_cores()
     return _mesh({"models": (models, 1), "lanes": (lanes, _LANES)}, jax.local_devices())
 
 
-def wide_grid(models: int, lanes: int) -> Mesh:
-    """Give a `grid` over the devices of all processes, as many of each.
+def make_global_grid(models: int, lanes: int) -> Mesh:
+    """Give a `make_grid` over the devices of all processes, as many of each.
 
     Where models and lanes are too few for all processes, the grid is of this process' own devices: then every process
     does the same work.
@@ -96,7 +96,7 @@ def wide_grid(models: int, lanes: int) -> Mesh:
     use_all_cores()
     n_processes = processes.count()
     if n_processes == 1:
-        return grid(models, lanes)
+        return make_grid(models, lanes)
     axes = {"models": (models, 1), "lanes": (lanes, _LANES)}
     of_each: dict[int, list[Any]] = {}
     for device in jax.devices():
@@ -106,10 +106,10 @@ def wide_grid(models: int, lanes: int) -> Mesh:
         found = _mesh(axes, devices)
         if found.size == len(devices):
             return found
-    return grid(models, lanes)
+    return make_grid(models, lanes)
 
 
-def over_models(function: Callable[..., Any], at_once: int | None = None) -> Callable[..., Any]:
+def map_models(function: Callable[..., Any], at_once: int | None = None) -> Callable[..., Any]:
     """Map a function over the leading axis of its arguments.
 
     One model (or set of neurons) after the other on a CPU, where batches of small matrix products cost 35 to 40 %;

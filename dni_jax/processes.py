@@ -47,7 +47,7 @@ def single_process() -> Iterator[None]:
 
     Examples
     --------
-    >>> with alone():
+    >>> with single_process():
     ...     count()
     1
     """
@@ -62,7 +62,7 @@ def shard(n: int) -> slice:
     """Give this process' part of n things.
 
     All parts have the same size, so that one compiled program serves all processes; where n does not divide evenly,
-    parts of the last processes overlap with those before. Put together by `joined`.
+    parts of the last processes overlap with those before. `all_gather` puts the parts together.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def broadcast(make: Callable[[], Value]) -> Value:
         return make()
     packed = b""
     if is_first():
-        with alone():
+        with single_process():
             packed = _packed(make)
     size = int(gather_list(np.asarray([len(packed)], np.int64))[0][0])
     mine = np.frombuffer(packed.ljust(size, b"\0"), np.uint8) if is_first() else np.zeros(size, np.uint8)

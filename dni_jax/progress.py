@@ -22,7 +22,7 @@ _hidden: ContextVar[bool] = ContextVar("hidden", default=False)
 
 
 @contextmanager
-def hidden(yes: bool = True) -> Iterator[None]:
+def hide(yes: bool = True) -> Iterator[None]:
     """Show no bars in the block, not even on a terminal."""
     token = _hidden.set(yes)
     try:
@@ -96,7 +96,7 @@ def track(items: Sequence[Item], description: str, of: str = "", each: float = 1
 
 
 @contextmanager
-def working(description: str) -> Iterator[None]:
+def spinner(description: str) -> Iterator[None]:
     """Show that something is being worked on that cannot tell how far it is."""
     if not _is_watched():
         yield

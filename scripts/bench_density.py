@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from bench_turns import contest, foreign_seconds, machine
 
-from dni_jax.devices import cores, use_all_cores
+from dni_jax.devices import count_cores, use_all_cores
 from dni_jax.lab.densities import log_prob, log_probs, start_flow
 
 N_NEURONS, LAYERS, WIDTH, DEPTH = 128, 8, 256, 2
@@ -53,7 +53,7 @@ def main() -> None:
     turns = contest(
         {"ours": lambda: log_probs(flow, states), "flowjax": lambda: other(on_device).block_until_ready()}, args.repeats
     )
-    load = (foreign_seconds() - busy) / (time.perf_counter() - began) / cores()
+    load = (foreign_seconds() - busy) / (time.perf_counter() - began) / count_cores()
     rates = {name: args.states / np.asarray(took) for name, took in turns.seconds.items()}
     ratios = np.divide(turns.seconds["flowjax"], turns.seconds["ours"])
     about = machine()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from dni_jax.devices import cores
+from dni_jax.devices import count_cores
 
 QUIET = 0.1  # share of the cores that others may have in a turn
 
@@ -44,7 +44,7 @@ def contest(calls: dict[str, Callable], repeats: int) -> Turns:
         for name, call in calls.items():
             time.sleep(0.02)  # the threads of the one before wait for more work, on a core, before they sleep
             took[name] = seconds(call)
-        turns.append(((foreign_seconds() - busy) / (time.perf_counter() - start) / cores(), took))
+        turns.append(((foreign_seconds() - busy) / (time.perf_counter() - start) / count_cores(), took))
     kept = sorted(turns[1:], key=lambda turn: turn[0])[:repeats]
     return Turns({name: [took[name] for _, took in kept] for name in calls}, [share for share, _ in kept])
 
@@ -108,7 +108,7 @@ def show(row: dict) -> None:
 
 def machine() -> dict:
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    about = {"processor": names[0].split(":")[1].strip() if names else platform.machine(), "cores": cores()}
+    about = {"processor": names[0].split(":")[1].strip() if names else platform.machine(), "cores": count_cores()}
     about["devices"] = sorted({device.device_kind for device in jax.devices()})
     for package in ("jax", "jaxlib", "flax", "torch", "numpy"):
         try:

@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 import dni_jax as dni
-from dni_jax.devices import cores
+from dni_jax.devices import count_cores
 
 KINDS = ("ablate", "clamp", "oracle")
 
@@ -45,7 +45,7 @@ def main() -> None:
     rate = sets * text.n_positions / np.median(again)
     print(
         f"verify: 3 k x (top, bottom, {args.draws} draws) x {len(KINDS)} interventions on {text.n_positions:,} "
-        f"characters, {cores()} cores: first {first:.1f} s, then {np.median(again):.1f} s "
+        f"characters, {count_cores()} cores: first {first:.1f} s, then {np.median(again):.1f} s "
         f"({min(again):.1f}-{max(again):.1f}), {rate:,.0f} characters/s read under an override"
     )
     held = dni.clamp([3, 17], 1.0)

@@ -10,8 +10,10 @@ import jax
 import numpy as np
 import pytest
 
-from tests.support import typechecker  # noqa: F401  (the import hook names it)
+from tests.support import typechecker  # noqa: F401
 
+# isort: split
+# The import hook of jaxtyping names the checker, so it is imported before the package is.
 import dni_jax as dni
 
 os.environ["DNI_JAX_CACHE"] = tempfile.mkdtemp(prefix="dni_jax_tests_")  # never the user's own
@@ -82,9 +84,8 @@ def relevance(states, labels):
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A small run from the command line, whole; not to be changed."""
-    from tests.support.cli_runs import SMALL
-
     from dni_jax.app.cli import main
+    from tests.support.cli_runs import SMALL
 
     folder = tmp_path_factory.mktemp("runs") / "first"
     main(["run", "parentheses", "--out", str(folder), *SMALL])

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import Positional, arg
 
-from dni_jax.models import TrainConfig, check_choices, check_counts
+from dni_jax.settings import RENAMED_SETTINGS, TrainConfig, check_choices, check_counts
 
 _READ = ("python", "c")  # languages that are read from files, not sampled
 
@@ -242,6 +242,8 @@ def from_settings(settings: Mapping[str, Any]) -> RunConfig:
 
 def _built(kind: type[Any], settings: Mapping[str, Any], prefix: str = "") -> Any:
     hints = get_type_hints(kind)
+    if kind is TrainConfig:
+        settings = {RENAMED_SETTINGS.get(name, name): value for name, value in settings.items()}
     unknown = sorted(set(settings) - set(hints))
     if unknown:
         near = get_close_matches(unknown[0], hints, n=1)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool
 
-from dni_jax.features import Feature, FeatureLibrary, once, runs
+from dni_jax.features import Feature, FeatureLibrary, compute_once, runs
 from dni_jax.languages._parse_table import ParseTable
 from dni_jax.languages._shift_reduce import ParserStates, ShiftReduce
 from dni_jax.text import Corpus, to_string
@@ -46,7 +46,7 @@ def states_of(parser: ShiftReduce, corpus: Corpus) -> ParserStates:
     ValueError
         As `observed`.
     """
-    return once(corpus, ("parser states", parser.fingerprint), lambda corpus: _states_of(parser, corpus))
+    return compute_once(corpus, ("parser states", parser.fingerprint), lambda corpus: _states_of(parser, corpus))
 
 
 def _states_of(parser: ShiftReduce, corpus: Corpus) -> ParserStates:
@@ -57,8 +57,8 @@ def _states_of(parser: ShiftReduce, corpus: Corpus) -> ParserStates:
     offsets, begins, ends = runs(corpus)
     if not (begins.all() and ends.all()):
         raise ValueError(
-            f"expected whole strings for a parser to read, got {int((~(begins & ends)).sum())} pieces of longer ones: "
-            "note the states before the strings are cut, with language.add_parser_states(corpus) or "
+            f"expected whole strings, which a parser needs, got {int((~(begins & ends)).sum())} segments of longer ones: "
+            "record the states before the strings are cut, with language.add_parser_states(corpus) or "
             "load_text(..., parser_states=True)"
         )
     whole = to_string(corpus.text)

@@ -13,9 +13,9 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
-from dni_jax.devices import grid, mesh, over_models
+from dni_jax.devices import make_grid, make_mesh, map_models
 from dni_jax.interventions import Drive, Intervention, Override
-from dni_jax.models._network import Carries, network_step, readout, table_of, zero_carries
+from dni_jax.models._network import Carries, compute_logits, input_table, network_step, zero_carries
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import Weights
 from dni_jax.text import BOUNDARY
@@ -123,7 +123,7 @@ def generate_each(
     given = _given(model, prime)
     n_steps = len(given) - 1 + length
     uniforms = np.asarray(jax.random.uniform(jax.random.key(seed), (n_steps, n)))
-    uniforms = np.pad(uniforms, ((0, 0), (0, -n % mesh("lanes").size)))
+    uniforms = np.pad(uniforms, ((0, 0), (0, -n % make_mesh("lanes").size)))
     forced = np.full(n_steps, -1, np.int32)
     forced[: len(given) - 1] = given[1:]
     bound = [((), ()) if one is None else one.bind(model.n_neurons, n_steps, model.parts) for one in interventions]
@@ -141,7 +141,7 @@ def generate_each(
             drives,
             jnp.float32(temperature),
             len(members),
-            grid(len(members), uniforms.shape[1]),
+            make_grid(len(members), uniforms.shape[1]),
         )
         for place, written in zip(members, np.asarray(codes)[:, :, :n], strict=True):
             whole = written if model.boundary else np.concatenate([np.full((1, n), given[0]), written])
@@ -174,21 +174,21 @@ def _write(
     """Write L symbols in B lanes under each of M sets of overrides, whose arrays have a leading axis of M."""
 
     def local(weights: Weights, uniforms: Array, which: Array, overrides: Any, drives: Any) -> Array:
-        table, lanes = table_of(weights), uniforms.shape[1]
+        table, lanes = input_table(weights), uniforms.shape[1]
 
         def one(number: Array, overrides: tuple[Override, ...], drives: tuple[Drive, ...]) -> Array:
             def body(state: tuple[Carries, Array], inputs: Any) -> tuple[tuple[Carries, Array], Array]:
                 carries, codes = state
                 uniform, given, now = inputs
                 new, shown, _ = network_step(weights, table, carries, codes, codes == BOUNDARY, overrides, now)
-                drawn = draw(readout(weights, shown[-1].h), uniform, temperature)
+                drawn = draw(compute_logits(weights, shown[-1].h), uniform, temperature)
                 following = jnp.where(given >= 0, given, drawn)
                 return (new, following), following
 
             start = (zero_carries(weights, lanes), jnp.full(lanes, first, jnp.int32))
             return jax.lax.scan(body, start, (uniforms, forced, drives))[1]
 
-        return over_models(one, _SETS_AT_ONCE)(which, overrides, drives)
+        return map_models(one, _SETS_AT_ONCE)(which, overrides, drives)
 
     lanes, sets = P(None, "lanes"), P("models")
     spread = jax.shard_map(

@@ -88,7 +88,7 @@ def fit_counts(
     balanced = _check.check_class_weight(class_weight, classifies)
     sizes = np.asarray(counts.counts[0, :, :, -1]).sum(0, dtype=np.int64)
     _check.check_fold_sizes(sizes)
-    mesh = devices.mesh("neurons")
+    mesh = devices.make_mesh("neurons")
     n_neurons = len(counts.levels)
     with jax.enable_x64(True):
         levels, table = counts.padded(mesh.size)

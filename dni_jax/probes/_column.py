@@ -18,9 +18,9 @@ def run_column(
     """Run one fold assignment; returns (A, N, F, K) scores, A strengths, and the (F, K) baseline."""
     used = _layout.used_positions(folds)
     fold_of = folds[used]
-    mesh = devices.mesh("neurons")
+    mesh = devices.make_mesh("neurons")
     if not plan.classifies and jax.default_backend() == "cpu":
-        mesh = devices.mesh(
+        mesh = devices.make_mesh(
             "neurons", 1
         )  # a product already uses all cores; slicing the states would cost more than it
     with jax.enable_x64(True):

@@ -169,7 +169,7 @@ class Counter:
 
     def __init__(self, levels: Float[np.ndarray, "N B"], n_folds: int, length: int = 0) -> None:
         self.levels, self.n_folds, self.n_positions = levels, n_folds, 0
-        self._mesh = devices.mesh("neurons")
+        self._mesh = devices.make_mesh("neurons")
         edges = (levels[:, 1:] + levels[:, :-1]) / 2.0
         self._edges = np.pad(edges, ((0, -len(levels) % self._mesh.size), (0, 0)))
         self._table: Array | None = None

@@ -121,7 +121,7 @@ def measure_counts(counts: Counts, *, measures: tuple[str, ...] = MEASURES, n_in
     >>> float(measure_counts(counts, measures=("auc",))["auc"][0, 0])
     1.0
     """
-    mesh = devices.mesh("neurons")
+    mesh = devices.make_mesh("neurons")
     n_neurons = len(counts.levels)
     with jax.enable_x64(True):
         levels, table = counts.padded(mesh.size)

@@ -217,7 +217,7 @@ class Multiplier:
 
 
 def _products(hidden: Any, labels: np.ndarray, folds: np.ndarray, grid: Grid, n_folds: int) -> Products:
-    blocks, mesh = _layout.fixed_blocks(folds, n_folds), devices.mesh("neurons")
+    blocks, mesh = _layout.fixed_blocks(folds, n_folds), devices.make_mesh("neurons")
     n_neurons = len(grid.x_step)
     pad = -n_neurons % mesh.size
     with jax.enable_x64(True):

@@ -202,7 +202,7 @@ def _solve(hidden: Any, labels: Any, folds: Any, asked: _Asked, wanted: Callable
         "C": float(asked.C),
         "alpha": float(asked.alpha) if np.ndim(asked.alpha) == 0 else tuple(map(float, asked.alpha)),
         "class_weight": str(asked.class_weight),
-        "n_devices": devices.mesh("neurons").size * processes.count(),
+        "n_devices": devices.make_mesh("neurons").size * processes.count(),
     }
     own = hidden[:, processes.shard(hidden.shape[1])] if processes.count() > 1 else hidden
     result: dict[str, np.ndarray] = {}
@@ -283,7 +283,7 @@ def _take(labels: Shaped[np.ndarray, "T F"], features: np.ndarray) -> Shaped[np.
 
 
 def _neuron_batch(n_neurons: int, wanted: int | None) -> int:
-    per_device = -(-n_neurons // devices.mesh("neurons").size)
+    per_device = -(-n_neurons // devices.make_mesh("neurons").size)
     return min(wanted or _NEURON_BATCH, per_device)
 
 

@@ -15,10 +15,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import sklearn
-from tests.support.cli_runs import SMALL, refused
 
 import dni_jax as dni
 from dni_jax.app.cli import main
+from tests.support.cli_runs import SMALL, refused
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

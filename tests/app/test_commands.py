@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support.cli_runs import SMALL, refused
 
 import dni_jax as dni
 from dni_jax.app.cli import main
 from dni_jax.app.config import InspectConfig, RunConfig, TrainConfig, VerifyConfig, from_settings
 from dni_jax.app.run_folder import RESULTS, RunFolder, read_config, settings_of
+from tests.support.cli_runs import SMALL, refused
 
 
 def spoken(arguments, capsys):

@@ -22,7 +22,8 @@ import jax
 from dni_jax.app.config import Hosts
 target, n_devices, port, number = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
 jax.config.update("jax_num_cpu_devices", n_devices)
-from dni_jax import distributed, processes
+from dni_jax import processes
+from dni_jax.app import distributed
 if port != "none":
     distributed.start(Hosts(True, f"127.0.0.1:{port}", 2, int(number)))
 import numpy as np

@@ -18,13 +18,13 @@ from dni_jax.models import predict
 
 def test_models_first_then_lanes():
     assert jax.local_device_count() == 2
-    assert dict(devices.grid(8, 64).shape) == {"models": 2, "lanes": 1}
-    assert dict(devices.grid(1, 64).shape) == {"models": 1, "lanes": 2}
-    assert dict(devices.grid(3, 64).shape) == {"models": 1, "lanes": 2}
-    assert dict(devices.grid(1, 15).shape) == {"models": 1, "lanes": 1}
-    assert dict(devices.grid(1, 8).shape) == {"models": 1, "lanes": 1}  # too few lanes to split
-    assert devices.mesh("sets", 6).size == 2
-    assert devices.mesh("sets").size == 2
+    assert dict(devices.make_grid(8, 64).shape) == {"models": 2, "lanes": 1}
+    assert dict(devices.make_grid(1, 64).shape) == {"models": 1, "lanes": 2}
+    assert dict(devices.make_grid(3, 64).shape) == {"models": 1, "lanes": 2}
+    assert dict(devices.make_grid(1, 15).shape) == {"models": 1, "lanes": 1}
+    assert dict(devices.make_grid(1, 8).shape) == {"models": 1, "lanes": 1}  # too few lanes to split
+    assert devices.make_mesh("sets", 6).size == 2
+    assert devices.make_mesh("sets").size == 2
 
 
 SCRIPT = """
@@ -47,13 +47,13 @@ print(jax.local_device_count())
 @pytest.mark.parametrize("first", ["", "first"])
 def test_all_cores_are_used_or_a_notice_says_why_not(first):
     """In a process of its own: with JAX untouched, and where the caller computed something before."""
-    if devices.cores() < 2:
+    if devices.count_cores() < 2:
         pytest.skip("needs two cores")
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT, first], capture_output=True, text=True, env=environment, check=True
     )
-    assert int(result.stdout) == (1 if first else devices.cores())
+    assert int(result.stdout) == (1 if first else devices.count_cores())
     assert ("use_all_cores()" in result.stderr) == bool(first)
     assert result.stderr.count("before the first JAX computation") == (1 if first else 0)
 
@@ -102,7 +102,7 @@ def test_all_at_once_is_one_after_the_other(corpus, held_out, monkeypatch):
         jax.clear_caches()
         models = dni.train_population(corpus, seeds=(0, 1), **small)
         some = held_out.take(np.arange(20))
-        predictions = predict(models[0].weights, models[0].reading(some), override)
+        predictions = predict(models[0].weights, models[0].encode(some), override)
         texts = dni.models.generate_each(models[1], [None, dni.clamp([1], 1.0), dni.clamp([2], 0.5)], n=4, length=20)
         return jax.tree.leaves([model.weights for model in models]), predictions.loss, texts, models[0].history
 

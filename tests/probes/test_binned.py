@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.support.probe_problems import problem
 
 from dni_jax.probes import choose_levels, count, fit_neurons, score_counts, score_neurons, score_stream
 from dni_jax.probes._registry import PROBES
+from tests.support.probe_problems import problem
 
 CLASSIFIERS = [name for name, probe in PROBES.items() if probe.classify]
 

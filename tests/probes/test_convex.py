@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from tests.support.probe_problems import KINDS, problem
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.svm import LinearSVC
 
 from dni_jax.probes import fit_neurons, reference, score_neurons
+from tests.support.probe_problems import KINDS, problem
 
 
 def _objective(probe, x, y, weight, bias, strength, balanced):

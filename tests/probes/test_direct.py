@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tests.support.probe_problems import KINDS, problem
 from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
 
 from dni_jax.probes import direct_scores
+from tests.support.probe_problems import KINDS, problem
 
 
 @pytest.mark.parametrize("kind", KINDS)

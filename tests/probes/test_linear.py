@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.support.probe_problems import KINDS, problem
 
 from dni_jax.probes import fit_neurons, reference, score_neurons
+from tests.support.probe_problems import KINDS, problem
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.support.probe_problems import problem
 from sklearn.metrics import jaccard_score, mutual_info_score, roc_auc_score
 
 from dni_jax.probes import measure_neurons
+from tests.support.probe_problems import problem
 
 
 def test_definitions():

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.probe_problems import KINDS, hinge_objective, problem
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
 from dni_jax.probes import choose_levels, count, fit_neurons, score_neurons
+from tests.support.probe_problems import KINDS, hinge_objective, problem
 
 SEEDS = st.integers(0, 10**6)
 DTYPES = st.sampled_from([np.float32, np.float64])

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.support.probe_problems import problem
 
 from dni_jax.probes import _engine, make_folds, reference, score_neurons
 from dni_jax.probes._registry import PROBES
+from tests.support.probe_problems import problem
 
 QUICK = ("svm", "ols")
 MEMBERS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PROBES]

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.probe_problems import KINDS, hinge_objective, problem
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
 from dni_jax.probes import fit_neurons, reference, score_neurons
+from tests.support.probe_problems import KINDS, hinge_objective, problem
 
 
 def _compare(hidden, labels, folds, C=1.0, class_weight=None):

@@ -105,8 +105,9 @@ def label(
     import sys
 
     from dni_jax.app.config import RunConfig
-    from dni_jax.app.report import labelling_figure, labelling_text, save
+    from dni_jax.app.report import save
     from dni_jax.app.texts import language_of, library_of
+    from dni_jax.plot import labelling_figure, labelling_text
 
     named = language if grammar is None else RunConfig.language
     config = RunConfig(named, grammar=grammar, start=start, parser_states=parser_states)

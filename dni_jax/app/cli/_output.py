@@ -19,7 +19,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from dni_jax import processes
-from dni_jax.progress import hidden
+from dni_jax.progress import hide
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Voice:
 def speaking(output: Output) -> Iterator[Voice]:
     """Give a voice; warnings are said by it, and bars are hidden where nothing is to be said."""
     voice = Voice(output)
-    with warnings.catch_warnings(), hidden(output.quiet):
+    with warnings.catch_warnings(), hide(output.quiet):
         warnings.showwarning = lambda message, *_, **__: voice.say(message)
         yield voice
 

@@ -136,7 +136,7 @@ def repair_stage(job: Job, found: Inspected) -> pd.DataFrame | None:
     wrong text, or the network writes none.
     """
     began = time.perf_counter()
-    top = job.model.weights.spans[-1]
+    top = job.model.weights.layer_slices[-1]
     sets: dict[str, list[int] | None] = {"all": None}
     for feature in headlines_of(job, found)[:_REPAIRED_BY]:
         best = [int(neuron) for neuron in ranking(found.relevance, feature, BY) if neuron >= top.start]

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax.app.pipeline._job import Job
-from dni_jax.app.report import excerpt_of, relevance_figure, save
+from dni_jax.app.report import make_excerpt, relevance_figure, save
 from dni_jax.features import Labels
 from dni_jax.files import atomic_write
 from dni_jax.inspection import (
@@ -25,7 +25,7 @@ from dni_jax.inspection import (
     write_table,
 )
 from dni_jax.models import record
-from dni_jax.progress import working
+from dni_jax.progress import spinner
 
 BY = "auc"  # ranks rare features too, where every accuracy is the majority's
 
@@ -75,21 +75,21 @@ def inspect_stage(job: Job) -> Inspected:
     grid = f"{model.n_neurons} neurons x {len(labels)} features x {folds} folds"
     job.say(f"inspecting: {grid} on {corpus.n_positions:,} characters")
     began = time.perf_counter()
-    with working("inspecting"):
+    with spinner("inspecting"):
         states = record(model, corpus)
         relevance = inspect(states, labels, job.config.inspect.probe, folds, seed=seed)
     job.say(f"  {model.n_neurons * len(labels) * folds:,} probes in {time.perf_counter() - began:.1f} s")
     began = time.perf_counter()
     language = job.language if job.config.is_sampled else None
     relevance = significance(relevance, states, labels, corpus, language=language)
-    with working("comparing with an untrained network and control tasks"):
+    with spinner("comparing with an untrained network and control tasks"):
         relevance = baselines(relevance, states, labels, corpus, model=model, n_controls=1, seed=seed)
     null = f"{relevance.attrs['n_null']} repetitions of the null {relevance.attrs['null']!r}"
     job.say(f"  {null}, an untrained network and a control task in {time.perf_counter() - began:.1f} s")
     found = Inspected.of(relevance, labels)
     write_findings(job.folder.findings, found)
     save(relevance_figure(relevance.sel(feature=found.distinct)), job.folder.path / "relevance.png")
-    excerpt_of(corpus, states, labels, relevance=relevance).save(job.folder.excerpt)
+    make_excerpt(corpus, states, labels, relevance=relevance).save(job.folder.excerpt)
     job.folder.note(positions=relevance.attrs["positions"])
     write_table(relevance_table(relevance), job.folder.relevance)
     return found

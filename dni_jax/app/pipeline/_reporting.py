@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dni_jax import processes
 from dni_jax.app.pipeline._job import Job, Say, silent
-from dni_jax.app.report import excerpt_of, write_overview, write_report
+from dni_jax.app.report import make_excerpt, write_overview, write_report
 from dni_jax.app.run_folder import RunFolder
 from dni_jax.inspection import read_relevance
 from dni_jax.models import record
@@ -54,6 +54,6 @@ def _make_excerpt(folder: RunFolder, say: Say) -> None:
         job = Job.of(folder.path, say)
         corpus = job.inspected
         states, labels = record(job.model, corpus), job.library.label(corpus)
-        excerpt_of(corpus, states, labels, relevance=read_relevance(folder.relevance)).save(folder.excerpt)
+        make_excerpt(corpus, states, labels, relevance=read_relevance(folder.relevance)).save(folder.excerpt)
     except ValueError as error:
         say(f"no text to show in the report of {folder.path}: {error}")

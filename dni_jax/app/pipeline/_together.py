@@ -60,7 +60,7 @@ def train_together(
             config=first.config.train,
             checkpoints=checkpoints,
             ideal=validation_ideal(first),
-            on_look=note_looks,
+            on_evaluation=note_looks,
             inspect_every=every,
             on_inspect=note_knowledge,
         )

@@ -52,7 +52,7 @@ def _trained(job: Job) -> TrainedModel:
         config=config.train,
         checkpoints=folder.training,
         ideal=validation_ideal(job),
-        on_look=lambda look: note_look(job, look),
+        on_evaluation=lambda look: note_look(job, look),
         inspect_every=config.inspect_every,
         on_inspect=ask,
     )

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from dni_jax.app.query._contents import CSV, PARQUET, Contents, row_types
+from dni_jax.settings import RENAMED_MEASURES
 
 # What a view holds before any run has written its table.
 _EMPTY = {
@@ -182,7 +183,12 @@ def _means(columns: dict[str, str]) -> str:
 
 def _parquet(view: str, runs: Sequence[Contents]) -> str:
     files = _list(_literal(str(run.file(view))) for run in runs)
-    return f"FROM read_parquet({files}, union_by_name = true, hive_partitioning = false, filename = '{_FILE}')"
+    table = f"FROM read_parquet({files}, union_by_name = true, hive_partitioning = false, filename = '{_FILE}')"
+    if view != "effects":
+        return table
+    # Runs of earlier versions hold earlier names of some measures.
+    cases = " ".join(f"WHEN {_text(old)} THEN {_text(new)}" for old, new in RENAMED_MEASURES.items())
+    return f"SELECT * REPLACE (CASE measure {cases} ELSE measure END AS measure) {table}"
 
 
 def _csv(view: str, runs: Sequence[Contents]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 from dni_jax.app.config import RunConfig, from_settings
 from dni_jax.app.run_folder import NOT_OF_THE_RUN
+from dni_jax.settings import RENAMED_SETTINGS
 
 Values = tuple[Any, ...]
 
@@ -40,6 +41,8 @@ def path_of(name: str) -> str:
     ('train.hidden', 'train.hidden', 'language')
     """
     paths = settings_by_path()
+    head, dot, last = name.rpartition(".")
+    name = head + dot + RENAMED_SETTINGS.get(last, last)
     if name in paths:
         return name
     found = [path for path in paths if path.rpartition(".")[2] == name]

@@ -14,7 +14,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from dni_jax.app.sweep._planning import Group
 from dni_jax.app.sweep._task import Outcome, Share, do_group, fail_group
-from dni_jax.devices import cores, use_all_cores
+from dni_jax.devices import count_cores, use_all_cores
 
 _FILLS = 4  # cores that one network fills: its 32 lanes are split into parts of at least 8
 Took = Callable[[Group, Outcome], None]
@@ -125,7 +125,7 @@ class Workers:
 
     def _spread(self, groups: Sequence[Group], folder: Path, jobs: int, took: Took) -> None:
         """Send tasks to the backend; take each when it has ended."""
-        share = Share(max(1, cores() // jobs), 0.75 / jobs) if self.backend == "loky" else Share()
+        share = Share(max(1, count_cores() // jobs), 0.75 / jobs) if self.backend == "loky" else Share()
         calls = (joblib.delayed(_numbered)(number, group, folder, share) for number, group in enumerate(groups))
         # Ray's backend can only give all results at the end.
         way = "list" if self.backend == "ray" else "generator_unordered"
@@ -139,9 +139,9 @@ def _numbered(number: int, group: Group, folder: Path, share: Share) -> tuple[in
 
 
 def _usual_jobs() -> int:
-    if cores() < 2 * _FILLS:
+    if count_cores() < 2 * _FILLS:
         return 1
     import jax
 
     use_all_cores()
-    return cores() // _FILLS if jax.default_backend() == "cpu" else 1
+    return count_cores() // _FILLS if jax.default_backend() == "cpu" else 1

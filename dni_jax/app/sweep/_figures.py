@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dni_jax.app.report import PALETTE
+from dni_jax.plot import PALETTE
 
 _LINES = 12  # features in one panel
 

@@ -20,7 +20,7 @@ from dni_jax.app.sweep._planning import Group
 from dni_jax.devices import use_compilation_cache
 from dni_jax.files import atomic_write
 from dni_jax.languages.code import cache_folder
-from dni_jax.progress import hidden
+from dni_jax.progress import hide
 
 ERROR = "error.txt"
 TOGETHER = ".together"  # holds states of populations; hidden, because it is no run
@@ -82,7 +82,7 @@ def do_group(group: Group, folder: Path, share: Share) -> Outcome:
     share.take()
     use_compilation_cache(cache_folder() / "xla")
     work = _Work(group, folder)
-    with warnings.catch_warnings(record=True) as caught, hidden():
+    with warnings.catch_warnings(record=True) as caught, hide():
         work.begin()
         work.train()
         work.finish()

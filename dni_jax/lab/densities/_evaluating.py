@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
-from dni_jax.devices import mesh
+from dni_jax.devices import make_mesh
 from dni_jax.lab.densities._bijection import Bijection, log_prob
 
 _BLOCK = {"cpu": 512}  # states a device works on at a time: their activations stay in its cache
@@ -34,7 +34,7 @@ def log_probs(
         States a device works on at a time; by default 512 on a CPU, 32,768 elsewhere. Fewer states take the next power
         of two, so that few programs are compiled.
     """
-    devices = mesh("rows")
+    devices = make_mesh("rows")
     most = block or _BLOCK.get(jax.default_backend(), _BLOCK_ELSEWHERE)
     each = min(most, max(_LEAST, 1 << (-(-len(states) // devices.size) - 1).bit_length()))
     n_blocks = -(-len(states) // (each * devices.size))

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from dni_jax.devices import over_models
+from dni_jax.devices import map_models
 from dni_jax.lab.intrinsic_dimension._flat import Flat
 from dni_jax.lab.intrinsic_dimension._projections import Projection
 from dni_jax.progress import bar
@@ -178,7 +178,7 @@ class SubspaceTrainer:
             rate, chosen = now
             batch = data if chosen is None else jax.tree.map(lambda rows: rows[chosen], data)
             weights = self.flat.vector + projection.apply(state.z)
-            loss, gradient = over_models(jax.value_and_grad(lambda one: self.value(one, batch)))(weights)
+            loss, gradient = map_models(jax.value_and_grad(lambda one: self.value(one, batch)))(weights)
             with jax.numpy_dtype_promotion("standard"):  # Optax counts on it
                 update, memory = jax.vmap(self._rule.update)(
                     mask * projection.transpose(gradient), state.memory, state.z

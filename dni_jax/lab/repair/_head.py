@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
-from dni_jax.devices import cores
+from dni_jax.devices import count_cores
 from dni_jax.lab.repair._closed_form import from_one_state
 from dni_jax.lab.repair._programs import (
     InfeasibleError,
@@ -194,7 +194,7 @@ def _solve(
     name = "interior" if solver == "auto" else solver
     asked = np.flatnonzero(lacking.any(axis=1))
     # BLAS's own threads wait for each other at every step; classes do not.
-    with threadpool_limits(1), ThreadPoolExecutor(max(1, min(cores(), len(asked)))) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(max(1, min(count_cores(), len(asked)))) as pool:
         answers = list(pool.map(lambda c: _one(SOLVERS[name], inside, lacking[c], price), asked))
     _report([int(c) for c, one in zip(asked, answers, strict=True) if one is None], len(inside))
     found = [Solved(np.zeros(inside.shape[1]), np.zeros(len(inside)))] * len(lacking)

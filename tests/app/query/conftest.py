@@ -1,9 +1,9 @@
 """Three constructed runs: where they are and what they hold, and all of them opened."""
 
 import pytest
-from tests.support.made_runs import write_three
 
 from dni_jax.app.query import open_runs
+from tests.support.made_runs import write_three
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from tests.support.made_runs import LARGE, write_three
 
 from dni_jax.app.query import open_runs
+from tests.support.made_runs import LARGE, write_three
 
 PAGE = (Path(__file__).parents[3] / "docs" / "queries.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

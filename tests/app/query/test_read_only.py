@@ -4,9 +4,9 @@ import contextlib
 
 import pandas as pd
 import pytest
-from tests.support.made_runs import copy_run, snapshot
 
 from dni_jax.app.query import open_runs
+from tests.support.made_runs import copy_run, snapshot
 
 
 def test_what_is_asked_wrongly_is_told(runs):

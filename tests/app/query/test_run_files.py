@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from tests.support.made_runs import FEATURES, FOLDS, LARGE, VIEWS, copy_run
 
 from dni_jax.app.query import open_runs
+from tests.support.made_runs import FEATURES, FOLDS, LARGE, VIEWS, copy_run
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from flax import nnx
-from tests.support.made_runs import FEATURES, FOLDS, LARGE, SMALL, VIEWS, copy_run, write_run
 
 import dni_jax as dni
 from dni_jax.app.query import open_runs
 from dni_jax.inspection import relevance_table
 from dni_jax.models._network import CharNetwork
 from dni_jax.text._vocabulary import Vocabulary
+from tests.support.made_runs import FEATURES, FOLDS, LARGE, SMALL, VIEWS, copy_run, write_run
 
 
 def test_settings_and_results_stand_in_one_row(runs):

@@ -4,13 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.support.cli_runs import refused
 
 from dni_jax.app.cli import main
 from dni_jax.app.config import RunConfig, TrainConfig
 from dni_jax.app.sweep import SweepConfig, read_sweep, sweep_from
 from dni_jax.app.sweep._planning import grouped
 from dni_jax.app.texts import language_of, read_corpus
+from tests.support.cli_runs import refused
 
 FILE = """
 [settings]

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import tomli_w
-from tests.support.sweeps import TINY, weights_in
 
 from dni_jax.app.run_folder import RunFolder
 from dni_jax.app.sweep import SweepConfig, Workers, read_sweep, sweep
 from dni_jax.app.sweep._folder import SweepFolder
 from dni_jax.app.sweep._planning import Group
 from dni_jax.app.sweep._task import TOGETHER
+from tests.support.sweeps import TINY, weights_in
 
 pytestmark = pytest.mark.slow
 

@@ -4,12 +4,12 @@ import io
 import re
 
 import pytest
-from tests.support.made_runs import SMALL, write_run
 from rich.console import Console
 
 from dni_jax.app.cli import _sweeping as sweeping
 from dni_jax.app.cli._output import Output, Voice
 from dni_jax.app.sweep._states import RunState, Watch
+from tests.support.made_runs import SMALL, write_run
 
 
 def shown(renderable):

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import tomli_w
-from tests.support.cli_runs import refused
-from tests.support.sweeps import TINY, weights_in
 
 import dni_jax as dni
 from dni_jax.app.cli import main
@@ -17,6 +15,8 @@ from dni_jax.app.pipeline._run import begun
 from dni_jax.app.pipeline._training import train_stage
 from dni_jax.app.run_folder import RunFolder
 from dni_jax.app.sweep import read_sweep, stability_table, sweep, sweep_table
+from tests.support.cli_runs import refused
+from tests.support.sweeps import TINY, weights_in
 
 pytestmark = pytest.mark.slow
 

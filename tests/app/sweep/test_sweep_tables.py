@@ -5,8 +5,6 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support.made_runs import FEATURES, LARGE, write_run
-from tests.support.made_runs import SMALL as TWO
 
 from dni_jax.app.pipeline._inspecting import summarise
 from dni_jax.app.query import open_runs
@@ -18,6 +16,8 @@ from dni_jax.app.sweep._folder import SweepFolder
 from dni_jax.app.sweep._states import Watch, state_of
 from dni_jax.app.sweep._tables import seed_groups
 from dni_jax.inspection import best_per_feature
+from tests.support.made_runs import FEATURES, LARGE, write_run
+from tests.support.made_runs import SMALL as TWO
 
 _CHANCE = [[0.5, 0.0, 0.5, 0.5, 0.5]] * 2
 SMALL = [*TWO, *_CHANCE]  # digit, depth, depth=1, space, rare; the table of findings names three neurons

@@ -73,7 +73,7 @@ class CLanguage(BaseLanguage):
 
     def try_parse(self, text: str) -> ParseResult:
         """Parse a text declaration by declaration; what does not parse, or is not compiled, has no nodes."""
-        return self._reader.read(text)
+        return self._reader.parse(text)
 
     def features(self) -> FeatureLibrary:
         """Give the features of C."""
