@@ -27,7 +27,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import dni_jax as dni
-from dni_jax.lab.attribution import ablation_effects, agreement, attribute, share_by_lag
+from dni_jax.lab.attribution import ablation_effects, attribute, rank_agreement, share_by_lag
 from dni_jax.plot import PALETTE
 from dni_jax.verification import draw_variance_matched, variance_strata
 from experiments._shared.subjects import arguments, spread, subject, table
@@ -105,7 +105,7 @@ def of_one_network(case, seed, networks):
     return {
         "share": share_by_lag(paths, sets),
         "effect": resampled["magnitude"].values,
-        "ranks": agreement(paths, alone, relevance, feature, by=by),
+        "ranks": rank_agreement(paths, alone, relevance, feature, by=by),
         "score": float(relevance[by].mean("fold").sel(feature=feature).max()),
         "error": paths["completeness_error"].values / paths["change"].values,
         "positions": len(positions),

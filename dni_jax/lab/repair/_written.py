@@ -59,7 +59,7 @@ def write(model: TrainedModel, n: int, length: int, seed: int, prime: str = "") 
     text = np.repeat(np.arange(n), sizes)
     place = np.arange(len(strings)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     ended = place < np.asarray(sizes)[text] - 1
-    cut_off = np.asarray([bool(string) for string in strings])
+    cut_off = np.asarray([bool(string) for string in strings], bool)
     keep = np.flatnonzero(ended | cut_off)  # behind a text's last boundary nothing may have been written yet
     given = np.where(place == 0, len(prime), 0)
     return Written(tuple(strings[row] for row in keep), text[keep], ended[keep], given[keep], model.vocabulary)
@@ -106,7 +106,7 @@ def labels_of(violation: Feature, corpus: Corpus) -> Bool[np.ndarray, " T"]:
     return labels.columns[0] > 0
 
 
-def wrong_symbols(violation: Feature, prefixes: Sequence[str], vocabulary: Vocabulary) -> Bool[np.ndarray, "K V"]:
+def violating_symbols(violation: Feature, prefixes: Sequence[str], vocabulary: Vocabulary) -> Bool[np.ndarray, "K V"]:
     """Which symbols would be wrong behind each of some beginnings of strings."""
     wrong = np.zeros((len(prefixes), len(vocabulary)), bool)
     size = max(1, _AT_ONCE // (len(vocabulary) * (1 + max(map(len, prefixes), default=0))))
@@ -182,7 +182,7 @@ def _refuse_unless(fine: bool, violation: Feature, what: str) -> None:
         )
 
 
-def states_behind(model: TrainedModel, prefixes: Sequence[str]) -> Float[np.ndarray, "K N"]:
+def prefix_states(model: TrainedModel, prefixes: Sequence[str]) -> Float[np.ndarray, "K N"]:
     """The top layer's states behind some beginnings of strings: what the next symbol is drawn from."""
     top = model.weights.layer_slices[-1]
     states = np.zeros((len(prefixes), top.stop - top.start), np.float32)

@@ -9,7 +9,7 @@ import pytest
 import dni_jax as dni
 from dni_jax.inspection._lags import has_state
 from dni_jax.interventions import Override
-from dni_jax.lab.attribution import ablation_effects, agreement, attribute
+from dni_jax.lab.attribution import ablation_effects, attribute, rank_agreement
 from dni_jax.models import predict
 
 LAGS = [0, 2, 5]
@@ -140,7 +140,7 @@ def test_attribution_ranks_as_ablation_does(model, text, relevance):
     ask = {"target": "next", "lags": LAGS, "part": "hidden", "positions": deep}
     by_paths = attribute(model, text, method="integrated_gradients", steps=8, **ask)
     effects = ablation_effects(model, text, **ask)
-    alike = agreement(by_paths, effects, relevance, ["digit", "depth"])
+    alike = rank_agreement(by_paths, effects, relevance, ["digit", "depth"])
     assert (alike["magnitude"] > 0.8).all()
     assert alike["signed"].sel(lag=0) > 0.6
     assert alike["relevance"].shape == (3, 2)
@@ -182,8 +182,8 @@ def test_pieces_of_a_text_have_no_next_symbol_at_their_ends(model, text):
 def test_agreement_refuses_other_questions(found, model, text, some):
     effects = ablation_effects(model, text, "next", LAGS, positions=some)
     with pytest.raises(ValueError, match="part"):
-        agreement(found, effects)
+        rank_agreement(found, effects)
     with pytest.raises(ValueError, match="lag"):
-        agreement(found, effects.isel(lag=[0]))
+        rank_agreement(found, effects.isel(lag=[0]))
     with pytest.raises(ValueError, match="relevance"):
-        agreement(found.assign_attrs(part="hidden"), effects, None, "digit")
+        rank_agreement(found.assign_attrs(part="hidden"), effects, None, "digit")

@@ -68,14 +68,14 @@ def test_only_zeros_are_white(corpus, ax):
 @pytest.mark.parametrize(
     ("states", "more", "message"),
     [
-        (np.zeros((15, 2)), {}, r"expected neuron= beside states \(T, N\)"),
-        (np.zeros(15), {"neuron": 0}, r"and none beside \(T,\), got 0"),
+        (np.zeros((15, 2)), {}, r"expected neuron= with states \(T, N\)"),
+        (np.zeros(15), {"neuron": 0}, r"and none with \(T,\), got 0"),
         (np.zeros((15, 2)), {"neuron": 2}, "a neuron from 0 to 1, got 2"),
         (np.zeros(14), {}, r"the corpus' 15 characters, .* got shape \(14,\)"),
         (np.full(15, np.inf), {}, "finite states, got NaN or infinity"),
         (np.zeros(15), {"string": 2}, "a string from 0 to 1, got 2"),
         (np.zeros(15), {"start": 9}, "a start from 0 to 4 in string 0"),
-        (np.zeros(15), {"features": "digit"}, "labels= beside features="),
+        (np.zeros(15), {"features": "digit"}, "labels= together with features="),
     ],
 )
 def test_bad_input(corpus, states, more, message):
