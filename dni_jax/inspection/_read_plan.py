@@ -46,7 +46,6 @@ class ReadPlan:
         return most + -most % _STEP
 
 
-<<<<<<< HEAD:dni_jax/inspection/_read_plan.py
 def in_order(states: ChunkedActivations, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> ReadPlan:
     """Read everything from the first string to the last; positions without a state are left out."""
     whose = states.position_groups if groups is None and isinstance(folds, (int, np.integer)) else groups
@@ -55,22 +54,6 @@ def in_order(states: ChunkedActivations, folds: int | np.ndarray, groups: np.nda
         chosen = np.where(states.mask, chosen, -1).astype(np.int32)
     reads = [[segment] for segment in chunk_bounds(states.offsets, states.chunk)]
     return ReadPlan(chosen, int(chosen.max()) + 1, reads)
-=======
-def in_order(states: ChunkedActivations, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> Reading:
-    """Read everything from the first string to the last; folds are dealt as for states in memory, or given."""
-    if isinstance(folds, (int, np.integer)):
-        whose = states.groups if groups is None else np.asarray(groups)
-        chosen = np.asarray(make_folds(states.n_positions, int(folds), groups=whose, seed=seed))
-    else:
-        chosen = np.asarray(folds)
-        if chosen.shape != (states.n_positions,) or chosen.dtype.kind not in "iu" or chosen.max(initial=-1) < 1:
-            raise ValueError(
-                f"expected a number of folds, or int folds ({states.n_positions},) from -1 to at least 1, got "
-                f"{chosen.dtype} {chosen.shape}"
-            )
-    reads = [[stretch] for stretch in chunk_bounds(states.offsets, states.chunk)]
-    return Reading(chosen.astype(np.int32), int(chosen.max()) + 1, reads)
->>>>>>> rebuild:dni_jax/inspection/_reading.py
 
 
 def at_random(states: ChunkedActivations, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> ReadPlan:
@@ -112,15 +95,9 @@ def sample_strings(states: ChunkedActivations) -> Strings:
     """Return some strings to choose levels from: all of a short text, segments from all over a long one."""
     if states.n_positions <= SAMPLE:
         return [(0, len(states.offsets) - 1)]
-<<<<<<< HEAD:dni_jax/inspection/_read_plan.py
     segments = chunk_bounds(states.offsets, _BLOCK)
     wanted = min(len(segments), max(1, SAMPLE // _BLOCK))
     return [segments[place] for place in np.arange(wanted) * len(segments) // wanted]
-=======
-    stretches = chunk_bounds(states.offsets, _BLOCK)
-    wanted = min(len(stretches), max(1, SAMPLE // _BLOCK))
-    return [stretches[place] for place in np.arange(wanted) * len(stretches) // wanted]
->>>>>>> rebuild:dni_jax/inspection/_reading.py
 
 
 def cut_blocks(offsets: Int[np.ndarray, " S1"], groups: Int[np.ndarray, " S"], size: int) -> Strings:

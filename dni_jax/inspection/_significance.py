@@ -104,13 +104,9 @@ def significance(
     by_string = null in ("fresh", "string_permutation")
     if by_string and corpus is not None:
         _check_whole(corpus, null)
-<<<<<<< HEAD
     where = own_groups
     if corpus is not None and (by_string or where is None):
-        where = corpus.string_of if by_string else corpus.position_groups
-=======
-    where = corpus.string_ids if by_string and corpus is not None else groups_of(states, groups, corpus)
->>>>>>> rebuild
+        where = corpus.string_ids if by_string else corpus.position_groups
     if where is None and null != "iid":
         raise ValueError(
             f'expected corpus=, or groups=(T,) with an array of states, for null="{null}", got none: the string (or '
