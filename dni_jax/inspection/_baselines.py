@@ -1,4 +1,4 @@
-"""What a score has to beat: an untrained network, a control task, and the current character alone."""
+"""Baselines that a score has to beat: an untrained network, a control task, and the current character alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def baselines(
     seed: int = 0,
     **settings: Any,
 ) -> xr.Dataset:
-    """Add to a relevance dataset what simpler explanations score; the majority class is there already.
+    """Add the scores of simpler explanations to a relevance dataset; the majority class is there already.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def baselines(
     untrained_states
         States ``(T, N')`` of an untrained network of your own instead.
     n_controls
-        Control tasks a feature, whose scores are averaged; 0 for none.
+        Control tasks per feature, whose scores are averaged; 0 for none.
     folds, groups
         As they were passed to `inspect`; nothing where they were not.
     seed
@@ -117,7 +117,7 @@ def baselines(
 
 
 def auc_within_symbol(hidden: np.ndarray, labels: Labels, corpus: Corpus) -> Float[np.ndarray, "N F"]:
-    """Scores with the current character held fixed; see `baselines`."""
+    """Score with the current character held fixed; see `baselines`."""
     used, symbols = labels.mask, corpus.flat_codes[labels.mask]
     result = np.full((hidden.shape[1], len(labels)), np.nan)
     for kind, columns, matrix in each_kind(labels):
@@ -134,7 +134,7 @@ def auc_within_symbol(hidden: np.ndarray, labels: Labels, corpus: Corpus) -> Flo
 def _control(
     states: Any, labels: Labels, corpus: Corpus, n_controls: int, seed: int, again: dict[str, Any]
 ) -> tuple[Float[np.ndarray, "N F"], list[str]]:
-    """Mean score of every neuron on each feature's control tasks, and the features that have none."""
+    """Return the mean score of every neuron on each feature's control tasks, and the features that have none."""
     if not isinstance(labels.library, FeatureLibrary):
         raise ValueError(
             "expected labels that know their library for control tasks, got labels without one: make them with "
@@ -156,7 +156,7 @@ def _control(
 
 
 def _tasks(library: FeatureLibrary, corpus: Corpus, seed: int) -> dict[str, Any]:
-    """A control task for each feature that has one, by the feature's name."""
+    """Return a control task for each feature that has one, by the feature's name."""
     tasks = {}
     for feature in library:
         try:

@@ -26,7 +26,7 @@ def lags(
 ) -> xr.Dataset:
     """Score the state at ``t - lag`` against the label at ``t``, for a range of lags.
 
-    A positive lag asks whether the neuron knew beforehand, a negative one how long it remembers.
+    A positive lag asks whether the neuron knew the feature in advance, a negative one how long it remembers it.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def lags(
     labels
         The features' labels on the same positions.
     corpus
-        Tells where strings begin; pieces of a text that follow each other are joined. Without it, `groups` tell.
+        Where strings begin; segments of a text that follow each other are joined. Without it, `groups` are used.
     lags
         In characters.
     groups
-        int ``(T,)``: the string of each position, where neither a corpus nor the states tell. States and labels of
-        different groups are never paired, nor of positions that do not stand together.
+        int ``(T,)``: the string of each position, needed without a corpus and for an array of states. States and labels
+        of different groups are never paired, nor those of positions that do not follow each other.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def has_state(strings: Int[np.ndarray, " T"], lag: int) -> Bool[np.ndarray, " T"
 
 
 def peaks(found: xr.Dataset) -> xr.Dataset:
-    """The lag at which each neuron knows each feature best, and the score there.
+    """Find the lag at which each neuron knows each feature best, and the score there.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Groups of neurons that carry the same thing."""
+"""Groups of neurons with the same information."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def redundancy(
     *,
     mask: Any = None,
 ) -> xr.Dataset:
-    """Cluster neurons whose states say the same, up to sign and scale.
+    """Cluster neurons whose states are the same up to sign and scale.
 
     Agglomerative clustering with complete linkage on ``1 - |r|``: any two neurons of a cluster correlate by at least
     the threshold.
@@ -76,7 +76,7 @@ def redundancy(
 
 
 def correlations(hidden: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "N N"]:
-    """Pearson's correlation of all pairs of neurons; 0 with a constant one, 1 with itself."""
+    """Compute Pearson's correlation of all pairs of neurons; 0 with a constant one, 1 with itself."""
     x = hidden.astype(np.float64)
     x = x - x.mean(0)
     spread = np.sqrt((x * x).sum(0))
@@ -88,7 +88,7 @@ def correlations(hidden: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "N N"]:
 
 
 def _clusters(distance: Float[np.ndarray, "N N"], most: float) -> np.ndarray:
-    """Cluster numbers, the largest cluster first, then the one with the lowest neuron."""
+    """Return cluster numbers, the largest cluster first, then the one with the lowest neuron."""
     if len(distance) == 1:
         return np.zeros(1, np.int64)
     labels = fcluster(linkage(squareform(distance, checks=False), "complete"), most + 1e-12, "distance")

@@ -1,4 +1,4 @@
-"""Which scores are more than chance: a relevance dataset with p-values."""
+"""p-values of a relevance dataset: which scores are more than chance."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def significance(
     length_tolerance: float = 0.1,
     stop_above: float | None = None,
 ) -> xr.Dataset:
-    """Add p-values to a relevance dataset, corrected for how many neurons and features were asked about.
+    """Add p-values to a relevance dataset, corrected for the number of neurons and features that are tested.
 
     What is tested is whether a neuron's states and a feature's labels have anything to do with each other, by the AUC
     over all positions for binary features and by Pearson's correlation for continuous ones; both directions count.
-    `dni_jax.probes._nulls` says what each null holds fixed.
+    `dni_jax.permutation_test` explains what each null holds fixed.
 
     Parameters
     ----------
@@ -67,9 +67,9 @@ def significance(
     seed
         Draws fresh strings and repetitions.
     groups
-        int ``(T,)``: the string (or file) of each position, if neither the states nor a corpus tell.
+        int ``(T,)``: the string (or file) of each position, if neither the states nor a corpus know it.
     length_tolerance
-        Strings of a rare length are laid against strings up to this share longer, cut to the shortest; 0 matches
+        Strings of a rare length are matched with strings up to this share longer, cut to the shortest; 0 matches
         lengths exactly and leaves out the strings that have no match.
     stop_above
         See `dni_jax.permutation_test`: repetitions end early for features that are far from significant.

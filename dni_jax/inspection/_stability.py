@@ -1,4 +1,4 @@
-"""Whether the same is found again: on other strings, and in networks trained from other seeds."""
+"""Whether results are reproduced on other strings, and in networks trained from other seeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dni_jax.probes import weighted_auc, weighted_pearson
 def rank_stability(
     states: Any, labels: Labels, *, k: int = 10, n_splits: int = 20, groups: np.ndarray | None = None, seed: int = 0
 ) -> xr.Dataset:
-    """How alike the rankings of one network's neurons are on random halves of the strings.
+    """Compare the rankings of one network's neurons on random halves of the strings.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def rank_stability(
 
 
 def seed_stability(relevances: Sequence[xr.Dataset] | xr.Dataset, *, k: int = 10) -> xr.Dataset:
-    """How alike networks trained from several seeds are in what their neurons know.
+    """Compare what the neurons of networks trained from several seeds know.
 
     Neuron 3 of one network has nothing to do with neuron 3 of another, so what is compared are features: how well the
     best neurons know each, and which features are known best.
@@ -161,7 +161,7 @@ def _separate(relevances: Sequence[xr.Dataset] | xr.Dataset) -> list[xr.Dataset]
 
 
 def _profile(relevance: xr.Dataset, k: int) -> Float[np.ndarray, "F k"]:
-    """The strengths of the k best neurons, a feature."""
+    """Return the strengths of the k best neurons for each feature."""
     score = relevance["score"].mean("fold").transpose("feature", "neuron").values
     if "auc" in relevance:
         auc = relevance["auc"].mean("fold").transpose("feature", "neuron").values
@@ -170,7 +170,7 @@ def _profile(relevance: xr.Dataset, k: int) -> Float[np.ndarray, "F k"]:
 
 
 def spearman(one: Float[np.ndarray, "M N F"], other: Float[np.ndarray, "M N F"]) -> Float[np.ndarray, "M F"]:
-    """Rank correlation along the second axis, ties sharing their mean rank; NaN without any spread, or with NaN."""
+    """Compute rank correlations along the second axis; ties share their mean rank. NaN with NaN, or without spread."""
     a, b = (rankdata(part, axis=1, nan_policy="propagate") for part in (one, other))
     a, b = (part - part.mean(1, keepdims=True) for part in (a, b))
     scale = np.sqrt((a * a).sum(1) * (b * b).sum(1))
@@ -178,7 +178,7 @@ def spearman(one: Float[np.ndarray, "M N F"], other: Float[np.ndarray, "M N F"])
 
 
 def overlap(one: Float[np.ndarray, "M N F"], other: Float[np.ndarray, "M N F"], k: int) -> Float[np.ndarray, "M F"]:
-    """Share of the k largest of the second axis that both have; ties go to the first; NaN where any value is."""
+    """Compute the share of the k largest of the second axis in common; ties go to the first. NaN where any value is."""
     both = [np.argsort(-part, axis=1, kind="stable")[:, :k] for part in (one, other)]
     common = (both[0][:, :, None] == both[1][:, None, :]).any(2).mean(1)
     return np.where(np.isnan(one).any(1) | np.isnan(other).any(1), np.nan, common)

@@ -51,7 +51,7 @@ def check_columns(labels: Any, n_positions: int, metric: str) -> np.ndarray:
 
 
 def prepare(hidden: Any, metric: str, strata: Int[np.ndarray, " T"] | None = None) -> Sides:
-    """Rank the neurons, or centre them; within strata 0, 1, ... where they are given. Needs 64-bit mode."""
+    """Rank the neurons, or centre them; within strata 0, 1, ... where there are any. Needs 64-bit mode."""
     codes = np.zeros(len(hidden), np.int32) if strata is None else strata
     side = _ranked if metric == "auc" else _centred
     x = side(jnp.asarray(hidden), jnp.asarray(codes, jnp.int32), n_strata=int(codes.max()) + 1)
@@ -82,7 +82,7 @@ def _centred(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: in
 
 
 def _without_means(values: Float[Array, "T X"], strata: Int[Array, " T"], n_strata: int) -> Float[Array, "T X"]:
-    """Take off each stratum's mean; what is left of a constant column is exactly 0."""
+    """Subtract each stratum's mean; what is left of a constant column is exactly 0."""
     values = values - values[:1]
     count = jnp.maximum(jnp.bincount(strata, length=n_strata), 1).astype(jnp.float64)
     mean = jax.ops.segment_sum(values, strata, num_segments=n_strata) / count[:, None]
@@ -100,7 +100,7 @@ def score_within(
 
 @partial(jax.jit, static_argnames="metric")
 def score_batch(sides: Sides, columns: Shaped[Array, "R T F"], metric: str) -> Float[Array, "R N F"]:
-    """Scores of R repetitions' labels; a column without both classes, or constant, has the score of chance."""
+    """Score the labels of R repetitions; a column without both classes, or constant, has the score of chance."""
     y = columns.astype(jnp.float64)
     if metric == "pearson":
         y = y - jnp.mean(y, axis=1, keepdims=True)

@@ -19,7 +19,7 @@ _RANKS, _VALUES = 256, 128
 
 
 class Layout(NamedTuple):
-    """What all neurons share: the labels and folds of the positions in use, as packed bits.
+    """The labels and folds of the positions in use as packed bits, which all neurons share.
 
     Attributes
     ----------
@@ -181,8 +181,10 @@ def sort_neuron(
 def _prefix_counts(
     positive: UInt64[Array, "B F"], fold: UInt64[Array, "B K"], valid: UInt64[Array, " B"]
 ) -> tuple[Array, Array, Array]:
-    """Training positives, training positions, and all positives before each word."""
+    """Count training positives, training positions, and all positives before each word."""
 
+    # The carry is what each word's prefix excludes: it is stored before the word is added. A scan over words needs no
+    # array of single positions, and reads each word once for all folds and features.
     def step(carry: tuple, word: tuple) -> tuple[tuple, tuple]:
         counts, counts_all, every = carry
         pos, out, valid = word
@@ -207,11 +209,12 @@ def _prefix_sums(
     fold: UInt64[Array, "B K"],
     valid: UInt64[Array, " B"],
 ) -> tuple[Array, Array]:
-    """Sums of values over the training positives and the training positions before each word."""
+    """Sum values over the training positives and the training positions before each word."""
 
     def step(carry: tuple, word: tuple) -> tuple[tuple, tuple]:
         sums, sums_all = carry
         values, pos, out, valid = word
+        # A product of 0/1 matrices with the 64 values: sums for all folds and features at once.
         train = _bits.expand(valid & ~out).astype(jnp.float64)
         weighted = _bits.expand(pos).astype(jnp.float64) * values
         return (sums + train @ weighted.T, sums_all + train @ values), carry
@@ -230,11 +233,11 @@ def count_below(
     n = x.shape[0]
     n_steps = n.bit_length()
 
-    def descend(step: Array, found: Array) -> Array:
-        candidate = found + (1 << (n_steps - 1 - step))
+    def descend(step: Array, below: Array) -> Array:
+        candidate = below + (1 << (n_steps - 1 - step))
         value = x[jnp.minimum(candidate, n) - 1]
         low = (value < bound) | (inclusive & (value == bound))
-        return jnp.where((candidate <= n) & low, candidate, found)
+        return jnp.where((candidate <= n) & low, candidate, below)
 
     return lax.fori_loop(0, n_steps, descend, jnp.zeros(bound.shape, jnp.int32))
 

@@ -114,8 +114,8 @@ def test_a_spec_says_the_same_as_keywords():
     settings = {"metrics": ("auc",), "alpha": (1.0, 9.0), "class_weight": "balanced"}
     theirs = score_neurons(hidden, labels, folds, probe="ridge", **settings)
     np.testing.assert_array_equal(ours["auc"], theirs["auc"])
-    assert {name: field.default for name, field in inspect.signature(score_neurons).parameters.items()
-            if field.kind is field.KEYWORD_ONLY} == {field.name: field.default for field in fields(ProbeSpec)}  # fmt: skip
+    keywords = [one for one in inspect.signature(score_neurons).parameters.values() if one.kind is one.KEYWORD_ONLY]
+    assert [(one.name, one.default) for one in keywords] == [(one.name, one.default) for one in fields(ProbeSpec)]
     with pytest.raises(ValueError, match="in the ProbeSpec or as keywords, got both: C"):
         score_neurons(hidden, labels, folds, probe=spec, C=2.0)
     with pytest.raises(ValueError, match=r"expected settings among metrics, C, .*got wrong"):
