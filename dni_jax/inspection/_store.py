@@ -21,7 +21,7 @@ def relevance_table(relevance: xr.Dataset) -> pd.DataFrame:
     """Return one row for each neuron, feature and fold, with every score and the baseline.
 
     Values without a fold, or without a neuron, are repeated in each of their rows; the table's ``attrs["dims"]`` lists
-    the dimensions of each variable. Its ``attrs["about"]`` holds the dataset's attributes except the library of features.
+    the dimensions of each variable. Its ``attrs["about"]`` holds the dataset's attributes, except for the library.
     """
     table = relevance.to_dataframe().reset_index()
     table.attrs["dims"] = {str(name): [str(dim) for dim in relevance[name].dims] for name in relevance}
