@@ -45,7 +45,8 @@ def fingerprint_intervention(intervention: Intervention | None, model: TrainedMo
     """Name what an intervention does to a network that reads so many positions."""
     if intervention is None:
         return None
-    leaves, structure = jax.tree.flatten(intervention.bind(model.n_neurons, n_positions, model.parts))
+    # A plain pair: the fingerprint names the tree's structure, and must not change with the class that holds it.
+    leaves, structure = jax.tree.flatten(tuple(model.bind(intervention, n_positions)))
     return _digest(str(structure), *leaves)
 
 

@@ -1,12 +1,14 @@
-"""A corpus as lanes: strings one behind the other in a few columns that a network reads side by side."""
+"""A corpus as lanes: its strings end to end in a few columns, which a network reads in parallel."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
+from dni_jax import processes
+from dni_jax.interventions import Drive
 from dni_jax.text import BOUNDARY, Corpus, concatenated_ranges
 
 
@@ -39,6 +41,40 @@ class Lanes(NamedTuple):
         inside = (self.weights > 0) & (self.targets != BOUNDARY)
         following = np.concatenate([self.positions[1:], np.full((1, self.positions.shape[1]), -1, np.int32)])
         return np.where(inside, following, -1)
+
+    def from_positions(self, values: Shaped[np.ndarray, T * x]) -> Shaped[np.ndarray, "n B *x"]:
+        """Return what belongs to corpus positions in the order of the lanes; 0 where there is no position."""
+        rows = values[np.maximum(self.positions, 0)]
+        inside = self.positions.reshape(self.positions.shape + (1,) * (values.ndim - 1)) >= 0
+        return np.where(inside, rows, np.zeros((), rows.dtype))
+
+    def drives(self, drives: tuple[Drive, ...]) -> tuple[Drive, ...]:
+        """Return drives ``(T, ...)`` in the order of the lanes, with a last axis to broadcast over neurons."""
+
+        def arranged(values: np.ndarray | None) -> np.ndarray | None:
+            if values is None:
+                return None
+            rows = self.from_positions(np.asarray(values))
+            return rows[..., None] if rows.ndim == 2 else rows
+
+        return tuple(Drive(arranged(drive.value), arranged(drive.when)) for drive in drives)
+
+    def share(self) -> Lanes:
+        """Return the lanes that this process reads, of several that share the work."""
+        if processes.count() == 1:
+            return self
+        mine = processes.shard(self.codes.shape[1])
+        return Lanes(*(rows[:, mine] for rows in self))
+
+
+def to_positions(
+    values: Shaped[np.ndarray, "M n B *x"], positions: Int[np.ndarray, "n B"], n_positions: int
+) -> Shaped[np.ndarray, "M T *x"]:
+    """Return what belongs to lanes in the corpus' order; 0 at positions that no lane holds."""
+    result = np.zeros((len(values), n_positions, *values.shape[3:]), values.dtype)
+    inside = positions >= 0
+    result[:, positions[inside]] = values[:, inside]
+    return result
 
 
 def make_lanes(corpus: Corpus, n_lanes: int, order: Int[np.ndarray, " S"] | None = None, multiple: int = 1) -> Lanes:

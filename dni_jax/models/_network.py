@@ -180,6 +180,12 @@ def compute_logits(weights: Weights, hidden: Float[Array, "*batch N"]) -> Float[
     return product(hidden, weights.head, weights.matmul_dtype) + weights.head_b
 
 
+def compute_losses(logits: Float[Array, "*batch V"], targets: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """Return minus the log-probability of each target, in nats."""
+    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - chosen
+
+
 def input_table(weights: Weights) -> Float[Array, "V G"]:
     """The lowest layer's input as a table: a one-hot symbol picks a row."""
     return weights.layers[0].wx + weights.layers[0].b

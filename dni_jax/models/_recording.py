@@ -9,9 +9,9 @@ from typing import Any, overload
 from dni_jax import processes
 from dni_jax.interventions import Intervention
 from dni_jax.models._activations import Activations
+from dni_jax.models._collect import choose_states, collect_states
 from dni_jax.models._lanes import choose_lane_count, make_lanes
 from dni_jax.models._population import Population
-from dni_jax.models._running import Bound, asked_for, states_of
 from dni_jax.models._stored import StoredActivations
 from dni_jax.models._storing import record_into
 from dni_jax.models._trained import TrainedModel
@@ -112,22 +112,20 @@ def record(
             )
         each = [record(one, corpus, what, intervention=intervention, dtype=dtype) for one in model]
         return Activations.stacked(each, {"seed": model.seeds, "learning_rate": model.learning_rates})
-    asked = asked_for(model, what, dtype)
+    emit = choose_states(model, what, dtype)
     if store is not None:
         if processes.count() > 1:
             raise ValueError(
                 f"expected one process to record into a store, got {processes.count()} of them: do it beforehand, in a "
                 "process of its own, or leave store= out"
             )
-        return record_into(store, model, corpus, asked, intervention, dtype, chunk)
+        return record_into(store, model, corpus, emit, intervention, chunk)
     if chunk is not None:
         raise ValueError(f"expected chunk only with a store, got chunk={chunk!r} without one: pass store=path")
     read = model.encode(corpus)
     lanes = make_lanes(
         read, choose_lane_count(read, _LANES), multiple=_STEPS if read.n_positions > _LANES * _STEPS else 1
     )
-    bound: Bound = ((), ())
-    if intervention is not None:
-        bound = intervention.bind(model.n_neurons, corpus.n_positions, model.parts)
-    result: Any = states_of(model, lanes, bound, asked, dtype, _STEPS, corpus.n_positions, shared=True)
+    bound = model.bind(intervention, corpus.n_positions)
+    result: Any = collect_states(model, lanes, bound, emit, _STEPS, corpus.n_positions, shared=True)
     return Activations(groups=corpus.position_groups, gate_names=model.weights.cell_type.gates, **result)

@@ -15,8 +15,7 @@ from jaxtyping import Array, Float
 
 from dni_jax import processes
 from dni_jax.devices import map_models
-from dni_jax.models._evaluation import compute_losses
-from dni_jax.models._network import Carries, compute_logits, network_scan, zero_carries
+from dni_jax.models._network import Carries, compute_logits, compute_losses, network_scan, zero_carries
 from dni_jax.models._state import State
 from dni_jax.models._weights import Weights
 from dni_jax.settings import TrainPlan

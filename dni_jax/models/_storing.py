@@ -13,6 +13,7 @@ from dni_jax.files import atomic_write
 from dni_jax.interventions import Intervention
 from dni_jax.models._fingerprints import fingerprint_corpus, fingerprint_intervention, fingerprint_network
 from dni_jax.models._manifest import NAME, Manifest, read_manifest
+from dni_jax.models._rollout import Emit
 from dni_jax.models._stored import STRINGS, StoredActivations, open_array, open_states
 from dni_jax.models._streamed import Reader, chunk_size
 from dni_jax.models._trained import TrainedModel
@@ -27,9 +28,8 @@ def record_into(
     path: str | Path,
     model: TrainedModel,
     corpus: Corpus,
-    what: tuple[str, ...],
+    emit: Emit,
     intervention: Intervention | None,
-    dtype: str,
     chunk: int | None,
 ) -> StoredActivations:
     """Record a corpus into a store, new or cut off; see `dni_jax.record`.
@@ -40,13 +40,13 @@ def record_into(
         Where the folder holds something else, or the recording of another text, network or setting.
     """
     folder, size = Path(path), chunk_size(chunk)
-    reader = Reader(model, corpus, what, intervention, dtype, size)
+    reader = Reader(model, corpus, emit, intervention, size)
     wanted = Manifest(
         corpus=fingerprint_corpus(corpus),
         network=fingerprint_network(model),
         intervention=fingerprint_intervention(intervention, model, corpus.n_positions),
-        what=what,
-        dtype=dtype,
+        what=emit.names,
+        dtype=emit.dtype,
         chunk=size,
         n_positions=corpus.n_positions,
         n_neurons=model.n_neurons,

@@ -8,12 +8,13 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from dni_jax.interventions import Intervention
+from dni_jax.interventions import Bound, Intervention
 from dni_jax.models._chunked import CHUNK, ChunkedActivations, Strings
+from dni_jax.models._collect import choose_states, collect_states
 from dni_jax.models._fingerprints import fingerprint_corpus
 from dni_jax.models._lanes import make_lanes
 from dni_jax.models._population import Population
-from dni_jax.models._running import Bound, asked_for, states_of
+from dni_jax.models._rollout import Emit
 from dni_jax.models._trained import TrainedModel
 from dni_jax.text import Corpus, concatenated_ranges
 
@@ -28,16 +29,13 @@ class Reader:
         self,
         model: TrainedModel,
         corpus: Corpus,
-        what: tuple[str, ...],
+        emit: Emit,
         intervention: Intervention | None,
-        dtype: str,
         chunk: int,
     ) -> None:
-        self.model, self.what, self.dtype = model, what, dtype
+        self.model, self.emit = model, emit
         self.corpus = replace(model.encode(corpus), trees=None, parsed=None, records={})
-        self.bound: Bound = ((), ())
-        if intervention is not None:
-            self.bound = intervention.bind(model.n_neurons, corpus.n_positions, model.parts)
+        self.bound = model.bind(intervention, corpus.n_positions)
         wanted = min(_LANES, max(chunk // _LANES, 1), len(corpus))
         self.n_lanes = wanted - wanted % 2 if wanted > 1 else wanted
 
@@ -45,12 +43,12 @@ class Reader:
         """Give each kind of states at all characters of some strings, in the corpus' order."""
         some = self.corpus.take(np.concatenate([np.arange(first, last) for first, last in strings]))
         bound = self.bound
-        if bound[0]:
+        if bound.overrides:
             first, last = (self.corpus.offsets[list(ends)] for ends in zip(*strings, strict=True))
             positions = concatenated_ranges(first, last - first)
-            bound = (bound[0], jax.tree.map(lambda rows: rows[positions], bound[1]))
+            bound = Bound(bound.overrides, jax.tree.map(lambda rows: rows[positions], bound.drives))
         lanes = make_lanes(some, self.n_lanes, multiple=_STEPS)
-        return states_of(self.model, lanes, bound, self.what, self.dtype, _STEPS, some.n_positions)
+        return collect_states(self.model, lanes, bound, self.emit, _STEPS, some.n_positions)
 
 
 class StreamedActivations(ChunkedActivations):
@@ -113,8 +111,8 @@ def stream(
     """
     if isinstance(model, Population):
         raise ValueError(f"expected one network, got a population of {len(model)}: take one after the other")
-    size, what = chunk_size(chunk), asked_for(model, ("hidden",), dtype)
-    return StreamedActivations(Reader(model, corpus, what, intervention, dtype, size), corpus, size)
+    size, emit = chunk_size(chunk), choose_states(model, ("hidden",), dtype)
+    return StreamedActivations(Reader(model, corpus, emit, intervention, size), corpus, size)
 
 
 def chunk_size(chunk: int | None) -> int:

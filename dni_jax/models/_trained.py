@@ -18,6 +18,7 @@ from dni_jax import processes
 from dni_jax.devices import use_all_cores
 from dni_jax.files import atomic_write
 from dni_jax.html import Markup, card, facts, sparkline, symbols
+from dni_jax.interventions import Bound, Intervention
 from dni_jax.models._checkpoints import first_alone
 from dni_jax.models._network import CharNetwork
 from dni_jax.models._weights import Weights, check_finite, named_arrays, with_arrays
@@ -146,6 +147,10 @@ class TrainedModel:
                 f"({len(unknown)} such characters): train on a corpus that holds it, or remove it from the text"
             )
         return replace(corpus, vocabulary=self.vocabulary)
+
+    def bind(self, intervention: Intervention | None, n_positions: int) -> Bound:
+        """Bind an intervention to this network and a text of so many positions; None overrides nothing."""
+        return Bound() if intervention is None else intervention.bind(self.n_neurons, n_positions, self.parts)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a folder; it appears whole or not at all, and replaces one that was there.

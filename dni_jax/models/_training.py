@@ -20,9 +20,9 @@ from jax.sharding import Mesh
 from dni_jax import processes
 from dni_jax.devices import make_global_grid
 from dni_jax.models._checkpoints import Checkpoints
-from dni_jax.models._evaluation import cross_entropies
 from dni_jax.models._lanes import make_lanes
 from dni_jax.models._population import Population
+from dni_jax.models._prediction import cross_entropies
 from dni_jax.models._state import Evaluation, Run
 from dni_jax.models._steps import Batch, init_state, make_optimizer, rate_schedule, shard_batch, shard_state, take_steps
 from dni_jax.models._trained import TrainedModel

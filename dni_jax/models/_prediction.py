@@ -10,26 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Int
 
 from dni_jax import processes
-from dni_jax.devices import make_global_grid, make_mesh, map_models
-from dni_jax.interventions import Drive, Override
-from dni_jax.models._lanes import Lanes, choose_lane_count, make_lanes
-from dni_jax.models._network import (
-    Carries,
-    all_hidden,
-    compute_logits,
-    input_table,
-    network_scan,
-    network_step,
-    zero_carries,
-)
+from dni_jax.devices import make_global_grid, make_grid, map_models
+from dni_jax.interventions import Bound
+from dni_jax.models._lanes import choose_lane_count, make_lanes, to_positions
+from dni_jax.models._network import compute_logits, compute_losses, network_scan, zero_carries
+from dni_jax.models._rollout import SETS_AT_ONCE, Emit, Text, rollout_sets
 from dni_jax.models._weights import Weights
 from dni_jax.progress import track
 from dni_jax.text import Corpus
 
-_SETS_AT_ONCE = 64  # neuron sets that an accelerator works on in parallel
 _READS = (P("models"), *[P(None, "lanes")] * 4)
 _SLAB = {"cpu": 16}  # neuron sets a device in one program, elsewhere as many as at once
 
@@ -133,119 +125,77 @@ def _mean_losses(
     return spread(weights, codes, targets, counts, resets)
 
 
-def compute_losses(logits: Float[Array, "*batch V"], targets: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
-    """Minus the log-probability of each target."""
-    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    return jax.nn.logsumexp(logits, axis=-1) - chosen
-
-
 def predict(
     weights: Weights,
     corpus: Corpus,
-    override: Override,
-    drive: Drive | None = None,
+    overrides: Bound,
     *,
     classes: Float[np.ndarray, "V X"] | None = None,
-    visited: StateGaussian | None = None,
+    gaussian: StateGaussian | None = None,
 ) -> Predictions:
-    """Predict a corpus under M overrides at once, on all devices; several processes share the overrides.
+    """Predict a corpus under M sets of overrides at once, on all devices; several processes share the sets.
 
     Parameters
     ----------
     weights
         The network.
     corpus
-        What it reads.
-    override
-        Arrays ``(M, N)``: one override a set.
-    drive
-        What all sets follow, arrays ``(T,)``; None where the override needs nothing.
+        What it reads, in the network's codes.
+    overrides
+        From `Intervention.bind` with ``sets=``: arrays ``(M, N)``, and drives that all sets share.
     classes
         0 and 1: which symbols belong to each of X classes.
-    visited
+    gaussian
         The intact network's states, to measure distances from.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
+    >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
+    >>> sets = dni.ablate(range(8)).bind(8, corpus.n_positions, sets=np.eye(8, dtype=bool))  # each neuron alone
+    >>> dni.models.predict(model.weights, corpus, sets).loss.shape == (8, corpus.n_positions)
+    True
     """
-    n_all = override.mask.shape[0]
-    override = jax.tree.map(lambda a: a[processes.shard(n_all)], override) if processes.count() > 1 else override
-    n_sets = override.mask.shape[0]
+    n_all = overrides.overrides[0].mask.shape[0]
+    edits, drives = overrides
+    if processes.count() > 1:
+        edits = jax.tree.map(lambda a: a[processes.shard(n_all)], edits)
+    n_sets = edits[0].mask.shape[0]
     lanes = make_lanes(corpus, choose_lane_count(corpus, 128))
-    devices = make_mesh("sets", n_sets + n_sets % 2)
-    n_slabs = -(-n_sets // (devices.size * _SLAB.get(jax.default_backend(), _SETS_AT_ONCE)))
-    size = -(-n_sets // (n_slabs * devices.size)) * devices.size  # the same for all slabs: one program serves them
-    padded = jax.tree.map(lambda a: jnp.concatenate([a, *[a[:1]] * (n_slabs * size - n_sets)]), override)
+    devices = make_grid(n_sets + n_sets % 2, lanes.codes.shape[1])
+    n_across = devices.shape["models"]
+    n_slabs = -(-n_sets // (n_across * _SLAB.get(jax.default_backend(), SETS_AT_ONCE)))
+    size = -(-n_sets // (n_slabs * n_across)) * n_across  # the same for all slabs, so that one program serves them
+    padded = jax.tree.map(lambda a: jnp.concatenate([a, *[a[:1]] * (n_slabs * size - n_sets)]), edits)
     slabs = [jax.tree.map(lambda a, n=n: a[n * size : (n + 1) * size], padded) for n in range(n_slabs)]
-    n_classes = 0 if classes is None else classes.shape[1]
-    # Never without a column: an axis of length 0 cannot be mapped in batches.
-    sums = np.zeros((weights.head.shape[-1], 1), np.float32) if classes is None else np.asarray(classes, np.float32)
-    now = shard_drive(drive or Drive(), lanes)
+    text, drives = Text(lanes.codes, lanes.resets, lanes.targets), lanes.drives(drives)
+    emit = Emit(
+        (
+            "loss",
+            "best",
+            *(("class_probability",) if classes is not None else ()),
+            *(("distance",) if gaussian is not None else ()),
+        ),
+        classes=None if classes is None else np.asarray(classes, np.float32),
+        gaussian=gaussian,
+    )
     parts = [
-        jax.device_get(_predict_sets(weights, lanes, now, slab, sums, visited, devices))
+        jax.device_get(rollout_sets(weights, text, Bound(slab, drives), emit, None, size, devices)[1])
         for slab in track(slabs, "overriding", "characters", size * corpus.n_positions)
     ]
     whole = (np.concatenate(arrays)[:n_sets] for arrays in zip(*parts, strict=True))
-    loss, best, class_probability, distance = (processes.all_gather(array, n_all) for array in whole)
+    found = dict(zip(emit.names, (processes.all_gather(array, n_all) for array in whole), strict=True))
     where, total = lanes.target_positions, corpus.n_positions
     predicted = np.zeros(total, bool)
     predicted[where[where >= 0]] = True
+    none = np.zeros((n_all, total, 0), np.float16)
+    unknown = np.full((n_all, total), np.nan, np.float32)
     return Predictions(
-        loss=_by_position(loss, where, total),
-        best=_by_position(best, where, total).astype(np.int32),
-        total_loss=loss[:, lanes.weights > 0].mean(axis=1, dtype=np.float64),
+        loss=to_positions(found["loss"], where, total),
+        best=to_positions(found["best"], where, total).astype(np.int32),
+        total_loss=found["loss"][:, lanes.weights > 0].mean(axis=1, dtype=np.float64),
         predicted=predicted,
-        class_probability=_by_position(class_probability[..., :n_classes], where, total),
-        distance=_by_position(distance, lanes.positions, total),
+        class_probability=none if classes is None else to_positions(found["class_probability"], where, total),
+        distance=unknown if gaussian is None else to_positions(found["distance"], lanes.positions, total),
     )
-
-
-@partial(jax.jit, static_argnames="devices")
-def _predict_sets(
-    weights: Weights,
-    lanes: Lanes,
-    drive: Drive,
-    override: Override,
-    classes: Array,
-    visited: StateGaussian | None,
-    devices: Mesh,
-) -> tuple[Array, ...]:
-    def local(sets: Override, drive: Drive, lanes: Lanes, weights: Weights, classes: Array, visited: Any) -> Any:
-        table = input_table(weights)
-
-        def body(single: Override, carries: Carries, inputs: Any) -> tuple[Carries, tuple[Array, ...]]:
-            codes, targets, resets, now = inputs
-            new, shown, _ = network_step(weights, table, carries, codes, resets, (single,), (now,))
-            logits = compute_logits(weights, shown[-1].h)
-            best = jnp.argmax(logits, axis=-1).astype(jnp.uint8 if logits.shape[-1] <= 256 else jnp.int32)
-            class_probability = (jax.nn.softmax(logits) @ classes).astype(jnp.float16)
-            distance = jnp.full(codes.shape, jnp.nan) if visited is None else visited.distance(all_hidden(shown))
-            return new, (compute_losses(logits, targets), best, class_probability, distance)
-
-        def one(single: Override) -> tuple[Array, ...]:
-            start, text = zero_carries(weights, lanes.codes.shape[1]), (lanes.codes, lanes.targets, lanes.resets, drive)
-            return jax.lax.scan(partial(body, single), start, text)[1]
-
-        return map_models(one, _SETS_AT_ONCE)(sets)
-
-    specs = (P("sets"), P(), P(), P(), P(), P())
-    spread = jax.shard_map(local, mesh=devices, in_specs=specs, out_specs=P("sets"), check_vma=False)
-    return spread(override, drive, lanes, weights, classes, visited)
-
-
-def shard_drive(drive: Drive, lanes: Lanes) -> Drive:
-    """Lay a drive ``(T, ...)`` out like the lanes, with a last axis to broadcast over neurons; none between strings."""
-    rows = (None if values is None else at_positions(values, lanes) for values in drive)
-    return Drive(*(laid[..., None] if laid is not None and laid.ndim == 2 else laid for laid in rows))
-
-
-def at_positions(values: np.ndarray, lanes: Lanes) -> np.ndarray:
-    """Lay values that belong to corpus positions ``(T, ...)`` out like the lanes; 0 where there is no position."""
-    laid = values[np.maximum(lanes.positions, 0)]
-    inside = lanes.positions.reshape(lanes.positions.shape + (1,) * (values.ndim - 1)) >= 0
-    return np.where(inside, laid, np.zeros((), laid.dtype))
-
-
-def _by_position(values: Shaped[np.ndarray, "M n B *x"], where: Int[np.ndarray, "n B"], total: int) -> np.ndarray:
-    """Bring what belongs to lanes into the corpus' order; 0 at positions without."""
-    result = np.zeros((len(values), total, *values.shape[3:]), values.dtype)
-    inside = where >= 0
-    result[:, where[inside]] = values[:, inside]
-    return result
