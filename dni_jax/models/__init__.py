@@ -4,7 +4,6 @@ from dni_jax.models._activations import Activations
 from dni_jax.models._arrays import from_arrays
 from dni_jax.models._capture import record_module
 from dni_jax.models._chunked import ChunkedActivations
-from dni_jax.models.exchange import from_flax, from_keras, from_torch, to_flax
 from dni_jax.models._fingerprints import fingerprint_corpus
 from dni_jax.models._generation import generate, generate_each
 from dni_jax.models._lanes import choose_lane_count, make_lanes
@@ -24,7 +23,7 @@ from dni_jax.models._prediction import Predictions, StateGaussian, cross_entropy
 from dni_jax.models._prefetch import prefetch
 from dni_jax.models._recording import record
 from dni_jax.models._rollout import Emit, Samples, Text, rollout
-from dni_jax.models._state import Evaluation, State
+from dni_jax.models._state import Evaluation, TrainState
 from dni_jax.models._steps import Batch, init_state, make_optimizer, take_steps
 from dni_jax.models._stored import StoredActivations, open_states
 from dni_jax.models._streamed import StreamedActivations, stream
@@ -33,6 +32,7 @@ from dni_jax.models._trained import TrainedModel, load
 from dni_jax.models._training import make_batches, train, train_population
 from dni_jax.models._weights import LayerWeights, Weights, named_arrays
 from dni_jax.models.cells import Carry
+from dni_jax.models.exchange import from_flax, from_keras, from_torch, to_flax
 from dni_jax.settings import TrainConfig, TrainPlan
 
 __all__ = [
@@ -49,13 +49,13 @@ __all__ = [
     "Predictions",
     "RecurrentLayer",
     "Samples",
-    "State",
     "StateGaussian",
     "StoredActivations",
     "StreamedActivations",
     "Text",
     "TrainConfig",
     "TrainPlan",
+    "TrainState",
     "TrainedModel",
     "Weights",
     "choose_lane_count",

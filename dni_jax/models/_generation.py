@@ -1,4 +1,4 @@
-"""Texts that a network writes by itself, with or without an override at every step."""
+"""Texts sampled from a network, with or without an override at every step."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def generate(
     temperature: float = 1.0,
     prime: str = "",
 ) -> list[str]:
-    """Let a network write.
+    """Sample texts from a network.
 
     Every text begins at a string's start, with `prime`. Where the network ends a string, the text shows the
-    vocabulary's ``boundary_text`` (a line break, for languages without one) and goes on with the next string.
+    vocabulary's ``boundary_text`` (a line break, for languages without one) and continues with the next string.
 
     Parameters
     ----------
@@ -39,23 +39,23 @@ def generate(
     n, length
         How many texts, and the number of symbols in each.
     seed
-        The same seed gives the same texts.
+        The same seed returns the same texts.
     intervention
         What to override at every step. A signal or states must have a row for each symbol of the text (but the first,
         for a network without a boundary); all texts share them.
     temperature
         Logits are divided by it; 0 takes the most probable symbol.
     prime
-        What every text begins with. A network that knows no boundary between strings cannot begin without.
+        What every text begins with; required for a network without a boundary between strings.
 
     Returns
     -------
-    n strings: `prime`, and `length` symbols behind it.
+    n strings: `prime`, and `length` symbols after it.
 
     Raises
     ------
     ValueError
-        For sizes below 1, a negative temperature, symbols of `prime` that the network does not know, or an
+        For sizes below 1, a negative temperature, symbols of `prime` outside the vocabulary, or an
         intervention that does not fit.
 
     Examples
@@ -80,9 +80,9 @@ def generate_each(
     temperature: float = 1.0,
     prime: str = "",
 ) -> list[list[str]]:
-    """Let a network write under each of many interventions, from the same random numbers.
+    """Sample texts from a network under each of many interventions, with the same random numbers.
 
-    Interventions that are alike but for neurons and values (as hundreds of random sets of neurons are) go through one
+    Interventions that differ only in neurons and values, such as hundreds of random sets of neurons, go through one
     program.
 
     Parameters
@@ -90,7 +90,7 @@ def generate_each(
     model, n, length, seed, temperature, prime
         See `generate`.
     interventions
-        One or more; None leaves the network alone.
+        One or more; None leaves the network as it is.
 
     Returns
     -------
@@ -114,32 +114,32 @@ def generate_each(
         raise ValueError(f"expected n and length of at least 1, got n={n}, length={length}")
     if not temperature >= 0:
         raise ValueError(f"expected a temperature of at least 0, got {temperature}")
-    given = _given(model, prime)
-    n_steps = len(given) - 1 + length
+    begins = _begin(model, prime)
+    n_steps = len(begins) - 1 + length
     uniforms = np.asarray(jax.random.uniform(jax.random.key(seed), (n_steps, n)))
     uniforms = np.pad(uniforms, ((0, 0), (0, -n % make_mesh("lanes").size)))
     forced = np.full(n_steps, -1, np.int32)
-    forced[: len(given) - 1] = given[1:]
-    source = Samples(uniforms, forced, given[0], jnp.float32(temperature))
+    forced[: len(begins) - 1] = begins[1:]
+    source = Samples(uniforms, forced, begins[0], jnp.float32(temperature))
     bound = [model.bind(one, n_steps) for one in interventions]
     kinds: list[Any] = [jax.tree.structure(one) for one in bound]
     texts: dict[int, list[str]] = {}
     for kind in dict.fromkeys(kinds):
-        members = [place for place, own in enumerate(kinds) if own == kind]
+        members = [place for place, each in enumerate(kinds) if each == kind]
         together = jax.tree.map(lambda *each: jnp.stack(each), *(bound[place] for place in members))
         devices = make_grid(len(members), source.n_lanes)
         _, (codes,) = rollout_sets(model.weights, source, together, Emit(("symbols",)), None, len(members), devices)
-        for place, written in zip(members, np.asarray(codes)[:, :, :n], strict=True):
-            whole = written if model.boundary else np.concatenate([np.full((1, n), given[0]), written])
+        for place, sampled in zip(members, np.asarray(codes)[:, :, :n], strict=True):
+            whole = sampled if model.boundary else np.concatenate([np.full((1, n), begins[0]), sampled])
             texts[place] = [model.vocabulary.decode(row) for row in whole.T]
     return [texts[place] for place in range(len(bound))]
 
 
-def _given(model: TrainedModel, prime: str) -> Int[np.ndarray, " P"]:
-    """The symbols that every text begins with: the boundary, where the network knows one, and `prime`."""
+def _begin(model: TrainedModel, prime: str) -> Int[np.ndarray, " P"]:
+    """Return the symbols that every text begins with: the boundary, where the network has one, and `prime`."""
     codes = model.vocabulary.encode(prime) if prime else np.zeros(0, np.int32)
     if model.boundary:
         return np.concatenate([[BOUNDARY], codes]).astype(np.int32)
     if not prime:
-        raise ValueError("expected prime= for a network that knows no boundary between strings, got none")
+        raise ValueError("expected prime= for a network without a boundary between strings, got none")
     return codes

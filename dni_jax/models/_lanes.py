@@ -20,7 +20,7 @@ class Lanes(NamedTuple):
     codes
         int32 ``(n, B)``: the symbol read.
     targets
-        int32 ``(n, B)``: the symbol behind it.
+        int32 ``(n, B)``: the symbol after it.
     weights
         float32 ``(n, B)``: 1 where the target counts, 0 where there is none (padding, a piece's end).
     resets
@@ -78,7 +78,7 @@ def to_positions(
 
 
 def make_lanes(corpus: Corpus, n_lanes: int, order: Int[np.ndarray, " S"] | None = None, multiple: int = 1) -> Lanes:
-    """Lay strings end to end in lanes of nearly equal length, each beginning with a string's start.
+    """Return lanes of nearly equal length, each of whole strings end to end.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def make_lanes(corpus: Corpus, n_lanes: int, order: Int[np.ndarray, " S"] | None
     weights[last[~ends]] = 0.0
     resets = np.zeros(total, bool)
     resets[starts] = True
-    # A lane takes the strings whose first symbol falls into its share of the total.
+    # A lane takes the strings whose first symbol falls into its part of the total.
     lane = np.minimum(starts * n_lanes // total, n_lanes - 1)
     bounds = np.append(starts, total)[np.searchsorted(lane, np.arange(n_lanes + 1))]
     length = int(np.diff(bounds).max())
@@ -116,14 +116,14 @@ def make_lanes(corpus: Corpus, n_lanes: int, order: Int[np.ndarray, " S"] | None
     columns = np.repeat(np.arange(n_lanes), np.diff(bounds))
 
     def spread(flat: np.ndarray, fill: int) -> np.ndarray:
-        laid = np.full((length, n_lanes), fill, flat.dtype)
-        laid[rows, columns] = flat
-        return laid
+        filled = np.full((length, n_lanes), fill, flat.dtype)
+        filled[rows, columns] = flat
+        return filled
 
     return Lanes(spread(codes, 0), spread(targets, 0), spread(weights, 0), spread(resets, 0), spread(positions, -1))
 
 
-def choose_lane_count(corpus: Corpus, most: int, length: int = 256) -> int:
-    """How many lanes suit a corpus: about `length` symbols each, at most `most`, no more than strings; even, or one."""
-    wanted = min(len(corpus), most, max(corpus.n_positions // length, 1))
+def choose_lane_count(corpus: Corpus, limit: int, length: int = 256) -> int:
+    """Return a number of lanes of about `length` symbols each: at most `limit` and the number of strings; even, or one."""
+    wanted = min(len(corpus), limit, max(corpus.n_positions // length, 1))
     return wanted - wanted % 2 if wanted > 1 else wanted

@@ -1,4 +1,4 @@
-"""What a network predicts, under as many overrides as asked for at once."""
+"""What a network predicts, under hundreds of overrides at once."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ _SLAB = {"cpu": 16}  # neuron sets a device in one program, elsewhere as many as
 
 
 class Predictions(NamedTuple):
-    """Predictions of each character from what stands before it, by M networks that differ in what is overridden.
+    """Predictions of each character from those before it, under M sets of overrides.
 
     Attributes
     ----------
     loss
-        float32 ``(M, T)``: minus the natural log of the probability given to the character that came.
+        float32 ``(M, T)``: minus the natural log of the probability of the character that came.
     best
         int32 ``(M, T)``: the code of the most probable character.
     total_loss
         float64 ``(M,)``: mean loss over all predicted symbols, boundaries included.
     predicted
-        bool ``(T,)``: False for characters that nothing was predicted for (a piece's first).
+        bool ``(T,)``: False for characters that were not predicted (the first of a piece).
     class_probability
-        float16 ``(M, T, X)``: the probability given to each of X classes of symbols; X is 0 where none was asked for.
+        float16 ``(M, T, X)``: the probability of each of X classes of symbols; X is 0 without classes.
     distance
         float32 ``(M, T)``: how far the state after each character lies from those of the intact network
-        (`StateGaussian`); NaN where it was not asked for.
+        (`StateGaussian`); NaN without a Gaussian.
     """
 
     loss: Float[np.ndarray, "M T"]
@@ -69,8 +69,8 @@ class StateGaussian(NamedTuple):
     whiten: Any
 
     @classmethod
-    def of(cls, hidden: Float[np.ndarray, "T N"], shrink: float = 1e-3) -> StateGaussian:
-        """Fit it to recorded states; `shrink` of the mean variance is added to every neuron's."""
+    def fit(cls, hidden: Float[np.ndarray, "T N"], shrink: float = 1e-3) -> StateGaussian:
+        """Fit a Gaussian to recorded states; `shrink` of the mean variance is added to every neuron's."""
         states = hidden.astype(np.float64)
         mean = states.mean(0)
         covariance = np.cov(states - mean, rowvar=False).reshape(len(mean), len(mean))
@@ -79,19 +79,19 @@ class StateGaussian(NamedTuple):
         return cls(mean.astype(np.float32), (vectors / np.sqrt(values)).astype(np.float32))
 
     def distance(self, hidden: Float[Array, "*batch N"]) -> Float[Array, "*batch"]:
-        """Mahalanobis distance over the square root of N: around 1 for visited states."""
+        """Return the Mahalanobis distance over the square root of N: around 1 for visited states."""
         whitened = jnp.asarray(hidden - self.mean) @ self.whiten
         return jnp.sqrt(jnp.square(whitened).mean(-1))
 
 
 def cross_entropy(weights: Weights, corpus: Corpus, limit: int | None = None) -> float:
-    """Mean loss in nats a symbol on a corpus, or on its first strings up to `limit` characters."""
+    """Return the mean loss in nats a symbol on a corpus, or on its first strings up to `limit` characters."""
     some = corpus if limit is None else corpus.head(limit)
     return float(cross_entropies(jax.tree.map(lambda array: array[None], weights), some)[0])
 
 
 def cross_entropies(weights: Weights, corpus: Corpus) -> Float[np.ndarray, " M"]:
-    """Mean loss of M networks in nats a symbol.
+    """Return the mean loss of M networks in nats a symbol.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Recording: a network reads a corpus, and its states at every character are kept."""
+"""Recording: a network reads a corpus, and its states at every character are returned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dni_jax.models._trained import TrainedModel
 from dni_jax.text import Corpus
 
 _STEPS = 256  # time steps in one call of the compiled program
-_LANES = 256  # texts read side by side
+_LANES = 256  # texts read in parallel
 
 
 @overload
@@ -57,10 +57,10 @@ def record(
     intervention: Intervention | None = None,
     dtype: str = "float32",
 ) -> Activations | StoredActivations:
-    """Let a network read a corpus, and keep its states.
+    """Run a network over a corpus, and return its states.
 
-    Beside the result, memory holds the states of 256 texts x 256 characters at a time. With a `store`, the result is
-    on disk, and memory holds three chunks. Several processes share the texts, and each gets all states.
+    Apart from the result, memory holds the states of 256 texts x 256 characters at a time. With a `store`, the result
+    is on disk, and memory holds three chunks. Several processes share the texts, and each gets all states.
 
     Parameters
     ----------
@@ -71,15 +71,15 @@ def record(
     what
         Which of ``"hidden"``, ``"cell"``, ``"gates"``, ``"logits"``; hidden is always kept.
     store
-        A folder to write the states to while the network runs, as arrays in Zarr's format, version 3. One that was
-        cut off is continued where the last whole chunk ends, to the same bits; a complete one is not recorded again.
+        A folder to write the states to while the network runs, as arrays in Zarr's format, version 3. An interrupted
+        one is continued after its last whole chunk, to the same bits; a complete one is not recorded again.
         See `dni_jax.models.open_states`.
     chunk
         With a store, how many characters to read and write at a time, in whole strings; by default 65,536.
     intervention
         What to override at every step; the states are those after it.
     dtype : {"float32", "float16"}
-        What states are kept in; float16 takes half the memory and keeps three digits.
+        The type of the result; float16 takes half the memory and keeps three digits.
 
     Returns
     -------
@@ -88,8 +88,8 @@ def record(
     Raises
     ------
     ValueError
-        For a symbol the network does not know, an intervention that does not fit, a cell asked of a network that has
-        none, states that are not finite, a store that holds another recording, or one that several processes would
+        For a symbol outside the network's vocabulary, an intervention that does not fit, ``"cell"`` of a network that
+        has none, states that are not finite, a store that holds another recording, or one that several processes would
         write.
 
     Examples
@@ -111,7 +111,7 @@ def record(
                 "of them into a store of its own"
             )
         each = [record(one, corpus, what, intervention=intervention, dtype=dtype) for one in model]
-        return Activations.stacked(each, {"seed": model.seeds, "learning_rate": model.learning_rates})
+        return Activations.stack(each, {"seed": model.seeds, "learning_rate": model.learning_rates})
     emit = choose_states(model, what, dtype)
     if store is not None:
         if processes.count() > 1:

@@ -1,4 +1,4 @@
-"""States that are computed when they are asked for, and kept nowhere."""
+"""States that are computed on demand and not kept."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dni_jax.models._rollout import Emit
 from dni_jax.models._trained import TrainedModel
 from dni_jax.text import Corpus, concatenated_ranges
 
-_LANES = 256  # texts read side by side
+_LANES = 256  # texts read in parallel
 _STEPS = 64  # time steps in one call of the compiled program; lanes are padded to a multiple
 
 
 class Reader:
-    """A network that reads some strings of a corpus at a time, always as one compiled program."""
+    """A network that reads some strings of a corpus at a time, always with the same compiled program."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Reader:
         self.n_lanes = wanted - wanted % 2 if wanted > 1 else wanted
 
     def read(self, strings: Strings) -> dict[str, np.ndarray]:
-        """Give each kind of states at all characters of some strings, in the corpus' order."""
+        """Return each kind of states at all characters of some strings, in the corpus' order."""
         some = self.corpus.take(np.concatenate([np.arange(first, last) for first, last in strings]))
         bound = self.bound
         if bound.overrides:
@@ -52,7 +52,7 @@ class Reader:
 
 
 class StreamedActivations(ChunkedActivations):
-    """The states of a network that runs when they are asked for; see `stream`.
+    """The states of a network that runs when they are read; see `stream`.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class StreamedActivations(ChunkedActivations):
     def __init__(self, reader: Reader, corpus: Corpus, chunk: int) -> None:
         self.offsets, self.string_groups = corpus.offsets, corpus.groups
         self.n_neurons, self.chunk, self.corpus = reader.model.n_neurons, chunk, corpus
-        self.about = fingerprint_corpus(corpus)
+        self.fingerprint = fingerprint_corpus(corpus)
         self._reader = reader
 
     def read(self, strings: Strings, neurons: slice = slice(None)) -> Float[np.ndarray, "t n"]:
@@ -82,7 +82,7 @@ def stream(
     dtype: str = "float16",
     chunk: int | None = None,
 ) -> StreamedActivations:
-    """Give the hidden states of a network without keeping them: it runs while they are used.
+    """Return the hidden states of a network without keeping them: it runs while they are used.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def stream(
     True
     """
     if isinstance(model, Population):
-        raise ValueError(f"expected one network, got a population of {len(model)}: take one after the other")
+        raise ValueError(f"expected one network, got a population of {len(model)}: stream one after the other")
     size, emit = chunk_size(chunk), choose_states(model, ("hidden",), dtype)
     return StreamedActivations(Reader(model, corpus, emit, intervention, size), corpus, size)
 
