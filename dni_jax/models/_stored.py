@@ -179,8 +179,8 @@ def check_size(n_bytes: int, max_bytes: int) -> None:
     """Raise for what would not fit into memory."""
     if n_bytes > max_bytes:
         raise ValueError(
-            f"expected states of at most {max_bytes / 2**30:.2f} GiB to be read into memory, got {n_bytes / 2**30:.2f} GiB: "
-            "take parts with .hidden[...] or .chunks(), or allow more with .load(max_bytes=...)"
+            f"expected states of at most {max_bytes / 2**30:.2f} GiB to be read into memory, got "
+            f"{n_bytes / 2**30:.2f} GiB: take parts with .hidden[...] or .chunks(), or allow more with .load(max_bytes=...)"
         )
 
 

@@ -16,7 +16,7 @@ from dni_jax.models._lanes import make_lanes
 from dni_jax.models._population import Population
 from dni_jax.models._rollout import Emit
 from dni_jax.models._trained import TrainedModel
-from dni_jax.text import Corpus, concatenated_ranges
+from dni_jax.text import Corpus, concatenate_ranges
 
 _LANES = 256  # texts read in parallel
 _STEPS = 64  # time steps in one call of the compiled program; lanes are padded to a multiple
@@ -45,7 +45,7 @@ class Reader:
         bound = self.bound
         if bound.overrides:
             first, last = (self.corpus.offsets[list(ends)] for ends in zip(*strings, strict=True))
-            positions = concatenated_ranges(first, last - first)
+            positions = concatenate_ranges(first, last - first)
             bound = Bound(bound.overrides, jax.tree.map(lambda rows: rows[positions], bound.drives))
         lanes = make_lanes(some, self.n_lanes, multiple=_STEPS)
         return collect_states(self.model, lanes, bound, self.emit, _STEPS, some.n_positions)

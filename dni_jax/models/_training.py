@@ -80,8 +80,8 @@ def train(
     Raises
     ------
     ValueError
-        Where the loss is no longer finite (the message names the step), where a checkpoint belongs to other settings, and
-        for symbols of `validation` that the corpus does not have.
+        Where the loss is no longer finite (the message names the step), where a checkpoint belongs to other settings,
+        and for symbols of `validation` that the corpus does not have.
 
     Examples
     --------
@@ -123,8 +123,8 @@ def train_population(
 ) -> Population:
     """Train networks of one shape together, as one program: each seed with each learning rate.
 
-    Up to rounding, every network becomes what `train` makes of its seed and rate: it has its own initial weights and its
-    own order of the text, and stops by its own validation loss. Models are spread over devices before lanes are.
+    Up to rounding, every network becomes what `train` makes of its seed and rate: it has its own initial weights and
+    its own order of the text, and stops by its own validation loss. Models are spread over devices before lanes are.
 
     Parameters
     ----------
@@ -341,7 +341,7 @@ def _windows(text: Corpus, plan: TrainPlan) -> Iterator[tuple[np.ndarray, ...]]:
 
 
 def make_batches(text: Corpus, plans: Sequence[TrainPlan], done: int, chunk: int) -> Iterator[Batch]:
-    """Yield the text of the steps after those already done, `chunk` of them at a time; equal seeds read the same text."""
+    """Yield the text of the steps after those done, `chunk` of them at a time; equal seeds read the same text."""
     seeds = {plan.seed: plan for plan in plans}
     windows = [islice(_windows(text, plan), done, plan.steps) for plan in seeds.values()]
     row = [list(seeds).index(plan.seed) for plan in plans]

@@ -72,12 +72,16 @@ class Hybrid:
         if self.weights is not None:
             return rows @ jnp.asarray(self.weights.T, jnp.float32) + bias
         # Both are laid around the support vectors' mean, so that little is lost in the difference of squares.
-        middle = self.support.mean(axis=0)  # type: ignore[union-attr]
-        kept = jnp.asarray(self.support - middle, jnp.float32)
+        support, coefficients, gamma = self.support, self.coefficients, self.gamma
+        assert support is not None  # a machine without weights has all three
+        assert coefficients is not None
+        assert gamma is not None
+        middle = support.mean(axis=0)
+        kept = jnp.asarray(support - middle, jnp.float32)
         moved = rows - jnp.asarray(middle, jnp.float32)
         squares = (moved**2).sum(axis=1)[:, None] + (kept**2).sum(axis=1) - jnp.float32(2) * (moved @ kept.T)
-        near = jnp.exp(jnp.float32(-self.gamma) * jnp.maximum(squares, jnp.float32(0)))  # type: ignore[operator]
-        return near @ jnp.asarray(self.coefficients.T, jnp.float32) + bias  # type: ignore[union-attr]
+        near = jnp.exp(jnp.float32(-gamma) * jnp.maximum(squares, jnp.float32(0)))
+        return near @ jnp.asarray(coefficients.T, jnp.float32) + bias
 
     def scores(self, inputs: Any) -> Float[Array, "T C"]:
         """Give the scores of inputs; with a function or nothing as the body, `dni_jax.lab.repair.fgsm` can take this."""
