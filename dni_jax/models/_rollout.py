@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Integer
 
 from dni_jax.devices import map_models
 from dni_jax.interventions import Bound
@@ -170,7 +170,7 @@ class Emit:
         return tuple(_EMITTERS[name](step, self) for name in self.names)
 
 
-def _best(step: Step, emit: Emit) -> Int[Array, " B"]:
+def _best(step: Step, emit: Emit) -> Integer[Array, " B"]:
     n_symbols = step.logits.shape[-1]
     return jnp.argmax(step.logits, axis=-1).astype(jnp.uint8 if n_symbols <= 256 else jnp.int32)
 

@@ -180,7 +180,8 @@ def check_size(n_bytes: int, max_bytes: int) -> None:
     if n_bytes > max_bytes:
         raise ValueError(
             f"expected states of at most {max_bytes / 2**30:.2f} GiB to be read into memory, got "
-            f"{n_bytes / 2**30:.2f} GiB: take parts with .hidden[...] or .chunks(), or allow more with .load(max_bytes=...)"
+            f"{n_bytes / 2**30:.2f} GiB: read parts with .hidden[...] or "
+            ".chunks(), or allow more with .load(max_bytes=...)"
         )
 
 
