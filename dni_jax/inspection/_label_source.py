@@ -57,7 +57,7 @@ def as_label_source(labels: Any, corpus: Corpus | None, states: ChunkedActivatio
     """
     if not isinstance(labels, Labels):
         lazy = _lazily(labels, corpus if corpus is not None else states.corpus)
-        if states.about and fingerprint_corpus(lazy.corpus) != states.about:
+        if states.fingerprint and fingerprint_corpus(lazy.corpus) != states.fingerprint:
             raise ValueError(
                 f"expected the corpus that the states are of, {states!r}, got another: {lazy.corpus!r}: pass the one "
                 "that was recorded"

@@ -29,7 +29,7 @@ class InMemoryActivations(ChunkedActivations):
     """
 
     in_memory = True
-    about = ""
+    fingerprint = ""
 
     def __init__(
         self,
