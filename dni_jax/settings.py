@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+# Names in files of earlier versions, and the current names: of settings, of measures in tables of effects, and of
+# columns in tables of relevance and findings.
+RENAMED_SETTINGS = {"products": "matmul_dtype"}
+RENAMED_MEASURES = {
+    "mass": "class_probability",
+    "mass_on": "class_probability_on",
+    "mass_off": "class_probability_off",
+}
+RENAMED_COLUMNS = {"given_symbol": "auc_within_symbol"}
+
+
+def with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with names of earlier versions replaced by today's."""
+    return {RENAMED_SETTINGS.get(name, name): value for name, value in settings.items()}
 
 
 @dataclass(frozen=True)
@@ -18,8 +34,8 @@ class TrainConfig:
         Number of recurrent layers; neurons are numbered from the lowest up.
     cell
         Kind of recurrent cell.
-    products
-        Precision of matrix products: bfloat16 rounds their operands, for accelerators.
+    matmul_dtype
+        What the operands of matrix products are rounded to; bfloat16 is for accelerators. Sums stay float32.
     steps
         Number of gradient steps; by default 1,200, with more than 32 symbols 4,000.
     batch
@@ -45,7 +61,7 @@ class TrainConfig:
     hidden: int = 128
     layers: int = 1
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    products: Literal["float32", "bfloat16"] = "float32"
+    matmul_dtype: Literal["float32", "bfloat16"] = "float32"
     steps: int | None = None
     batch: int = 32
     window: int = 64
@@ -99,7 +115,7 @@ class TrainPlan:
     seed: int
     layers: int = 1
     cell: str = "lstm"
-    products: Literal["float32", "bfloat16"] = "float32"
+    matmul_dtype: Literal["float32", "bfloat16"] = "float32"
     schedule: str = "cosine"
     warmup: int = 20
 

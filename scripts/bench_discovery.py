@@ -19,7 +19,7 @@ from scipy.signal import lfilter
 from scipy.stats import binom
 
 import dni_jax as dni
-from dni_jax.models import TrainConfig, untrained
+from dni_jax.models import TrainConfig, TrainedModel
 
 LEVEL, RANGE, NULL = 0.05, 0.99, 99
 NULLS = ("fresh", "string_permutation", "shift", "iid")
@@ -86,7 +86,7 @@ def grammar_texts(draws: int, seed: int) -> Iterator[Data]:
     lengths, each, fresh = np.arange(11, 19), 3, 20
     corpus = language.sample(int(60 * (2 * each * draws + 10 * fresh)), seed=seed)
     labels = language.features().select(["digit", "depth=1", "range:e2", "symbol:)"]).label(corpus).matrix
-    model = untrained(corpus.vocabulary, TrainConfig(hidden=NEURONS, seed=seed))
+    model = TrainedModel.init(corpus.vocabulary, TrainConfig(hidden=NEURONS, seed=seed))
     pools = [np.flatnonzero(np.diff(corpus.offsets) == n) for n in lengths]
     short = min(len(pool) for pool in pools)
     if short < 2 * each * draws + 10 * fresh:

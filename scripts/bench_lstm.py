@@ -27,7 +27,7 @@ from bench_turns import agree, contest, limit_row, machine, rows, show
 
 import dni_jax as dni
 from dni_jax.devices import use_all_cores
-from dni_jax.models import Weights, lay_out, with_weights
+from dni_jax.models import TrainedModel, Weights, make_lanes
 from dni_jax.text import Corpus
 
 SHAPES = ((64, 64, 1.2), (256, 32, 1.1), (32, 128, 1.15))  # texts, characters of each, the ratio to torch we want
@@ -55,7 +55,7 @@ dni.train(corpus, hidden=128, progress=False)
 
 def text_of(corpus: Corpus, batch: int, window: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Codes and targets ``(K, R, B)`` out of a corpus."""
-    lanes = lay_out(corpus, batch)
+    lanes = make_lanes(corpus, batch)
     shape = (steps, window, batch)
     if len(lanes.codes) < steps * window:
         raise SystemExit(f"expected {steps * window} symbols in each of {batch} lanes, got {len(lanes.codes)}")
@@ -107,7 +107,7 @@ def recording(args: argparse.Namespace, corpus: Corpus) -> Iterator[dict]:
     joined = "".join(corpus.strings)
     pieces = [joined[first : first + LENGTH] for first in range(0, TEXTS * LENGTH, LENGTH)]
     texts = Corpus.from_strings(pieces, vocabulary=corpus.vocabulary)
-    codes = lay_out(texts, TEXTS).codes
+    codes = make_lanes(texts, TEXTS).codes
     for hidden, target in ((args.hidden, 1.4), (4 * args.hidden, None)):
         (model,) = rivals.models(corpus.vocabulary, hidden)
         ours = dni.record(model, texts).hidden
@@ -170,7 +170,7 @@ def default(args: argparse.Namespace, corpus: Corpus) -> Iterator[dict]:
         if gaps[-1] <= 0.002 and not reached:
             reached.extend((time.perf_counter() - began, time.process_time() - used))
 
-    dni.train(text, hidden=128, progress=False, on_look=look)
+    dni.train(text, hidden=128, progress=False, on_evaluation=look)
     if not reached:
         raise SystemExit(f"expected a gap of at most .002 nats to the ideal, got {min(gaps):.4f} at best")
     row = limit_row(f"default network within .002 nats, {reached[1]:.1f} CPU s", reached[:1], 25.0)
@@ -180,7 +180,7 @@ def default(args: argparse.Namespace, corpus: Corpus) -> Iterator[dict]:
 def precision(args: argparse.Namespace, corpus: Corpus) -> Iterator[dict]:
     """What products in bfloat16 change in the AUCs of one trained network."""
     model = dni.train(corpus, hidden=args.hidden, steps=600, progress=False)
-    rounded = with_weights(replace(model.weights, products="bfloat16"), model.vocabulary, model.config)
+    rounded = TrainedModel.from_weights(replace(model.weights, matmul_dtype="bfloat16"), model.vocabulary, model.config)
     read = corpus.test.head(20_000)
     labels = dni.languages.get("parentheses").features().label(read)
     states = [dni.record(one, read) for one in (model, rounded)]
@@ -197,11 +197,11 @@ def accelerator(args: argparse.Namespace, corpus: Corpus) -> Iterator[dict]:
     """Many models at once beside cuDNN's LSTM, whose models train one after the other (at most eight are timed)."""
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     for hidden in args.accelerator_units:
-        for products in ("float32", "bfloat16"):
+        for matmul_dtype in ("float32", "bfloat16"):
             for n_models in args.accelerator_models:
-                what = f"{n_models} models of {hidden}, {products}"
+                what = f"{n_models} models of {hidden}, {matmul_dtype}"
                 try:
-                    yield from beside_cudnn(args, corpus, (hidden, products, n_models), device, what)
+                    yield from beside_cudnn(args, corpus, (hidden, matmul_dtype, n_models), device, what)
                 except jax.errors.JaxRuntimeError as error:
                     if "RESOURCE_EXHAUSTED" not in str(error):
                         raise
@@ -211,15 +211,15 @@ def accelerator(args: argparse.Namespace, corpus: Corpus) -> Iterator[dict]:
 def beside_cudnn(
     args: argparse.Namespace, corpus: Corpus, shape: tuple[int, str, int], device: str, what: str
 ) -> Iterator[dict]:
-    (hidden, products, n_models), (batch, window) = shape, args.accelerator_text
-    some = [model.weights for model in rivals.models(corpus.vocabulary, hidden, min(n_models, 8), products)]
+    (hidden, matmul_dtype, n_models), (batch, window) = shape, args.accelerator_text
+    some = [model.weights for model in rivals.models(corpus.vocabulary, hidden, min(n_models, 8), matmul_dtype)]
     each = [some[number % len(some)] for number in range(n_models)]
     others: dict[str, list] = {}
     if rivals.torch is not None:
-        rivals.torch.backends.cudnn.allow_tf32 = products == "bfloat16"
-        rivals.torch.backends.cuda.matmul.allow_tf32 = products == "bfloat16"
+        rivals.torch.backends.cudnn.allow_tf32 = matmul_dtype == "bfloat16"
+        rivals.torch.backends.cuda.matmul.allow_tf32 = matmul_dtype == "bfloat16"
         others["torch"] = [rivals.TorchRival(weights, batch, device) for weights in some]
-    text, tolerance = text_of(corpus, batch, window, args.steps), 1e-4 if products == "float32" else 3e-2
+    text, tolerance = text_of(corpus, batch, window, args.steps), 1e-4 if matmul_dtype == "float32" else 3e-2
     yield from train_in_turns(what, args, text, each, others, tolerance=tolerance)
 
 

@@ -104,7 +104,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, object]:
     corpus = text(args.positions, seed=0)
     note(positions=corpus.n_positions, strings=len(corpus), sampling_s=time.perf_counter() - start)
     plan = dni.models.TrainConfig(hidden=args.hidden, cell=args.cell, seed=0)
-    model = dni.models.untrained(corpus.vocabulary, plan)
+    model = dni.models.TrainedModel.init(corpus.vocabulary, plan)
     library = dni.languages.get("parentheses").features()
     n_bytes = corpus.n_positions * args.hidden * 2
     warm = corpus.head(200_000)
@@ -126,7 +126,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, object]:
     note(read_s=took, read_mb_s=n_bytes / took / 1e6)
 
     start, n_labels = time.perf_counter(), min(len(corpus), 20_000)
-    library.lazily(corpus).of([(0, n_labels)])
+    library.label_lazily(corpus).label([(0, n_labels)])
     note(label_characters_s=float(corpus.offsets[n_labels]) / (time.perf_counter() - start))
 
     forget(scratch / "states")

@@ -20,11 +20,10 @@ from dni_jax.models import (
     TrainConfig,
     TrainedModel,
     Weights,
-    first_state,
-    losses_of,
-    optimizer_of,
+    compute_losses,
+    init_state,
+    make_optimizer,
     take_steps,
-    untrained,
 )
 from dni_jax.text import Vocabulary
 
@@ -36,9 +35,12 @@ except ImportError:
 RATE, CLIP = 1e-3, 1.0
 
 
-def models(vocabulary: Vocabulary, hidden: int, n: int = 1, products: str = "float32") -> list[TrainedModel]:
+def models(vocabulary: Vocabulary, hidden: int, n: int = 1, matmul_dtype: str = "float32") -> list[TrainedModel]:
     """Untrained networks with seeds 0, 1, ..."""
-    return [untrained(vocabulary, TrainConfig(hidden=hidden, products=products, seed=seed)) for seed in range(n)]
+    return [
+        TrainedModel.init(vocabulary, TrainConfig(hidden=hidden, matmul_dtype=matmul_dtype, seed=seed))
+        for seed in range(n)
+    ]
 
 
 class Ours:
@@ -46,8 +48,8 @@ class Ours:
 
     def __init__(self, each: Sequence[Weights], batch: int) -> None:
         config = TrainConfig(learning_rate=RATE, clip=CLIP, schedule="constant", warmup=0, batch=batch)
-        self.optimizer = optimizer_of(config.plan(each[0].head.shape[1]))
-        self.state = first_state(each, self.optimizer, batch)
+        self.optimizer = make_optimizer(config.plan(each[0].head.shape[1]))
+        self.state = init_state(each, self.optimizer, batch)
         self.rates = jnp.full(len(each), RATE)
         self.devices = make_grid(len(each), batch)
 
@@ -98,7 +100,7 @@ class FlaxRival:
         def loss_of(params: nnx.State, codes: jax.Array, targets: jax.Array, carry: tuple) -> tuple:
             module = nnx.merge(graph, params, rest)
             carry, hidden = module(codes, carry)
-            return losses_of(module.head(hidden), targets).mean(), carry
+            return compute_losses(module.head(hidden), targets).mean(), carry
 
         @partial(jax.jit, donate_argnums=(0, 1, 2))
         def step(params: nnx.State, memory: tuple, carry: tuple, codes: jax.Array, targets: jax.Array) -> tuple:

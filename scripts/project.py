@@ -25,7 +25,7 @@ import numpy as np
 import dni_jax as dni
 from dni_jax import languages
 from dni_jax.interventions import Override
-from dni_jax.models import TrainConfig, predict, untrained
+from dni_jax.models import TrainConfig, TrainedModel, predict
 from dni_jax.probes import choose_levels, count, score_counts
 from dni_jax.text import Corpus
 
@@ -82,7 +82,7 @@ def network(corpus: Corpus, n_neurons: int, repeats: int) -> dict[str, float]:
 
     # The difference leaves out what a call does before and behind its steps.
     step = max((train(3 * few) - train(few)) / (2 * few), 1e-9)
-    model, some = untrained(corpus.vocabulary, config), corpus.head(10_000)
+    model, some = TrainedModel.init(corpus.vocabulary, config), corpus.head(10_000)
     masks = np.zeros((4, n_neurons), bool)
     override = Override(jnp.asarray(masks), jnp.zeros(masks.shape), jnp.ones(masks.shape))
     per_second = {

@@ -14,7 +14,7 @@ from sklearn.svm import SVC, LinearSVC
 from dni_jax.devices import use_all_cores
 from dni_jax.interventions import clamp
 from dni_jax.languages import get
-from dni_jax.models import TrainConfig, generate_each, record, train, untrained
+from dni_jax.models import TrainConfig, TrainedModel, generate_each, record, train
 from dni_jax.probes import make_folds, score_neurons
 
 _OTHERS: dict[str, Callable[[], Any]] = {
@@ -151,7 +151,7 @@ def _measure_network(grid: ProbeGrid, repeats: int) -> list[Rate]:
     corpus = language.sample(20_000, seed=0)
     config = TrainConfig(hidden=grid.neurons, steps=100, batch=64, evaluate_every=100)
     read = config.steps * config.batch * config.window if config.steps else 0
-    model = untrained(corpus.vocabulary, config)
+    model = TrainedModel.init(corpus.vocabulary, config)
     held = [clamp([0], 1.0)]
     texts, length = 256, 400
     jobs: dict[str, tuple[int, Callable[[], Any]]] = {

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import Positional, arg
 
-from dni_jax.settings import TrainConfig, check_choices, check_counts
+from dni_jax.settings import TrainConfig, check_choices, check_counts, with_new_names
 
 _FILE_LANGUAGES = ("python", "c")  # read from files instead of sampled from a grammar
 
@@ -258,6 +258,8 @@ def config_from_dict(settings: Mapping[str, Any]) -> RunConfig:
 
 def _build(kind: type[Any], settings: Mapping[str, Any], prefix: str = "") -> Any:
     hints = get_type_hints(kind)
+    if kind is TrainConfig:
+        settings = with_new_names(settings)
     unknown = sorted(set(settings) - set(hints))
     if unknown:
         near = get_close_matches(unknown[0], hints, n=1)

@@ -1,13 +1,13 @@
 """Labels for every character: features from trees, characters and functions, and libraries of them."""
 
-from dni_jax.features._choosing import unknown_feature
+from dni_jax.features._choosing import check_feature_name
 from dni_jax.features._confounders import confounders
 from dni_jax.features._control import control_task
 from dni_jax.features._feature import Feature, FeatureLibrary
 from dni_jax.features._functions import char_feature, feature
 from dni_jax.features._joining import runs
 from dni_jax.features._labels import Labels
-from dni_jax.features._lazy import LazyLabels, Strings, labels_of
+from dni_jax.features._lazy import LazyLabels
 from dni_jax.features._library import default_library, symbol_feature
 from dni_jax.features._nodes import (
     BRACKETS,
@@ -15,12 +15,12 @@ from dni_jax.features._nodes import (
     impulse_feature,
     nesting_feature,
     nesting_features,
+    node_features,
     range_feature,
-    span_features,
 )
 from dni_jax.features._patterns import regex_feature
 from dni_jax.features._predictors import CharacterWindow, predictor_feature
-from dni_jax.features._reading import once
+from dni_jax.features._reading import compute_once
 from dni_jax.features._trace import trace
 from dni_jax.features._violation import Violation
 
@@ -31,25 +31,23 @@ __all__ = [
     "FeatureLibrary",
     "Labels",
     "LazyLabels",
-    "Strings",
     "Violation",
     "char_feature",
+    "check_feature_name",
+    "compute_once",
     "confounders",
     "control_task",
     "default_library",
     "depth_features",
     "feature",
     "impulse_feature",
-    "labels_of",
     "nesting_feature",
     "nesting_features",
-    "once",
+    "node_features",
     "predictor_feature",
     "range_feature",
     "regex_feature",
     "runs",
-    "span_features",
     "symbol_feature",
     "trace",
-    "unknown_feature",
 ]

@@ -34,23 +34,33 @@ def _matching(names: Sequence[str], wanted: Wanted) -> list[int]:
         return _exactly(names, wanted)
     if not rows:
         text = wanted if isinstance(wanted, str) else wanted.pattern
-        raise ValueError(unknown_feature(text, names))
+        raise ValueError(_unknown(text, names))
     return rows
 
 
 def _exactly(names: Sequence[str], wanted: Sequence[str]) -> list[int]:
     place = {name: row for row, name in enumerate(names)}
     for name in wanted:
-        if name not in place:
-            raise ValueError(unknown_feature(name, names))
+        check_feature_name(name, names)
     twice = sorted({name for name in wanted if list(wanted).count(name) > 1})
     if twice:
         raise ValueError(f"expected each feature once, got {twice} more than once")
     return [place[name] for name in wanted]
 
 
-def unknown_feature(name: str, names: Sequence[str]) -> str:
-    """Word the error for a feature that is not there."""
+def check_feature_name(name: str, names: Sequence[str]) -> None:
+    """Check that a feature exists.
+
+    Raises
+    ------
+    ValueError
+        If `name` is not one of `names`; suggests similar names.
+    """
+    if name not in names:
+        raise ValueError(_unknown(name, names))
+
+
+def _unknown(name: str, names: Sequence[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name, names, n=3, cutoff=0.4)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from dni_jax.features._feature import Feature, FeatureLibrary, column_of, known
-from dni_jax.features._reading import Reading, codes_in, written
+from dni_jax.features._reading import LabelCache, codes_in, written
 from dni_jax.text import Corpus, Vocabulary
 
 _FEW = 12  # symbols: up to here every map is looked at
@@ -51,7 +51,7 @@ def control_task(source: Feature | FeatureLibrary, corpus: Corpus, seed: int = 0
     >>> control.names, set(control.label(corpus).columns[0].tolist())
     (('control:digit',), {0, 1})
     """
-    reading = Reading.of(corpus)
+    reading = LabelCache.of(corpus)
     features = (source,) if isinstance(source, Feature) else tuple(source)
     return FeatureLibrary(tuple(_control(feature, reading, seed) for feature in features))
 

@@ -13,10 +13,10 @@ import pandas as pd
 from jaxtyping import Bool
 
 from dni_jax.features._checking import checked
-from dni_jax.features._choosing import Wanted, chosen, unknown_feature
+from dni_jax.features._choosing import Wanted, check_feature_name, chosen
 from dni_jax.features._joining import runs
 from dni_jax.features._labels import Labels
-from dni_jax.features._reading import Reading
+from dni_jax.features._reading import LabelCache
 from dni_jax.features._spans import edge, near, shifted
 from dni_jax.html import card, table
 from dni_jax.text import Corpus
@@ -48,7 +48,7 @@ class Feature:
     known
         Takes a corpus, returns bool ``(T,)``: False where the label cannot be known, because it depends on text that
         the corpus does not hold. None: known wherever the corpus was parsed.
-    over
+    fit
         For a feature whose labels depend on the corpus as a whole (a scale): takes the whole corpus, returns a feature
         that gives any part of it the labels it has there. None: a string's labels depend on that string alone.
 
@@ -67,7 +67,7 @@ class Feature:
     kind: str | None = None
     about: str = ""
     known: Callable[[Corpus], np.ndarray] | None = None
-    over: Callable[[Corpus], Feature] | None = None
+    fit: Callable[[Corpus], Feature] | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -90,7 +90,7 @@ class Feature:
         """Label a corpus with this feature alone; see `FeatureLibrary.label`."""
         return FeatureLibrary((self,)).label(corpus)
 
-    def named(self, name: str, about: str | None = None) -> Feature:
+    def rename(self, name: str, about: str | None = None) -> Feature:
         """Give the same feature under another name."""
         return replace(self, name=name, about=self.about if about is None else about)
 
@@ -107,7 +107,7 @@ class Feature:
             "binary",
             f"not {self.name}",
             self.known,
-            self._over(lambda fixed: ~fixed),
+            self._fit(lambda fixed: ~fixed),
         )
 
     def lag(self, n: int) -> Feature:
@@ -124,7 +124,7 @@ class Feature:
             self.kind,
             f"{self.name} {abs(n)} characters {'before' if n >= 0 else 'after'}",
             lambda corpus: _whole(corpus, n) & shifted(known(self, corpus), runs(corpus).offsets, n, True),
-            self._over(lambda fixed: fixed.lag(n)),
+            self._fit(lambda fixed: fixed.lag(n)),
         )
 
     def within(self, n: int, direction: str = "previous") -> Feature:
@@ -152,16 +152,16 @@ class Feature:
             "binary",
             f"{self.name} here or at one of the {direction} {n} characters",
             lambda corpus: _whole(corpus, reach) & (near(~known(self, corpus), runs(corpus).offsets, reach) == 0),
-            self._over(lambda fixed: fixed.within(n, direction)),
+            self._fit(lambda fixed: fixed.within(n, direction)),
         )
 
-    def fixed(self, corpus: Corpus) -> Feature:
-        """Give the feature that labels parts of this corpus as this one labels the whole; see `over`."""
-        return self if self.over is None else replace(self.over(corpus), name=self.name, kind=self.kind)
+    def fit_to(self, corpus: Corpus) -> Feature:
+        """Give the feature that labels parts of this corpus as this one labels the whole; see `fit`."""
+        return self if self.fit is None else replace(self.fit(corpus), name=self.name, kind=self.kind)
 
-    def _over(self, make: Callable[[Feature], Feature]) -> Callable[[Corpus], Feature] | None:
-        """What `over` is of a feature made from this one."""
-        return None if self.over is None else lambda corpus: make(self.fixed(corpus))
+    def _fit(self, make: Callable[[Feature], Feature]) -> Callable[[Corpus], Feature] | None:
+        """What `fit` is of a feature made from this one."""
+        return None if self.fit is None else lambda corpus: make(self.fit_to(corpus))
 
     @property
     def _operand(self) -> str:
@@ -176,7 +176,7 @@ def _both(a: Feature, b: Feature, sign: str, function: np.ufunc) -> Feature:
         "binary",
         f"{a.name} {'and' if sign == '&' else 'or'} {b.name}",
         both_known,
-        (lambda corpus: _both(a.fixed(corpus), b.fixed(corpus), sign, function)) if a.over or b.over else None,
+        (lambda corpus: _both(a.fit_to(corpus), b.fit_to(corpus), sign, function)) if a.fit or b.fit else None,
     )
 
 
@@ -240,7 +240,7 @@ class FeatureLibrary:
             twice = sorted({name for name in names if names.count(name) > 1})
             raise ValueError(
                 f"expected distinct names of features, got {twice} more than once: "
-                "rename with feature.named(...), or unite libraries that share features with |"
+                "rename with feature.rename(...), or unite libraries that share features with |"
             )
 
     @property
@@ -262,8 +262,7 @@ class FeatureLibrary:
         return card(f"FeatureLibrary: {len(self):,} features", table(["feature", "kind", "about"], rows, len(self)))
 
     def __getitem__(self, name: str) -> Feature:
-        if name not in self.names:
-            raise ValueError(unknown_feature(name, self.names))
+        check_feature_name(name, self.names)
         return self.features[self.names.index(name)]
 
     def __contains__(self, one: object) -> bool:
@@ -323,14 +322,14 @@ class FeatureLibrary:
         rows = [(feature.name, feature.kind or "", feature.about) for feature in self.features]
         return pd.DataFrame(rows, columns=["feature", "kind", "about"])
 
-    def lazily(self, corpus: Corpus) -> LazyLabels:
+    def label_lazily(self, corpus: Corpus) -> LazyLabels:
         """Give the labels of a corpus as something that makes them part by part, when they are asked for.
 
         Examples
         --------
         >>> import dni_jax as dni
         >>> corpus = dni.Corpus.from_strings(["0(1)", "()"])
-        >>> dni.FeatureLibrary((dni.char_feature("digit", str.isdigit),)).lazily(corpus).of([(1, 2)]).mask.tolist()
+        >>> dni.FeatureLibrary((dni.char_feature("digit", str.isdigit),)).label_lazily(corpus).label([(1, 2)]).mask.tolist()
         [True, True]
         """
         from dni_jax.features._lazy import LazyLabels
@@ -351,7 +350,7 @@ class FeatureLibrary:
             Where a feature gives another number of labels than there are characters, a label that is not a finite
             number, or something else than 0 and 1 for a binary feature; names the feature and the place.
         """
-        reading = Reading.of(corpus)
+        reading = LabelCache.of(corpus)
         columns, kinds = [], []
         mask = np.ones(corpus.n_positions, bool) if corpus.parsed is None else corpus.parsed
         for feature in self.features:

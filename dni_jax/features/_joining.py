@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from dni_jax.features._reading import once
+from dni_jax.features._reading import compute_once
 from dni_jax.text import PLACE, Corpus
 
 
@@ -36,7 +36,7 @@ def runs(corpus: Corpus) -> Runs:
     >>> runs(pieces).offsets.tolist(), runs(pieces.take(np.array([2, 0, 1]))).offsets.tolist()
     ([0, 7, 8], [0, 1, 8])
     """
-    return once(corpus, "runs", _runs)
+    return compute_once(corpus, "runs", _runs)
 
 
 def _runs(corpus: Corpus) -> Runs:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from dni_jax.features._choosing import Wanted, chosen, unknown_feature
+from dni_jax.features._choosing import Wanted, check_feature_name, chosen
 from dni_jax.html import card, table
 from dni_jax.text import Corpus, to_string
 
@@ -70,8 +71,7 @@ class Labels:
         ValueError
             Where there is no such feature; names those that are most alike.
         """
-        if name not in self.names:
-            raise ValueError(unknown_feature(name, self.names))
+        check_feature_name(name, self.names)
         return self.names.index(name)
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -96,6 +96,33 @@ class Labels:
     def of_kind(self, kind: str) -> Labels:
         """Give the binary or the continuous features."""
         return self.select(kind=kind)
+
+    def take(self, positions: Int[np.ndarray, " n"] | slice) -> Labels:
+        """Return the labels of some positions, in the order given; of a slice without a copy."""
+        return replace(self, columns=tuple(column[positions] for column in self.columns), mask=self.mask[positions])
+
+    def take_strings(self, strings: Iterable[tuple[int, int]], offsets: Int[np.ndarray, " S1"]) -> Labels:
+        """Return the labels of some strings; of one range of strings without a copy.
+
+        Parameters
+        ----------
+        strings
+            Ranges of strings: the first and the last (exclusive) of each.
+        offsets
+            ``(S + 1,)``: where the strings of the corpus begin and end.
+
+        Examples
+        --------
+        >>> import dni_jax as dni
+        >>> corpus = dni.Corpus.from_strings(["0(", "1)"])
+        >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
+        >>> labels.take_strings([(1, 2)], corpus.offsets)["digit"].tolist()
+        [1, 0]
+        """
+        bounds = [(int(offsets[first]), int(offsets[last])) for first, last in strings]
+        if len(bounds) == 1:
+            return self.take(slice(*bounds[0]))
+        return self.take(np.concatenate([np.arange(first, last) for first, last in bounds]))
 
     @cached_property
     def duplicates(self) -> dict[str, str]:
@@ -122,7 +149,7 @@ class Labels:
             if not used.any() or (column[used] == column[used][0]).all()
         )
 
-    def distinct(self) -> tuple[Labels, pd.DataFrame]:
+    def drop_redundant(self) -> tuple[Labels, pd.DataFrame]:
         """Leave out the features that can teach nothing new, and say why.
 
         Returns
@@ -135,7 +162,7 @@ class Labels:
         --------
         >>> import dni_jax as dni
         >>> digit = dni.char_feature("digit", str.isdigit)
-        >>> kept, report = (digit + ~digit).label(dni.Corpus.from_strings(["0(1)"])).distinct()
+        >>> kept, report = (digit + ~digit).label(dni.Corpus.from_strings(["0(1)"])).drop_redundant()
         >>> kept.names, report.values.tolist()
         (('digit',), [['~digit', 'opposite labels', 'digit']])
         """
@@ -229,7 +256,7 @@ class Labels:
         before["masked"] = ~self.mask
         taken = sorted(set(before) & set(self.names))
         if taken:
-            raise ValueError(f"expected features not called {sorted(before)}, got {taken}: use feature.named(...)")
+            raise ValueError(f"expected features not called {sorted(before)}, got {taken}: use feature.rename(...)")
         return pd.DataFrame(before | dict(zip(self.names, self.columns, strict=True)))
 
     def _repr_html_(self) -> str:

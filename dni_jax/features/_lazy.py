@@ -39,7 +39,7 @@ class LazyLabels:
     >>> import dni_jax as dni
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> library = dni.languages.get("parentheses").features()
-    >>> some = library.lazily(corpus).of([(7, 9), (20, 21)])
+    >>> some = library.label_lazily(corpus).label([(7, 9), (20, 21)])
     >>> positions = np.r_[corpus.offsets[7] : corpus.offsets[9], corpus.offsets[20] : corpus.offsets[21]]
     >>> bool((some.values == library.label(corpus).values[positions]).all())
     True
@@ -54,7 +54,7 @@ class LazyLabels:
 
     @classmethod
     def of_library(cls, library: FeatureLibrary, corpus: Corpus) -> LazyLabels:
-        """Take up a library for a corpus; see `FeatureLibrary.lazily`."""
+        """Take up a library for a corpus; see `FeatureLibrary.label_lazily`."""
         texts = np.searchsorted(corpus.offsets, runs(corpus).offsets)
         unsure = FeatureLibrary(tuple(feature for feature in library if feature.kind is None))
         known: dict[str, str] = {}
@@ -62,7 +62,7 @@ class LazyLabels:
             count = max(int(np.searchsorted(corpus.offsets[texts], _PART, side="right")) - 1, 1)
             first = unsure.label(corpus.take(np.arange(texts[count])))
             known = dict(zip(first.names, first.kinds, strict=True))
-        features = tuple(feature.fixed(corpus) for feature in library)
+        features = tuple(feature.fit_to(corpus) for feature in library)
         features = tuple(replace(one, kind=one.kind or known[one.name]) for one in features)
         return cls(FeatureLibrary(features), corpus, tuple(str(one.kind) for one in features), library, texts)
 
@@ -84,7 +84,7 @@ class LazyLabels:
         kept, source = (FeatureLibrary(tuple(one.features[row] for row in rows)) for one in (self.library, self.source))
         return LazyLabels(kept, self.corpus, tuple(self.kinds[row] for row in rows), source, self._texts)
 
-    def of(self, strings: Strings) -> Labels:
+    def label(self, strings: Strings) -> Labels:
         """Label some strings.
 
         Parameters
@@ -104,11 +104,11 @@ class LazyLabels:
             self._last.update(strings=whole, labels=self.library.label(self.corpus.take(taken)))
         labels: Labels = self._last["labels"]
         labels = replace(labels, library=self.source)
-        return labels if whole == stretches else _rows(labels, self._positions(stretches, whole))
+        return labels if whole == stretches else labels.take(self._positions(stretches, whole))
 
-    def all(self) -> Labels:
+    def label_all(self) -> Labels:
         """Label the whole corpus."""
-        return self.of([(0, len(self.corpus))])
+        return self.label([(0, len(self.corpus))])
 
     def _whole_texts(self, stretches: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Extend stretches to the pieces of the same texts, and join those that overlap."""
@@ -140,25 +140,3 @@ class LazyLabels:
             starts.append(begins[place] + offsets[first] - offsets[whole[place][0]])
         lengths = np.array([offsets[last] - offsets[first] for first, last in stretches])
         return concatenated_ranges(np.array(starts), lengths)
-
-
-def _rows(labels: Labels, positions: np.ndarray) -> Labels:
-    columns = tuple(column[positions] for column in labels.columns)
-    return replace(labels, columns=columns, mask=labels.mask[positions])
-
-
-def labels_of(labels: Labels, offsets: np.ndarray, strings: Strings) -> Labels:
-    """Give the labels of some strings out of those of all; of neighbours without a copy.
-
-    Examples
-    --------
-    >>> import dni_jax as dni
-    >>> corpus = dni.Corpus.from_strings(["0(", "1)"])
-    >>> labels_of(dni.char_feature("digit", str.isdigit).label(corpus), corpus.offsets, [(1, 2)])["digit"].tolist()
-    [1, 0]
-    """
-    bounds = [(int(offsets[first]), int(offsets[last])) for first, last in strings]
-    if len(bounds) == 1:
-        part = slice(*bounds[0])
-        return replace(labels, columns=tuple(column[part] for column in labels.columns), mask=labels.mask[part])
-    return _rows(labels, np.concatenate([np.arange(first, last) for first, last in bounds]))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dni_jax.features._feature import Feature, FeatureLibrary
 from dni_jax.features._functions import char_feature
-from dni_jax.features._nodes import BRACKETS, depth_features, span_features
+from dni_jax.features._nodes import BRACKETS, depth_features, node_features
 from dni_jax.text import NodeKind, character_type
 
 CLASSES = ("digit", "letter", "parenthesis", "operator", "quote", "space", "newline", "punctuation")
@@ -45,7 +45,7 @@ def default_library(
     if rules if rules is not None else len(kinds) <= _MANY_RULES:
         several = {symbol for symbol in symbols if sum(kind.symbol == symbol for kind in kinds) > 1}
         names += [kind.name for kind in kinds if kind.symbol in several]
-    features += span_features({name: [name] for name in names})
+    features += node_features({name: [name] for name in names})
     return FeatureLibrary(tuple(features))
 
 

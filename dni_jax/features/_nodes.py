@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from dni_jax.features._feature import Feature
-from dni_jax.features._reading import once
+from dni_jax.features._reading import compute_once
 from dni_jax.features._spans import cover
 from dni_jax.text import Corpus, ParseTrees, parts
 
@@ -69,7 +69,7 @@ def nodes_of(corpus: Corpus, names: Iterable[str]) -> tuple[Nodes, list[int]]:
     ValueError
         Where the corpus has no trees, or the trees have no such kind.
     """
-    trees, nodes, wanted = _trees(corpus), once(corpus, "nodes", _nodes), set(names)
+    trees, nodes, wanted = _trees(corpus), compute_once(corpus, "nodes", _nodes), set(names)
     kinds = [row for row, kind in enumerate(trees.kinds) if kind.symbol in wanted or kind.name in wanted]
     if not kinds:
         raise ValueError(f"expected a node of the language ({', '.join(trees.symbols)}), got {sorted(wanted)}")
@@ -108,7 +108,7 @@ def bracket_nesting(corpus: Corpus) -> Int[np.ndarray, " T"]:
     Where the parser has matched bracket tokens (kind ``brackets``), these count, so that brackets in strings and
     comments do not; otherwise every bracket character of the text does.
     """
-    return once(corpus, "bracket nesting", _bracket_nesting)
+    return compute_once(corpus, "bracket nesting", _bracket_nesting)
 
 
 def _bracket_nesting(corpus: Corpus) -> Int[np.ndarray, " T"]:
@@ -155,11 +155,11 @@ def _scaled_feature(name: str, depth: Callable[[Corpus], np.ndarray], about: str
     def scaled(deepest: int) -> Callable[[Corpus], np.ndarray]:
         return lambda corpus: (depth(corpus) / max(deepest, 1)).astype(np.float32)
 
-    def over(corpus: Corpus) -> Feature:
+    def fit(corpus: Corpus) -> Feature:
         deepest = max(int(depth(part).max()) for part in parts(corpus, _PART))
         return Feature(name, scaled(deepest), "continuous", about)
 
-    return Feature(name, lambda corpus: scaled(int(depth(corpus).max()))(corpus), "continuous", about, over=over)
+    return Feature(name, lambda corpus: scaled(int(depth(corpus).max()))(corpus), "continuous", about, fit=fit)
 
 
 def nesting_feature(name: str, nodes: Iterable[str], level: int | None = None) -> Feature:
@@ -174,7 +174,7 @@ def nesting_feature(name: str, nodes: Iterable[str], level: int | None = None) -
     return Feature(name, lambda corpus: nesting(corpus, kinds) == level, "binary", f"inside exactly {level} {words}")
 
 
-def span_features(nodes: Mapping[str, Iterable[str]]) -> tuple[Feature, ...]:
+def node_features(nodes: Mapping[str, Iterable[str]]) -> tuple[Feature, ...]:
     """Make ``range:name`` and ``impulse:name`` for each name of some nodes (symbols or productions)."""
     pairs = (
         (range_feature(f"range:{name}", kinds), impulse_feature(f"impulse:{name}", kinds))

@@ -12,13 +12,13 @@ from jaxtyping import Int, Integer
 from dni_jax.text import Corpus, Vocabulary
 
 
-class Reading(Corpus):
+class LabelCache(Corpus):
     """A corpus while it is being labelled."""
 
     @classmethod
-    def of(cls, corpus: Corpus) -> Reading:
+    def of(cls, corpus: Corpus) -> LabelCache:
         """Take up a corpus; its arrays are shared."""
-        if isinstance(corpus, Reading):
+        if isinstance(corpus, LabelCache):
             return corpus
         reading = object.__new__(cls)
         reading.__dict__.update(corpus.__dict__)
@@ -30,9 +30,9 @@ class Reading(Corpus):
         return {}
 
 
-def once(corpus: Corpus, key: Hashable, make: Callable[[Corpus], Any]) -> Any:
-    """Give ``make(corpus)``; a `Reading` makes it a single time."""
-    if not isinstance(corpus, Reading):
+def compute_once(corpus: Corpus, key: Hashable, make: Callable[[Corpus], Any]) -> Any:
+    """Give ``make(corpus)``; a `LabelCache` makes it a single time."""
+    if not isinstance(corpus, LabelCache):
         return make(corpus)
     if key not in corpus.found:
         corpus.found[key] = make(corpus)
@@ -41,7 +41,7 @@ def once(corpus: Corpus, key: Hashable, make: Callable[[Corpus], Any]) -> Any:
 
 def symbols_of(corpus: Corpus) -> tuple[Integer[np.ndarray, " P"], Integer[np.ndarray, " T"]]:
     """The distinct code points, sorted, and which of them each character is."""
-    return once(corpus, "symbols", _symbols)
+    return compute_once(corpus, "symbols", _symbols)
 
 
 def _symbols(corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
@@ -57,8 +57,8 @@ def _symbols(corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
 def codes_in(vocabulary: Vocabulary, corpus: Corpus) -> Int[np.ndarray, " T"]:
     """The characters' codes in some vocabulary, worked out once for all features that ask."""
     if vocabulary == corpus.vocabulary:
-        return once(corpus, "codes", lambda corpus: corpus.flat_codes)
-    return once(corpus, ("codes", vocabulary), lambda corpus: vocabulary.encode(corpus.text))
+        return compute_once(corpus, "codes", lambda corpus: corpus.flat_codes)
+    return compute_once(corpus, ("codes", vocabulary), lambda corpus: vocabulary.encode(corpus.text))
 
 
 def written(character: str) -> str:

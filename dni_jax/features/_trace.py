@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 
 from dni_jax.features._feature import Feature, FeatureLibrary
 from dni_jax.features._joining import runs
-from dni_jax.features._reading import once
+from dni_jax.features._reading import compute_once
 from dni_jax.text import Corpus, to_string
 
 Procedure = Callable[[Iterator[str]], Iterable[Any]]
@@ -97,7 +97,7 @@ def trace(
     key = object()  # the features made here share what is worked out for a corpus; others do not
 
     def columns(corpus: Corpus) -> _Columns:
-        return once(corpus, key, lambda corpus: _columns(name, function, declared, corpus))
+        return compute_once(corpus, key, lambda corpus: _columns(name, function, declared, corpus))
 
     features = []
     for field, its in declared.items():

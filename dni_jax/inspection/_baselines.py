@@ -11,7 +11,7 @@ from jaxtyping import Float
 from dni_jax.features import FeatureLibrary, Labels, control_task
 from dni_jax.inspection._checking import check_corpus, check_pair, check_states, folds_like, where_stated
 from dni_jax.inspection._inspect import inspect
-from dni_jax.models import TrainedModel, record, untrained
+from dni_jax.models import TrainedModel, record
 from dni_jax.probes import direct_scores
 from dni_jax.text import Corpus
 
@@ -104,7 +104,7 @@ def baselines(
                 "expected a model that knows how its training began, got one that came from elsewhere: pass the states "
                 "of an untrained network like it as untrained_states="
             )
-        untrained_states = record(untrained(model.vocabulary, model.config), corpus)
+        untrained_states = record(TrainedModel.init(model.vocabulary, model.config), corpus)
     if untrained_states is not None:
         check_states(untrained_states, labels)
         if again["groups"] is None:
@@ -150,7 +150,7 @@ def _control(
     if not columns:
         return total, without
     features = FeatureLibrary(
-        tuple(task.named(f"{number}:{name}") for number, some in enumerate(tasks) for name, task in some.items())
+        tuple(task.rename(f"{number}:{name}") for number, some in enumerate(tasks) for name, task in some.items())
     )
     scores = inspect(states, _masked(features.label(corpus), labels), **again)["score"].mean("fold").values
     total[:, columns] = scores.reshape(len(scores), n_controls, len(columns)).mean(1)

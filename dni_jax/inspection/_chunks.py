@@ -15,7 +15,7 @@ from dni_jax.inspection._labelling import labels_in_parts
 from dni_jax.inspection._reading import Reading, Strings, at_random, in_order, sample_of
 from dni_jax.inspection._table import Part, Table, parts_of
 from dni_jax.inspection._tallies import Options, Tally
-from dni_jax.models import ChunkedActivations, ahead
+from dni_jax.models import ChunkedActivations, prefetch
 from dni_jax.probes import fold_margin
 from dni_jax.text import Corpus
 
@@ -196,15 +196,15 @@ class _Run:
 
     def _labelled(self, strings: Strings) -> tuple[list[np.ndarray], np.ndarray]:
         """The labels of each part as a matrix, and the positions' folds."""
-        labels, offsets = self.labels.of(strings), self.states.offsets
+        labels, offsets = self.labels.label(strings), self.states.offsets
         folds = np.concatenate([self.reading.folds[offsets[first] : offsets[last]] for first, last in strings])
         matrices = [np.stack([labels.columns[column] for column in part.columns], axis=1) for part in self.parts]
         return matrices, np.where(labels.mask, folds, -1).astype(np.int32)
 
     def _chunks(self) -> Iterator[tuple[np.ndarray, list[np.ndarray], np.ndarray]]:
         reads = self.reading.reads
-        states = ahead(self.states.read(strings, self.neurons) for strings in reads)
-        labels = ahead(self._labelled(strings) for strings in reads)
+        states = prefetch(self.states.read(strings, self.neurons) for strings in reads)
+        labels = prefetch(self._labelled(strings) for strings in reads)
         with closing(states), closing(labels):  # type: ignore[type-var]
             for hidden, (matrices, folds) in zip(states, labels, strict=True):
                 yield hidden, matrices, folds

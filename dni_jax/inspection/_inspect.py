@@ -47,7 +47,7 @@ def inspect(
         whose ``Activations.mask`` is False are left out. Or ``StoredActivations`` or ``StreamedActivations``.
     labels
         The features' labels on the same T positions: ``Labels``; or what makes them, ``LazyLabels`` (as from
-        ``library.lazily(corpus)``) or a library, with its `corpus`: with states that come in chunks, labels are then
+        ``library.label_lazily(corpus)``) or a library, with its `corpus`: with states that come in chunks, labels are then
         made chunk by chunk, too.
     probe
         See `dni_jax.probes.score_neurons`.

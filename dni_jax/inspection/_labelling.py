@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from dni_jax.features import Feature, FeatureLibrary, Labels, LazyLabels, Strings, labels_of
-from dni_jax.models import ChunkedActivations, of_corpus
+from dni_jax.features import Feature, FeatureLibrary, Labels, LazyLabels
+from dni_jax.models import ChunkedActivations, fingerprint_corpus
 from dni_jax.text import Corpus
 
 
@@ -17,9 +18,9 @@ class HeldLabels:
     labels: Labels
     states: ChunkedActivations
 
-    def of(self, strings: Strings) -> Labels:
+    def label(self, strings: Iterable[tuple[int, int]]) -> Labels:
         """Give the labels of some strings."""
-        return labels_of(self.labels, self.states.offsets, strings)
+        return self.labels.take_strings(strings, self.states.offsets)
 
     def select(self, names: list[str]) -> HeldLabels:
         """Give some of the features."""
@@ -58,7 +59,7 @@ def labels_in_parts(labels: Any, corpus: Corpus | None, states: ChunkedActivatio
         made: LazyLabels | HeldLabels = HeldLabels(labels, states)
     else:
         made = _lazily(labels, corpus if corpus is not None else getattr(states, "corpus", None))
-        if of_corpus(made.corpus) != states.about:
+        if fingerprint_corpus(made.corpus) != states.about:
             raise ValueError(
                 f"expected the corpus that the states are of, {states!r}, got another: {made.corpus!r}: pass the one "
                 "that was recorded"
@@ -70,7 +71,7 @@ def labels_in_parts(labels: Any, corpus: Corpus | None, states: ChunkedActivatio
 
 def labels_in_memory(labels: Any, corpus: Corpus | None) -> Labels:
     """Give labels, or make them all at once."""
-    return labels if isinstance(labels, Labels) else _lazily(labels, corpus).all()
+    return labels if isinstance(labels, Labels) else _lazily(labels, corpus).label_all()
 
 
 def _lazily(labels: Any, corpus: Corpus | None) -> LazyLabels:
@@ -81,4 +82,4 @@ def _lazily(labels: Any, corpus: Corpus | None) -> LazyLabels:
         raise ValueError(f"expected Labels, LazyLabels or a FeatureLibrary, got {type(labels).__name__}")
     if corpus is None:
         raise ValueError("expected corpus=... beside a library, got none: pass the corpus that the states are of")
-    return library.lazily(corpus)
+    return library.label_lazily(corpus)

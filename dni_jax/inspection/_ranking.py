@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float, Int
 
-from dni_jax.features import unknown_feature
+from dni_jax.features import check_feature_name
 
 _LESS_IS_BETTER = ("p", "p_family", "p_global", "q")
 _BASELINES = ("auc_within_symbol", "selectivity", "over_untrained")
@@ -22,8 +22,7 @@ def _one_feature(relevance: xr.Dataset, feature: str) -> xr.Dataset:
             "choose one with relevance.isel(model=0); neurons of different networks have only their number in common"
         )
     names = [str(name) for name in relevance["feature"].values]
-    if feature not in names:
-        raise ValueError(unknown_feature(feature, names))
+    check_feature_name(feature, names)
     return relevance.sel(feature=feature)
 
 

@@ -2,7 +2,7 @@
 
 from dni_jax.interventions._interventions import Edit, Intervention, ablate, clamp, clamp_to_labels, patch
 from dni_jax.interventions._override import Drive, Driven, Override, apply_overrides
-from dni_jax.interventions._references import line_through
+from dni_jax.interventions._references import fit_line
 
 __all__ = [
     "Drive",
@@ -14,6 +14,6 @@ __all__ = [
     "apply_overrides",
     "clamp",
     "clamp_to_labels",
-    "line_through",
+    "fit_line",
     "patch",
 ]

@@ -12,7 +12,7 @@ import numpy as np
 from dni_jax.interventions._display import html_of_edits
 from dni_jax.interventions._override import Drive, Override, Where
 from dni_jax.interventions._plausible import plausible_values
-from dni_jax.interventions._references import line_through, partners, reference_of
+from dni_jax.interventions._references import fit_line, partners, reference_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,7 +334,7 @@ def clamp_to_labels(
         values = reference_of(reference, chosen, part)
         if len(values) != len(drive):
             raise ValueError(f"expected reference states of the signal's {len(drive)} positions, got {len(values)}")
-        lows, highs = line_through(values, drive)
+        lows, highs = fit_line(values, drive)
         about = f"drive {list(chosen)} by labels along their own lines"
     else:
         lows, highs = (np.full(len(chosen), _finite(*pair)) for pair in (("low", low), ("high", high)))

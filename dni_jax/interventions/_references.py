@@ -89,7 +89,7 @@ def partners(match: Any, groups: Any, n_positions: int, seed: int) -> tuple[Int[
     return result, alone
 
 
-def line_through(
+def fit_line(
     states: Float[np.ndarray, "T k"], signal: Float[np.ndarray, " T"]
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Values at signal 0 and 1 on the least squares line through each neuron's states.

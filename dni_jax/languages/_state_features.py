@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool
 
-from dni_jax.features import Feature, FeatureLibrary, once, runs
+from dni_jax.features import Feature, FeatureLibrary, compute_once, runs
 from dni_jax.languages._parse_table import ParseTable
 from dni_jax.languages._shift_reduce import ParserStates, ShiftReduce
 from dni_jax.text import Corpus, to_string
@@ -46,7 +46,7 @@ def states_of(parser: ShiftReduce, corpus: Corpus) -> ParserStates:
     ValueError
         As `observed`.
     """
-    return once(corpus, ("parser states", parser.fingerprint), lambda corpus: _states_of(parser, corpus))
+    return compute_once(corpus, ("parser states", parser.fingerprint), lambda corpus: _states_of(parser, corpus))
 
 
 def _states_of(parser: ShiftReduce, corpus: Corpus) -> ParserStates:

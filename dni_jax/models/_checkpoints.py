@@ -15,15 +15,17 @@ import orbax.checkpoint as ocp
 
 from dni_jax import processes
 from dni_jax.models._state import Evaluation, Run
-from dni_jax.settings import TrainPlan
+from dni_jax.settings import RENAMED_SETTINGS, TrainPlan
 from dni_jax.text import Corpus
 
 
 def fingerprint(plans: Sequence[TrainPlan], corpus: Corpus) -> str:
     """A short name of everything that a training depends on."""
     digest = hashlib.sha256()
+    old_name = {new: old for old, new in RENAMED_SETTINGS.items()}  # so that old checkpoints are still recognised
     for plan in plans:
-        digest.update(repr(sorted(asdict(plan).items())).encode())
+        settings = {old_name.get(name, name): value for name, value in asdict(plan).items()}
+        digest.update(repr(sorted(settings.items())).encode())
     for array in (corpus.text, corpus.offsets, corpus.split):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from dni_jax.models._ahead import ahead
+from dni_jax.models._prefetch import prefetch
 from dni_jax.text import spans
 
 Strings = Sequence[tuple[int, int]]  # first and last (exclusive) string of each stretch, in ascending order
@@ -30,7 +30,7 @@ class ChunkedActivations(ABC):
     chunk
         How many positions go together by default.
     about
-        A short name of the text: `dni_jax.models._fingerprints.of_corpus`.
+        A short name of the text: `dni_jax.models._fingerprints.fingerprint_corpus`.
     """
 
     offsets: Int[np.ndarray, " S1"]
@@ -67,7 +67,7 @@ class ChunkedActivations(ABC):
             How many positions to give at most (a longer string comes by itself); by default `chunk`.
         """
         stretches = spans(self.offsets, size or self.chunk)
-        reading = ahead(((first, last), self.read([(first, last)])) for first, last in stretches)
+        reading = prefetch(((first, last), self.read([(first, last)])) for first, last in stretches)
         for (first, last), states in reading:
             yield slice(int(self.offsets[first]), int(self.offsets[last])), states
 

@@ -15,8 +15,16 @@ from jaxtyping import Array, Float, Int, Shaped
 from dni_jax import processes
 from dni_jax.devices import make_global_grid, make_mesh, map_models
 from dni_jax.interventions import Drive, Override
-from dni_jax.models._lanes import Lanes, lane_count, lay_out
-from dni_jax.models._network import Carries, all_hidden, network_scan, network_step, readout, table_of, zero_carries
+from dni_jax.models._lanes import Lanes, choose_lane_count, make_lanes
+from dni_jax.models._network import (
+    Carries,
+    all_hidden,
+    compute_logits,
+    input_table,
+    network_scan,
+    network_step,
+    zero_carries,
+)
 from dni_jax.models._weights import Weights
 from dni_jax.progress import track
 from dni_jax.text import Corpus
@@ -39,18 +47,18 @@ class Predictions(NamedTuple):
         float64 ``(M,)``: mean loss over all predicted symbols, boundaries included.
     predicted
         bool ``(T,)``: False for characters that nothing was predicted for (a piece's first).
-    mass
+    class_probability
         float16 ``(M, T, X)``: the probability given to each of X classes of symbols; X is 0 where none was asked for.
     distance
-        float32 ``(M, T)``: how far the state after each character lies from those of the intact network (`StateGaussian`);
-        NaN where it was not asked for.
+        float32 ``(M, T)``: how far the state after each character lies from those of the intact network
+        (`StateGaussian`); NaN where it was not asked for.
     """
 
     loss: Float[np.ndarray, "M T"]
     best: Int[np.ndarray, "M T"]
     total_loss: Float[np.ndarray, " M"]
     predicted: np.ndarray
-    mass: Float[np.ndarray, "M T X"]
+    class_probability: Float[np.ndarray, "M T X"]
     distance: Float[np.ndarray, "M T"]
 
 
@@ -101,7 +109,7 @@ def cross_entropies(weights: Weights, corpus: Corpus) -> Float[np.ndarray, " M"]
         What they read.
     """
     n_models = weights.head.shape[0]
-    lanes = lay_out(corpus, lane_count(corpus, 64))
+    lanes = make_lanes(corpus, choose_lane_count(corpus, 64))
     devices = make_global_grid(n_models, lanes.codes.shape[1])
     # Training may have spread the weights over other devices than this text can use.
     parts = (processes.to_host(weights), *lanes[:4])
@@ -114,7 +122,7 @@ def _mean_losses(
 ) -> Float[Array, " M"]:
     def of_one(weights: Weights, codes: Array, targets: Array, counts: Array, resets: Array) -> Array:
         hidden, _ = network_scan(weights, codes, resets, zero_carries(weights, codes.shape[1]))
-        losses = losses_of(readout(weights, hidden), targets)
+        losses = compute_losses(compute_logits(weights, hidden), targets)
         summed, counted = jax.lax.psum(((losses * counts).sum(), counts.sum()), "lanes")
         return summed / counted
 
@@ -125,7 +133,7 @@ def _mean_losses(
     return spread(weights, codes, targets, counts, resets)
 
 
-def losses_of(logits: Float[Array, "*batch V"], targets: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+def compute_losses(logits: Float[Array, "*batch V"], targets: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
     """Minus the log-probability of each target."""
     chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     return jax.nn.logsumexp(logits, axis=-1) - chosen
@@ -160,7 +168,7 @@ def predict(
     n_all = override.mask.shape[0]
     override = jax.tree.map(lambda a: a[processes.shard(n_all)], override) if processes.count() > 1 else override
     n_sets = override.mask.shape[0]
-    lanes = lay_out(corpus, lane_count(corpus, 128))
+    lanes = make_lanes(corpus, choose_lane_count(corpus, 128))
     devices = make_mesh("sets", n_sets + n_sets % 2)
     n_slabs = -(-n_sets // (devices.size * _SLAB.get(jax.default_backend(), _SETS_AT_ONCE)))
     size = -(-n_sets // (n_slabs * devices.size)) * devices.size  # the same for all slabs: one program serves them
@@ -169,13 +177,13 @@ def predict(
     n_classes = 0 if classes is None else classes.shape[1]
     # Never without a column: an axis of length 0 cannot be mapped in batches.
     sums = np.zeros((weights.head.shape[-1], 1), np.float32) if classes is None else np.asarray(classes, np.float32)
-    now = laid_out(drive or Drive(), lanes)
+    now = shard_drive(drive or Drive(), lanes)
     parts = [
         jax.device_get(_predict_sets(weights, lanes, now, slab, sums, visited, devices))
         for slab in track(slabs, "overriding", "characters", size * corpus.n_positions)
     ]
     whole = (np.concatenate(arrays)[:n_sets] for arrays in zip(*parts, strict=True))
-    loss, best, mass, distance = (processes.all_gather(array, n_all) for array in whole)
+    loss, best, class_probability, distance = (processes.all_gather(array, n_all) for array in whole)
     where, total = lanes.target_positions, corpus.n_positions
     predicted = np.zeros(total, bool)
     predicted[where[where >= 0]] = True
@@ -184,7 +192,7 @@ def predict(
         best=_by_position(best, where, total).astype(np.int32),
         total_loss=loss[:, lanes.weights > 0].mean(axis=1, dtype=np.float64),
         predicted=predicted,
-        mass=_by_position(mass[..., :n_classes], where, total),
+        class_probability=_by_position(class_probability[..., :n_classes], where, total),
         distance=_by_position(distance, lanes.positions, total),
     )
 
@@ -200,16 +208,16 @@ def _predict_sets(
     devices: Mesh,
 ) -> tuple[Array, ...]:
     def local(sets: Override, drive: Drive, lanes: Lanes, weights: Weights, classes: Array, visited: Any) -> Any:
-        table = table_of(weights)
+        table = input_table(weights)
 
         def body(single: Override, carries: Carries, inputs: Any) -> tuple[Carries, tuple[Array, ...]]:
             codes, targets, resets, now = inputs
             new, shown, _ = network_step(weights, table, carries, codes, resets, (single,), (now,))
-            logits = readout(weights, shown[-1].h)
+            logits = compute_logits(weights, shown[-1].h)
             best = jnp.argmax(logits, axis=-1).astype(jnp.uint8 if logits.shape[-1] <= 256 else jnp.int32)
-            mass = (jax.nn.softmax(logits) @ classes).astype(jnp.float16)
+            class_probability = (jax.nn.softmax(logits) @ classes).astype(jnp.float16)
             distance = jnp.full(codes.shape, jnp.nan) if visited is None else visited.distance(all_hidden(shown))
-            return new, (losses_of(logits, targets), best, mass, distance)
+            return new, (compute_losses(logits, targets), best, class_probability, distance)
 
         def one(single: Override) -> tuple[Array, ...]:
             start, text = zero_carries(weights, lanes.codes.shape[1]), (lanes.codes, lanes.targets, lanes.resets, drive)
@@ -222,7 +230,7 @@ def _predict_sets(
     return spread(override, drive, lanes, weights, classes, visited)
 
 
-def laid_out(drive: Drive, lanes: Lanes) -> Drive:
+def shard_drive(drive: Drive, lanes: Lanes) -> Drive:
     """Lay a drive ``(T, ...)`` out like the lanes, with a last axis to broadcast over neurons; none between strings."""
     rows = (None if values is None else at_positions(values, lanes) for values in drive)
     return Drive(*(laid[..., None] if laid is not None and laid.ndim == 2 else laid for laid in rows))

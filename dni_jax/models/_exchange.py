@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from dni_jax.models._arrays import as_numpy
-from dni_jax.models._trained import TrainedModel, with_weights
+from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import LayerWeights, Weights, check_finite
 from dni_jax.models.cells import CELLS
 from dni_jax.text import Vocabulary
@@ -224,7 +224,7 @@ def _layer(wx: np.ndarray, wh: np.ndarray, from_input: np.ndarray, from_state: n
     sizes = {wx.shape[-1], wh.shape[-1], from_input.shape[-1], from_state.shape[-1]}
     if not cell or len(sizes) != 1:
         raise ValueError(f"expected recurrent weights of 4, 3 or 1 blocks, got shapes {wx.shape} and {wh.shape}")
-    if CELLS[cell].separate:
+    if CELLS[cell].has_state_bias:
         return LayerWeights(wx, wh, from_input, from_state)
     return LayerWeights(wx, wh, from_input + from_state)
 
@@ -276,7 +276,7 @@ def _taken_over(
     )
     check_finite(weights, "the network to take over")
     vocabulary = Vocabulary(tuple(characters[code] for code in codes))
-    return with_weights(weights, vocabulary, boundary=boundary is not None)
+    return TrainedModel.from_weights(weights, vocabulary, boundary=boundary is not None)
 
 
 def _codes(characters: Sequence[str], boundary: int | None) -> list[int]:

@@ -14,26 +14,34 @@ from dni_jax.models._weights import named_arrays
 from dni_jax.text import Corpus
 
 
-def of_corpus(corpus: Corpus) -> str:
+def fingerprint_corpus(corpus: Corpus) -> str:
     """Name a text: its characters, how they are cut into strings and pieces, and the strings' groups.
 
     Examples
     --------
     >>> one, other = Corpus.from_strings(["ab", "c"]), Corpus.from_strings(["a", "bc"])
-    >>> of_corpus(one) == of_corpus(Corpus.from_strings(["ab", "c"])), of_corpus(one) == of_corpus(other)
-    (True, False)
+    >>> fingerprint_corpus(one) == fingerprint_corpus(Corpus.from_strings(["ab", "c"]))
+    True
+    >>> fingerprint_corpus(one) == fingerprint_corpus(other)
+    False
     """
     return _digest(corpus.text, corpus.offsets, corpus.groups, corpus.begins, corpus.ends)
 
 
-def of_network(model: TrainedModel) -> str:
+def fingerprint_network(model: TrainedModel) -> str:
     """Name a network: its weights, its kind, and how it reads text."""
     arrays = named_arrays(model.weights)
-    about = (sorted(arrays), model.weights.cell, model.weights.products, model.vocabulary.characters, model.boundary)
+    about = (
+        sorted(arrays),
+        model.weights.cell,
+        model.weights.matmul_dtype,
+        model.vocabulary.characters,
+        model.boundary,
+    )
     return _digest(repr(about), *(arrays[name] for name in sorted(arrays)))
 
 
-def of_intervention(intervention: Intervention | None, model: TrainedModel, n_positions: int) -> str | None:
+def fingerprint_intervention(intervention: Intervention | None, model: TrainedModel, n_positions: int) -> str | None:
     """Name what an intervention does to a network that reads so many positions."""
     if intervention is None:
         return None

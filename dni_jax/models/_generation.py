@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from dni_jax.devices import make_grid, make_mesh, map_models
 from dni_jax.interventions import Drive, Intervention, Override
-from dni_jax.models._network import Carries, network_step, readout, table_of, zero_carries
+from dni_jax.models._network import Carries, compute_logits, input_table, network_step, zero_carries
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import Weights
 from dni_jax.text import BOUNDARY
@@ -174,14 +174,14 @@ def _write(
     """Write L symbols in B lanes under each of M sets of overrides, whose arrays have a leading axis of M."""
 
     def local(weights: Weights, uniforms: Array, which: Array, overrides: Any, drives: Any) -> Array:
-        table, lanes = table_of(weights), uniforms.shape[1]
+        table, lanes = input_table(weights), uniforms.shape[1]
 
         def one(number: Array, overrides: tuple[Override, ...], drives: tuple[Drive, ...]) -> Array:
             def body(state: tuple[Carries, Array], inputs: Any) -> tuple[tuple[Carries, Array], Array]:
                 carries, codes = state
                 uniform, given, now = inputs
                 new, shown, _ = network_step(weights, table, carries, codes, codes == BOUNDARY, overrides, now)
-                drawn = draw(readout(weights, shown[-1].h), uniform, temperature)
+                drawn = draw(compute_logits(weights, shown[-1].h), uniform, temperature)
                 following = jnp.where(given >= 0, given, drawn)
                 return (new, following), following
 

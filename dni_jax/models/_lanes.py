@@ -41,7 +41,7 @@ class Lanes(NamedTuple):
         return np.where(inside, following, -1)
 
 
-def lay_out(corpus: Corpus, n_lanes: int, order: Int[np.ndarray, " S"] | None = None, multiple: int = 1) -> Lanes:
+def make_lanes(corpus: Corpus, n_lanes: int, order: Int[np.ndarray, " S"] | None = None, multiple: int = 1) -> Lanes:
     """Lay strings end to end in lanes of nearly equal length, each beginning with a string's start.
 
     Parameters
@@ -87,7 +87,7 @@ def lay_out(corpus: Corpus, n_lanes: int, order: Int[np.ndarray, " S"] | None = 
     return Lanes(spread(codes, 0), spread(targets, 0), spread(weights, 0), spread(resets, 0), spread(positions, -1))
 
 
-def lane_count(corpus: Corpus, most: int, length: int = 256) -> int:
+def choose_lane_count(corpus: Corpus, most: int, length: int = 256) -> int:
     """How many lanes suit a corpus: about `length` symbols each, at most `most`, no more than strings; even, or one."""
     wanted = min(len(corpus), most, max(corpus.n_positions // length, 1))
     return wanted - wanted % 2 if wanted > 1 else wanted

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from dni_jax.models._weights import LayerWeights, Products
+from dni_jax.models._weights import LayerWeights, MatmulDtype
 from dni_jax.models.cells import CELLS, Carry, Cell, Edit, unedited
 
 
@@ -52,20 +52,20 @@ class Dense(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What is compiled into a scan: the cell's name and the precision of its products."""
+    """What is compiled into a scan: the cell's name and the type of its matrix products."""
 
     cell: str
-    products: Products
+    matmul_dtype: MatmulDtype
 
     @property
-    def kind(self) -> Cell:
+    def cell_type(self) -> Cell:
         """The cell."""
         return CELLS[self.cell]
 
 
-def product(a: Array, b: Array, products: Products) -> Array:
+def product(a: Array, b: Array, matmul_dtype: MatmulDtype) -> Array:
     """Multiply matrices in float32, or with operands rounded to bfloat16; sums are float32."""
-    if products == "bfloat16":
+    if matmul_dtype == "bfloat16":
         a, b = a.astype(jnp.bfloat16), b.astype(jnp.bfloat16)
         return jnp.matmul(a, b, preferred_element_type=jnp.float32)
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
@@ -74,7 +74,7 @@ def product(a: Array, b: Array, products: Products) -> Array:
 def zero_carry(batch: int, hidden: int, cell: str) -> Carry:
     """The state before the first symbol."""
     zero = jnp.zeros((batch, hidden))
-    return Carry(zero if CELLS[cell].remembers else None, zero)
+    return Carry(zero if CELLS[cell].has_memory else None, zero)
 
 
 def reset_carry(carry: Carry, reset: Bool[Array, " B"]) -> Carry:
@@ -86,10 +86,10 @@ def layer_step(
     settings: Settings, from_input: Float[Array, "B G"], layer: LayerWeights, old: Carry, edit: Edit = unedited
 ) -> tuple[Carry, tuple[Array, ...]]:
     """Take one step; gives the new state and what the cell keeps of it (the activated gates first)."""
-    from_state = product(old.h, layer.wh, settings.products)
+    from_state = product(old.h, layer.wh, settings.matmul_dtype)
     if layer.bh is not None:
         from_state = from_state + layer.bh
-    return settings.kind.forward(from_input, from_state, old, edit)
+    return settings.cell_type.forward(from_input, from_state, old, edit)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -126,15 +126,14 @@ def _forward(settings: Settings, source: Any, layer: LayerWeights, resets: Array
 def _backward(settings: Settings, residuals: Any, cotangents: Any) -> tuple[Any, ...]:
     source, layer, resets, carry, states, kept, old_c = residuals
     d_hidden, d_last = cotangents
-    separate = settings.kind.separate
     old_h = jnp.concatenate([carry.h[None], states.h[:-1]])
     old_h = jnp.where(resets[..., None], 0.0, old_h)
 
     def body(flow: Carry, inputs: Any) -> tuple[Carry, tuple[Array, Array | None]]:
         d_h, kept, new, old, reset = inputs
-        d_input, d_state, d_old = settings.kind.backward(kept, new, old, flow._replace(h=flow.h + d_h))
-        d_old = d_old._replace(h=d_old.h + product(d_state, layer.wh.T, settings.products))
-        return reset_carry(d_old, reset), (d_input, d_state if separate else None)
+        d_input, d_state, d_old = settings.cell_type.backward(kept, new, old, flow._replace(h=flow.h + d_h))
+        d_old = d_old._replace(h=d_old.h + product(d_state, layer.wh.T, settings.matmul_dtype))
+        return reset_carry(d_old, reset), (d_input, d_state if settings.cell_type.has_state_bias else None)
 
     inputs = (d_hidden, kept, states, Carry(old_c, old_h), resets)
     _, (d_input, d_state) = jax.lax.scan(body, Carry(*d_last), inputs, reverse=True)
@@ -142,7 +141,7 @@ def _backward(settings: Settings, residuals: Any, cotangents: Any) -> tuple[Any,
     flat_old, flat_d = (array.reshape(-1, array.shape[-1]) for array in (old_h, d_state))
     d_layer = LayerWeights(
         wx=jnp.zeros_like(layer.wx),
-        wh=product(flat_old.T, flat_d, settings.products),
+        wh=product(flat_old.T, flat_d, settings.matmul_dtype),
         b=jnp.zeros_like(layer.b),
         bh=None if layer.bh is None else flat_d.sum(0),
     )

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from dni_jax.interventions import Drive, Driven, Override, apply_overrides
 from dni_jax.models._layers import Dense, Lookup, Settings, layer_scan, layer_step, product, reset_carry, zero_carry
-from dni_jax.models._weights import LayerWeights, Products, Weights
+from dni_jax.models._weights import LayerWeights, MatmulDtype, Weights
 from dni_jax.models.cells import CELLS, Carry, Cell, unedited
 
 Carries = tuple[Carry, ...]
@@ -46,7 +46,7 @@ class RecurrentLayer(nnx.Module):
         self.wx = nnx.Param(wide(rngs.params(), (n_inputs, len(blocks) * hidden)))
         self.wh = nnx.Param(jnp.concatenate(blocks, axis=1))
         self.b = nnx.Param(b.reshape(-1))
-        self.bh = nnx.Param(jnp.zeros(b.size)) if kind.separate else nnx.data(None)
+        self.bh = nnx.Param(jnp.zeros(b.size)) if kind.has_state_bias else nnx.data(None)
 
     @property
     def weights(self) -> LayerWeights:
@@ -56,7 +56,7 @@ class RecurrentLayer(nnx.Module):
     def __call__(self, inputs: Float[Array, "B L I"]) -> Float[Array, "B L N"]:
         """Hidden states after each step, from the zero state."""
         layer, settings = self.weights, Settings(self.cell, "float32")
-        values = product(inputs.swapaxes(0, 1), layer.wx, settings.products) + layer.b
+        values = product(inputs.swapaxes(0, 1), layer.wx, settings.matmul_dtype) + layer.b
         zero = zero_carry(inputs.shape[0], layer.hidden, self.cell)
         hidden, _ = layer_scan(settings, Dense(values), layer, jnp.zeros(values.shape[:2], bool), zero)
         return hidden.swapaxes(0, 1)
@@ -73,8 +73,8 @@ class CharNetwork(nnx.Module):
         The number of neurons of each layer, the lowest first.
     cell
         ``"lstm"``, ``"gru"`` or ``"rnn"``.
-    products
-        ``"float32"``, or ``"bfloat16"``: operands of matrix products are rounded, sums are not.
+    matmul_dtype
+        ``"float32"``, or ``"bfloat16"``: the operands of matrix products are rounded to it; sums stay float32.
     rngs
         Flax's random streams; ``params`` is used.
 
@@ -95,11 +95,11 @@ class CharNetwork(nnx.Module):
         n_symbols: int,
         sizes: Sequence[int],
         cell: str = "lstm",
-        products: Products = "float32",
+        matmul_dtype: MatmulDtype = "float32",
         *,
         rngs: nnx.Rngs,
     ) -> None:
-        self.sizes, self.cell, self.products = tuple(sizes), cell, products
+        self.sizes, self.cell, self.matmul_dtype = tuple(sizes), cell, matmul_dtype
         pairs = itertools.pairwise((n_symbols, *sizes))
         self.layers = nnx.List([RecurrentLayer(below, size, cell, rngs=rngs) for below, size in pairs])
         self.head = nnx.Linear(sizes[-1], n_symbols, rngs=rngs)
@@ -109,19 +109,24 @@ class CharNetwork(nnx.Module):
         """The parameters as arrays."""
         head_b = cast("nnx.Param[Array]", self.head.bias)
         layers = tuple(layer.weights for layer in self.layers)
-        return Weights(layers, self.head.kernel[...], head_b[...], self.cell, self.products)
+        return Weights(layers, self.head.kernel[...], head_b[...], self.cell, self.matmul_dtype)
 
     @classmethod
     def init(
-        cls, n_symbols: int, sizes: Sequence[int], cell: str = "lstm", products: Products = "float32", seed: int = 0
+        cls,
+        n_symbols: int,
+        sizes: Sequence[int],
+        cell: str = "lstm",
+        matmul_dtype: MatmulDtype = "float32",
+        seed: int = 0,
     ) -> CharNetwork:
         """Give the network of ``rngs=nnx.Rngs(seed)``, made by one compiled program: op by op it takes seconds."""
-        return cls.from_weights(_initial_weights(jax.random.key(seed), n_symbols, tuple(sizes), cell, products))
+        return cls.from_weights(_initial_weights(jax.random.key(seed), n_symbols, tuple(sizes), cell, matmul_dtype))
 
     @classmethod
     def from_weights(cls, weights: Weights) -> CharNetwork:
         """Give a network with these parameters, without drawing initial ones."""
-        n_symbols, settings = weights.head.shape[-1], (weights.sizes, weights.cell, weights.products)
+        n_symbols, settings = weights.head.shape[-1], (weights.sizes, weights.cell, weights.matmul_dtype)
         module = nnx.eval_shape(lambda: cls(n_symbols, *settings, rngs=nnx.Rngs(0)))
         module.set_weights(weights)
         return module
@@ -142,12 +147,14 @@ class CharNetwork(nnx.Module):
         weights = self.weights
         zero = zero_carries(weights, codes.shape[0])
         hidden, _ = network_scan(weights, codes.T, jnp.zeros(codes.T.shape, bool), zero)
-        return readout(weights, hidden).swapaxes(0, 1)
+        return compute_logits(weights, hidden).swapaxes(0, 1)
 
 
-@partial(jax.jit, static_argnames=("n_symbols", "sizes", "cell", "products"))
-def _initial_weights(key: Array, n_symbols: int, sizes: tuple[int, ...], cell: str, products: Products) -> Weights:
-    return CharNetwork(n_symbols, sizes, cell, products, rngs=nnx.Rngs(key)).weights
+@partial(jax.jit, static_argnames=("n_symbols", "sizes", "cell", "matmul_dtype"))
+def _initial_weights(
+    key: Array, n_symbols: int, sizes: tuple[int, ...], cell: str, matmul_dtype: MatmulDtype
+) -> Weights:
+    return CharNetwork(n_symbols, sizes, cell, matmul_dtype, rngs=nnx.Rngs(key)).weights
 
 
 def get_cell(name: str) -> Cell:
@@ -168,12 +175,12 @@ def zero_carries(weights: Weights, batch: int) -> Carries:
     return tuple(zero_carry(batch, size, weights.cell) for size in weights.sizes)
 
 
-def readout(weights: Weights, hidden: Float[Array, "*batch N"]) -> Float[Array, "*batch V"]:
+def compute_logits(weights: Weights, hidden: Float[Array, "*batch N"]) -> Float[Array, "*batch V"]:
     """Logits of the next symbol, from the top layer's state."""
-    return product(hidden, weights.head, weights.products) + weights.head_b
+    return product(hidden, weights.head, weights.matmul_dtype) + weights.head_b
 
 
-def table_of(weights: Weights) -> Float[Array, "V G"]:
+def input_table(weights: Weights) -> Float[Array, "V G"]:
     """The lowest layer's input as a table: a one-hot symbol picks a row."""
     return weights.layers[0].wx + weights.layers[0].b
 
@@ -185,13 +192,13 @@ def network_scan(
 
     The gradient flows to all weights but the head's; the incoming carries are constants (see `layer_scan`).
     """
-    settings = Settings(weights.cell, weights.products)
-    source: Lookup | Dense = Lookup(table_of(weights), codes)
+    settings = Settings(weights.cell, weights.matmul_dtype)
+    source: Lookup | Dense = Lookup(input_table(weights), codes)
     last: list[Carry] = []
     hidden = jnp.zeros((0, 0, 0))
     for number, (layer, carry) in enumerate(zip(weights.layers, carries, strict=True)):
         if number:
-            source = Dense(product(hidden, layer.wx, weights.products) + layer.b)
+            source = Dense(product(hidden, layer.wx, weights.matmul_dtype) + layer.b)
         hidden, behind = layer_scan(settings, source, layer, resets, carry)
         last.append(behind)
     return hidden, tuple(last)
@@ -211,7 +218,7 @@ def network_step(
     Parameters
     ----------
     weights, table
-        The network, and its `table_of`.
+        The network, and its `input_table`.
     carries
         The state so far.
     codes
@@ -240,16 +247,16 @@ def _climb(
     weights: Weights, from_input: Array, old: list[Carry], edits: tuple[Driven, ...]
 ) -> tuple[Carries, list[tuple[Array, ...]]]:
     """Go through the layers of one step, each seeing the edited state of the one below."""
-    settings = Settings(weights.cell, weights.products)
+    settings = Settings(weights.cell, weights.matmul_dtype)
     new: list[Carry] = []
     gates = []
-    for number, (layer, carry, span) in enumerate(zip(weights.layers, old, weights.spans, strict=True)):
+    for number, (layer, carry, span) in enumerate(zip(weights.layers, old, weights.layer_slices, strict=True)):
         if number:
-            from_input = product(new[-1].h, layer.wx, weights.products) + layer.b
+            from_input = product(new[-1].h, layer.wx, weights.matmul_dtype) + layer.b
         edit = partial(_edited, edits, span) if edits else unedited
         after, kept = layer_step(settings, from_input, layer, carry, edit)
         new.append(after)
-        gates.append(kept[: len(settings.kind.gates)])
+        gates.append(kept[: len(settings.cell_type.gates)])
     return tuple(new), gates
 
 

@@ -9,7 +9,7 @@ from typing import Any, overload
 from dni_jax import processes
 from dni_jax.interventions import Intervention
 from dni_jax.models._activations import Activations
-from dni_jax.models._lanes import lane_count, lay_out
+from dni_jax.models._lanes import choose_lane_count, make_lanes
 from dni_jax.models._population import Population
 from dni_jax.models._running import Bound, asked_for, states_of
 from dni_jax.models._stored import StoredActivations
@@ -122,10 +122,12 @@ def record(
         return record_into(store, model, corpus, asked, intervention, dtype, chunk)
     if chunk is not None:
         raise ValueError(f"expected chunk only with a store, got chunk={chunk!r} without one: pass store=path")
-    read = model.reading(corpus)
-    lanes = lay_out(read, lane_count(read, _LANES), multiple=_STEPS if read.n_positions > _LANES * _STEPS else 1)
+    read = model.encode(corpus)
+    lanes = make_lanes(
+        read, choose_lane_count(read, _LANES), multiple=_STEPS if read.n_positions > _LANES * _STEPS else 1
+    )
     bound: Bound = ((), ())
     if intervention is not None:
         bound = intervention.bind(model.n_neurons, corpus.n_positions, model.parts)
     result: Any = states_of(model, lanes, bound, asked, dtype, _STEPS, corpus.n_positions, shared=True)
-    return Activations(groups=corpus.position_groups, gate_names=model.weights.kind.gates, **result)
+    return Activations(groups=corpus.position_groups, gate_names=model.weights.cell_type.gates, **result)

@@ -15,9 +15,9 @@ from jaxtyping import Array
 
 from dni_jax.devices import make_grid
 from dni_jax.interventions import Drive, Override
-from dni_jax.models._evaluation import laid_out
+from dni_jax.models._evaluation import shard_drive
 from dni_jax.models._lanes import Lanes
-from dni_jax.models._network import Carries, all_hidden, network_step, readout, table_of, zero_carries
+from dni_jax.models._network import Carries, all_hidden, compute_logits, input_table, network_step, zero_carries
 from dni_jax.models._shared import own_lanes, states_of_all
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import Weights
@@ -31,7 +31,7 @@ def asked_for(model: TrainedModel, what: Sequence[str], dtype: str) -> tuple[str
     unknown = set(what) - set(KINDS)
     if unknown:
         raise ValueError(f"expected what to record among {KINDS}, got {sorted(unknown)}")
-    if "cell" in what and not model.weights.kind.remembers:
+    if "cell" in what and not model.weights.cell_type.has_memory:
         raise ValueError(f"expected 'cell' of an LSTM only, got it with a network of kind {model.weights.cell!r}")
     if dtype not in ("float32", "float16"):
         raise ValueError(f"expected dtype 'float32' or 'float16', got {dtype!r}")
@@ -82,7 +82,7 @@ def scattered_states(
 ) -> Iterator[tuple[np.ndarray, list[Array]]]:
     """Yield the states of some steps of all lanes, and their positions; the next ones are computed meanwhile."""
     overrides, drives = bound
-    laid = tuple(laid_out(drive, lanes) for drive in drives)
+    laid = tuple(shard_drive(drive, lanes) for drive in drives)
     length, n_lanes = lanes.codes.shape
     weights, devices = model.weights, make_grid(1, n_lanes)
     carries = zero_carries(weights, n_lanes)
@@ -116,7 +116,7 @@ def _run(
     def local(
         weights: Weights, carries: Carries, codes: Array, resets: Array, overrides: Any, drives: Any
     ) -> tuple[Carries, list[Array]]:
-        table = table_of(weights)
+        table = input_table(weights)
 
         def body(old: Carries, inputs: Any) -> tuple[Carries, list[Array]]:
             codes, resets, now = inputs
@@ -125,7 +125,7 @@ def _run(
                 "hidden": lambda: all_hidden(shown),
                 "cell": lambda: jnp.concatenate([carry.c for carry in shown], axis=-1),
                 "gates": lambda: jnp.concatenate([jnp.stack(each, axis=1) for each in gates], axis=-1),
-                "logits": lambda: readout(weights, shown[-1].h),
+                "logits": lambda: compute_logits(weights, shown[-1].h),
             }
             return new, [states[name]().astype(dtype) for name in what]
 

@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 
 from dni_jax import processes
 from dni_jax.devices import map_models
-from dni_jax.models._evaluation import losses_of
-from dni_jax.models._network import Carries, network_scan, readout, zero_carries
+from dni_jax.models._evaluation import compute_losses
+from dni_jax.models._network import Carries, compute_logits, network_scan, zero_carries
 from dni_jax.models._state import State
 from dni_jax.models._weights import Weights
 from dni_jax.settings import TrainPlan
@@ -48,7 +48,7 @@ def rate_schedule(plan: TrainPlan) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.1, 1.0, warm), falling], [warm]) if warm else falling
 
 
-def optimizer_of(plan: TrainPlan) -> optax.GradientTransformation:
+def make_optimizer(plan: TrainPlan) -> optax.GradientTransformation:
     """Adam with clipping and a schedule, for a highest rate of 1.
 
     Plans that differ in rate and seed give one and the same object, so that a compiled step is found again.
@@ -63,7 +63,7 @@ def _optimizer(plan: TrainPlan) -> optax.GradientTransformation:
 
 
 @partial(jax.jit, static_argnames=("optimizer", "lanes"))
-def first_state(each: Sequence[Weights], optimizer: Any, lanes: int) -> State:
+def init_state(each: Sequence[Weights], optimizer: Any, lanes: int) -> State:
     """Where the training of networks of one shape starts, in so many lanes."""
     weights = jax.tree.map(lambda *parts: jnp.stack(parts), *each)
     zero = zero_carries(each[0], lanes)
@@ -86,7 +86,7 @@ def take_steps(
     batch
         The text; lanes are spread over devices, and so are models.
     optimizer
-        From `optimizer_of`.
+        From `make_optimizer`.
     devices
         A mesh with the axes ``models`` and ``lanes``.
 
@@ -108,12 +108,12 @@ def take_steps(
     return spread(state, rates, batch)
 
 
-def laid_over(state: State, rates: Float[Array, " M"], devices: Mesh) -> tuple[State, Float[Array, " M"]]:
+def shard_state(state: State, rates: Float[Array, " M"], devices: Mesh) -> tuple[State, Float[Array, " M"]]:
     """Lay out what a training starts from over the devices of all processes."""
     return processes.place(state, _STANDS, devices), processes.place(rates, _MODELS, devices)
 
 
-def fed(batch: Batch, devices: Mesh) -> Batch:
+def shard_batch(batch: Batch, devices: Mesh) -> Batch:
     """Give a batch to the devices; each process moves only the lanes and models of its own."""
     return processes.place(batch, _TEXT, devices)
 
@@ -124,7 +124,7 @@ def _step(state: State, batch: Batch, *, optimizer: Any, rate: Array) -> tuple[S
 
     def loss_of(weights: Weights) -> tuple[Array, Carries]:
         hidden, last = network_scan(weights, batch.codes, batch.resets, state.carries)
-        losses = losses_of(readout(weights, hidden), batch.targets)
+        losses = compute_losses(compute_logits(weights, hidden), batch.targets)
         return (losses * batch.weights).sum() / jnp.maximum(total, 1.0), last
 
     (loss, carries), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.weights)

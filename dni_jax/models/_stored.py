@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from dni_jax.models._activations import Activations
 from dni_jax.models._chunked import ChunkedActivations, Strings
-from dni_jax.models._fingerprints import of_corpus
+from dni_jax.models._fingerprints import fingerprint_corpus
 from dni_jax.models._manifest import Manifest, read_manifest
 from dni_jax.text import Corpus
 
@@ -147,7 +147,7 @@ class StoredActivations(ChunkedActivations):
         ValueError
             Where characters, strings or groups differ.
         """
-        if of_corpus(corpus) != self.about:
+        if fingerprint_corpus(corpus) != self.about:
             raise ValueError(
                 f"expected the corpus that {str(self.path)!r} was recorded from, {self!r}, got another: {corpus!r}"
             )

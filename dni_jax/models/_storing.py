@@ -11,7 +11,7 @@ import numpy as np
 
 from dni_jax.files import atomic_write
 from dni_jax.interventions import Intervention
-from dni_jax.models._fingerprints import of_corpus, of_intervention, of_network
+from dni_jax.models._fingerprints import fingerprint_corpus, fingerprint_intervention, fingerprint_network
 from dni_jax.models._manifest import NAME, Manifest, read_manifest
 from dni_jax.models._stored import STRINGS, StoredActivations, open_array, open_states
 from dni_jax.models._streamed import Reader, chunk_size
@@ -42,15 +42,15 @@ def record_into(
     folder, size = Path(path), chunk_size(chunk)
     reader = Reader(model, corpus, what, intervention, dtype, size)
     wanted = Manifest(
-        corpus=of_corpus(corpus),
-        network=of_network(model),
-        intervention=of_intervention(intervention, model, corpus.n_positions),
+        corpus=fingerprint_corpus(corpus),
+        network=fingerprint_network(model),
+        intervention=fingerprint_intervention(intervention, model, corpus.n_positions),
         what=what,
         dtype=dtype,
         chunk=size,
         n_positions=corpus.n_positions,
         n_neurons=model.n_neurons,
-        gate_names=model.weights.kind.gates,
+        gate_names=model.weights.cell_type.gates,
     )
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         begun = read_manifest(folder)

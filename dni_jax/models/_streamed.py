@@ -10,8 +10,8 @@ from jaxtyping import Float
 
 from dni_jax.interventions import Intervention
 from dni_jax.models._chunked import CHUNK, ChunkedActivations, Strings
-from dni_jax.models._fingerprints import of_corpus
-from dni_jax.models._lanes import lay_out
+from dni_jax.models._fingerprints import fingerprint_corpus
+from dni_jax.models._lanes import make_lanes
 from dni_jax.models._population import Population
 from dni_jax.models._running import Bound, asked_for, states_of
 from dni_jax.models._trained import TrainedModel
@@ -34,7 +34,7 @@ class Reader:
         chunk: int,
     ) -> None:
         self.model, self.what, self.dtype = model, what, dtype
-        self.corpus = replace(model.reading(corpus), trees=None, parsed=None, records={})
+        self.corpus = replace(model.encode(corpus), trees=None, parsed=None, records={})
         self.bound: Bound = ((), ())
         if intervention is not None:
             self.bound = intervention.bind(model.n_neurons, corpus.n_positions, model.parts)
@@ -49,7 +49,7 @@ class Reader:
             first, last = (self.corpus.offsets[list(ends)] for ends in zip(*strings, strict=True))
             positions = concatenated_ranges(first, last - first)
             bound = (bound[0], jax.tree.map(lambda rows: rows[positions], bound[1]))
-        lanes = lay_out(some, self.n_lanes, multiple=_STEPS)
+        lanes = make_lanes(some, self.n_lanes, multiple=_STEPS)
         return states_of(self.model, lanes, bound, self.what, self.dtype, _STEPS, some.n_positions)
 
 
@@ -65,7 +65,7 @@ class StreamedActivations(ChunkedActivations):
     def __init__(self, reader: Reader, corpus: Corpus, chunk: int) -> None:
         self.offsets, self.string_groups = corpus.offsets, corpus.groups
         self.n_neurons, self.chunk, self.corpus = reader.model.n_neurons, chunk, corpus
-        self.about = of_corpus(corpus)
+        self.about = fingerprint_corpus(corpus)
         self._reader = reader
 
     def read(self, strings: Strings, neurons: slice = slice(None)) -> Float[np.ndarray, "t n"]:

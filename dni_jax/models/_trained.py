@@ -21,7 +21,7 @@ from dni_jax.html import Markup, card, facts, sparkline, symbols
 from dni_jax.models._checkpoints import first_alone
 from dni_jax.models._network import CharNetwork
 from dni_jax.models._weights import Weights, check_finite, named_arrays, with_arrays
-from dni_jax.settings import TrainConfig, TrainPlan
+from dni_jax.settings import TrainConfig, TrainPlan, with_new_names
 from dni_jax.text import Corpus, Vocabulary
 
 FORMAT = 2  # of a saved model; raised when an older version could not read it
@@ -53,6 +53,28 @@ class TrainedModel:
     history: Sequence[Mapping[str, float]] = ()
     boundary: bool = True
 
+    @classmethod
+    def init(cls, vocabulary: Vocabulary, config: TrainConfig | TrainPlan) -> TrainedModel:
+        """Return an untrained network; the same config gives the same initial weights."""
+        use_all_cores()
+        plan = config.plan(len(vocabulary)) if isinstance(config, TrainConfig) else config
+        sizes = (plan.hidden,) * plan.layers
+        return cls(CharNetwork.init(len(vocabulary), sizes, plan.cell, plan.matmul_dtype, plan.seed), vocabulary, plan)
+
+    @classmethod
+    def from_weights(
+        cls,
+        weights: Weights,
+        vocabulary: Vocabulary,
+        config: TrainPlan | None = None,
+        history: Sequence[Mapping[str, float]] = (),
+        boundary: bool = True,
+    ) -> TrainedModel:
+        """Return a network with these weights."""
+        use_all_cores()
+        module = CharNetwork.from_weights(jax.tree.map(jnp.asarray, weights))
+        return cls(module, vocabulary, config, tuple(history), boundary)
+
     @property
     def weights(self) -> Weights:
         """The parameters as arrays."""
@@ -66,7 +88,7 @@ class TrainedModel:
     @property
     def parts(self) -> tuple[str, ...]:
         """What an override can change: the cell's gates, an LSTM's memory ``"c"``, and ``"h"``."""
-        return self.weights.kind.parts
+        return self.weights.cell_type.parts
 
     @property
     def validation_loss(self) -> float:
@@ -101,7 +123,7 @@ class TrainedModel:
         origin = "from elsewhere" if self.config is None else "trained" if self.history else "untrained"
         return card(f"TrainedModel ({origin})", facts(about))
 
-    def reading(self, corpus: Corpus) -> Corpus:
+    def encode(self, corpus: Corpus) -> Corpus:
         """Give a corpus as this network reads it: in its own codes, with boundaries only if it knows them.
 
         Raises
@@ -138,7 +160,7 @@ class TrainedModel:
         check_finite(self.weights, "a model to be saved")
         if not processes.is_first():
             return
-        shape = {"sizes": self.module.sizes, "cell": self.module.cell, "products": self.module.products}
+        shape = {"sizes": self.module.sizes, "cell": self.module.cell, "matmul_dtype": self.module.matmul_dtype}
         about = {
             "format": FORMAT,
             "network": shape,
@@ -153,28 +175,6 @@ class TrainedModel:
             with ocp.StandardCheckpointer(multiprocessing_options=first_alone()) as checkpointer:
                 arrays = {name: np.asarray(array) for name, array in named_arrays(self.weights).items()}
                 checkpointer.save((aside / "weights").resolve(), arrays)
-
-
-def untrained(vocabulary: Vocabulary, config: TrainConfig | TrainPlan) -> TrainedModel:
-    """Give a network with initial weights; the same config gives the same weights."""
-    use_all_cores()
-    plan = config.plan(len(vocabulary)) if isinstance(config, TrainConfig) else config
-    sizes = (plan.hidden,) * plan.layers
-    module = CharNetwork.init(len(vocabulary), sizes, plan.cell, plan.products, plan.seed)
-    return TrainedModel(module, vocabulary, plan)
-
-
-def with_weights(
-    weights: Weights,
-    vocabulary: Vocabulary,
-    config: TrainPlan | None = None,
-    history: Sequence[Mapping[str, float]] = (),
-    boundary: bool = True,
-) -> TrainedModel:
-    """Give a network with these weights."""
-    use_all_cores()
-    module = CharNetwork.from_weights(jax.tree.map(jnp.asarray, weights))
-    return TrainedModel(module, vocabulary, config, tuple(history), boundary)
 
 
 def load(path: str | Path) -> TrainedModel:
@@ -202,16 +202,19 @@ def _load(path: Path) -> TrainedModel:
         check_finite(weights, repr(str(path)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"expected a saved model in {str(path)!r}, got: {error}") from error
-    module = CharNetwork.from_weights(jax.tree.map(jnp.asarray, weights))
-    return TrainedModel(module, vocabulary, config, tuple(about["history"]), about["boundary"])
+    return TrainedModel.from_weights(weights, vocabulary, config, about["history"], about["boundary"])
 
 
 def _upgraded(about: dict[str, Any]) -> dict[str, Any]:
-    """Give what a model's file says in this version's words."""
+    """Translate what a model's file says into this version's names."""
     version = about["format"]
     if version > FORMAT:
         raise ValueError(f"format {version}, which is newer than this version's {FORMAT}: install a newer dni_jax")
     if version == 1:  # one LSTM layer, always
-        network = {"sizes": [about["config"]["hidden"]], "cell": "lstm", "products": "float32"}
+        network = {"sizes": [about["config"]["hidden"]], "cell": "lstm", "matmul_dtype": "float32"}
         return {**about, "network": network, "boundary": True}
-    return about
+    config = about["config"]
+    return about | {
+        "network": with_new_names(about["network"]),
+        "config": None if config is None else with_new_names(config),
+    }

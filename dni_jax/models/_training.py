@@ -21,11 +21,11 @@ from dni_jax import processes
 from dni_jax.devices import make_global_grid
 from dni_jax.models._checkpoints import Checkpoints
 from dni_jax.models._evaluation import cross_entropies
-from dni_jax.models._lanes import lay_out
+from dni_jax.models._lanes import make_lanes
 from dni_jax.models._population import Population
 from dni_jax.models._state import Evaluation, Run
-from dni_jax.models._steps import Batch, fed, first_state, laid_over, optimizer_of, rate_schedule, take_steps
-from dni_jax.models._trained import TrainedModel, untrained, with_weights
+from dni_jax.models._steps import Batch, init_state, make_optimizer, rate_schedule, shard_batch, shard_state, take_steps
+from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import Weights
 from dni_jax.progress import bar
 from dni_jax.settings import TrainConfig, TrainPlan
@@ -43,7 +43,7 @@ def train(
     checkpoints: str | Path | None = None,
     ideal: float | None = None,
     progress: bool = True,
-    on_look: Callable[[Evaluation], None] = lambda look: None,
+    on_evaluation: Callable[[Evaluation], None] = lambda look: None,
     inspect_every: int | None = None,
     on_inspect: Callable[[int, TrainedModel], None] = lambda step, model: None,
     **settings: Any,
@@ -66,7 +66,7 @@ def train(
         The best possible cross entropy; shown beside the loss.
     progress
         Whether to show a bar (only on a terminal).
-    on_look
+    on_evaluation
         Called at every look at the validation text.
     inspect_every
         Steps between two calls of `on_inspect`; None never calls it.
@@ -96,7 +96,7 @@ def train(
 
     def hook(run: Run, step: int, looks: dict[int, Evaluation]) -> None:
         if looks:
-            on_look(looks[0])
+            on_evaluation(looks[0])
         if inspect_every is not None and step % inspect_every == 0:
             on_inspect(step, training.model(run, 0, processes.to_host(run.state.weights)))
 
@@ -116,7 +116,7 @@ def train_population(
     checkpoints: str | Path | None = None,
     ideal: float | None = None,
     progress: bool = True,
-    on_look: Callable[[int, Mapping[int, Evaluation]], None] = lambda step, looks: None,
+    on_evaluation: Callable[[int, Mapping[int, Evaluation]], None] = lambda step, looks: None,
     inspect_every: int | None = None,
     on_inspect: Callable[[int, Mapping[int, TrainedModel]], None] = lambda step, models: None,
     **settings: Any,
@@ -136,7 +136,7 @@ def train_population(
         One or more; None is the config's.
     config, validation, checkpoints, ideal, progress, settings
         See `train`; ``hidden=``, ``cell=``, ``steps=`` and all others are shared.
-    on_look
+    on_evaluation
         Called at every look at the validation text with the step, and the looks of those that still train by number.
     inspect_every, on_inspect
         See `train`; called with the step, and the networks that still train by number.
@@ -169,7 +169,7 @@ def train_population(
 
     def hook(run: Run, step: int, looks: dict[int, Evaluation]) -> None:
         if looks:
-            on_look(step, looks)
+            on_evaluation(step, looks)
         if inspect_every is not None and step % inspect_every == 0:
             # One that stops at this very look still trained up to it.
             numbers = [one for one, active in enumerate(run.active(base.patience)) if active or one in looks]
@@ -206,15 +206,15 @@ class _Training:
     ) -> None:
         self.plans, self.plan, self.ideal = plans, plans[0], ideal
         self.vocabulary = corpus.vocabulary
-        self.starts = [untrained(corpus.vocabulary, plan) for plan in plans]
+        self.starts = [TrainedModel.init(corpus.vocabulary, plan) for plan in plans]
         self.text, self.validation = corpus.train, _validation(corpus)
         if validation is not None:
-            self.validation = self.starts[0].reading(validation)
+            self.validation = self.starts[0].encode(validation)
         self.store = Checkpoints(checkpoints, plans, corpus)
 
     def begin(self) -> Run:
         """Where training starts."""
-        state = first_state([model.weights for model in self.starts], optimizer_of(self.plan), self.plan.batch)
+        state = init_state([model.weights for model in self.starts], make_optimizer(self.plan), self.plan.batch)
         n_models = len(self.plans)
         best = processes.to_host(state.weights)
         return Run(state, best, [[] for _ in range(n_models)], [None] * n_models)
@@ -223,17 +223,17 @@ class _Training:
         """Take all steps, or as many as the validation text allows."""
         plan, run = self.plan, self.begin()
         step = self.store.restore_into(run)
-        optimizer, devices = optimizer_of(plan), self._devices()
+        optimizer, devices = make_optimizer(plan), self._devices()
         rates = jnp.asarray([each.learning_rate for each in self.plans], jnp.float32)
-        run.state, rates = laid_over(run.state, rates, devices)
+        run.state, rates = shard_state(run.state, rates, devices)
         chunk = math.gcd(_CHUNK, plan.evaluate_every, every or 0)
         before = max((looks[-1].seconds for looks in run.looks if looks), default=0.0)
         began = time.perf_counter() - before
         pending: list[tuple[Any, Any]] = []
-        batches = batches_of(self.text, self.plans, step, chunk) if any(run.active(plan.patience)) else ()
+        batches = make_batches(self.text, self.plans, step, chunk) if any(run.active(plan.patience)) else ()
         with bar("training", plan.steps, progress) as advance:
             for batch in batches:
-                run.state, taken = take_steps(run.state, rates, fed(batch, devices), optimizer, devices)
+                run.state, taken = take_steps(run.state, rates, shard_batch(batch, devices), optimizer, devices)
                 pending.append(taken)
                 step += batch.codes.shape[1]
                 seconds = time.perf_counter() - began
@@ -295,7 +295,9 @@ class _Training:
     def model(self, run: Run, number: int, weights: Weights) -> TrainedModel:
         """One of the networks, with its row of some weights, and its history so far."""
         own = jax.tree.map(lambda array: array[number], weights)
-        return with_weights(own, self.vocabulary, self.plans[number], [asdict(look) for look in run.looks[number]])
+        return TrainedModel.from_weights(
+            own, self.vocabulary, self.plans[number], [asdict(look) for look in run.looks[number]]
+        )
 
     def describe_divergence(self, run: Run, model: int) -> str:
         """Say when a network's loss stopped being finite, what is kept, and what to try."""
@@ -327,13 +329,13 @@ def _windows(text: Corpus, plan: TrainPlan) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield the text of one step after the other; every epoch lays the strings out in a new order."""
     for epoch in count():
         order = np.random.default_rng((plan.seed, epoch)).permutation(len(text))
-        lanes = lay_out(text, plan.batch, order, plan.window)
+        lanes = make_lanes(text, plan.batch, order, plan.window)
         lanes.resets[0] = True  # an epoch starts from the zero state
         for first in range(0, len(lanes.codes), plan.window):
             yield tuple(array[first : first + plan.window] for array in lanes[:4])
 
 
-def batches_of(text: Corpus, plans: Sequence[TrainPlan], done: int, chunk: int) -> Iterator[Batch]:
+def make_batches(text: Corpus, plans: Sequence[TrainPlan], done: int, chunk: int) -> Iterator[Batch]:
     """Yield the steps behind those already done, `chunk` of them at a time; equal seeds read the same text."""
     seeds = {plan.seed: plan for plan in plans}
     windows = [islice(_windows(text, plan), done, plan.steps) for plan in seeds.values()]

@@ -11,7 +11,7 @@ import numpy as np
 
 from dni_jax.models.cells import CELLS, Cell
 
-Products = Literal["float32", "bfloat16"]
+MatmulDtype = Literal["float32", "bfloat16"]
 
 
 @jax.tree_util.register_dataclass
@@ -57,7 +57,7 @@ class Weights:
         float32 ``(V,)``.
     cell
         The cell's name.
-    products
+    matmul_dtype
         ``"bfloat16"`` rounds the operands of matrix products (sums stay float32); for accelerators.
     """
 
@@ -65,10 +65,10 @@ class Weights:
     head: Any
     head_b: Any
     cell: str = field(default="lstm", metadata={"static": True})
-    products: Products = field(default="float32", metadata={"static": True})
+    matmul_dtype: MatmulDtype = field(default="float32", metadata={"static": True})
 
     @property
-    def kind(self) -> Cell:
+    def cell_type(self) -> Cell:
         """The cell."""
         return CELLS[self.cell]
 
@@ -83,7 +83,7 @@ class Weights:
         return sum(self.sizes)
 
     @property
-    def spans(self) -> tuple[slice, ...]:
+    def layer_slices(self) -> tuple[slice, ...]:
         """Which neurons belong to each layer; they are numbered from the lowest layer up."""
         ends = np.cumsum(self.sizes).tolist()
         return tuple(slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True))

@@ -1,41 +1,20 @@
 """Drawings of what was found; each returns the axes that it drew into, and takes others with ``ax=``."""
 
 from dni_jax.plot._curves import effects
+from dni_jax.plot._labels import labelling_figure, labelling_text
 from dni_jax.plot._nodes import tree
 from dni_jax.plot._reading import text
-from dni_jax.plot._scores import known_best, relevance
-from dni_jax.plot._stretch import (
-    CELL,
-    LETTER,
-    ROW,
-    Stretch,
-    cells_of,
-    draw_cells,
-    hatch,
-    name_rows,
-    number_columns,
-    stretch_of,
-    write,
-)
-from dni_jax.plot._style import PALETTE, legend_beside
+from dni_jax.plot._scores import rank_features, relevance
+from dni_jax.plot._style import PALETTE, place_legend
 
 __all__ = [
-    "CELL",
-    "LETTER",
     "PALETTE",
-    "ROW",
-    "Stretch",
-    "cells_of",
-    "draw_cells",
     "effects",
-    "hatch",
-    "known_best",
-    "legend_beside",
-    "name_rows",
-    "number_columns",
+    "labelling_figure",
+    "labelling_text",
+    "place_legend",
+    "rank_features",
     "relevance",
-    "stretch_of",
     "text",
     "tree",
-    "write",
 ]

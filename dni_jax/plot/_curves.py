@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import xarray as xr
 from matplotlib.axes import Axes
 
-from dni_jax.features import unknown_feature
+from dni_jax.features import check_feature_name
 from dni_jax.plot._style import PALETTE, axes_of
 
 _WORDS = {
@@ -17,9 +17,9 @@ _WORDS = {
     "loss": "nats a character",
     "loss_on": "nats a character where it holds",
     "loss_off": "nats a character elsewhere",
-    "mass": "probability of its class",
-    "mass_on": "probability of its class where it holds",
-    "mass_off": "probability of its class elsewhere",
+    "class_probability": "probability of its class",
+    "class_probability_on": "probability of its class where it holds",
+    "class_probability_off": "probability of its class elsewhere",
     "distance": "distance from the usual states",
 }
 SETS = {"top": (None, "-"), "random": (PALETTE[-1], "--"), "bottom": (PALETTE[2], ":")}
@@ -106,8 +106,8 @@ def _one(effects: xr.Dataset, feature: str | None, measure: str) -> xr.Dataset:
     if measure not in measures:
         raise ValueError(f"expected a measure of these effects, {measures}, got {measure!r}")
     names = [str(name) for name in effects["feature"].values.reshape(-1)]
-    if feature is not None and feature not in names:
-        raise ValueError(unknown_feature(feature, names))
+    if feature is not None:
+        check_feature_name(feature, names)
     if feature is None and len(names) > 1:
         raise ValueError(f"expected feature= one of {names}, got none")
     chosen = effects.sel(measure=measure)

@@ -9,8 +9,8 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from dni_jax.features import unknown_feature
-from dni_jax.plot._style import PALETTE, STYLES, axes_of, legend_beside
+from dni_jax.features import check_feature_name
+from dni_jax.plot._style import PALETTE, STYLES, axes_of, place_legend
 
 MANY = len(PALETTE)  # curves in one drawing that is asked for without names
 _LABELS = {"score": "held-out accuracy", "auc": "held-out AUC"}
@@ -77,7 +77,7 @@ def relevance(
     axis.set(xlabel="neurons, best first", ylabel=_LABELS.get(metric, metric) + others)
     if names:
         axis.plot([], [], ":", color="#7F7F7F", linewidth=1, label="without any neuron")
-        legend_beside(axis)
+        place_legend(axis)
     axis.spines[["top", "right"]].set_visible(False)
     return axis
 
@@ -96,7 +96,7 @@ def curve(relevance: xr.Dataset, name: str, metric: str = "score") -> tuple[Floa
     return values, baseline, absent or (continuous and metric == "score")
 
 
-def known_best(relevance: xr.Dataset, metric: str = "score") -> list[str]:
+def rank_features(relevance: xr.Dataset, metric: str = "score") -> list[str]:
     """Give the features that some neuron knows more about than the baseline, the best known first."""
     _check(relevance, metric)
     lifts = {}
@@ -108,9 +108,9 @@ def known_best(relevance: xr.Dataset, metric: str = "score") -> list[str]:
 
 
 def _distinct(relevance: xr.Dataset, metric: str) -> list[str]:
-    """Give `known_best` without the features whose curve is that of a better or earlier one."""
+    """Give `rank_features` without the features whose curve is that of a better or earlier one."""
     first: dict[bytes, str] = {}
-    for name in known_best(relevance, metric):
+    for name in rank_features(relevance, metric):
         values, baseline, _ = curve(relevance, name, metric)
         first.setdefault(np.append(values, baseline).astype(np.float32).round(5).tobytes(), name)
     return list(first.values())
@@ -125,8 +125,7 @@ def _named(relevance: xr.Dataset, features: str | Sequence[str], metric: str) ->
     _check(relevance, metric)
     names, known = [features] if isinstance(features, str) else list(features), relevance["feature"].values.tolist()
     for name in names:
-        if name not in known:
-            raise ValueError(unknown_feature(name, known))
+        check_feature_name(name, known)
     return names
 
 

@@ -40,7 +40,7 @@ def width_of(ax: Axes) -> float:
     return float(ax.get_window_extent().width / ax.figure.dpi)
 
 
-def legend_beside(ax: Axes) -> None:
+def place_legend(ax: Axes) -> None:
     """Put the legend to the right of the axes, where it hides nothing."""
     ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 

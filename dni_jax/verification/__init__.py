@@ -2,7 +2,7 @@
 
 from dni_jax.verification._kinds import INTERVENTIONS
 from dni_jax.verification._measures import MEASURES
-from dni_jax.verification._sets import alike, strata_of
+from dni_jax.verification._sets import draw_variance_matched, variance_strata
 from dni_jax.verification._verify import verify
 from dni_jax.verification._writing import TextMeasures, measure_texts, symbol_shares
 
@@ -10,9 +10,9 @@ __all__ = [
     "INTERVENTIONS",
     "MEASURES",
     "TextMeasures",
-    "alike",
+    "draw_variance_matched",
     "measure_texts",
-    "strata_of",
     "symbol_shares",
+    "variance_strata",
     "verify",
 ]

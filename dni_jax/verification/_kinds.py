@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from dni_jax.interventions import Drive, Edit, Intervention, Override, line_through
+from dni_jax.interventions import Drive, Edit, Intervention, Override, fit_line
 from dni_jax.models import Activations
 
 INTERVENTIONS = ("ablate", "mean", "resample", "clamp", "oracle", "fitted")
@@ -55,7 +55,7 @@ def plan_of(
         drive = Drive(scaled.astype(np.float32), always)
         low = np.full(n_neurons, -1.0)
         if kind == "fitted" and np.ptp(signal) > 0:
-            low, high = line_through(states.hidden, drive.value)
+            low, high = fit_line(states.hidden, drive.value)
     lows, highs = (jnp.asarray(np.broadcast_to(row, masks.shape), jnp.float32) for row in (low, high))
     return Override(jnp.asarray(masks), lows, highs, where), drive  # type: ignore[arg-type]
 

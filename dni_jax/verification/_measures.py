@@ -18,9 +18,9 @@ MEASURES = (
     "loss",
     "loss_on",
     "loss_off",
-    "mass",
-    "mass_on",
-    "mass_off",
+    "class_probability",
+    "class_probability_on",
+    "class_probability_off",
     "distance",
 )
 LOSSES = frozenset({"loss", "loss_on", "loss_off"})  # measures of which more is worse
@@ -76,7 +76,7 @@ def group_sums(
     Parameters
     ----------
     values
-        Whether the class was right, the loss, the mass of the feature's class, and the state's distance.
+        Whether the class was right, the loss, the probability of the feature's class, and the state's distance.
     predicted
         The positions that count.
     on
@@ -84,12 +84,12 @@ def group_sums(
     groups
         The group of each position.
     """
-    right, loss, mass, distance = values
+    right, loss, class_probability, distance = values
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[0]] - 1))
     masks = (*(predicted, predicted & on, predicted & ~on) * 3, predicted)
     count = np.stack([np.add.reduceat(mask[order].astype(float), starts) for mask in masks])
-    pairs = zip((*(right,) * 3, *(loss,) * 3, *(mass,) * 3, distance), masks, strict=True)
+    pairs = zip((*(right,) * 3, *(loss,) * 3, *(class_probability,) * 3, distance), masks, strict=True)
     total = [np.add.reduceat(np.where(mask, value, 0)[:, order].astype(float), starts, axis=1) for value, mask in pairs]
     return Sums(np.stack(total, axis=1), count)
 
@@ -99,6 +99,6 @@ def means_of(
 ) -> Float[np.ndarray, "M X"]:
     """Each of `MEASURES` over all positions, as `group_sums` and `Sums.means` give it, by one product a value."""
     masks = np.stack([predicted, predicted & on, predicted & ~on]).astype(np.float64)
-    right, loss, mass = (_ratio(value @ masks.T, masks.sum(axis=1)[None]) for value in values[:3])
+    right, loss, class_probability = (_ratio(value @ masks.T, masks.sum(axis=1)[None]) for value in values[:3])
     distance = _ratio(values[3] @ masks[:1].T, masks[:1].sum(axis=1)[None])
-    return np.concatenate([right, loss, mass, distance], axis=1)
+    return np.concatenate([right, loss, class_probability, distance], axis=1)

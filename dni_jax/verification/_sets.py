@@ -30,7 +30,7 @@ class Sets(NamedTuple):
     random: Int[np.ndarray, "F K R"]
 
 
-def strata_of(variances: Float[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+def variance_strata(variances: Float[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
     """Deal neurons into strata of about 16 by the rank of their activations' variance."""
     n_neurons = len(variances)
     ranks = np.empty(n_neurons, np.int64)
@@ -38,7 +38,7 @@ def strata_of(variances: Float[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
     return ranks * max(n_neurons // _STRATUM, 1) // n_neurons
 
 
-def alike(
+def draw_variance_matched(
     chosen: Int[np.ndarray, " k"], strata: Int[np.ndarray, " N"], n_draws: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "R k"]:
     """Draw sets with as many neurons of each stratum as some chosen ones have.
@@ -72,8 +72,8 @@ def neuron_sets(
     n_draws
         Random sets of each size.
     strata
-        From `strata_of`: each feature has its own draws, alike in variance to its best neurons. None: draws among all
-        neurons, shared by the features; the sets of one draw are nested.
+        From `variance_strata`: each feature has its own draws, matched in variance to its best neurons. None: draws
+        among all neurons, shared by the features; the sets of one draw are nested.
     seed
         Of the draws; a feature's do not depend on the others.
     """
@@ -95,6 +95,9 @@ def neuron_sets(
         random = np.broadcast_to(shared, (len(orders), *shared.shape))
     else:
         random = np.asarray(
-            [[[add(draw) for draw in alike(order[:k], strata, n_draws, rng)] for k in ks] for order in orders]
+            [
+                [[add(draw) for draw in draw_variance_matched(order[:k], strata, n_draws, rng)] for k in ks]
+                for order in orders
+            ]
         )
     return Sets(np.asarray(rows), top, bottom, random)

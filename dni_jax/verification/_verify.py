@@ -25,7 +25,7 @@ from dni_jax.verification._measures import (
     type_numbers,
 )
 from dni_jax.verification._plausible import Density, check_density, plausibility_variables
-from dni_jax.verification._sets import Sets, neuron_sets, strata_of
+from dni_jax.verification._sets import Sets, neuron_sets, variance_strata
 
 _BOOTSTRAP = 500
 _INTERVAL = (0.025, 0.975)
@@ -94,9 +94,9 @@ def verify(
     ``type_accuracy``, how often the most probable next character is of the right class (digit, parenthesis, ...);
     ``accuracy_on`` and ``accuracy_off``, the same over the characters that the feature holds for, and over the others
     (a continuous feature holds above the middle of its range); ``loss``, ``loss_on``, ``loss_off``, nats a character
-    over the same ones; ``mass``, ``mass_on``, ``mass_off``, the probability given to the class of characters that the
-    feature holds for most often (coordinate ``symbols``); ``distance``, how far the states are from those of the
-    intact network (Mahalanobis over the square root of N; 1 is usual). Variables:
+    over the same ones; ``class_probability``, ``class_probability_on``, ``class_probability_off``, the probability of
+    the class of characters that the feature holds for most often (coordinate ``symbols``); ``distance``, how far the
+    states are from those of the intact network (Mahalanobis over the square root of N; 1 is usual). Variables:
 
     - ``intact``: without override; ``top`` and ``bottom`` ``(feature, k, measure)``, ``random`` ``(feature, k, draw,
       measure)``;
@@ -135,7 +135,7 @@ def verify(
             f"expected a relevance of this model's {model.n_neurons} neurons, got one of {relevance.sizes['neuron']}: "
             "pass what dni.inspect found in the states of this model"
         )
-    corpus = model.reading(corpus)
+    corpus = model.encode(corpus)
     marks = _labels(relevance, labels, corpus).select(names)
     orders = np.stack([ranking(relevance, name, by) for name in names])
     states = record(model, corpus)
@@ -198,7 +198,7 @@ def held_by(column: np.ndarray) -> Bool[np.ndarray, " T"]:
 def _effects(asked: _Asked, marks: Labels, orders: Int[np.ndarray, "F N"]) -> xr.Dataset:
     """Measure some features whose sets go through the network in one call."""
     model, corpus, states, ks = asked.model, asked.corpus, asked.states, asked.ks
-    strata = None if asked.match is None else strata_of(states.hidden.var(axis=0))
+    strata = None if asked.match is None else variance_strata(states.hidden.var(axis=0))
     sets = neuron_sets(orders, ks, asked.n_random, strata, asked.seed)
     signal = marks.columns[0].astype(np.float32)
     override, drive = plan_of(asked.intervention, sets.masks, states, signal, asked.value, asked.where, asked.seed)
@@ -216,10 +216,10 @@ def _effects(asked: _Asked, marks: Labels, orders: Int[np.ndarray, "F N"]) -> xr
         np.asarray(each, np.float64)
         for each in (correct_types(predictions, corpus), predictions.loss, predictions.distance)
     )
-    masses = [predictions.mass[..., place].astype(np.float64) for place in range(len(asked_types))]
+    probabilities = [predictions.class_probability[..., place].astype(np.float64) for place in range(len(asked_types))]
     found = []
     for place, on in enumerate(held):
-        values = (right, loss, masses[asked_types.index(own[place])], distance)
+        values = (right, loss, probabilities[asked_types.index(own[place])], distance)
         first = np.concatenate([[0], sets.top[place]])
         sums = group_sums([value[first] for value in values], counted, on, groups)
         means = means_of(values, counted, on)

@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 import dni_jax as dni
 from dni_jax.lab.attribution import ablation_effects, agreement, attribute, share_by_lag
 from dni_jax.plot import PALETTE
-from dni_jax.verification import alike, strata_of
+from dni_jax.verification import draw_variance_matched, variance_strata
 from experiments._shared.subjects import arguments, spread, subject, table
 
 K, DRAWS, MEASURED, POSITIONS = 10, 999, 199, 300
@@ -97,8 +97,8 @@ def of_one_network(case, seed, networks):
     ask = {"target": target, "lags": lags, "part": "state", "positions": positions}
     paths = attribute(its.model, part, method="integrated_gradients", baseline="mean", batch=512, **ask)
     alone = ablation_effects(its.model, part, baseline="mean", batch=512, **ask)
-    strata = strata_of(states.hidden.var(axis=0) + states.cell.var(axis=0))
-    drawn = alike(encoders, strata, DRAWS, np.random.default_rng(seed))
+    strata = variance_strata(states.hidden.var(axis=0) + states.cell.var(axis=0))
+    drawn = draw_variance_matched(encoders, strata, DRAWS, np.random.default_rng(seed))
     sets = np.concatenate([encoders[None], drawn])
     masks = masks_of(sets[: 1 + MEASURED], its.model.n_neurons)
     resampled = ablation_effects(its.model, part, baseline="resample", sets=masks, batch=512, seed=seed, **ask)

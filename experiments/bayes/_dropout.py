@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dni_jax.models import losses_of, network_scan, readout
+from dni_jax.models import compute_logits, compute_losses, network_scan
 
 
 class Learner(NamedTuple):
@@ -46,7 +46,7 @@ def _step(state, batch, *, optimizer, keep):
 
     def loss_of(weights):
         hidden, last = network_scan(weights, codes, resets, state.carries)
-        losses = losses_of(readout(weights, dropped(now, hidden, keep)), targets)
+        losses = compute_losses(compute_logits(weights, dropped(now, hidden, keep)), targets)
         return (losses * counts).sum() / jnp.maximum(counts.sum(), 1.0), last
 
     (loss, carries), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.weights)

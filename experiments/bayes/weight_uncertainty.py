@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 import dni_jax as dni
 from dni_jax.lab.posterior import SamplingPlan, Target, sampler_of, symbol_losses, symbols_of, together
-from dni_jax.models import TrainConfig, batches_of, zero_carries
+from dni_jax.models import TrainConfig, make_batches, zero_carries
 from experiments._shared.subjects import spread, table
 from experiments.bayes._dropout import Learner, learn
 
@@ -63,7 +63,7 @@ def texts(seed):
 
 def course(way, small, unseen, seed, steps):
     """Fit a network from its initial weights, and judge what it passes through."""
-    start = dni.models.untrained(small.vocabulary, TrainConfig(hidden=HIDDEN, seed=seed)).weights
+    start = dni.models.TrainedModel.init(small.vocabulary, TrainConfig(hidden=HIDDEN, seed=seed)).weights
     key, noise = jax.random.split(jax.random.key(seed))
     if way.sampler is None:
         optimizer, memory = ADAM, ADAM.init(start)
@@ -74,7 +74,7 @@ def course(way, small, unseen, seed, steps):
     state = Learner(start, memory, zero_carries(start, BATCH), key)
     plan = TrainConfig(steps=steps, batch=BATCH, window=WINDOW, seed=seed).plan(1)
     train, losses = [], []
-    for batch in batches_of(small, [plan], 0, LOOK):
+    for batch in make_batches(small, [plan], 0, LOOK):
         state, loss = learn(state, [array[0] for array in batch], optimizer, way.keep)
         train.append(float(loss.mean()))
         losses.append(symbol_losses(jax.tree.map(lambda array: np.asarray(array)[None], state.weights), unseen)[0])

@@ -72,7 +72,7 @@ def relevance_of(model: dni.models.TrainedModel, held_out: dni.Corpus) -> tuple[
     states = dni.record(model, held_out)
     library = dni.languages.get("c").features()
     names = [f"{form}:{kind}" for kind in KINDS for form in ("range", "impulse")]
-    function = (library["range:function definition"] & ~library["range:braces"]).named("function")
+    function = (library["range:function definition"] & ~library["range:braces"]).rename("function")
     labels = (library.select([*names, "digit"]) + function).label(held_out)
     paper, ours = both_protocols(states.hidden, labels, states.groups, 0)
     rows = []

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 import dni_jax as dni
-from dni_jax.models import TrainConfig, losses_of, network_scan, readout, untrained, zero_carries
+from dni_jax.models import TrainConfig, TrainedModel, compute_logits, compute_losses, network_scan, zero_carries
 from experiments._shared.subjects import table
 
 LENGTH = 240  # symbols of a row; whole strings stand one behind the other in it
@@ -58,7 +58,7 @@ def loss(params, batch):
     """Nats a symbol."""
     codes, targets, weights, resets = batch
     hidden, _ = network_scan(params, codes.T, resets.T, zero_carries(params, len(codes)))
-    return (losses_of(readout(params, hidden), targets.T) * weights.T).sum() / weights.sum()
+    return (compute_losses(compute_logits(params, hidden), targets.T) * weights.T).sum() / weights.sum()
 
 
 def entropy_of_frequencies(train, unseen):
@@ -77,7 +77,7 @@ def of_one_language(name, seed, asked):
     train, unseen = rows_of(corpus.train), rows_of(test)
     simple = entropy_of_frequencies(train, unseen)
     ideal = f"{simple - language.ideal_cross_entropy(test):.4f}" if name in EXACT else "not computed"
-    start = untrained(corpus.vocabulary, TrainConfig(hidden=asked.hidden, seed=seed)).weights
+    start = TrainedModel.init(corpus.vocabulary, TrainConfig(hidden=asked.hidden, seed=seed)).weights
 
     @jax.jit
     def gained(params):

@@ -17,7 +17,7 @@ import optax
 
 import dni_jax as dni
 from dni_jax.lab.repair import clean_states, measured, states_behind, wrong_symbols
-from dni_jax.models import cross_entropy, with_weights
+from dni_jax.models import TrainedModel, cross_entropy
 from experiments._shared.subjects import arguments, spread, subject, table
 
 EARLY = 200  # steps after which one of the networks was stopped
@@ -89,7 +89,7 @@ def by_gradient(case, fix, wrong, seed):
     most = cross_entropy(model.weights, validation, 50_000)
     for price in PRICES:
         head = run(start, price)
-        tuned = with_weights(replace(model.weights, head=head), model.vocabulary, boundary=model.boundary)
+        tuned = TrainedModel.from_weights(replace(model.weights, head=head), model.vocabulary, boundary=model.boundary)
         if cross_entropy(tuned.weights, validation, 50_000) <= most:
             break
     after = measured(tuned, wrong, case.corpus.test, N, LENGTH, seed + 1, "")

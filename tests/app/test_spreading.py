@@ -102,7 +102,7 @@ def test_all_at_once_is_one_after_the_other(corpus, held_out, monkeypatch):
         jax.clear_caches()
         models = dni.train_population(corpus, seeds=(0, 1), **small)
         some = held_out.take(np.arange(20))
-        predictions = predict(models[0].weights, models[0].reading(some), override)
+        predictions = predict(models[0].weights, models[0].encode(some), override)
         texts = dni.models.generate_each(models[1], [None, dni.clamp([1], 1.0), dni.clamp([2], 0.5)], n=4, length=20)
         return jax.tree.leaves([model.weights for model in models]), predictions.loss, texts, models[0].history
 

@@ -92,8 +92,8 @@ def test_names():
     assert (A.within(3).name, A.within(2, "next").name) == ("a@-3..0", "a@0..+2")
     assert (~A).lag(1).name == "(~a)@-1"
     assert (~A.lag(1)).name == "~a@-1"
-    assert (A & B).named("both", "a and b").about == "a and b"
-    assert (A & B).named("both").name == "both"
+    assert (A & B).rename("both", "a and b").about == "a and b"
+    assert (A & B).rename("both").name == "both"
 
 
 def test_a_lag_keeps_continuous_labels():

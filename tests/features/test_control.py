@@ -66,8 +66,8 @@ def test_seeds_and_names_decide(labelled):
     varying = [name for name in labels.names if name not in labels.constant]
     differ = [not np.array_equal(first[f"control:{n}"], other[f"control:{n}"]) for n in varying]
     assert np.mean(differ) > (0.3 if len(corpus.vocabulary) < 10 else 0.8)
-    a = dni.features.control_task(library["depth"].named("a"), corpus).label(corpus)
-    b = dni.features.control_task(library["depth"].named("b"), corpus).label(corpus)
+    a = dni.features.control_task(library["depth"].rename("a"), corpus).label(corpus)
+    b = dni.features.control_task(library["depth"].rename("b"), corpus).label(corpus)
     assert tables(a, corpus) != tables(b, corpus)
 
 

@@ -55,7 +55,7 @@ def test_distinct_says_what_is_left_out_and_why():
         (*(np.array(c, np.int8) for c in columns.values()), *(np.array([0.5, 1, 0, 0, 9], np.float32),) * 2),
         mask,
     )
-    kept, report = labels.distinct()
+    kept, report = labels.drop_redundant()
     assert kept.names == ("a", "b", "half")
     assert kept.mask is mask
     assert report.values.tolist() == [
@@ -65,11 +65,11 @@ def test_distinct_says_what_is_left_out_and_why():
         ["opposite", "opposite labels", "a"],
         ["half too", "same labels", "half"],
     ]
-    nothing, report = kept.distinct()
+    nothing, report = kept.drop_redundant()
     assert nothing.names == kept.names
     assert report.columns.tolist() == ["feature", "reason", "same_as"]
     assert len(report) == 0
-    unused = Labels(labels.names, labels.kinds, labels.columns, np.zeros(5, bool)).distinct()
+    unused = Labels(labels.names, labels.kinds, labels.columns, np.zeros(5, bool)).drop_redundant()
     assert len(unused[0]) == 0
     assert set(unused[1]["reason"]) == {"no position in use"}
 
@@ -108,7 +108,7 @@ def test_labels_as_a_frame():
     assert (frame["digit"].dtype, frame["x"].dtype) == (np.int8, np.float32)
     assert labels.to_dataframe().columns.tolist() == ["masked", "digit", "x"]
     taken = Labels(("place",), ("binary",), (labels.columns[0],), labels.mask)
-    with pytest.raises(ValueError, match=r"got \['place'\]: use feature\.named"):
+    with pytest.raises(ValueError, match=r"got \['place'\]: use feature\.rename"):
         taken.to_dataframe(corpus)
 
 

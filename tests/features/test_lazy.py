@@ -27,9 +27,9 @@ def pieces_of(n_strings, rng):
 
 
 def check(library, corpus, rng):
-    whole, lazy = library.label(corpus), library.lazily(corpus)
+    whole, lazy = library.label(corpus), library.label_lazily(corpus)
     assert (lazy.names, lazy.kinds, len(lazy)) == (whole.names, whole.kinds, len(whole))
-    parts = [lazy.of(strings) for strings in pieces_of(len(corpus), rng)]
+    parts = [lazy.label(strings) for strings in pieces_of(len(corpus), rng)]
     np.testing.assert_array_equal(np.concatenate([part.mask for part in parts]), whole.mask)
     for row, column in enumerate(whole.columns):
         joined = np.concatenate([part.columns[row] for part in parts])
@@ -37,13 +37,13 @@ def check(library, corpus, rng):
         np.testing.assert_array_equal(joined, column, err_msg=whole.names[row])
     some = [(1, 3), (len(corpus) // 2, len(corpus) // 2 + 2)]
     positions = np.concatenate([np.arange(corpus.offsets[a], corpus.offsets[b]) for a, b in some])
-    np.testing.assert_array_equal(lazy.of(some).values, whole.values[positions])
-    np.testing.assert_array_equal(lazy.all().values, whole.values)
+    np.testing.assert_array_equal(lazy.label(some).values, whole.values[positions])
+    np.testing.assert_array_equal(lazy.label_all().values, whole.values)
 
 
 def rich(library):
     digit, opening = dni.char_feature("digits", str.isdigit), dni.char_feature("open", lambda c: c == "(")
-    library += (digit & opening.lag(1)).named("digit after (")
+    library += (digit & opening.lag(1)).rename("digit after (")
     library += digit.within(3, "next") + opening.within(2) + (~digit).lag(-2)
     library += dni.regex_feature("runs", r"(\d)\1+", where="impulse")
     library += dni.feature("place", lambda s: [i / len(s) for i in range(len(s))])
@@ -81,29 +81,31 @@ def test_the_scale_is_that_of_the_whole_corpus():
     shallow = int(np.flatnonzero((deepest < 1) & (deepest > 0))[0])
     alone = depth.label(text.take(np.array([shallow]))).columns[0]
     assert alone.max() == 1  # made from this string alone, the scale would be another
-    assert depth.lazily(text).of([(shallow, shallow + 1)])["depth"].max() == deepest[shallow]
+    assert depth.label_lazily(text).label([(shallow, shallow + 1)])["depth"].max() == deepest[shallow]
 
 
 def test_a_kind_that_changes_is_refused():
     corpus = Corpus.from_strings(["a" * 70_000, "ab"])
     odd = dni.feature("odd", lambda s: np.arange(len(s)) * 0.5 if "b" in s else np.zeros(len(s)))
-    lazy = dni.FeatureLibrary((odd,)).lazily(corpus)
+    lazy = dni.FeatureLibrary((odd,)).label_lazily(corpus)
     assert lazy.kinds == ("binary",)
     with pytest.raises(ValueError, match="'odd': expected labels 0 and 1"):
-        lazy.of([(1, 2)])
+        lazy.label([(1, 2)])
 
 
 def test_bad_stretches_are_named(text):
-    lazy = dni.FeatureLibrary((dni.char_feature("digit", str.isdigit),)).lazily(text)
+    lazy = dni.FeatureLibrary((dni.char_feature("digit", str.isdigit),)).label_lazily(text)
     for bad in ([], [(3, 3)], [(4, 5), (2, 3)], [(0, 4), (3, 6)], [(-1, 2)], [(0, len(text) + 1)]):
         with pytest.raises(ValueError, match="ascending order"):
-            lazy.of(bad)
+            lazy.label(bad)
 
 
 def test_selected_features_keep_their_place(nested, text):
-    lazy = nested.features().lazily(text).select("digit", "depth*")
+    lazy = nested.features().label_lazily(text).select("digit", "depth*")
     assert lazy.names[:2] == ("digit", "depth")
-    np.testing.assert_array_equal(lazy.of([(0, 5)])["digit"], nested.features().lazily(text).of([(0, 5)])["digit"])
+    np.testing.assert_array_equal(
+        lazy.label([(0, 5)])["digit"], nested.features().label_lazily(text).label([(0, 5)])["digit"]
+    )
 
 
 def test_strings_are_cut_into_spans(text):

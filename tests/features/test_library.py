@@ -129,7 +129,7 @@ def test_union_keeps_shared_features_once():
     assert both.names == ("digit", "depth", "depth=0", "depth=1", "depth=2", "depth=3", "depth=4")
     assert (FeatureLibrary((A,)) | A | B).names == ("a", "b")
     assert FeatureLibrary((A,)).union(B, FeatureLibrary((B, A))).names == ("a", "b")
-    with pytest.raises(ValueError, match=r"got \['a'\] more than once: rename with feature\.named"):
+    with pytest.raises(ValueError, match=r"got \['a'\] more than once: rename with feature\.rename"):
         _ = FeatureLibrary((A,)) | char_feature("a", str.isdigit)
     with pytest.raises(ValueError, match=r"got \['a'\] more than once"):
         _ = FeatureLibrary((A,)) + A

@@ -40,9 +40,9 @@ def test_control_scores_are_those_of_the_tasks_themselves(compared, states, few,
 
 
 def test_an_untrained_network_of_the_same_shape(compared, model, few, held_out):
-    from dni_jax.models import untrained
+    from dni_jax.models import TrainedModel
 
-    theirs = dni.record(untrained(model.vocabulary, model.config), held_out)
+    theirs = dni.record(TrainedModel.init(model.vocabulary, model.config), held_out)
     best = dni.inspect(theirs, few, "ridge", folds=5)["score"].mean("fold").max("neuron")
     np.testing.assert_allclose(compared["untrained"], best, atol=1e-6)
     assert float(compared["over_untrained"].sel(feature="range:e2").max()) > 0

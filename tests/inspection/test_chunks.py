@@ -77,7 +77,7 @@ def test_close_to_exact_scores(found, loaded, library, held_out):
 
 def test_labels_of_every_form_give_the_same(found, stored, library, held_out):
     asked = {"folds": 5, "metrics": METRICS, "n_bins": 128}
-    for labels in (library.label(held_out), library.lazily(held_out)):
+    for labels in (library.label(held_out), library.label_lazily(held_out)):
         xr.testing.assert_equal(dni.inspect(stored, labels, **asked), found)
 
 

@@ -8,7 +8,7 @@ import pytest
 import dni_jax as dni
 from dni_jax.inspection import read_relevance, relevance_table
 from dni_jax.inspection._store import write_table
-from dni_jax.models import untrained
+from dni_jax.models import TrainedModel
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_network_that_reads_other_text_is_not(parentheses, scored, model, held
     spare = {length: np.flatnonzero(lengths == length).tolist() for length in np.unique(wanted)}
     rows = np.asarray([spare[length].pop() if spare[length] else -1 for length in wanted])
     kept = held_out.take(np.flatnonzero(rows >= 0))
-    others = dni.record(untrained(model.vocabulary, model.config), pool.take(rows[rows >= 0]))
+    others = dni.record(TrainedModel.init(model.vocabulary, model.config), pool.take(rows[rows >= 0]))
     labels = few.library.select(list(few.names)).label(kept)
     found = dni.significance(scored, others, labels, kept, n_null=99)
     assert (found["p_family"].min("neuron") > 0.01).all()

@@ -9,7 +9,7 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.interventions import Drive, Override, apply_overrides
-from dni_jax.interventions._references import line_through, partners
+from dni_jax.interventions._references import fit_line, partners
 
 
 def test_override_replaces_only_its_neurons():
@@ -182,7 +182,7 @@ def test_a_drive_along_the_neurons_own_line(model, held_out, states, labels):
             mean = states.hidden[signal == value, neuron].mean()
             np.testing.assert_allclose(driven[signal == value, neuron], mean, atol=1e-5)
     depth = labels["depth"] / labels["depth"].max()
-    low, high = line_through(states.hidden[:, [4]], depth.astype(np.float32))
+    low, high = fit_line(states.hidden[:, [4]], depth.astype(np.float32))
     slope, intercept = np.polyfit(depth, states.hidden[:, 4], 1)
     np.testing.assert_allclose([low[0], high[0]], [intercept, intercept + slope], atol=1e-5)
 

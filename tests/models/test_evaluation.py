@@ -78,12 +78,12 @@ def test_probability_of_classes_of_symbols(model, held_out):
     types = np.asarray(held_out.vocabulary.types)
     classes = np.stack([types == "digit", types == "parenthesis"], axis=1).astype(np.float32)
     predictions = predict(model.weights, held_out, overrides(masks_of(model, (), (3, 8))), classes=classes)
-    assert predictions.mass.shape == (2, held_out.n_positions, 2)
-    assert predictions.mass.dtype == np.float16
+    assert predictions.class_probability.shape == (2, held_out.n_positions, 2)
+    assert predictions.class_probability.dtype == np.float16
     codes = held_out.vocabulary.encode(held_out.strings[1])
     logits = model.module(jnp.asarray([[0, *codes[:-1].tolist()]], jnp.int32))[0]
     place = slice(held_out.offsets[1], held_out.offsets[2])
-    np.testing.assert_allclose(predictions.mass[0, place], jax.nn.softmax(logits) @ classes, atol=1e-3)
+    np.testing.assert_allclose(predictions.class_probability[0, place], jax.nn.softmax(logits) @ classes, atol=1e-3)
 
 
 def test_distance_from_visited_states(model, held_out, states):

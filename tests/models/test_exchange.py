@@ -76,7 +76,7 @@ def test_states_and_losses_equal_pytorchs_formulas(cell, layers, boundary):
         logits -= np.log(np.exp(logits).sum(1, keepdims=True))
         targets = codes[1:] + ([] if boundary is None else [boundary])
         losses += [-logits[at, target] for at, target in enumerate(targets)]
-    assert cross_entropy(model.weights, model.reading(corpus)) == pytest.approx(np.mean(losses), abs=1e-5)
+    assert cross_entropy(model.weights, model.encode(corpus)) == pytest.approx(np.mean(losses), abs=1e-5)
 
 
 def test_an_embedding_is_multiplied_in():

@@ -32,7 +32,7 @@ def share_in_language(language, network):
 
 
 def test_training_brings_the_text_into_the_language(parentheses, model):
-    untrained = dni.models.untrained(model.vocabulary, model.config)
+    untrained = dni.models.TrainedModel.init(model.vocabulary, model.config)
     assert share_in_language(parentheses, model) > 0.1 > 10 * share_in_language(parentheses, untrained)
 
 
@@ -41,7 +41,7 @@ def test_with_the_output_forced_every_symbol_is_that_one(model):
     weights = model.weights
     digit = model.vocabulary.symbols.index("2")
     head = jnp.zeros_like(weights.head).at[0, digit].set(100.0)
-    voter = dni.models.untrained(model.vocabulary, model.config)
+    voter = dni.models.TrainedModel.init(model.vocabulary, model.config)
     voter.module.set_weights(replace(weights, head=head, head_b=jnp.zeros_like(weights.head_b)))
     forced = dni.generate(voter, n=2, length=30, intervention=dni.clamp([0], 1.0))
     assert forced == ["2" * 30] * 2

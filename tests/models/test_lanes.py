@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dni_jax.models._evaluation import at_positions
-from dni_jax.models._lanes import lane_count, lay_out
+from dni_jax.models._lanes import choose_lane_count, make_lanes
 from dni_jax.text import Corpus, cut
 
 strings = st.lists(st.text("ab(", min_size=1, max_size=30), min_size=1, max_size=25)
@@ -17,7 +17,7 @@ strings = st.lists(st.text("ab(", min_size=1, max_size=30), min_size=1, max_size
 def test_lanes_read_back_as_the_strings(texts, n_lanes, seed, multiple):
     corpus = Corpus.from_strings(texts)
     order = np.random.default_rng(seed).permutation(len(texts))
-    lanes = lay_out(corpus, n_lanes, order, multiple)
+    lanes = make_lanes(corpus, n_lanes, order, multiple)
     assert lanes.codes.shape[0] % multiple == 0
     assert sorted(lanes.positions[lanes.positions >= 0]) == list(range(corpus.n_positions))
     read = []
@@ -37,14 +37,14 @@ def test_lanes_read_back_as_the_strings(texts, n_lanes, seed, multiple):
 
 def test_target_positions_name_the_predicted_character():
     corpus = Corpus.from_strings(["ab", "cde"])
-    lanes = lay_out(corpus, 1)
+    lanes = make_lanes(corpus, 1)
     assert lanes.codes[:, 0].tolist() == [0, 1, 2, 0, 3, 4, 5]
     assert lanes.target_positions[:, 0].tolist() == [0, 1, -1, 2, 3, 4, -1]
 
 
 def test_pieces_begin_without_a_boundary_and_end_without_a_target():
     pieces = cut(Corpus.from_strings(["one\ntwo\nthree"]), 8)
-    lanes = lay_out(pieces, 2)
+    lanes = make_lanes(pieces, 2)
     assert lanes.codes[0].tolist() == [0, pieces.vocabulary.encode("t")[0]]
     assert lanes.resets[0].tolist() == [True, True]
     assert lanes.weights.sum() == (1 + 7) + (4 + 1)  # the first piece's last character has no target
@@ -53,7 +53,7 @@ def test_pieces_begin_without_a_boundary_and_end_without_a_target():
 
 def test_values_follow_their_positions():
     corpus = Corpus.from_strings(["ab", "cde"])
-    lanes = lay_out(corpus, 2)
+    lanes = make_lanes(corpus, 2)
     laid = at_positions(np.arange(10.0).reshape(5, 2), lanes)
     held = lanes.positions >= 0
     np.testing.assert_array_equal(laid[held][:, 0], 2.0 * lanes.positions[held])
@@ -62,5 +62,5 @@ def test_values_follow_their_positions():
 
 @pytest.mark.parametrize("n_strings", [1, 2, 3, 1000])
 def test_lane_count_is_even_or_one(n_strings):
-    count = lane_count(Corpus.from_strings(["abc" * 9] * n_strings), 64)
+    count = choose_lane_count(Corpus.from_strings(["abc" * 9] * n_strings), 64)
     assert count == 1 or (count % 2 == 0 and count <= min(64, n_strings))

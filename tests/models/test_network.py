@@ -95,9 +95,9 @@ def random_problem(cell, dense, seed=1):
 
     kind = CELLS[cell]
     G = len(kind.gates) * N
-    layer = LayerWeights(draw(V, G), draw(N, G) * 0.4, draw(G), draw(G) if kind.separate else None)
+    layer = LayerWeights(draw(V, G), draw(N, G) * 0.4, draw(G), draw(G) if kind.has_state_bias else None)
     codes = jnp.asarray(rng.integers(0, V, (L, B)), jnp.int32)
-    carry = Carry(draw(B, N) if kind.remembers else None, draw(B, N))
+    carry = Carry(draw(B, N) if kind.has_memory else None, draw(B, N))
     pulls = draw(L, B, N), jax.tree.map(lambda part: draw(B, N), carry)
     resets = jnp.asarray(rng.random((L, B)) < 0.2)
     values = draw(L, B, G)
@@ -153,7 +153,7 @@ def test_a_long_text_in_windows_is_one_long_text(codes):
 
 def test_bfloat16_products_are_near(codes):
     exact = CharNetwork(V, (N,), rngs=nnx.Rngs(0))
-    rounded = CharNetwork(V, (N,), products="bfloat16", rngs=nnx.Rngs(0))
+    rounded = CharNetwork(V, (N,), matmul_dtype="bfloat16", rngs=nnx.Rngs(0))
     rounded.set_weights(exact.weights)
     assert rounded(codes).dtype == jnp.float32
     gap = np.abs(rounded(codes) - exact(codes)).max()

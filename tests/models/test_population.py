@@ -99,7 +99,7 @@ def test_resumes_to_the_bit_and_is_saved(corpus, population, tmp_path):
 
     ways = {"seeds": (0, 1), "learning_rates": (0.01, 0.003), "checkpoints": tmp_path / "states"}
     with pytest.raises(Killed):
-        dni.train_population(corpus, on_look=kill, **ways, **SMALL)
+        dni.train_population(corpus, on_evaluation=kill, **ways, **SMALL)
     dni.train_population(corpus, **ways, **SMALL).save(tmp_path / "all")
     for ours, again in zip(population, dni.models.load_population(tmp_path / "all"), strict=True):
         for one, other in zip(weights_of(ours), weights_of(again), strict=True):

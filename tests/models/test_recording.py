@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.models._network import network_step, table_of, zero_carries
+from dni_jax.models._network import input_table, network_step, zero_carries
 from dni_jax.text import Corpus, cut
 
 
@@ -18,7 +18,7 @@ def one_by_one(model, string, begins=True):
     rows = []
     codes = [0] * begins + model.vocabulary.encode(string).tolist()
     for code in codes:
-        carries, _, gates = network_step(weights, table_of(weights), carries, jnp.asarray([code]), never)
+        carries, _, gates = network_step(weights, input_table(weights), carries, jnp.asarray([code]), never)
         rows.append((carries[0].h[0], carries[0].c[0], jnp.stack(gates[0])[:, 0]))
     return [np.stack(parts) for parts in zip(*rows[int(begins) :], strict=True)]
 
@@ -68,7 +68,9 @@ def test_unknown_symbols_and_kinds_are_named(model, held_out):
 @pytest.fixture(scope="module")
 def stack(corpus):
     """Two layers of GRUs that were never trained."""
-    return dni.models.untrained(corpus.vocabulary, dni.models.TrainConfig(hidden=6, layers=2, cell="gru", seed=4))
+    return dni.models.TrainedModel.init(
+        corpus.vocabulary, dni.models.TrainConfig(hidden=6, layers=2, cell="gru", seed=4)
+    )
 
 
 @pytest.fixture(scope="module")

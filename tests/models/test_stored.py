@@ -131,7 +131,7 @@ def test_another_recording_is_refused(model, corpus, held_out, stored):
     before = contents(stored.path)
     settings = {"what": ("gates",), "store": stored.path, "chunk": CHUNK}
     weights = model.weights
-    changed = dni.models.trained.with_weights(replace(weights, head_b=weights.head_b + 1), model.vocabulary)
+    changed = dni.models.TrainedModel.from_weights(replace(weights, head_b=weights.head_b + 1), model.vocabulary)
     for told, one, text, more in (
         ("another network", changed, held_out, {}),
         ("another corpus", model, corpus.validation, {}),
@@ -242,7 +242,7 @@ from dni_jax.models._streamed import Reader
 path, pause = sys.argv[1], float(sys.argv[2])
 language = dni.languages.get("parentheses")
 corpus = language.sample(3000, seed=0)
-model = dni.models.untrained(corpus.vocabulary, dni.models.TrainConfig(hidden=64, seed=1))
+model = dni.models.TrainedModel.init(corpus.vocabulary, dni.models.TrainConfig(hidden=64, seed=1))
 read = Reader.read
 def slow(self, strings):
     time.sleep(pause)

@@ -28,7 +28,7 @@ def assert_same(one, other):
 def test_comes_near_the_ideal(parentheses, corpus, model):
     ideal = parentheses.ideal_cross_entropy(corpus.validation)
     untrained = cross_entropy(
-        dni.models.untrained(corpus.vocabulary, TrainConfig(hidden=24)).weights, corpus.validation
+        dni.models.TrainedModel.init(corpus.vocabulary, TrainConfig(hidden=24)).weights, corpus.validation
     )
     loss = cross_entropy(model.weights, corpus.validation)
     assert ideal < loss < ideal + 0.3 * (untrained - ideal)
@@ -53,7 +53,7 @@ def test_resumes_to_the_bit_after_a_kill(corpus, tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        dni.train(corpus, steps=40, checkpoints=tmp_path / "states", on_look=kill, **SMALL)
+        dni.train(corpus, steps=40, checkpoints=tmp_path / "states", on_evaluation=kill, **SMALL)
     resumed = dni.train(corpus, steps=40, checkpoints=tmp_path / "states", **SMALL)
     assert_same(whole, resumed)
     for a, b in zip(whole.history, resumed.history, strict=True):
@@ -158,7 +158,7 @@ def test_load_names_what_is_wrong(model, tmp_path):
         dni.load(tmp_path / "net")
 
 
-@pytest.mark.parametrize("settings", [{"cell": "gru"}, {"cell": "rnn", "layers": 2}, {"products": "bfloat16"}])
+@pytest.mark.parametrize("settings", [{"cell": "gru"}, {"cell": "rnn", "layers": 2}, {"matmul_dtype": "bfloat16"}])
 def test_every_kind_of_network_learns_and_is_saved(corpus, tmp_path, settings):
     model = dni.train(corpus, **{**SMALL, "steps": 30, "evaluate_every": 15}, **settings)
     first, last = (row["validation_loss"] for row in model.history)
@@ -166,7 +166,7 @@ def test_every_kind_of_network_learns_and_is_saved(corpus, tmp_path, settings):
     model.save(tmp_path / "net")
     again = dni.load(tmp_path / "net")
     assert_same(model, again)
-    assert (again.weights.cell, again.weights.products) == (model.weights.cell, model.weights.products)
+    assert (again.weights.cell, again.weights.matmul_dtype) == (model.weights.cell, model.weights.matmul_dtype)
     assert again.n_neurons == 8 * settings.get("layers", 1)
 
 
@@ -214,7 +214,7 @@ def test_broken_checkpoints_are_passed_over(corpus, tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        dni.train(corpus, steps=30, checkpoints=tmp_path, on_look=kill, **SMALL)
+        dni.train(corpus, steps=30, checkpoints=tmp_path, on_evaluation=kill, **SMALL)
     truncate(20)
     with pytest.warns(UserWarning, match="going on from step 10"):
         assert_same(whole, dni.train(corpus, steps=30, checkpoints=tmp_path, **SMALL))
@@ -225,7 +225,7 @@ def test_broken_checkpoints_are_passed_over(corpus, tmp_path):
 
 
 def test_weights_that_are_not_finite_are_refused(model, held_out, tmp_path):
-    broken = dni.models.untrained(model.vocabulary, model.config)
+    broken = dni.models.TrainedModel.init(model.vocabulary, model.config)
     broken.module.set_weights(jax.tree.map(lambda array: array.at[..., 0].set(np.nan), model.weights))
     with pytest.raises(ValueError, match=r"NaN or infinite in 'layers\.0\.wx'"):
         broken.save(tmp_path / "net")
@@ -237,7 +237,7 @@ def test_a_model_of_the_first_format_is_read(model, tmp_path):
     """One LSTM layer, its arrays by their bare names, and a config without what came later."""
     model.save(tmp_path / "net")
     about = json.loads((tmp_path / "net/model.json").read_text())
-    later = ("layers", "cell", "products", "schedule", "warmup")
+    later = ("layers", "cell", "matmul_dtype", "schedule", "warmup")
     about = {"format": 1, "characters": about["characters"], "history": about["history"]} | {
         "config": {name: value for name, value in about["config"].items() if name not in later}
     }
@@ -254,8 +254,8 @@ def test_a_model_of_the_first_format_is_read(model, tmp_path):
     ("change", "message"),
     [
         ({"format": 99}, "install a newer dni_jax"),
-        ({"network": {"sizes": [12], "cell": "lstm", "products": "float32"}}, r"shape \(8, 96\) of 'layers.0.wx'"),
-        ({"network": {"sizes": [24], "cell": "gru", "products": "float32"}}, r"layers\.0\.bh"),
+        ({"network": {"sizes": [12], "cell": "lstm", "matmul_dtype": "float32"}}, r"shape \(8, 96\) of 'layers.0.wx'"),
+        ({"network": {"sizes": [24], "cell": "gru", "matmul_dtype": "float32"}}, r"layers\.0\.bh"),
         ({"characters": ["a"]}, "shape"),
     ],
 )

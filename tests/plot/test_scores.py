@@ -5,7 +5,7 @@ import pytest
 from matplotlib import pyplot
 
 from dni_jax import plot
-from dni_jax.plot._scores import known_best
+from dni_jax.plot._scores import rank_features
 
 
 def curves(axis):
@@ -44,7 +44,7 @@ def test_without_names_the_best_known_each_once(relevance, ax):
     lift = (mean["score"].max("neuron") - mean["baseline"]).to_series().dropna().sort_values(ascending=False)
     assert len(names) == 8
     assert names[0] == lift.index[0]
-    assert {"digit", "parenthesis"} <= set(known_best(relevance))
+    assert {"digit", "parenthesis"} <= set(rank_features(relevance))
     assert not {"digit", "parenthesis"} <= set(names)  # opposites: one curve
     assert (np.diff(lift[names]) <= 1e-6).all()
 

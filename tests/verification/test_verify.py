@@ -11,7 +11,7 @@ from dni_jax.probes._bootstrap import string_weights
 from dni_jax.verification import INTERVENTIONS, MEASURES
 from dni_jax.verification._kinds import plan_of
 from dni_jax.verification._measures import correct_types, group_sums, means_of
-from dni_jax.verification._sets import alike, neuron_sets, strata_of
+from dni_jax.verification._sets import draw_variance_matched, neuron_sets, variance_strata
 from dni_jax.verification._verify import held_by
 
 
@@ -30,7 +30,7 @@ def test_only_the_neurons_that_the_output_reads_matter(model, held_out, relevanc
     """With every weight out of all but three neurons cut, silencing those three is silencing everything."""
     readers = dni.top(relevance, "digit", k=3)["neuron"].tolist()
     others = [n for n in range(model.n_neurons) if n not in readers]
-    cut = dni.models.untrained(model.vocabulary, model.config)
+    cut = dni.models.TrainedModel.init(model.vocabulary, model.config)
     cut.module.set_weights(cut_off(model.weights, others))
     effect = dni.verify(cut, held_out, relevance, "digit", ks=(3,), n_random=16, match=None)
     everything = dni.verify(cut, held_out, relevance, "digit", ks=(model.n_neurons,), n_random=1)
@@ -136,11 +136,11 @@ def test_sets_of_neurons():
 def test_random_sets_are_alike_in_variance():
     rng = np.random.default_rng(0)
     variances = rng.permutation(np.repeat([1.0, 2.0, 3.0, 4.0], 16) + rng.random(64) / 10)
-    strata = strata_of(variances)
+    strata = variance_strata(variances)
     assert np.bincount(strata).tolist() == [16] * 4
     assert all(variances[strata == s].max() < variances[strata == s + 1].min() for s in range(3))
     chosen = np.flatnonzero(strata == 3)[:5].tolist() + np.flatnonzero(strata == 0)[:1].tolist()
-    drawn = alike(np.asarray(chosen), strata, 500, rng)
+    drawn = draw_variance_matched(np.asarray(chosen), strata, 500, rng)
     assert all(len(set(row)) == 6 for row in drawn.tolist())
     assert (np.sort(strata[drawn], axis=1) == [0, 3, 3, 3, 3, 3]).all()
     shares = np.bincount(drawn.ravel(), minlength=64) / 500
@@ -148,7 +148,7 @@ def test_random_sets_are_alike_in_variance():
     sets = neuron_sets(np.argsort(-variances)[None], (2, 5), 7, strata, seed=1)
     assert sets.random.shape == (1, 2, 7)
     assert all(set(row) <= set(np.flatnonzero(strata == 3)) for row in members(sets, sets.random))
-    assert strata_of(np.ones(5)).tolist() == [0] * 5
+    assert variance_strata(np.ones(5)).tolist() == [0] * 5
 
 
 def test_p_values_are_uniform_for_random_rankings(model, held_out, relevance):
@@ -226,7 +226,9 @@ def test_mass_is_of_the_features_own_class(verdict, model, held_out):
     inside[held_out.offsets[:-1]] = False
     expected = probabilities[:, digits].sum(1)[np.flatnonzero(inside) - 1].mean()
 
-    assert verdict["intact"].sel(feature="digit", measure="mass").item() == pytest.approx(expected, abs=0.05)
+    assert verdict["intact"].sel(feature="digit", measure="class_probability").item() == pytest.approx(
+        expected, abs=0.05
+    )
 
 
 def test_states_far_from_the_usual_are_seen(model, held_out, relevance):

@@ -32,8 +32,8 @@ def define_columns(k: int, least_p: float) -> list[str]:
         "loss     change of the loss in nats per character, where the feature holds",
         f"  top {k:<13}with the {k} best neurons ablated (held at 0)",
         f"  random          with {k} random neurons ablated: the 97.5th percentile",
-        f"  p               share of random sets that raise the loss as much: at least {least_p:.2f}, not corrected for",
-        "                  the number of features",
+        f"  p               share of random sets that raise the loss as much; at least {least_p:.2f}, not corrected",
+        "                  for the number of features",
     ]
 
 

@@ -50,8 +50,9 @@ def label(
         output: What to print.
     """
     from dni_jax.app.cli._console import open_console
-    from dni_jax.app.report import labelling_figure, labelling_text, save
+    from dni_jax.app.report import save
     from dni_jax.app.texts import get_features, get_language
+    from dni_jax.plot import labelling_figure, labelling_text
 
     name = language if grammar is None else RunConfig.language
     config = RunConfig(name, grammar=grammar, start=start, parser_states=parser_states)

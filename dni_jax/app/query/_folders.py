@@ -45,20 +45,20 @@ def find_runs(paths: str | Path | Sequence[str | Path]) -> list[Path]:
         If a path without wildcards is not a run folder, or there is no run at all.
     """
     names = [paths] if isinstance(paths, str | Path) else list(paths)
-    found: dict[Path, Path] = {}
+    folders: dict[Path, Path] = {}
     for one in names:
-        for folder in _folders(os.path.expanduser(one)):
+        for folder in _expand(os.path.expanduser(one)):
             path = Path(os.path.abspath(folder))
-            found.setdefault(path.resolve(), path)
-    if not found:
+            folders.setdefault(path.resolve(), path)
+    if not folders:
         raise ValueError(
             f"expected at least one run (a folder with a {_CONFIG}) at {', '.join(repr(str(one)) for one in names)}, "
             f"searched from {os.getcwd()!r}, got none: `dni run` creates runs"
         )
-    return list(found.values())
+    return list(folders.values())
 
 
-def _folders(path: str) -> list[str]:
+def _expand(path: str) -> list[str]:
     if has_magic(path) and not os.path.exists(path):
         return sorted(folder for folder in glob(path, recursive=True) if _is_run(folder))
     if not _is_run(path):
@@ -143,15 +143,15 @@ def row_types() -> dict[str, str]:
 
 def _setting_types(part: Any) -> dict[str, str]:
     """Return the settings that decide a run's results with their SQL types, nested ones by their short names."""
-    found: dict[str, str] = {}
+    types: dict[str, str] = {}
     for name, hint in get_type_hints(part).items():
         if name in INVOCATION_SETTINGS:
             continue
         if is_dataclass(hint):
-            found |= _setting_types(hint)
+            types |= _setting_types(hint)
         else:
-            found[name] = _sql_type(hint)
-    return found
+            types[name] = _sql_type(hint)
+    return types
 
 
 def _sql_type(hint: Any) -> str:
@@ -174,15 +174,15 @@ def _read_settings(file: Path) -> dict[str, Any]:
 
 
 def _read_results(summary: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    found = {name: summary[name] for name in _RESULTS if summary.get(name) is not None}
-    for name, value in found.items():
+    results = {name: summary[name] for name in _RESULTS if summary.get(name) is not None}
+    for name, value in results.items():
         if isinstance(value, bool) or not isinstance(value, int | _RESULTS[name]):
             raise ValueError(f"expected {name} as a number in {str(file)!r}, got {value!r}: is it broken?")
-    return {name: _RESULTS[name](value) for name, value in found.items()}
+    return {name: _RESULTS[name](value) for name, value in results.items()}
 
 
 def _read_columns(path: Path) -> dict[str, tuple[str, ...]]:
-    found = {}
+    tables = {}
     for view, needed in (PARQUET | CSV).items():
         file = path / f"{view}.{'parquet' if view in PARQUET else 'csv'}"
         if not file.exists():
@@ -194,8 +194,8 @@ def _read_columns(path: Path) -> dict[str, tuple[str, ...]]:
                 f"expected the columns {', '.join(needed)} in {str(file)!r}, found none named {', '.join(missing)}: "
                 "the file is broken, or not a table of dni_jax"
             )
-        found[view] = tuple(columns)
-    return found
+        tables[view] = tuple(columns)
+    return tables
 
 
 def _header(file: Path) -> list[str]:

@@ -168,7 +168,7 @@ def _format(value: Any) -> str:
         return str(value)
     if isinstance(value, Real):
         return f"{value:.{_DIGITS}g}"
-    text = " ".join(map(_shown, value)) if isinstance(value, list) else str(value)
+    text = " ".join(map(_format, value)) if isinstance(value, list) else str(value)
     text = _escape(text)
     return text if len(text) <= _MAX_WIDTH else f"{text[: _MAX_WIDTH - 1]}…"
 

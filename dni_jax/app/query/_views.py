@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from dni_jax.app.query._folders import CSV, PARQUET, RunContents, row_types
+from dni_jax.settings import RENAMED_COLUMNS, RENAMED_MEASURES
 
 # Columns of a view when no run has written its table yet.
 _EMPTY = {
@@ -111,27 +112,27 @@ def _strip_semicolon(connection: duckdb.DuckDBPyConnection, text: str) -> str:
         except duckdb.Error:
             return -1  # the semicolon is inside a string, a name or a comment
 
-    ends = (found.start() for found in re.finditer(";", text))
+    ends = (match.start() for match in re.finditer(";", text))
     return next((text[:end] for end in ends if (count(text[:end]), count(text[end:])) == (1, 0)), text)
 
 
 def format_error(error: duckdb.Error) -> str:
     """Return DuckDB's message about a statement of `check_query`, with the line numbers of the user's query."""
     message = re.sub(rf"^LINE 1: .*{_QUERY}.*\n.*$", "", str(error), flags=re.MULTILINE)
-    message = re.sub(r"^LINE (\d+):", lambda found: f"LINE {int(found[1]) - 1}:", message, flags=re.MULTILINE)
+    message = re.sub(r"^LINE (\d+):", lambda match: f"LINE {int(match[1]) - 1}:", message, flags=re.MULTILINE)
     return re.sub(r"\n\s*\n", "\n", message).strip("\n")
 
 
 def list_columns(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     """Return the views, each with its columns and their SQL types."""
-    found: dict[str, dict[str, str]] = {}
+    columns: dict[str, dict[str, str]] = {}
     rows = connection.execute(
         "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE schema_name = 'main' AND NOT internal "
         "ORDER BY table_oid, column_index"
     )
     for view, column, kind in rows.fetchall():
-        found.setdefault(view, {})[column] = kind
-    return found
+        columns.setdefault(view, {})[column] = kind
+    return columns
 
 
 def _make_tables(connection: duckdb.DuckDBPyConnection, runs: Sequence[RunContents]) -> None:
@@ -182,7 +183,17 @@ def _mean_query(columns: dict[str, str]) -> str:
 
 def _parquet_query(view: str, runs: Sequence[RunContents]) -> str:
     files = _list(_glob_escape(str(run.file(view))) for run in runs)
-    return f"FROM read_parquet({files}, union_by_name = true, hive_partitioning = false, filename = '{_FILE}')"
+    table = f"FROM read_parquet({files}, union_by_name = true, hive_partitioning = false, filename = '{_FILE}')"
+    if view == "effects":
+        cases = " ".join(f"WHEN {_text(old)} THEN {_text(new)}" for old, new in RENAMED_MEASURES.items())
+        return f"SELECT * REPLACE (CASE measure {cases} ELSE measure END AS measure) {table}"
+    columns = {column for run in runs for column in run.tables[view]}
+    for old in RENAMED_COLUMNS.keys() & columns:
+        new = RENAMED_COLUMNS[old]
+        value = f"coalesce({_name(new)}, {_name(old)})" if new in columns else _name(old)
+        excluded = ", ".join(_name(name) for name in (old, new) if name in columns)
+        table = f"SELECT * EXCLUDE ({excluded}), {value} AS {_name(new)} FROM ({table})"
+    return table
 
 
 def _csv_query(view: str, runs: Sequence[RunContents]) -> str:
@@ -192,7 +203,7 @@ def _csv_query(view: str, runs: Sequence[RunContents]) -> str:
         by_header.setdefault(run.tables[view], []).append(run.file(view))
     parts = []
     for header, files in by_header.items():
-        columns = ", ".join(f"{_text(name)}: {_text(_CSV_TYPES.get(name, 'DOUBLE'))}" for name in header)
+        columns = ", ".join(f"{_text(name)}: {_text(_CSV_TYPES.get(name, 'DOUBLE'))}" for name in map(_rename, header))
         paths = _list(_glob_escape(str(file)) for file in files)
         parts.append(
             f"FROM read_csv({paths}, columns = {{{columns}}}, header = true, "
@@ -200,6 +211,10 @@ def _csv_query(view: str, runs: Sequence[RunContents]) -> str:
             f"hive_partitioning = false, filename = '{_FILE}')"
         )
     return " UNION ALL BY NAME ".join(f"({part})" for part in parts)
+
+
+def _rename(column: str) -> str:
+    return RENAMED_COLUMNS.get(column, column)
 
 
 def _glob_escape(path: str) -> str:

@@ -105,7 +105,7 @@ class Excerpt:
         return cls(**arrays | {"n_neurons": int(arrays["n_neurons"])})
 
 
-def excerpt_of(
+def make_excerpt(
     corpus: Corpus,
     states: Any,
     labels: Labels,
@@ -150,7 +150,7 @@ def excerpt_of(
     >>> corpus = dni.Corpus.from_strings(["0(1)", "(1)", "00(1(2))"])
     >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
     >>> states = np.linspace(-1, 1, corpus.n_positions)[:, None] * [1.0, 0.5]
-    >>> excerpt = excerpt_of(corpus, states, labels, characters=12)
+    >>> excerpt = make_excerpt(corpus, states, labels, characters=12)
     >>> excerpt
     Excerpt(7 characters in 2 stretches, 2 of 2 neurons, 1 features)
     >>> excerpt.stretches, excerpt.labels[:4, 0].tolist()

@@ -12,11 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dni_jax.files import atomic_write
-from dni_jax.plot import PALETTE, known_best, legend_beside
+from dni_jax.plot import PALETTE, place_legend, rank_features
 from dni_jax.plot import effects as draw_effects
 from dni_jax.plot import relevance as draw_relevance
-
-__all__ = ["PALETTE", "dynamics_figure", "effects_figure", "relevance_figure", "save"]
 
 _LINES = len(PALETTE)  # features in one panel
 
@@ -44,7 +42,7 @@ def relevance_figure(relevance: xr.Dataset) -> Figure:
     One panel a family of features. A solid line is a feature, the dotted line of its colour its baseline: the
     majority class' accuracy, or 0 for R^2.
     """
-    known, panels = known_best(relevance), []
+    known, panels = rank_features(relevance), []
     for title, belongs in _PANELS:
         names = sorted([name for name in known if belongs(name)][:_LINES])
         if names:
@@ -107,7 +105,7 @@ def dynamics_figure(dynamics: pd.DataFrame, features: Sequence[str]) -> Figure:
         style = "-" if place < _LINES else "--"
         axis.plot(best.index, best[name], style, color=PALETTE[place % _LINES], marker=".", label=name)
     axis.set(xlabel="training steps", ylabel="AUC (or R²) of the best neuron", title="What one neuron knows, by step")
-    legend_beside(axis)
+    place_legend(axis)
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 

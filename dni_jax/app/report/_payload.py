@@ -29,7 +29,7 @@ _MATRICES = {
     "p": "p_family",
     "q": "q",
 }
-_MEASURES = ("loss_on", "loss_off", "type_accuracy", "mass_on")
+_MEASURES = ("loss_on", "loss_off", "type_accuracy", "class_probability_on")
 _PARTS = ("top", "random")
 
 

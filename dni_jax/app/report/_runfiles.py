@@ -13,8 +13,9 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax.app.report._excerpt import Excerpt
-from dni_jax.app.run_folder import RunFolder, read_config, settings_of
+from dni_jax.app.run_folder import RunFolder, config_to_dict, read_config
 from dni_jax.inspection import best_per_feature, read_relevance, read_table
+from dni_jax.settings import RENAMED_MEASURES
 
 _BY = "auc"
 _VERDICT = "loss_on"  # the measure that says whether neurons are used
@@ -74,7 +75,7 @@ class RunFiles:
         path = Path(folder)
         config = _necessary(path / "config.toml", _toml, "`dni run LANGUAGE` makes a run's folder")
         relevance = _necessary(path / "relevance.parquet", read_relevance, f"`dni inspect {path}` makes it")
-        effects = _optional(path / "effects.parquet", read_table)
+        effects = _optional(path / "effects.parquet", _read_effects)
         k = _largest_k(effects)
         return cls(
             path=path,
@@ -129,7 +130,12 @@ def _json(path: Path) -> Any:
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    return _flat(settings_of(read_config(path)))
+    return _flat(config_to_dict(read_config(path)))
+
+
+def _read_effects(path: Path) -> pd.DataFrame:
+    table = read_table(path)
+    return table.assign(measure=table["measure"].replace(RENAMED_MEASURES))
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

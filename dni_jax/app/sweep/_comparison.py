@@ -10,12 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dni_jax.app.report import PALETTE, save, write_overview
+from dni_jax.app.report import save, write_overview
 from dni_jax.app.run_folder import RunFolder
 from dni_jax.app.sweep._config import SweepConfig
 from dni_jax.app.sweep._folder import SweepFolder
 from dni_jax.app.sweep._tables import features_table, stability_table, steps_table, sweep_table
 from dni_jax.files import atomic_write
+from dni_jax.plot import PALETTE
 
 _MAX_CURVES = 12  # features in one panel
 

@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 
 from dni_jax.app.config import RunConfig, config_from_dict
 from dni_jax.app.run_folder import INVOCATION_SETTINGS, ROOT
+from dni_jax.settings import RENAMED_SETTINGS
 
 Values = tuple[Any, ...]
 _KEYS = ("name", "settings", "grid", "list", "share_text", "together", "out")
@@ -195,13 +196,15 @@ def _resolve_name(name: str) -> str:
     ('train.hidden', 'train.hidden', 'language')
     """
     paths = _list_settings()
+    prefix, dot, last = name.rpartition(".")
+    name = prefix + dot + RENAMED_SETTINGS.get(last, last)
     if name in paths:
         return name
-    found = [path for path in paths if path.rpartition(".")[2] == name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ValueError(f"expected one setting as an axis, got {name}, which can be {' or '.join(found)}")
+    matches = [path for path in paths if path.rpartition(".")[2] == name]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise ValueError(f"expected one setting as an axis, got {name}, which can be {' or '.join(matches)}")
     short = {path.rpartition(".")[2]: path for path in paths}
     near = get_close_matches(name, [*paths, *short], n=1)
     hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(short)}"
@@ -226,7 +229,7 @@ def _resolve_grid(grid: Mapping[str, Any]) -> dict[str, Values]:
 
 def _resolve_list(rows: Sequence[Mapping[str, Any]], grid: Mapping[str, Values]) -> tuple[dict[str, Any], ...]:
     """Return the listed combinations by full names, after checking that all have the same axes, none of the grid's."""
-    found: list[dict[str, Any]] = []
+    resolved: list[dict[str, Any]] = []
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping) or not row:
             raise ValueError(f"expected a table of settings as entry {number} of the list, got {row!r}")
@@ -234,15 +237,15 @@ def _resolve_list(rows: Sequence[Mapping[str, Any]], grid: Mapping[str, Values])
         for name, value in row.items():
             path = _resolve_new(name, {**grid, **own})
             own[path] = tuple(value) if isinstance(value, list) else value
-        if found and set(own) != set(found[0]):
+        if resolved and set(own) != set(resolved[0]):
             raise ValueError(
-                f"expected the same axes in every entry of the list, got {', '.join(found[0])} in the first and "
+                f"expected the same axes in every entry of the list, got {', '.join(resolved[0])} in the first and "
                 f"{', '.join(own)} in entry {number}"
             )
-        if own in found:
+        if own in resolved:
             raise ValueError(f"expected different entries in the list, got {row} twice (entry {number})")
-        found.append(own)
-    return tuple(found)
+        resolved.append(own)
+    return tuple(resolved)
 
 
 def _resolve_new(name: str, before: Mapping[str, Any]) -> str:

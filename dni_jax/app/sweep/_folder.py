@@ -229,14 +229,14 @@ def sweep_to_dict(config: SweepConfig) -> dict[str, Any]:
 
 
 def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
-    found: list[tuple[str, Any, Any]] = []
+    differences: list[tuple[str, Any, Any]] = []
     for name in dict.fromkeys((*theirs, *ours)):
         a, b = theirs.get(name), ours.get(name)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += _differences(a, b, f"{prefix}{name}.")
+            differences += _differences(a, b, f"{prefix}{name}.")
         elif _tuple_to_list(a) != _tuple_to_list(b):
-            found.append((f"{prefix}{name}", a, b))
-    return found
+            differences.append((f"{prefix}{name}", a, b))
+    return differences
 
 
 def _tuple_to_list(value: Any) -> Any:

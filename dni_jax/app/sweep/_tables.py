@@ -53,12 +53,12 @@ def sweep_table(runs: str | Path | Sequence[str | Path]) -> pd.DataFrame:
 def find_run_folders(runs: str | Path | Sequence[str | Path]) -> list[Path]:
     """Return the folders of a sweep's started runs, sorted by name, or the given folders."""
     if not isinstance(runs, str | Path):
-        found = [Path(one) for one in runs]
+        folders = [Path(one) for one in runs]
     else:
-        found = sorted(file.parent for file in Path(runs).glob("[!.]*/config.toml"))
-    if not found:
+        folders = sorted(file.parent for file in Path(runs).glob("[!.]*/config.toml"))
+    if not folders:
         raise ValueError(f"expected the folder of a sweep, or folders of runs, got no run in {str(runs)!r}")
-    return found
+    return folders
 
 
 def _row(path: Path) -> dict[str, Any]:

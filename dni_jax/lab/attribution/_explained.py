@@ -146,15 +146,15 @@ class Explained:
             For an unknown part, target or positions.
         """
         weights = model.weights
-        if part not in PARTS or (part == "cell" and not weights.kind.remembers):
+        if part not in PARTS or (part == "cell" and not weights.cell_type.has_memory):
             raise ValueError(
                 f"expected part among {', '.join(PARTS)}, 'cell' of an LSTM only, got {part!r} for a network of kind "
                 f"{weights.cell!r}"
             )
-        read = model.reading(corpus)
+        read = model.encode(corpus)
         asked = target_of(target, model.vocabulary, read)
         chosen = chosen_positions(positions, asked.known, seed)
-        states = record(model, corpus, ("hidden", "cell") if weights.kind.remembers else ("hidden",))
+        states = record(model, corpus, ("hidden", "cell") if weights.cell_type.has_memory else ("hidden",))
         parts = tuple(array for array in (states.cell, states.hidden) if array is not None)
         free = np.asarray([True] if len(parts) == 1 else [part != "hidden", part != "cell"])
         return cls(weights, read, parts, free, asked, chosen)

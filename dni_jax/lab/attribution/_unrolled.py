@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from dni_jax.models import Carries, Carry, Weights, network_step, readout, table_of
+from dni_jax.models import Carries, Carry, Weights, compute_logits, input_table, network_step
 
 OfLogProbs = Callable[[Array], Array]
 
@@ -44,8 +44,8 @@ def state_of(carries: Carries) -> Float[Array, "B P N"]:
 
 def carries_of(weights: Weights, state: Float[Array, "B P N"]) -> Carries:
     """The state of each layer; undoes `state_of`."""
-    remembers = weights.kind.remembers
-    return tuple(Carry(state[:, 0, span] if remembers else None, state[:, -1, span]) for span in weights.spans)
+    has_memory = weights.cell_type.has_memory
+    return tuple(Carry(state[:, 0, span] if has_memory else None, state[:, -1, span]) for span in weights.layer_slices)
 
 
 def advanced(
@@ -60,7 +60,7 @@ def value_of(
     weights: Weights, state: Float[Array, "B P N"], members: Bool[Array, "B V"], function: OfLogProbs | None
 ) -> Float[Array, " B"]:
     """What is explained, read from the state at the position itself."""
-    log_probs = jax.nn.log_softmax(readout(weights, state[:, -1, weights.spans[-1]]), axis=-1)
+    log_probs = jax.nn.log_softmax(compute_logits(weights, state[:, -1, weights.layer_slices[-1]]), axis=-1)
     if function is not None:
         return jax.vmap(function)(log_probs)
     return jax.nn.logsumexp(log_probs, axis=-1, where=members)
@@ -93,7 +93,7 @@ def lag_gradients(
     -------
     The values; and the gradients, lag 0 first. Those of lags above `room` mean nothing.
     """
-    table, steps = table_of(weights), read.codes.shape[0]
+    table, steps = input_table(weights), read.codes.shape[0]
     live = jnp.arange(steps, dtype=jnp.int32)[:, None] >= steps - room
 
     def value(nudges: Array) -> Array:
@@ -134,7 +134,7 @@ def value_from(
 @partial(jax.jit, static_argnames="function")
 def values_from(weights: Weights, states: Any, read: Read, lag: Any, function: OfLogProbs | None = None) -> Array:
     """The explained values ``(B,)`` from states ``(B, P, N)`` as many steps before as `lag` says."""
-    return value_from(weights, table_of(weights), states, read, lag, function)
+    return value_from(weights, input_table(weights), states, read, lag, function)
 
 
 @partial(jax.jit, static_argnames="function")
@@ -163,7 +163,7 @@ def path_gradients(
     -------
     The mean gradient on the line times the line; and the value at the state.
     """
-    table = table_of(weights)
+    table = input_table(weights)
     line = state - baseline
 
     def value(state: Array) -> Array:
@@ -190,7 +190,7 @@ def replaced_values(
     function: OfLogProbs | None = None,
 ) -> Float[Array, "M B"]:
     """The explained value where, at the lag, each of M sets of neurons takes the baseline's state."""
-    table = table_of(weights)
+    table = input_table(weights)
 
     def one(mask: Array) -> Array:
         return value_from(weights, table, jnp.where(mask, baseline, state), read, lag, function)

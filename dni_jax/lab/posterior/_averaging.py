@@ -13,7 +13,15 @@ from jaxtyping import Array, Float
 from scipy.special import logsumexp
 
 from dni_jax.devices import make_grid, map_models
-from dni_jax.models import Weights, lane_count, lay_out, losses_of, network_scan, readout, zero_carries
+from dni_jax.models import (
+    Weights,
+    choose_lane_count,
+    compute_logits,
+    compute_losses,
+    make_lanes,
+    network_scan,
+    zero_carries,
+)
 from dni_jax.text import Corpus
 
 
@@ -42,7 +50,7 @@ def symbol_losses(weights: Weights, corpus: Corpus) -> Float[np.ndarray, "D U"]:
     corpus
         In the networks' codes. Symbols are in the order of its lanes, boundaries included.
     """
-    lanes = lay_out(corpus, lane_count(corpus, 64))
+    lanes = make_lanes(corpus, choose_lane_count(corpus, 64))
     devices = make_grid(weights.head.shape[0], lanes.codes.shape[1])
     losses = _losses(jax.device_get(weights), lanes.codes, lanes.targets, lanes.resets, devices)
     return np.asarray(losses)[:, lanes.weights > 0]
@@ -52,7 +60,7 @@ def symbol_losses(weights: Weights, corpus: Corpus) -> Float[np.ndarray, "D U"]:
 def _losses(weights: Weights, codes: Array, targets: Array, resets: Array, devices: Mesh) -> Float[Array, "D n B"]:
     def of_one(weights: Weights, codes: Array, targets: Array, resets: Array) -> Array:
         hidden, _ = network_scan(weights, codes, resets, zero_carries(weights, codes.shape[1]))
-        return losses_of(readout(weights, hidden), targets)
+        return compute_losses(compute_logits(weights, hidden), targets)
 
     def local(weights: Weights, *text: Array) -> Array:
         return map_models(lambda one: of_one(one, *text))(weights)

@@ -20,7 +20,7 @@ from dni_jax.lab.posterior._averaging import HeldOut, held_out
 from dni_jax.lab.posterior._credible import credible
 from dni_jax.lab.posterior._plan import SamplingPlan
 from dni_jax.lab.posterior._walking import walk
-from dni_jax.models import Population, TrainedModel, Weights, named_arrays, record, with_weights
+from dni_jax.models import Population, TrainedModel, Weights, named_arrays, record
 from dni_jax.text import Corpus
 
 _STEP_SIZE = 1e-4  # of psgld; the largest power of ten whose average predicted no worse than the network it began with
@@ -90,14 +90,16 @@ class Posterior:
         each = (jax.tree.map(lambda array, n=n: array[n], self.weights) for n in range(len(self)))
         about = (self.model.vocabulary, self.model.config)
         models = [
-            with_weights(one, *about, [{"step": int(step), "validation_loss": float(loss)}], self.model.boundary)
+            TrainedModel.from_weights(
+                one, *about, [{"step": int(step), "validation_loss": float(loss)}], self.model.boundary
+            )
             for one, step, loss in zip(each, self.steps, self.unseen.each, strict=True)
         ]
         return Population(tuple(models), (None,) * len(models))
 
     def held_out(self, corpus: Corpus) -> HeldOut:
         """How well each draw, and the mean of their probabilities, predicts a text."""
-        return held_out(self.weights, self.model.reading(corpus))
+        return held_out(self.weights, self.model.encode(corpus))
 
     def predict(self, corpus: Corpus) -> Float[np.ndarray, "T V"]:
         """The probability of each next symbol after each character: the mean over draws.
@@ -280,8 +282,8 @@ def by_step_size(
 def unseen_text(model: TrainedModel, corpus: Corpus, validation: Corpus | None) -> Corpus | None:
     """The text to judge draws by, in the network's codes: what was given, or the corpus' own validation strings."""
     if validation is not None:
-        return model.reading(validation)
-    return model.reading(corpus.validation) if (corpus.split == 1).any() else None
+        return model.encode(validation)
+    return model.encode(corpus.validation) if (corpus.split == 1).any() else None
 
 
 def judged(model: TrainedModel, weights: Weights, text: Corpus | None) -> tuple[HeldOut, float]:

@@ -22,9 +22,9 @@ from dni_jax.models import (
     TrainConfig,
     TrainedModel,
     Weights,
-    batches_of,
-    first_state,
-    lay_out,
+    init_state,
+    make_batches,
+    make_lanes,
     named_arrays,
     take_steps,
 )
@@ -134,7 +134,7 @@ def _sampler(name: str, schedule: str, length: int, temperature: float, options:
 
 def symbols_of(corpus: Corpus) -> int:
     """How many symbols of a text are predicted."""
-    return int(lay_out(corpus, 1).weights.sum())
+    return int(make_lanes(corpus, 1).weights.sum())
 
 
 def walk(
@@ -167,7 +167,7 @@ def walk(
     """
     if not len(step_sizes) or not all(0 < step < math.inf for step in step_sizes):
         raise ValueError(f"expected step sizes above 0, got {list(step_sizes)}")
-    text, n_chains, sampler = model.reading(corpus).train, len(step_sizes), sampler_of(plan)
+    text, n_chains, sampler = model.encode(corpus).train, len(step_sizes), sampler_of(plan)
     state = _begin(model, plan, sampler, step_sizes, seeds, symbols_of(text))
     reading = TrainConfig(steps=plan.steps, batch=plan.batch, window=plan.window, seed=seeds[0]).plan(1)
     chunk, rates = math.gcd(_CHUNK, plan.thin, plan.burn_in), jnp.ones(n_chains)
@@ -177,7 +177,7 @@ def walk(
     recent: list[Any] = []
     step = 0
     with bar("sampling", plan.steps, progress) as advance:
-        for batch in batches_of(text, [reading] * n_chains, 0, chunk):
+        for batch in make_batches(text, [reading] * n_chains, 0, chunk):
             state, (loss, _) = take_steps(state, rates, batch, sampler, devices)
             recent.append(loss)
             step += chunk
@@ -202,7 +202,7 @@ def _begin(
     symbols: int,
 ) -> State:
     n_chains = len(step_sizes)
-    state = first_state([model.weights] * n_chains, _NOTHING, plan.batch)
+    state = init_state([model.weights] * n_chains, _NOTHING, plan.batch)
     fill = partial(jnp.full, n_chains, dtype=jnp.float32)
     target = Target(jnp.asarray(step_sizes, jnp.float32), fill(symbols), fill(plan.prior_sd**-2))
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))

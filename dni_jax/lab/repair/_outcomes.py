@@ -57,7 +57,7 @@ def measured(
 ) -> Tallies:
     """Let a network write, and read right text."""
     written = write(model, n, length, seed, prime)
-    loss = cross_entropy(model.weights, model.reading(right), _LOSS_ON)
+    loss = cross_entropy(model.weights, model.encode(right), _LOSS_ON)
     return tallied(written, first_wrong(violation, written), n, loss)
 
 

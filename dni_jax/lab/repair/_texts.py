@@ -25,9 +25,9 @@ from dni_jax.lab.repair._written import (
     first_wrong,
     write,
 )
-from dni_jax.models import TrainedModel, cross_entropy, with_weights
+from dni_jax.models import TrainedModel, cross_entropy
 from dni_jax.text import Corpus
-from dni_jax.verification import alike, strata_of
+from dni_jax.verification import draw_variance_matched, variance_strata
 
 _NEAR = 1e-9  # a change below this is the solver's rounding
 _LIMIT = 50_000  # characters of validation text
@@ -135,22 +135,22 @@ def repair(
     clean = clean_states(model, violation, corpus.train, n_clean, seed)
     chance = probabilities(model, broken.states)
     wishes = {one: wishes_of(chance, broken, clean, most, cost, one) for one in (_KEEPS if keep is None else (keep,))}
-    validation = model.reading(corpus.validation)
+    validation = model.encode(corpus.validation)
     most_loss = cross_entropy(model.weights, validation, _LIMIT)
     trial = _Trial(model, violation, corpus, n, length, seed + 1, prime, validation, most_loss)
     repaired, delta, kept = trial.best(wishes, free)
-    strata = strata_of(clean.states.var(axis=0))
+    strata = variance_strata(clean.states.var(axis=0))
     chances = [_wrong_mass(broken.wrong, probabilities(one, broken.states)) for one in (model, repaired)]
     symbols = model.vocabulary.symbols
     examples = {"prefix": prefixes, "symbol": [symbols[code] for code in drawn]}
     return TextRepair(
         model=repaired,
         violation=violation.name,
-        neurons=free + model.weights.spans[-1].start,
+        neurons=free + model.weights.layer_slices[-1].start,
         outcomes=outcome_table(trial.of(model), trial.of(repaired), seed),
         weights=_weights_table(model, repaired, delta),
         examples=pd.DataFrame({**examples, "wrong_before": chances[0], "wrong_after": chances[1]}),
-        random=_random_sets(trial, wishes, alike(free, strata, n_random, np.random.default_rng(seed))),
+        random=_random_sets(trial, wishes, draw_variance_matched(free, strata, n_random, np.random.default_rng(seed))),
         settings={"n": n, "length": length, "most": most, "n_clean": len(clean.states), "keep": kept, "cost": cost,
                   "seed": seed},
     )  # fmt: skip
@@ -189,7 +189,7 @@ class _Trial(NamedTuple):
         loss, keep, delta, weights = tried[-1] if loss <= self.most_loss else min(tried, key=lambda one: one[0])
         # The look at the validation text is the repaired network's own.
         history = ({**model.history[-1], "validation_loss": loss},) if model.history else ()
-        return with_weights(weights, model.vocabulary, model.config, history, model.boundary), delta, keep
+        return TrainedModel.from_weights(weights, model.vocabulary, model.config, history, model.boundary), delta, keep
 
 
 def _check(
@@ -226,7 +226,7 @@ def _check(
 
 def _free_neurons(model: TrainedModel, neurons: Any) -> Int[np.ndarray, " M"]:
     """Give the numbers, within the top layer, of the neurons whose weights may change."""
-    top = model.weights.spans[-1]
+    top = model.weights.layer_slices[-1]
     if neurons is None:
         return np.arange(top.stop - top.start)
     found = neuron_numbers(neurons)
@@ -277,14 +277,19 @@ def _weights_table(model: TrainedModel, repaired: TrainedModel, delta: Float[np.
     symbol, neuron = np.nonzero(np.abs(delta) > _NEAR)
     before, after = (np.asarray(one.weights.head, np.float64)[neuron, symbol] for one in (model, repaired))
     names = np.asarray(model.vocabulary.symbols, object)[symbol]
-    columns = {"neuron": neuron + model.weights.spans[-1].start, "symbol": names, "before": before, "after": after}
+    columns = {
+        "neuron": neuron + model.weights.layer_slices[-1].start,
+        "symbol": names,
+        "before": before,
+        "after": after,
+    }
     rows = pd.DataFrame(columns).assign(change=after - before)
     return rows.sort_values("change", key=np.abs, ascending=False, kind="stable").reset_index(drop=True)
 
 
 def _random_sets(trial: _Trial, wishes: Mapping[float, Wishes], sets: Int[np.ndarray, "R M"]) -> pd.DataFrame:
     """Repair with each of some sets of neurons, and measure."""
-    start = trial.model.weights.spans[-1].start
+    start = trial.model.weights.layer_slices[-1].start
     rows = []
     for chosen in np.sort(sets, axis=1):
         repaired, delta, keep = trial.best(wishes, chosen)

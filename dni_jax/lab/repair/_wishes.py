@@ -145,11 +145,11 @@ def clean_states(model: TrainedModel, violation: Feature, corpus: Corpus, n: int
     rng = np.random.default_rng(seed)
     some = corpus.take(rng.permutation(len(corpus)))
     some = some.head(max(20 * n, int(some.offsets[1])))
-    begins, some = some.begins, model.reading(some)
+    begins, some = some.begins, model.encode(some)
     starts = np.flatnonzero(some.begins)
     chosen = np.sort(rng.permutation(some.n_positions + len(starts))[:n])
     inside, first = chosen[chosen < some.n_positions], starts[chosen[chosen >= some.n_positions] - some.n_positions]
-    states = record(model, some).hidden[inside, model.weights.spans[-1]]
+    states = record(model, some).hidden[inside, model.weights.layer_slices[-1]]
     if len(first):
         states = np.concatenate([states, np.repeat(start_state(model)[None], len(first), axis=0)])
     string = some.string_of[inside]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from dni_jax.features import Feature, Violation
-from dni_jax.models import TrainedModel, generate, network_step, record, table_of, zero_carries
+from dni_jax.models import TrainedModel, generate, input_table, network_step, record, zero_carries
 from dni_jax.text import BOUNDARY, Corpus, Vocabulary
 
 _AT_ONCE = 1 << 22  # characters that are labelled together
@@ -138,7 +138,7 @@ def check_causal(violation: Feature, written: Written, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero([bool(string) for string in written.strings])
     rows = np.sort(rng.permutation(rows)[:_CUTS])
-    _refuse_unless(violation.over is None, violation, "the corpus as a whole")
+    _refuse_unless(violation.fit is None, violation, "the corpus as a whole")
     if not len(rows):
         return
     corpus = written.corpus(rows)
@@ -184,7 +184,7 @@ def _refuse_unless(fine: bool, violation: Feature, what: str) -> None:
 
 def states_behind(model: TrainedModel, prefixes: Sequence[str]) -> Float[np.ndarray, "K N"]:
     """The top layer's states behind some beginnings of strings: what the next symbol is drawn from."""
-    top = model.weights.spans[-1]
+    top = model.weights.layer_slices[-1]
     states = np.zeros((len(prefixes), top.stop - top.start), np.float32)
     some = np.asarray([bool(prefix) for prefix in prefixes], bool)
     if not some.all():
@@ -199,5 +199,5 @@ def start_state(model: TrainedModel) -> Float[np.ndarray, " N"]:
     """The top layer's state before the first character of a string, when the boundary has been read."""
     weights = model.weights
     boundary = jnp.full(1, BOUNDARY, jnp.int32)
-    _, shown, _ = network_step(weights, table_of(weights), zero_carries(weights, 1), boundary, boundary == BOUNDARY)
+    _, shown, _ = network_step(weights, input_table(weights), zero_carries(weights, 1), boundary, boundary == BOUNDARY)
     return np.asarray(shown[-1].h[0])

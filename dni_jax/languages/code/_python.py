@@ -15,7 +15,7 @@ from dni_jax.features import (
     default_library,
     depth_features,
     nesting_features,
-    span_features,
+    node_features,
     symbol_feature,
 )
 from dni_jax.languages._language import Language
@@ -52,7 +52,7 @@ _PYTHON_NODES = {
 
 def _python_library() -> FeatureLibrary:
     characters = default_library([], None)
-    indent, nodes = nesting_features("indent", ["suite"], 4), span_features(_PYTHON_NODES)
+    indent, nodes = nesting_features("indent", ["suite"], 4), node_features(_PYTHON_NODES)
     return FeatureLibrary((*depth_features(4), *indent, *characters, symbol_feature(":"), *nodes))
 
 

@@ -35,9 +35,9 @@ class Cell:
         How people call it.
     gates
         The blocks' names.
-    remembers
+    has_memory
         Whether there is a memory c beside the hidden state h.
-    separate
+    has_state_bias
         Whether the input's and the state's blocks are used apart from each other; the state's then have a bias, too.
     open_gate
         A gate whose bias begins at 1, or None.
@@ -52,8 +52,8 @@ class Cell:
 
     name: str
     gates: tuple[str, ...]
-    remembers: bool
-    separate: bool
+    has_memory: bool
+    has_state_bias: bool
     open_gate: str | None
     forward: Callable[[Array, Array, Carry, Edit], tuple[Carry, tuple[Array, ...]]]
     backward: Callable[[tuple[Array, ...], Carry, Carry, Carry], tuple[Array, Array, Carry]]
@@ -61,4 +61,4 @@ class Cell:
     @property
     def parts(self) -> tuple[str, ...]:
         """Everything that an edit can change, in the order of computation."""
-        return (*self.gates, *(("c",) if self.remembers else ()), "h")
+        return (*self.gates, *(("c",) if self.has_memory else ()), "h")

@@ -31,8 +31,8 @@ def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> 
 GRU = Cell(
     name="gru",
     gates=("r", "z", "n"),
-    remembers=False,
-    separate=True,
+    has_memory=False,
+    has_state_bias=True,
     open_gate=None,
     forward=_forward,
     backward=_backward,

@@ -36,8 +36,8 @@ def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> 
 LSTM = Cell(
     name="lstm",
     gates=("i", "f", "g", "o"),
-    remembers=True,
-    separate=False,
+    has_memory=True,
+    has_state_bias=False,
     open_gate="f",
     forward=_forward,
     backward=_backward,

@@ -21,8 +21,8 @@ def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> 
 RNN = Cell(
     name="rnn",
     gates=("a",),
-    remembers=False,
-    separate=False,
+    has_memory=False,
+    has_state_bias=False,
     open_gate=None,
     forward=_forward,
     backward=_backward,

@@ -9,7 +9,7 @@ import pytest
 import tomli_w
 import xarray as xr
 
-from dni_jax.app.report._excerpt import excerpt_of
+from dni_jax.app.report._excerpt import make_excerpt
 from dni_jax.features import Labels
 from dni_jax.inspection._store import relevance_table, write_table
 from dni_jax.text import Corpus
@@ -80,7 +80,7 @@ def constructed_effects(features=FEATURES, ks=(1, 2)):
             if np.isnan(effect):
                 continue
             for k in ks:
-                for measure in ("type_accuracy", "loss_on", "loss_off", "mass_on"):
+                for measure in ("type_accuracy", "loss_on", "loss_off", "class_probability_on"):
                     spread = {"top_effect_low": -0.05, "top_effect_high": 0.05}
                     row = {"intervention": intervention, "feature": name, "measure": measure, "k": k, "intact": 0.7}
                     row |= {"top_effect": effect * k / max(ks), "p": p, "random_effect": 0.01}
@@ -111,7 +111,7 @@ def constructed_excerpt(names=NAMES):
     labels = Labels(tuple(names), tuple(kinds), tuple(columns), mask)
     states = np.tanh(rng.normal(size=(corpus.n_positions, N_NEURONS)))
     return SimpleNamespace(
-        corpus=corpus, labels=labels, states=states, excerpt=excerpt_of(corpus, states, labels, characters=700)
+        corpus=corpus, labels=labels, states=states, excerpt=make_excerpt(corpus, states, labels, characters=700)
     )
 
 

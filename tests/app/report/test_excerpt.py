@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.app.report._excerpt import Excerpt, best_neurons, excerpt_of
+from dni_jax.app.report._excerpt import Excerpt, best_neurons, make_excerpt
 from dni_jax.app.report._stretches import chosen_stretches, stretches_of
 
 
@@ -57,7 +57,7 @@ def test_rare_features_have_examples():
         strings[at] = "x" + strings[at]
     corpus = dni.Corpus.from_strings(strings)
     labels = (dni.char_feature("x", lambda c: c == "x") + dni.char_feature("0", lambda c: c == "0")).label(corpus)
-    excerpt = excerpt_of(corpus, np.zeros((corpus.n_positions, 1)), labels, characters=300)
+    excerpt = make_excerpt(corpus, np.zeros((corpus.n_positions, 1)), labels, characters=300)
     assert (excerpt.text == ord("x")).sum() == 2
     assert len(excerpt.text) <= 300
 
@@ -89,29 +89,29 @@ def test_long_strings_are_cut_behind_lines_and_lose_nothing():
 def test_one_stretch_is_taken_whatever_its_length():
     corpus = dni.Corpus.from_strings(["0123456789"])
     labels = dni.char_feature("0", lambda c: c == "0").label(corpus)
-    assert len(excerpt_of(corpus, np.zeros((10, 1)), labels, characters=3).text) == 10
+    assert len(make_excerpt(corpus, np.zeros((10, 1)), labels, characters=3).text) == 10
 
 
 def test_of_many_neurons_the_best_of_every_feature_stay(constructed, made):
     relevance = constructed.relevance()
-    few = excerpt_of(made.corpus, made.states, made.labels, relevance=relevance, most_neurons=4)
+    few = make_excerpt(made.corpus, made.states, made.labels, relevance=relevance, most_neurons=4)
     assert few.neurons.tolist() == best_neurons(relevance, 4).tolist()
     assert few.n_neurons == 12
     assert 1 in few.neurons  # the best of depth=1, which is known best
     with pytest.raises(ValueError, match="expected relevance= to choose 4 of 12 neurons"):
-        excerpt_of(made.corpus, made.states, made.labels, most_neurons=4)
+        make_excerpt(made.corpus, made.states, made.labels, most_neurons=4)
 
 
 def test_what_does_not_fit_is_refused(made):
     with pytest.raises(ValueError, match="expected states"):
-        excerpt_of(made.corpus, made.states[1:], made.labels)
+        make_excerpt(made.corpus, made.states[1:], made.labels)
     with pytest.raises(ValueError, match="at least 1"):
-        excerpt_of(made.corpus, made.states, made.labels, characters=0)
+        make_excerpt(made.corpus, made.states, made.labels, characters=0)
     with pytest.raises(ValueError, match="finite"):
-        excerpt_of(made.corpus, np.where(made.states > 0.9, np.nan, made.states), made.labels)
+        make_excerpt(made.corpus, np.where(made.states > 0.9, np.nan, made.states), made.labels)
 
 
 def test_a_silent_neuron_has_no_scale(made):
-    excerpt = excerpt_of(made.corpus, np.zeros_like(made.states), made.labels)
+    excerpt = make_excerpt(made.corpus, np.zeros_like(made.states), made.labels)
     assert not excerpt.scale.any()
     assert not excerpt.hidden.any()

@@ -6,7 +6,7 @@ import pytest
 import dni_jax as dni
 from dni_jax.app.config import RunConfig, TrainConfig
 from dni_jax.app.pipeline import run
-from dni_jax.app.report._excerpt import excerpt_of
+from dni_jax.app.report._excerpt import make_excerpt
 from dni_jax.app.report._page import write_report
 from dni_jax.app.report._runfiles import RunFiles
 from dni_jax.app.report._verdicts import knowledge, use
@@ -20,7 +20,7 @@ def test_the_report_of_a_real_run(parentheses, tmp_path):
     held_out = parentheses.sample(4_000, seed=0).test.shuffled(0)
     labels, model = parentheses.features().label(held_out), dni.load(path / "checkpoint")
     relevance = read_relevance(path / "relevance.parquet")
-    excerpt_of(held_out, dni.record(model, held_out), labels, relevance=relevance).save(path / "excerpt.npz")
+    make_excerpt(held_out, dni.record(model, held_out), labels, relevance=relevance).save(path / "excerpt.npz")
     page = write_report(path)
     assert page.stat().st_size < 1_000_000
     findings = pd.read_csv(path / "findings.csv", keep_default_na=False, na_values=[""])

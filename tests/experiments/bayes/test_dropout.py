@@ -9,8 +9,8 @@ import pytest
 from dni_jax.devices import make_grid
 from dni_jax.models import TrainConfig
 from dni_jax.models._network import zero_carries
-from dni_jax.models._steps import first_state, take_steps
-from dni_jax.models._training import batches_of
+from dni_jax.models._steps import init_state, take_steps
+from dni_jax.models._training import make_batches
 from dni_jax.models._weights import named_arrays
 from experiments.bayes._dropout import Learner, dropped, learn
 
@@ -18,10 +18,10 @@ from experiments.bayes._dropout import Learner, dropped, learn
 @pytest.mark.slow
 def test_without_dropout_they_are_trainings_own_steps(model, corpus):
     plan = TrainConfig(steps=5, batch=16, window=32).plan(1)
-    batch = next(batches_of(corpus.train, [plan], 0, 5))
+    batch = next(make_batches(corpus.train, [plan], 0, 5))
     optimizer = optax.sgd(0.1)
     theirs, (loss, _) = take_steps(
-        first_state([model.weights], optimizer, 16), jnp.ones(1), batch, optimizer, make_grid(1, 16)
+        init_state([model.weights], optimizer, 16), jnp.ones(1), batch, optimizer, make_grid(1, 16)
     )
     start = Learner(model.weights, optimizer.init(model.weights), zero_carries(model.weights, 16), jax.random.key(0))
     ours, mine = learn(start, [array[0] for array in batch], optimizer)

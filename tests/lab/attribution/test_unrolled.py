@@ -17,7 +17,7 @@ from dni_jax.lab.attribution._unrolled import (
     state_of,
     values_from,
 )
-from dni_jax.models._network import network_step, table_of, zero_carries
+from dni_jax.models._network import input_table, network_step, zero_carries
 from dni_jax.models._weights import LayerWeights, Weights
 
 V, B, L = 6, 3, 4
@@ -50,7 +50,7 @@ def pushed(weights, state, read, lag, along):
 @jax.jit
 def walked(weights, codes):
     """The states of a network that reads from the zero state."""
-    table = table_of(weights)
+    table = input_table(weights)
 
     def body(carries, symbols):
         new, _, _ = network_step(weights, table, carries, symbols, jnp.zeros(B, bool))
@@ -71,7 +71,7 @@ class Case:
         self.read = Read(self.codes[1:], jnp.asarray(members))
         self.states = walked(self.weights, self.codes)
         self.logits = (
-            np.asarray(self.states[-1])[:, -1, self.weights.spans[-1]] @ self.weights.head + self.weights.head_b
+            np.asarray(self.states[-1])[:, -1, self.weights.layer_slices[-1]] @ self.weights.head + self.weights.head_b
         )
 
     def value(self, lag, state):
@@ -113,7 +113,7 @@ def test_the_head_in_closed_form(case):
     shares = softmax(case.logits, axis=1)
     chosen = shares * np.asarray(case.read.members)
     expected = (chosen / chosen.sum(axis=1, keepdims=True) - shares) @ np.asarray(case.weights.head).T
-    span = case.weights.spans[-1]
+    span = case.weights.layer_slices[-1]
     np.testing.assert_allclose(gradients[0, :, -1, span], expected, atol=1e-12)
     below = np.delete(np.asarray(gradients[0, :, -1]), np.arange(span.start, span.stop), axis=1)
     assert not below.any()  # the head sees the top layer's hidden state alone
@@ -202,7 +202,7 @@ def test_the_lecture_example():
 @pytest.mark.slow
 def test_bfloat16_products_have_a_gradient():
     case = Case("lstm", (5,))
-    weights = replace(jax.tree.map(lambda a: a.astype(jnp.float32), case.weights), products="bfloat16")
+    weights = replace(jax.tree.map(lambda a: a.astype(jnp.float32), case.weights), matmul_dtype="bfloat16")
     with jax.enable_x64(False):
         start = case.states[0].astype(jnp.float32)
         _, rough = lag_gradients(weights, start, case.read, jnp.full(B, L, jnp.int32))

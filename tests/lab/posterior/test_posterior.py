@@ -18,8 +18,8 @@ from dni_jax.lab.posterior._step_sizes import autocorrelation
 from dni_jax.lab.posterior._walking import Target, sampler_of, symbols_of, walk
 from dni_jax.models import TrainConfig
 from dni_jax.models._evaluation import cross_entropies
-from dni_jax.models._network import network_scan, readout, zero_carries
-from dni_jax.models._training import batches_of
+from dni_jax.models._network import compute_logits, network_scan, zero_carries
+from dni_jax.models._training import make_batches
 from dni_jax.models._weights import named_arrays
 
 SHORT = {"n_draws": 4, "thin": 5, "burn_in": 5, "batch": 16, "window": 32}
@@ -54,12 +54,12 @@ def test_a_cold_chain_is_gradient_descent_on_the_posterior(model, corpus):
     plan = SamplingPlan("sgld", n_draws=2, thin=1, burn_in=0, temperature=0.0, prior_sd=sd, batch=16, window=32)
     found = walk(model, corpus, plan, [step], [3], progress=False)
     reading = TrainConfig(steps=2, batch=16, window=32, seed=3).plan(1)
-    batch = next(batches_of(corpus.train, [reading], 0, 1))
+    batch = next(make_batches(corpus.train, [reading], 0, 1))
     codes, targets, counts, resets = (array[0, 0] for array in batch)
 
     def loss_of(weights):
         hidden, _ = network_scan(weights, codes, resets, zero_carries(weights, 16))
-        losses = optax.softmax_cross_entropy_with_integer_labels(readout(weights, hidden), targets)
+        losses = optax.softmax_cross_entropy_with_integer_labels(compute_logits(weights, hidden), targets)
         prior = sum(jnp.sum(array * array) for array in named_arrays(weights).values()) / (2 * sd * sd)
         return symbols_of(corpus.train) * (losses * counts).sum() / counts.sum() + prior
 

@@ -15,7 +15,7 @@ from dni_jax.lab.repair._one_sided import least_change
 from dni_jax.lab.repair._outcomes import outcome_table, tallied
 from dni_jax.lab.repair._wishes import capped, clean_states, probabilities
 from dni_jax.lab.repair._written import Written, first_wrong, start_state, states_behind, write, wrong_symbols
-from dni_jax.models._trained import untrained, with_weights
+from dni_jax.models._trained import TrainedModel
 
 N, LENGTH, CLEAN = 120, 60, 150
 BEGINNING = re.compile(r"0*(\(1*(\(2*(\(3*(\(4*(\)3*(\)2*(\)1*(\))?)?)?)?)?)?)?)?")
@@ -166,7 +166,7 @@ def test_neurons_come_from_a_ranking_too(model, corpus):
 
 
 def test_the_head_reads_the_top_layer(corpus):
-    stack = untrained(corpus.vocabulary, dni.models.TrainConfig(hidden=6, layers=2, cell="gru"))
+    stack = TrainedModel.init(corpus.vocabulary, dni.models.TrainConfig(hidden=6, layers=2, cell="gru"))
     assert texts._free_neurons(stack, [11, 7]).tolist() == [1, 5]
     assert texts._free_neurons(stack, None).tolist() == list(range(6))
     with pytest.raises(ValueError, match="expected neurons 6 to 11, which the head reads, got 5 to 7"):
@@ -175,7 +175,7 @@ def test_the_head_reads_the_top_layer(corpus):
 
 @pytest.mark.slow
 def test_a_stack_changes_its_top_layer(corpus, violation):
-    stack = untrained(corpus.vocabulary, dni.models.TrainConfig(hidden=6, layers=2, cell="gru"))
+    stack = TrainedModel.init(corpus.vocabulary, dni.models.TrainConfig(hidden=6, layers=2, cell="gru"))
     found = dni.lab.repair.repair(stack, corpus, violation, 20, 40, n_clean=20, neurons=[7, 11], most=0.01)
     assert "untrained" in repr(found.model)
     assert set(found.weights["neuron"]) <= {7, 11}
@@ -186,7 +186,7 @@ def test_a_stack_changes_its_top_layer(corpus, violation):
 def test_a_network_without_boundary_begins_with_what_is_given(model, corpus):
     never = np.append(np.float32(-1e9), np.asarray(model.weights.head_b)[1:])
     weights = replace(model.weights, head_b=never)
-    endless = with_weights(weights, model.vocabulary, boundary=False)
+    endless = TrainedModel.from_weights(weights, model.vocabulary, boundary=False)
     four = dni.char_feature("4", "4".__eq__)
     written = write(endless, 20, 40, seed=0, prime="4(")
     assert [string[:2] for string in written.strings] == ["4("] * 20
@@ -217,7 +217,7 @@ REFUSED = {
     "goes wrong never": (dni.char_feature("never", lambda c: False), {}, "got none in 20 texts of 40 symbols"),
     "looks ahead": (dni.feature("ahead", ahead), {}, "depend on characters to come"),
     "depends on the corpus": (
-        replace(dni.char_feature("4", "4".__eq__), over=lambda corpus: None),
+        replace(dni.char_feature("4", "4".__eq__), fit=lambda corpus: None),
         {},
         "depend on the corpus as a whole",
     ),

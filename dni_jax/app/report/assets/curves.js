@@ -52,7 +52,7 @@ function effectCurve() {
     return at < 0 ? "" : `${NAMES[kind] ?? kind} ${signed(one[measure].top[at])} (p ${pText(one[measure].p[at])})`;
   }).filter(Boolean).join(" · ");
   const ks = [...new Set(there.flatMap(([, one]) => one.k))].sort((a, b) => a - b);
-  const unit = measure.startsWith("loss") ? "nats a character" : measure === "mass_on" ? `probability of a ${kinds.symbols}` : "share";
+  const unit = measure.startsWith("loss") ? "nats a character" : measure === "class_probability_on" ? `probability of a ${kinds.symbols}` : "share";
   chartIn("effect", { series, levels: [], xTicks: [0, ...ks], xName: "k neurons overridden", yName: `change, ${unit}`, tell, rest: tell(ks[ks.length - 1]), about: `Change of ${$("effect-of").selectedOptions[0].text} with the k best neurons for ${features[chosen.feature].shown} overridden, beside random sets. Arrow keys read values.` });
 }
 

@@ -8,7 +8,7 @@ from dni_jax.features import (
     default_library,
     depth_features,
     nesting_features,
-    span_features,
+    node_features,
     symbol_feature,
 )
 
@@ -68,5 +68,5 @@ def c_library() -> FeatureLibrary:
         nesting += nesting_features(f"{bracket} depth", [bracket], 4)
     symbols = [symbol_feature(symbol) for symbol in _SYMBOLS]
     return FeatureLibrary(
-        (*depth_features(_LEVELS), *nesting, *default_library([], None), *symbols, *span_features(NODES))
+        (*depth_features(_LEVELS), *nesting, *default_library([], None), *symbols, *node_features(NODES))
     )

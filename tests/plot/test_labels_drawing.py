@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.app.report import labelling_figure, labelling_text
-from dni_jax.app.report._figures import save
+from dni_jax.app.report import save
 from dni_jax.languages import get
+from dni_jax.plot import labelling_figure, labelling_text
 
 SOURCE = "x = '$a$ 日\u0301é\x01'  # (\n"
 

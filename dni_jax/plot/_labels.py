@@ -7,13 +7,11 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from dni_jax.characters import visible
 from dni_jax.features import Labels
-from dni_jax.plot import (
+from dni_jax.plot._stretch import (
     CELL,
     LETTER,
     ROW,
-    Stretch,
     cells_of,
     draw_cells,
     hatch,
@@ -23,8 +21,6 @@ from dni_jax.plot import (
     write,
 )
 from dni_jax.text import Corpus
-
-__all__ = ["Stretch", "labelling_figure", "labelling_text", "stretch_of", "visible"]
 
 _EDGE, _HEAD = 0.25, 0.75  # inches: the margin; the title, the places and the text
 _SHADES = " \u2591\u2592\u2593\u2588"  # from 0 to 1: ░▒▓█

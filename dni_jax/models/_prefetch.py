@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def ahead(items: Iterable[T], depth: int = 1) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int = 1) -> Iterator[T]:
     """Yield items that a thread makes while those before are in use; `depth` finished ones wait at most.
 
     An error in the thread is raised where the item would have come. The thread ends with the iterator.
 
     Examples
     --------
-    >>> list(ahead(n * n for n in range(4)))
+    >>> list(prefetch(n * n for n in range(4)))
     [0, 1, 4, 9]
     """
     ready: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
