@@ -55,7 +55,7 @@ class VerifyConfig:
         Number of random sets of neurons to compare each top set with.
     headlines
         Features whose top neurons are also set to 1 and driven by the labels. The top neurons of every feature are
-        silenced. Default: three common features of the language.
+        ablated. Default: three common features of the language.
     """
 
     verify_characters: int | None = None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import pandas as pd
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 _MAX_ROWS = 24
+_WIDTH = 100  # characters of a definition
 _WEAK = 0.2  # strength, 2 AUC - 1 or R²: below it (AUC .6), a neuron does not count as encoding the feature
 
 
@@ -21,19 +24,22 @@ def define_columns(k: int, least_p: float) -> list[str]:
     least_p
         The smallest possible p-value of an effect.
     """
+    definitions = {
+        "neurons": "the best neurons for the feature, best first; the scores are those of the first one alone",
+        "AUC": "how well it separates characters with the feature from the others, on held-out text (0.5: not at all)",
+        "score, base": "its held-out accuracy (R² where marked), and that of the best guess without any neuron",
+        "same symbol": "its AUC (for R²: its squared correlation) among equal characters only; 0.5 if the neuron "
+        "merely echoes its input",
+        "p": "how often the best of all neurons does as well on labels of other strings (of files: on shifted labels)",
+        f"top {k}": f"rise of the loss where the feature holds, with the {k} best neurons set to 0 (in nats)",
+        "random": f"the same for {k} random neurons (97.5th percentile)",
+        "p used": f"how often random neurons do as much harm as the best; at least {least_p:.2f}, and not corrected "
+        "for the number of features",
+    }
+    indent = 2 + max(map(len, definitions))
     return [
-        "neurons  the best neurons for the feature, best first; the scores are those of the first one alone",
-        "AUC      how well it separates positions with and without the feature, on held-out text (0.5: not at all)",
-        "  within symbol   the same among positions with the same character: 0.5 if the neuron only echoes its input",
-        "                  (for R²: squared correlation)",
-        "score    its held-out accuracy (R² where marked);  baseline: the score without any neuron",
-        "p        family-wise p-value: how often the best of all neurons scores as high on labels of other strings",
-        "         (for text from files: on shifted labels)",
-        "loss     change of the loss in nats per character, where the feature holds",
-        f"  top {k:<13}with the {k} best neurons ablated (held at 0)",
-        f"  random          with {k} random neurons ablated: the 97.5th percentile",
-        f"  p               share of random sets that raise the loss as much; at least {least_p:.2f}, not corrected",
-        "                  for the number of features",
+        textwrap.fill(text, _WIDTH, initial_indent=f"{name:{indent}}", subsequent_indent=" " * indent)
+        for name, text in definitions.items()
     ]
 
 
@@ -42,8 +48,7 @@ def make_findings_table(findings: pd.DataFrame, k: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("feature", no_wrap=True, overflow="ellipsis")
     table.add_column("neurons", no_wrap=True, min_width=11)
-    widths = {"AUC": 5, "within\nsymbol": 6, "score": 5, "base-\nline": 5, "p": 5}
-    widths |= {f"loss\ntop {k}": 6, "loss\nrandom": 6, "loss\np": 4}
+    widths = {"AUC": 5, "score": 5, "base": 5, "same\nsymbol": 6, "p": 5, f"top {k}": 6, "random": 6, "p used": 6}
     for name, width in widths.items():
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for row in _select_shown(findings).head(_MAX_ROWS).itertuples():
@@ -53,7 +58,7 @@ def make_findings_table(findings: pd.DataFrame, k: int) -> Table:
         name = f"{row.feature} (R²)" if row.kind == "continuous" else str(row.feature)
         auc = "-" if pd.isna(row.auc) else f"{row.auc:.3f}"
         within = "-" if pd.isna(row.auc_within_symbol) else f"{row.auc_within_symbol:.3f}"
-        scores = (auc, within, f"{row.score:.3f}", f"{row.baseline:.3f}", f"{row.p_family:.3f}")
+        scores = (auc, f"{row.score:.3f}", f"{row.baseline:.3f}", within, f"{row.p_family:.3f}")
         table.add_row(Text(name), " ".join(map(str, row.neurons)), *scores, *effect)
     return table
 
