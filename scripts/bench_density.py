@@ -15,7 +15,7 @@ import numpy as np
 from bench_turns import contest, foreign_seconds, machine
 
 from dni_jax.devices import count_cores, use_all_cores
-from dni_jax.lab.densities import log_prob, log_probs, start_flow
+from dni_jax.lab.densities import init_flow, log_prob, log_prob_in_blocks
 
 N_NEURONS, LAYERS, WIDTH, DEPTH = 128, 8, 256, 2
 WANTED = 25_000
@@ -43,15 +43,16 @@ def main() -> None:
     args = parser.parse_args()
     use_all_cores()
     states = np.random.default_rng(0).normal(size=(args.states, N_NEURONS)).astype(np.float32)
-    flow = start_flow("realnvp", states, layers=LAYERS, width=WIDTH, depth=DEPTH, seed=0)
+    flow = init_flow("realnvp", states, layers=LAYERS, width=WIDTH, depth=DEPTH, seed=0)
     keys = iter(jax.random.split(jax.random.key(1), 1_000))
     flow = jax.tree.map(lambda a: a + 0.01 * jax.random.normal(next(keys), a.shape), flow)  # not the identity
     single = np.asarray([log_prob(flow, jnp.asarray(state)) for state in states[:16]])
-    np.testing.assert_allclose(log_probs(flow, states)[:16], single, rtol=1e-4)
+    np.testing.assert_allclose(log_prob_in_blocks(flow, states)[:16], single, rtol=1e-4)
     other, on_device = theirs(N_NEURONS), jnp.asarray(states)
     began, busy = time.perf_counter(), foreign_seconds()
     turns = contest(
-        {"ours": lambda: log_probs(flow, states), "flowjax": lambda: other(on_device).block_until_ready()}, args.repeats
+        {"ours": lambda: log_prob_in_blocks(flow, states), "flowjax": lambda: other(on_device).block_until_ready()},
+        args.repeats,
     )
     load = (foreign_seconds() - busy) / (time.perf_counter() - began) / count_cores()
     rates = {name: args.states / np.asarray(took) for name, took in turns.seconds.items()}

@@ -22,7 +22,7 @@ import optax
 from matplotlib.figure import Figure
 
 import dni_jax as dni
-from dni_jax.lab.posterior import SamplingPlan, Target, sampler_of, symbol_losses, symbols_of, together
+from dni_jax.lab.posterior import SamplerConfig, Target, combine_losses, count_symbols, make_sampler, predictive_losses
 from dni_jax.models import TrainConfig, make_batches, zero_carries
 from experiments._shared.subjects import spread, table
 from experiments.bayes._dropout import Learner, learn
@@ -68,8 +68,8 @@ def course(way, small, unseen, seed, steps):
     if way.sampler is None:
         optimizer, memory = ADAM, ADAM.init(start)
     else:
-        optimizer = sampler_of(SamplingPlan(way.sampler))
-        target = Target(jnp.asarray(way.step_size), jnp.asarray(float(symbols_of(small))), jnp.asarray(1.0))
+        optimizer = make_sampler(SamplerConfig(way.sampler))
+        target = Target(jnp.asarray(way.step_size), jnp.asarray(float(count_symbols(small))), jnp.asarray(1.0))
         memory = optimizer.start(start, noise, target)
     state = Learner(start, memory, zero_carries(start, BATCH), key)
     plan = TrainConfig(steps=steps, batch=BATCH, window=WINDOW, seed=seed).plan(1)
@@ -77,9 +77,9 @@ def course(way, small, unseen, seed, steps):
     for batch in make_batches(small, [plan], 0, LOOK):
         state, loss = learn(state, [array[0] for array in batch], optimizer, way.keep)
         train.append(float(loss.mean()))
-        losses.append(symbol_losses(jax.tree.map(lambda array: np.asarray(array)[None], state.weights), unseen)[0])
-    alone = np.asarray([together(one[None]).average for one in losses])
-    averaged = [together(np.stack(losses[(n + 1) // 2 : n + 1])).average for n in range(len(losses))]
+        losses.append(predictive_losses(jax.tree.map(lambda array: np.asarray(array)[None], state.weights), unseen)[0])
+    alone = np.asarray([combine_losses(one[None]).average for one in losses])
+    averaged = [combine_losses(np.stack(losses[(n + 1) // 2 : n + 1])).average for n in range(len(losses))]
     return Course(LOOK * np.arange(1, len(losses) + 1), np.asarray(train), alone, np.asarray(averaged))
 
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dni_jax.lab.densities import free_bits, gaussian_kl, iwae_of, kl_weight
+from dni_jax.lab.densities import free_bits, gaussian_kl, iwae_estimate, kl_weight
 from experiments._shared.subjects import table
 
 KS = (1, 2, 5, 10, 50)
@@ -36,7 +36,7 @@ def bounds(x, noise, mean, scale):
         q = jax.scipy.stats.norm.logpdf(z, mean, scale).sum(-1)
         return jax.scipy.stats.norm.logpdf(z).sum(-1) + jax.scipy.stats.norm.logpdf(x, z, noise).sum(-1) - q
 
-    return [tuple(float(one) for one in iwae_of(log_weight, jax.random.key(k), k, REPEATS)) for k in KS]
+    return [tuple(float(one) for one in iwae_estimate(log_weight, jax.random.key(k), k, REPEATS)) for k in KS]
 
 
 def learn(xs, noise, *, anneal, floor, steps=2_000):

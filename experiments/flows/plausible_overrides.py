@@ -25,7 +25,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import dni_jax as dni
-from dni_jax.lab.densities import KINDS, groups_of, plausibility, split
+from dni_jax.lab.densities import KINDS, plausibility, split_states
 from experiments._shared.subjects import arguments, spread, subject, table
 
 CHARACTERS = 27_500
@@ -49,7 +49,7 @@ def of_one_network(seed, networks, kinds):
     """AUROC of real against overridden states, mean of 16 neurons; and the overridden states' median percentile."""
     case = subject("parentheses", seed, networks)
     states = dni.record(case.model, case.corpus.test.head(CHARACTERS))
-    unseen = states.hidden[split(groups_of(states, None, len(states.hidden)), seed) == 2][:JUDGED]
+    unseen = states.hidden[split_states(states, seed=seed) == 2][:JUDGED]
     top = np.quantile(states.hidden, 0.99, axis=0)
     neurons = np.random.default_rng(seed).choice(states.n_neurons, NEURONS, replace=False)
     found = {}

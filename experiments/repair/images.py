@@ -40,7 +40,7 @@ import numpy as np
 from scipy.stats import wilcoxon
 
 import dni_jax as dni
-from dni_jax.lab.repair import gradient_sign, one_hot_targets, raised_targets
+from dni_jax.lab.repair import gradient_sign, margin_targets, one_hot_targets
 from experiments._shared.convolutional import in_blocks, pure, trained
 from experiments._shared.images import cifar10, mnist
 from experiments._shared.subjects import spread, table
@@ -116,13 +116,13 @@ class Subject:
         svm, (pictures, labels) = self.hybrids["linear"], self.pool
         changed = np.clip(pictures + np.float32(epsilon) * self.pool_sign, 0, 1)
         before, after = in_blocks(self.body, pictures), in_blocks(self.body, changed)
-        known, fooled = (np.asarray(svm.decide(states)).argmax(axis=1) for states in (before, after))
+        known, fooled = (np.asarray(svm.decision_function(states)).argmax(axis=1) for states in (before, after))
         hit = (known == labels) & (fooled != labels)
         return before[hit], after[hit], labels[hit]
 
 
 def accuracy(svm, states, labels):
-    return float(np.mean(np.asarray(svm.decide(states)).argmax(axis=1) == labels))
+    return float(np.mean(np.asarray(svm.decision_function(states)).argmax(axis=1) == labels))
 
 
 def selected(before, after):
@@ -136,7 +136,7 @@ def repaired(svm, states, labels, way, features):
     """Repair the linear hybrid's head from adversarials, in one of the ways."""
     if way == RAISED:
         scores = states.astype(float) @ svm.weights.T + svm.bias
-        return dni.repair_head(svm.weights, svm.bias, states, raised_targets(scores, labels, margin=0.1))
+        return dni.repair_head(svm.weights, svm.bias, states, margin_targets(scores, labels, margin=0.1))
     wanted = one_hot_targets(labels, 10)
     if way == OWN:  # what the machines were trained for
         wanted = 2 * wanted - 1
@@ -146,11 +146,11 @@ def repaired(svm, states, labels, way, features):
 def judged(case, fix, epsilon, clean, fresh=True):
     """What the repaired head reaches: on pictures, on adversarials of the network, of the hybrid, and of itself."""
     svm = case.hybrids["linear"]
-    mended = svm.repaired(fix)
+    mended = svm.with_repair(fix)
     own = in_blocks(case.body, case.attacked(case.signs["linear"], epsilon))
     theirs = in_blocks(case.body, case.attacked(case.signs["network"], epsilon))
-    known = np.asarray(svm.decide(clean)).argmax(axis=1) == case.y
-    fooled = known & (np.asarray(svm.decide(own)).argmax(axis=1) != case.y)
+    known = np.asarray(svm.decision_function(clean)).argmax(axis=1) == case.y
+    fooled = known & (np.asarray(svm.decision_function(own)).argmax(axis=1) != case.y)
     found = {
         "Data": accuracy(mended, clean, case.y),
         "NADV": accuracy(mended, theirs, case.y),

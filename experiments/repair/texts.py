@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 import dni_jax as dni
-from dni_jax.lab.repair import clean_states, measured, states_behind, wrong_symbols
+from dni_jax.lab.repair import count_violations, prefix_states, preserved_states, violating_symbols
 from dni_jax.models import TrainedModel, cross_entropy
 from experiments._shared.subjects import arguments, spread, subject, table
 
@@ -62,9 +62,9 @@ def by_gradient(case, fix, wrong, seed):
     """
     model = case.model
     prefixes = fix.examples["prefix"].tolist()
-    bad = jnp.asarray(states_behind(model, prefixes))
-    never = jnp.asarray(wrong_symbols(wrong, prefixes, model.vocabulary))
-    good = jnp.asarray(clean_states(model, wrong, case.corpus.train, 500, seed).states)
+    bad = jnp.asarray(prefix_states(model, prefixes))
+    never = jnp.asarray(violating_symbols(wrong, prefixes, model.vocabulary))
+    good = jnp.asarray(preserved_states(model, wrong, case.corpus.train, 500, seed).states)
     bias, start = jnp.asarray(model.weights.head_b), jnp.asarray(model.weights.head)
     before = jax.nn.softmax(good @ start + bias)
 
@@ -92,7 +92,7 @@ def by_gradient(case, fix, wrong, seed):
         tuned = TrainedModel.from_weights(replace(model.weights, head=head), model.vocabulary, boundary=model.boundary)
         if cross_entropy(tuned.weights, validation, 50_000) <= most:
             break
-    after = measured(tuned, wrong, case.corpus.test, N, LENGTH, seed + 1, "")
+    after = count_violations(tuned, wrong, case.corpus.test, N, LENGTH, seed + 1, "")
     return {
         "per_1000": 1_000 * after.wrong.sum() / after.symbols.sum(),
         "loss": after.loss,
@@ -104,7 +104,7 @@ def by_gradient(case, fix, wrong, seed):
 def of_one_network(case, sizes, seed):
     """Rows of every way and number of examples."""
     wrong, found = case.language.violations(), {}
-    settings = {"n": N, "length": LENGTH, "most": MOST, "seed": seed}
+    settings = {"n": N, "length": LENGTH, "target_probability": MOST, "seed": seed}
     chosen = rankings(case, seed)
     for size in sizes:
         fix = dni.lab.repair.repair(case.model, case.corpus, wrong, n_examples=size, **settings)

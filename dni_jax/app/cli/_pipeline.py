@@ -196,7 +196,7 @@ def analyse(
 
 def _summarize_analyses(results: dict[str, Any]) -> list[str]:
     """Return one sentence for each analysis whose result fits into one."""
-    from dni_jax.characters import shown_name
+    from dni_jax.characters import display_name
 
     sentences = []
     if results.get("attribution"):
@@ -204,7 +204,7 @@ def _summarize_analyses(results: dict[str, Any]) -> list[str]:
     dimension = results.get("dimension")
     if dimension is not None and dimension["dimension"].notna().any():
         hardest = dimension.loc[dimension["dimension"].idxmax()]
-        name, directions = shown_name(hardest["feature"]), int(hardest["dimension"])
+        name, directions = display_name(hardest["feature"]), int(hardest["dimension"])
         sentences.append(f"The feature that needs the most random directions of the state is {name}: {directions}.")
     repair = results.get("repair")
     if repair is not None:

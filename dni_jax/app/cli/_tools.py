@@ -60,7 +60,7 @@ def label(
     source = sys.stdin.read() if text == "-" else text
     corpus = parser.corpus([source])
     if parser_states:
-        corpus = parser.observe(corpus)
+        corpus = parser.add_parser_states(corpus)
     labels = get_features(config, parser).label(corpus)
     names = list(dict.fromkeys(name for pattern in features for name in labels.select(pattern).names)) or None
     with open_console(output) as console:

@@ -14,9 +14,9 @@ from dni_jax.app.pipeline._job import Job
 from dni_jax.app.pipeline._verifying import choose_headlines
 from dni_jax.files import atomic_write
 from dni_jax.inspection import ranking, write_table
-from dni_jax.lab.attribution import ablation_effects, agreement, attribute
+from dni_jax.lab.attribution import ablation_effects, attribute, rank_agreement
 from dni_jax.lab.intrinsic_dimension import measure_probe_dimension
-from dni_jax.lab.posterior import SamplingPlan, beside_each_other, by_step_size
+from dni_jax.lab.posterior import SamplerConfig, sample_chains, step_size_table
 from dni_jax.lab.repair import NoViolationError, repair_table
 from dni_jax.models import record
 from dni_jax.text import Corpus
@@ -49,7 +49,7 @@ def attribute_stage(job: Job, inspection: Inspection) -> xr.Dataset:
     )
     attribution = attribute(job.model, corpus, "next", LAGS, "integrated_gradients", steps=_STEPS, **options)
     effects = ablation_effects(job.model, corpus, "next", LAGS, **options)
-    agreed = agreement(attribution, effects, inspection.relevance, choose_headlines(job, inspection), by=RANK_BY)
+    agreed = rank_agreement(attribution, effects, inspection.relevance, choose_headlines(job, inspection), by=RANK_BY)
     write_table(attribution_table(attribution, agreed), job.folder.path / "attribution.parquet")
     job.log(f"  done in {time.perf_counter() - start:.1f} s")
     return attribution
@@ -74,7 +74,7 @@ def posterior_stage(job: Job, inspection: Inspection, n_draws: int = 20, step_si
     labels = job.library.label(corpus).select(list(inspection.distinct))
     job.log(f"drawing {n_draws} networks near this one (pSGLD, step size {step_size:g}), and with other step sizes")
     sizes = sorted({*_SIZES, step_size})
-    chains = by_step_size(job.model, job.corpus, SamplingPlan(n_draws=n_draws), sizes, seed)
+    chains = sample_chains(job.model, job.corpus, SamplerConfig(n_draws=n_draws), sizes, seed)
     k, probe, folds = min(_TOP, job.model.n_neurons), job.config.inspect.probe, _count_folds(corpus)
     scored = [None if each is None else each.relevance(corpus, labels, probe, folds, k=k) for each in chains]
     draws, relevance = chains[sizes.index(step_size)], scored[sizes.index(step_size)]
@@ -84,10 +84,14 @@ def posterior_stage(job: Job, inspection: Inspection, n_draws: int = 20, step_si
         )
     table = relevance.to_dataframe().reset_index()
     table = table.assign(
-        draws=n_draws, step_size=step_size, unseen_start=draws.start, unseen_average=draws.unseen.average, top=k
+        draws=n_draws,
+        step_size=step_size,
+        unseen_start=draws.start_loss,
+        unseen_average=draws.validation.average,
+        top=k,
     )
     write_table(table, job.folder.path / "posterior.parquet")
-    sweep = beside_each_other(sizes, chains, scored)
+    sweep = step_size_table(sizes, chains, scored)
     with atomic_write(job.folder.path / "step_sizes.csv") as part:
         sweep.to_csv(part, index=False)
     job.log(f"  {draws} in {time.perf_counter() - start:.1f} s")

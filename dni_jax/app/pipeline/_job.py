@@ -93,7 +93,7 @@ class Job:
     @cached_property
     def held_out(self) -> Corpus:
         """The test text, shuffled."""
-        return self.corpus.test.shuffled(self.config.resolved_text_seed)
+        return self.corpus.test.shuffle(self.config.resolved_text_seed)
 
     @cached_property
     def inspected(self) -> Corpus:

@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from dni_jax.inspection import ranking
 
 
-def agreement(
+def rank_agreement(
     attribution: xr.Dataset,
     effects: xr.Dataset,
     relevance: xr.Dataset | None = None,
@@ -51,7 +51,7 @@ def agreement(
     >>> both = ("neuron", "lag")
     >>> found = xr.Dataset({"attribution": (both, [[1.0], [-3.0], [2.0]]), "magnitude": (both, [[1.0], [3.0], [2.0]])})
     >>> effects = found.rename(attribution="effect")
-    >>> agreement(found.assign_coords(coords), effects.assign_coords(coords))["signed"].item()
+    >>> rank_agreement(found.assign_coords(coords), effects.assign_coords(coords))["signed"].item()
     1.0
     """
     _check(attribution, effects)

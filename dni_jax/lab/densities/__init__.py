@@ -4,18 +4,18 @@ Pure functions on arrays; they know no network, so that `verification` can ask t
 """
 
 from dni_jax.lab.densities._bijection import Bijection, log_prob, normal_log_prob
-from dni_jax.lab.densities._bounds import elbo, free_bits, gaussian_kl, iwae, iwae_of, kl_weight
-from dni_jax.lab.densities._compose import Chain, Inverted, Permute
+from dni_jax.lab.densities._bounds import elbo, free_bits, gaussian_kl, iwae, iwae_estimate, kl_weight
+from dni_jax.lab.densities._compose import Chain, Inverse, Permute
 from dni_jax.lab.densities._coupling import Coupling
 from dni_jax.lab.densities._elementwise import Standardise
-from dni_jax.lab.densities._evaluating import log_probs
-from dni_jax.lab.densities._fitting import Evaluation, Fitted, fit, fit_reverse
-from dni_jax.lab.densities._gaussian import Moments, Whiten
-from dni_jax.lab.densities._kinds import KINDS, start_flow
+from dni_jax.lab.densities._evaluating import log_prob_in_blocks
+from dni_jax.lab.densities._fitting import Evaluation, FitResult, fit, fit_reverse
+from dni_jax.lab.densities._gaussian import Gaussian, Whiten
+from dni_jax.lab.densities._kinds import KINDS, init_flow
 from dni_jax.lab.densities._linear import PLU, QR
 from dni_jax.lab.densities._planar import Planar
 from dni_jax.lab.densities._plausibility import Density, plausibility
-from dni_jax.lab.densities._splitting import groups_of, split
+from dni_jax.lab.densities._splitting import split_states
 from dni_jax.lab.densities._sylvester import Sylvester
 
 __all__ = [
@@ -27,9 +27,9 @@ __all__ = [
     "Coupling",
     "Density",
     "Evaluation",
-    "Fitted",
-    "Inverted",
-    "Moments",
+    "FitResult",
+    "Gaussian",
+    "Inverse",
     "Permute",
     "Planar",
     "Standardise",
@@ -40,14 +40,13 @@ __all__ = [
     "fit_reverse",
     "free_bits",
     "gaussian_kl",
-    "groups_of",
+    "init_flow",
     "iwae",
-    "iwae_of",
+    "iwae_estimate",
     "kl_weight",
     "log_prob",
-    "log_probs",
+    "log_prob_in_blocks",
     "normal_log_prob",
     "plausibility",
-    "split",
-    "start_flow",
+    "split_states",
 ]

@@ -37,7 +37,7 @@ def iwae(log_weights: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
     return jax.nn.logsumexp(log_weights, axis=-1) - math.log(log_weights.shape[-1])
 
 
-def iwae_of(
+def iwae_estimate(
     log_weight: Callable[[Array, int], Array], key: Array, k: int, repeats: int
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Give the mean of L_K over repeated draws, and its standard error.

@@ -38,7 +38,7 @@ class Chain:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Inverted:
+class Inverse:
     """A bijection the other way round: for sampling in closed form, as reverse KL wants it."""
 
     inner: Bijection
@@ -66,7 +66,7 @@ class Permute:
     order: tuple[int, ...] = field(metadata={"static": True})
 
     @classmethod
-    def drawn(cls, n_neurons: int, seed: int) -> Permute:
+    def random(cls, n_neurons: int, seed: int) -> Permute:
         """Draw an order of N neurons."""
         return cls(tuple(np.random.default_rng(seed).permutation(n_neurons).tolist()))
 

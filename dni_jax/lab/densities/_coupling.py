@@ -32,7 +32,7 @@ class Coupling:
     swap: bool = field(metadata={"static": True})
 
     @classmethod
-    def start(cls, key: Array, n_neurons: int, width: int, depth: int, swap: bool) -> Coupling:
+    def init(cls, key: Array, n_neurons: int, width: int, depth: int, swap: bool) -> Coupling:
         """Give the identity, ready to learn: float32, hidden layers as He et al. (2015), the last one 0.
 
         Raises

@@ -19,7 +19,7 @@ _BLOCK_ELSEWHERE = 32_768
 _LEAST = 64
 
 
-def log_probs(
+def log_prob_in_blocks(
     bijection: Bijection, states: Float[np.ndarray, "T N"], block: int | None = None
 ) -> Float[np.ndarray, " T"]:
     """Log-density of states, in nats; float32.

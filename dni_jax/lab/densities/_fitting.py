@@ -26,11 +26,11 @@ class Evaluation(NamedTuple):
     validation: float
 
 
-class Fitted(NamedTuple):
-    """A fitted bijection, of the best look, and all looks."""
+class FitResult(NamedTuple):
+    """A fitted bijection, of the best look, and all evaluations."""
 
     bijection: Any
-    looks: tuple[Evaluation, ...]
+    evaluations: tuple[Evaluation, ...]
 
 
 def fit(
@@ -44,11 +44,11 @@ def fit(
     evaluate_every: int = 100,
     patience: int = 5,
     seed: int = 0,
-) -> Fitted:
+) -> FitResult:
     """Fit by maximum likelihood: the least forward KL from the states to the density.
 
     Adam on minibatches, gradients clipped at a norm of 10, the rate falling to 0 along a cosine. Stops after `patience`
-    looks without a better mean log-density of the validation states; the start counts as the first look, so what is
+    evaluations without a better mean log-density of the validation states; the start counts as the first look, so what is
     returned is never worse than it.
 
     Parameters
@@ -71,7 +71,7 @@ def fit(
     --------
     >>> from dni_jax.lab.densities._linear import PLU
     >>> states = np.random.default_rng(0).normal(3.0, 2.0, (400, 1)).astype(np.float32)
-    >>> start = PLU.of(np.eye(1), np.zeros(1))
+    >>> start = PLU.from_matrix(np.eye(1), np.zeros(1))
     >>> found = fit(start, states, states, steps=600, learning_rate=0.05).bijection
     >>> mean, _ = found.inverse(jnp.zeros(1))
     >>> bool(abs(mean[0] - states.mean()) < 0.1)
@@ -82,8 +82,8 @@ def fit(
     carried = bijection, optimizer.init(jax.tree.leaves(bijection))
     rows, key = jnp.asarray(states), jax.random.key(seed)
     best = bijection
-    looks = [Evaluation(0, float("nan"), mean_log_prob(bijection, validation))]
-    _refuse_infinite(looks[-1].validation, 0)
+    evaluations = [Evaluation(0, float("nan"), mean_log_prob(bijection, validation))]
+    _refuse_infinite(evaluations[-1].validation, 0)
     with bar("fitting a density", steps) as advance:
         for first in range(0, steps, chunk):
             last = min(first + chunk, steps)
@@ -91,14 +91,14 @@ def fit(
             carried, gained = _likelihood_steps(carried, rows, keys, optimizer, min(batch, len(states)))
             look = Evaluation(last, float(gained.mean()), mean_log_prob(carried[0], validation))
             _refuse_infinite(look.validation, look.step)
-            looks.append(look)
+            evaluations.append(look)
             advance(look.step, partial(_note, look))
-            highest = int(np.argmax([one.validation for one in looks]))
-            if highest == len(looks) - 1:
+            highest = int(np.argmax([one.validation for one in evaluations]))
+            if highest == len(evaluations) - 1:
                 best = carried[0]
-            elif len(looks) - 1 - highest >= patience:
+            elif len(evaluations) - 1 - highest >= patience:
                 break
-    return Fitted(best, tuple(looks))
+    return FitResult(best, tuple(evaluations))
 
 
 def fit_reverse(
@@ -110,10 +110,10 @@ def fit_reverse(
     batch: int = 256,
     learning_rate: float = 1e-2,
     seed: int = 0,
-) -> Fitted:
+) -> FitResult:
     """Fit to a density that is known up to a factor: the least reverse KL, from the bijection's density to it.
 
-    Draws go through the inverse, so turn maps without a closed inverse round: ``Inverted(Planar.start(...))``.
+    Draws go through the inverse, so turn maps without a closed inverse round: ``Inverse(Planar.init(...))``.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def fit_reverse(
     carried, bounds = _reverse_steps(carried, keys, log_density, optimizer, (batch, n_neurons))
     bound = float(bounds[-max(steps // 10, 1) :].mean())
     _refuse_infinite(bound, steps)
-    return Fitted(carried[0], (Evaluation(steps, bound, bound),))
+    return FitResult(carried[0], (Evaluation(steps, bound, bound),))
 
 
 def mean_log_prob(bijection: Bijection, states: Float[np.ndarray, "T N"]) -> float:

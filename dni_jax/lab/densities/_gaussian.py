@@ -12,14 +12,14 @@ from jaxtyping import Array, Float
 from scipy.linalg import solve_triangular
 
 
-class Moments(NamedTuple):
+class Gaussian(NamedTuple):
     """Mean and covariance of states; float64."""
 
     mean: Float[np.ndarray, " N"]
     covariance: Float[np.ndarray, "N N"]
 
     @classmethod
-    def of(cls, states: Float[np.ndarray, "T N"], shrink: float = 0.0) -> Moments:
+    def from_states(cls, states: Float[np.ndarray, "T N"], shrink: float = 0.0) -> Gaussian:
         """Measure them (maximum likelihood: divided by T); `shrink` of the mean variance is added to every neuron's.
 
         Raises
@@ -77,7 +77,7 @@ class Whiten:
     back: Float[Array, "N N"]
 
     @classmethod
-    def of(cls, moments: Moments, dtype: str = "float32") -> Whiten:
+    def from_gaussian(cls, moments: Gaussian, dtype: str = "float32") -> Whiten:
         """Whiten states of some moments."""
         return cls(*(jnp.asarray(a, dtype) for a in (moments.mean, moments.whitening(), moments.root())))
 

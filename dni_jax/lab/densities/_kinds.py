@@ -9,7 +9,7 @@ from jaxtyping import Float
 from dni_jax.lab.densities._bijection import Bijection
 from dni_jax.lab.densities._compose import Chain, Permute
 from dni_jax.lab.densities._coupling import Coupling
-from dni_jax.lab.densities._gaussian import Moments, Whiten
+from dni_jax.lab.densities._gaussian import Gaussian, Whiten
 from dni_jax.lab.densities._linear import PLU, QR
 from dni_jax.lab.densities._planar import Planar
 from dni_jax.lab.densities._sylvester import Sylvester
@@ -17,7 +17,7 @@ from dni_jax.lab.densities._sylvester import Sylvester
 KINDS = ("gaussian", "realnvp", "planar", "sylvester", "plu", "qr")
 
 
-def start_flow(
+def init_flow(
     kind: str,
     states: Float[np.ndarray, "T N"],
     *,
@@ -58,22 +58,22 @@ def start_flow(
         raise ValueError(
             f"expected layers, width, depth and directions of at least 1, got {layers}, {width}, {depth}, {directions}"
         )
-    moments = Moments.of(states, shrink)
+    moments = Gaussian.from_states(states, shrink)
     if kind in ("plu", "qr"):
         matrix = moments.whitening()
         linear = PLU if kind == "plu" else QR
-        return linear.of(matrix, -matrix @ moments.mean)
-    parts: list[Bijection] = [Whiten.of(moments)]
+        return linear.from_matrix(matrix, -matrix @ moments.mean)
+    parts: list[Bijection] = [Whiten.from_gaussian(moments)]
     if kind == "gaussian":
         return parts[0]
     n_neurons = states.shape[1]
     for layer, key in enumerate(jax.random.split(jax.random.key(seed), layers)):
         if kind == "planar":
-            parts.append(Planar.start(key, n_neurons))
+            parts.append(Planar.init(key, n_neurons))
         elif kind == "sylvester":
-            parts.append(Sylvester.start(key, n_neurons, min(directions, n_neurons)))
+            parts.append(Sylvester.init(key, n_neurons, min(directions, n_neurons)))
         else:
             if layer % 2 == 0:
-                parts.append(Permute.drawn(n_neurons, seed + layer))
-            parts.append(Coupling.start(key, n_neurons, width, depth, swap=layer % 2 == 1))
+                parts.append(Permute.random(n_neurons, seed + layer))
+            parts.append(Coupling.init(key, n_neurons, width, depth, swap=layer % 2 == 1))
     return Chain(tuple(parts))

@@ -41,7 +41,9 @@ class PLU:
     signs: tuple[int, ...] = field(metadata={"static": True})
 
     @classmethod
-    def of(cls, matrix: Float[np.ndarray, "N N"], bias: Float[np.ndarray, " N"], dtype: str = "float32") -> PLU:
+    def from_matrix(
+        cls, matrix: Float[np.ndarray, "N N"], bias: Float[np.ndarray, " N"], dtype: str = "float32"
+    ) -> PLU:
         """Give the map ``y = matrix x + bias``.
 
         Raises
@@ -96,7 +98,7 @@ class QR:
     signs: tuple[int, ...] = field(metadata={"static": True})
 
     @classmethod
-    def of(cls, matrix: Float[np.ndarray, "N N"], bias: Float[np.ndarray, " N"], dtype: str = "float32") -> QR:
+    def from_matrix(cls, matrix: Float[np.ndarray, "N N"], bias: Float[np.ndarray, " N"], dtype: str = "float32") -> QR:
         """Give the map ``y = matrix x + bias``.
 
         Raises

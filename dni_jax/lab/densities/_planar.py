@@ -41,15 +41,15 @@ class Planar:
     b: Float[Array, ""]
 
     @classmethod
-    def start(cls, key: Array, n_neurons: int) -> Planar:
+    def init(cls, key: Array, n_neurons: int) -> Planar:
         """Give a map close to the identity; float32."""
         first, second = jax.random.split(key)
         w = jax.random.normal(first, (n_neurons,), jnp.float32) / np.sqrt(n_neurons).astype(np.float32)
         near = 0.01 * jax.random.normal(second, (n_neurons,), jnp.float32)
-        return cls.of(w, near - w * (near @ w) / (w @ w), jnp.zeros((), jnp.float32))
+        return cls.from_direction(w, near - w * (near @ w) / (w @ w), jnp.zeros((), jnp.float32))
 
     @classmethod
-    def of(cls, w: Float[Array, " N"], u: Float[Array, " N"], b: Float[Array, ""]) -> Planar:
+    def from_direction(cls, w: Float[Array, " N"], u: Float[Array, " N"], b: Float[Array, ""]) -> Planar:
         """Give the map with a wanted u.
 
         Raises
@@ -59,7 +59,7 @@ class Planar:
 
         Examples
         --------
-        >>> Planar.of(jnp.ones(2), jnp.full(2, 0.25), jnp.zeros(())).u.round(4).tolist()
+        >>> Planar.from_direction(jnp.ones(2), jnp.full(2, 0.25), jnp.zeros(())).u.round(4).tolist()
         [0.25, 0.25]
         """
         along = w @ u

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from dni_jax.lab.densities._bijection import Bijection
-from dni_jax.lab.densities._evaluating import draw, log_probs
+from dni_jax.lab.densities._evaluating import draw, log_prob_in_blocks
 from dni_jax.lab.densities._fitting import Evaluation, fit
-from dni_jax.lab.densities._kinds import start_flow
-from dni_jax.lab.densities._splitting import groups_of, rows_of, split
+from dni_jax.lab.densities._kinds import init_flow
+from dni_jax.lab.densities._splitting import rows_of, split_states
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Density:
         N.
     calibration
         float32 ``(U,)``: log-densities of visited states that were neither learnt nor stopped the learning, ascending.
-    looks
+    evaluations
         Mean log-densities while it was fitted; empty for a Gaussian.
     """
 
@@ -37,7 +37,7 @@ class Density:
     bijection: Bijection
     n_neurons: int
     calibration: Float[np.ndarray, " U"] = field(repr=False)
-    looks: tuple[Evaluation, ...] = field(default=(), repr=False)
+    evaluations: tuple[Evaluation, ...] = field(default=(), repr=False)
 
     def log_prob(self, states: Any, block: int | None = None) -> Float[np.ndarray, " T"]:
         """Give the log-density of each state, in nats; float32.
@@ -55,7 +55,7 @@ class Density:
             For another number of neurons, or states that are not finite.
         """
         rows = rows_of(states, self.n_neurons)
-        return log_probs(self.bijection, rows, block) if len(rows) else np.zeros(0, np.float32)
+        return log_prob_in_blocks(self.bijection, rows, block) if len(rows) else np.zeros(0, np.float32)
 
     def percentile(self, states: Any, block: int | None = None) -> Float[np.ndarray, " T"]:
         """Give the percentile of each state, 0 to 100: the share of held-out visited states that are less plausible.
@@ -137,12 +137,12 @@ def plausibility(
     [100.0, 0.0]
     """
     rows = rows_of(states)
-    part = split(groups_of(states, groups, len(rows)), seed)
+    part = split_states(states, groups, seed)
     learnt, stopping, kept = (rows[part == number] for number in range(3))
     shape = {"layers": layers, "width": width, "depth": depth, "directions": directions, "shrink": shrink}
-    bijection, looks = start_flow(kind, learnt, **shape, seed=seed), ()  # type: ignore[arg-type]
+    bijection, evaluations = init_flow(kind, learnt, **shape, seed=seed), ()  # type: ignore[arg-type]
     if kind != "gaussian":
         plan = {"steps": steps, "batch": batch, "learning_rate": learning_rate, "patience": patience}
-        bijection, looks = fit(bijection, learnt, stopping, **plan, seed=seed)  # type: ignore[arg-type, assignment]
-    calibration = np.sort(log_probs(bijection, kept))
-    return Density(kind, bijection, rows.shape[1], calibration, looks)
+        bijection, evaluations = fit(bijection, learnt, stopping, **plan, seed=seed)  # type: ignore[arg-type, assignment]
+    calibration = np.sort(log_prob_in_blocks(bijection, kept))
+    return Density(kind, bijection, rows.shape[1], calibration, evaluations)

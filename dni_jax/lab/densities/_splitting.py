@@ -66,3 +66,33 @@ def split(groups: Int[np.ndarray, " T"], seed: int) -> Int[np.ndarray, " T"]:
     part[order] = 0
     part[order[:kept]], part[order[kept : 2 * kept]] = 2, 1
     return part[member]
+
+
+def split_states(states: Any, groups: Any = None, seed: int = 0) -> Int[np.ndarray, " T"]:
+    """Return the part of each position: 0 is fitted, 1 stops the fit, 2 calibrates percentiles, -1 is not used.
+
+    This is the split that `plausibility` makes with the same states, groups and seed. Positions of one group stay
+    together.
+
+    Parameters
+    ----------
+    states
+        ``Activations``, or an array ``(T, N)``.
+    groups
+        int ``(T,)``; see `plausibility`.
+    seed
+        Decides the split.
+
+    Raises
+    ------
+    ValueError
+        For groups of another shape, or fewer than 20 of them.
+
+    Examples
+    --------
+    >>> parts = split_states(np.zeros((2_000, 3)))
+    >>> np.bincount(parts).tolist()
+    [1424, 256, 320]
+    """
+    n_positions = len(getattr(states, "hidden", states))
+    return split(groups_of(states, groups, n_positions), seed)

@@ -40,7 +40,7 @@ class Sylvester:
     b: Float[Array, " M"]
 
     @classmethod
-    def start(cls, key: Array, n_neurons: int, directions: int) -> Sylvester:
+    def init(cls, key: Array, n_neurons: int, directions: int) -> Sylvester:
         """Give a map close to the identity, of some directions; float32.
 
         Raises

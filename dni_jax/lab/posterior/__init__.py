@@ -1,34 +1,34 @@
 """How sure the weights are: draws of them near the trained ones, by stochastic gradient MCMC."""
 
-from dni_jax.lab.posterior._averaging import symbol_losses, together
+from dni_jax.lab.posterior._averaging import combine_losses, predictive_losses
 from dni_jax.lab.posterior._beside import compare_uncertainty
-from dni_jax.lab.posterior._draws import Posterior, by_step_size, sample_posterior
-from dni_jax.lab.posterior._plan import SamplingPlan
+from dni_jax.lab.posterior._draws import Posterior, sample_chains, sample_posterior
+from dni_jax.lab.posterior._plan import SamplerConfig
 from dni_jax.lab.posterior._samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
 from dni_jax.lab.posterior._schedules import constant, cyclical, polynomial
-from dni_jax.lab.posterior._step_sizes import beside_each_other, step_size_sweep
-from dni_jax.lab.posterior._walking import Target, sampler_of, symbols_of
+from dni_jax.lab.posterior._step_sizes import step_size_sweep, step_size_table
+from dni_jax.lab.posterior._walking import Target, count_symbols, make_sampler
 
 __all__ = [
     "SAMPLERS",
     "Posterior",
-    "SamplingPlan",
+    "SamplerConfig",
     "Target",
-    "beside_each_other",
-    "by_step_size",
+    "combine_losses",
     "compare_uncertainty",
     "constant",
+    "count_symbols",
     "cyclical",
+    "make_sampler",
     "polynomial",
+    "predictive_losses",
     "psgld",
+    "sample_chains",
     "sample_posterior",
-    "sampler_of",
     "santa",
     "sghmc",
     "sgld",
     "sgnht",
     "step_size_sweep",
-    "symbol_losses",
-    "symbols_of",
-    "together",
+    "step_size_table",
 ]

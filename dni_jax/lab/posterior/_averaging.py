@@ -25,7 +25,7 @@ from dni_jax.models import (
 from dni_jax.text import Corpus
 
 
-class HeldOut(NamedTuple):
+class PredictiveLoss(NamedTuple):
     """How well networks predict a text, alone and together, in nats a symbol.
 
     Attributes
@@ -40,7 +40,7 @@ class HeldOut(NamedTuple):
     average: float
 
 
-def symbol_losses(weights: Weights, corpus: Corpus) -> Float[np.ndarray, "D U"]:
+def predictive_losses(weights: Weights, corpus: Corpus) -> Float[np.ndarray, "D U"]:
     """Minus the log-probability that each of D networks gives to each of the U symbols of a text.
 
     Parameters
@@ -76,7 +76,7 @@ def _losses(weights: Weights, codes: Array, targets: Array, resets: Array, devic
     return spread(weights, codes, targets, resets)
 
 
-def held_out(weights: Weights, corpus: Corpus) -> HeldOut:
+def held_out(weights: Weights, corpus: Corpus) -> PredictiveLoss:
     """How well D networks predict a text, one by one and as their average.
 
     Parameters
@@ -86,18 +86,18 @@ def held_out(weights: Weights, corpus: Corpus) -> HeldOut:
     corpus
         In the networks' codes.
     """
-    return together(symbol_losses(weights, corpus))
+    return combine_losses(predictive_losses(weights, corpus))
 
 
-def together(losses: Float[np.ndarray, "D U"]) -> HeldOut:
+def combine_losses(losses: Float[np.ndarray, "D U"]) -> PredictiveLoss:
     """Put the losses of D networks on the same symbols together: the average's probability is the mean of theirs.
 
     Examples
     --------
-    >>> found = together(-np.log([[0.5, 0.1], [0.5, 0.3]]))
+    >>> found = combine_losses(-np.log([[0.5, 0.1], [0.5, 0.3]]))
     >>> bool(np.isclose(found.average, -np.log([0.5, 0.2]).mean()))
     True
     """
     losses = losses.astype(np.float64)
     mean = np.log(len(losses)) - logsumexp(-losses, axis=0)
-    return HeldOut(losses.mean(1), float(mean.mean()))
+    return PredictiveLoss(losses.mean(1), float(mean.mean()))

@@ -16,9 +16,9 @@ from scipy.special import softmax
 from dni_jax.features import Labels
 from dni_jax.html import card, facts
 from dni_jax.inspection import inspect
-from dni_jax.lab.posterior._averaging import HeldOut, held_out
+from dni_jax.lab.posterior._averaging import PredictiveLoss, held_out
 from dni_jax.lab.posterior._credible import credible
-from dni_jax.lab.posterior._plan import SamplingPlan
+from dni_jax.lab.posterior._plan import SamplerConfig
 from dni_jax.lab.posterior._walking import walk
 from dni_jax.models import Population, TrainedModel, Weights, named_arrays, record
 from dni_jax.text import Corpus
@@ -43,11 +43,11 @@ class Posterior:
         float32, each array with a leading axis of D draws.
     steps
         int64 ``(D,)``: the step each draw was taken at.
-    unseen
+    validation
         How well each draw, and the mean of their probabilities, predicts text that the chain did not see; and
-        ``start``, the network the chain started from. NaN where there was no such text.
-    start
-        See `unseen`; nats a symbol.
+        ``start_loss``, the network the chain started from. NaN where there was no such text.
+    start_loss
+        See `validation`; nats a symbol.
     train_loss
         float64 ``(D,)``: the mean loss over the steps up to each draw, nats a symbol.
     settings
@@ -57,8 +57,8 @@ class Posterior:
     model: TrainedModel
     weights: Weights
     steps: Int[np.ndarray, " D"]
-    unseen: HeldOut
-    start: float
+    validation: PredictiveLoss
+    start_loss: float
     train_loss: Float[np.ndarray, " D"]
     settings: Mapping[str, Any]
 
@@ -66,15 +66,15 @@ class Posterior:
         return len(self.steps)
 
     def __repr__(self) -> str:
-        each, average = self.unseen
-        loss = f"{average:.4f} nats averaged, {each.mean():.4f} each, {self.start:.4f} at the start"
+        each, average = self.validation
+        loss = f"{average:.4f} nats averaged, {each.mean():.4f} each, {self.start_loss:.4f} at the start"
         return f"Posterior({len(self)} local draws, {self.settings['sampler']}; unseen text: {loss})"
 
     def _repr_html_(self) -> str:
         losses = {
-            "unseen text, average": f"{self.unseen.average:.4f} nats a symbol",
-            "unseen text, each draw": f"{self.unseen.each.mean():.4f} nats a symbol",
-            "unseen text, start": f"{self.start:.4f} nats a symbol",
+            "unseen text, average": f"{self.validation.average:.4f} nats a symbol",
+            "unseen text, each draw": f"{self.validation.each.mean():.4f} nats a symbol",
+            "unseen text, start": f"{self.start_loss:.4f} nats a symbol",
             "spread": f"{self.spread:.3f} of the weights' size",
         }
         return card(f"Posterior: {len(self)} local draws", facts({**losses, **dict(self.settings)}))
@@ -90,14 +90,12 @@ class Posterior:
         each = (jax.tree.map(lambda array, n=n: array[n], self.weights) for n in range(len(self)))
         about = (self.model.vocabulary, self.model.config)
         models = [
-            TrainedModel.from_weights(
-                one, *about, [{"step": int(step), "validation_loss": float(loss)}], self.model.boundary
-            )
-            for one, step, loss in zip(each, self.steps, self.unseen.each, strict=True)
+            TrainedModel.from_weights(one, *about, [{"step": int(step), "validation_loss": float(loss)}], self.model.boundary)
+            for one, step, loss in zip(each, self.steps, self.validation.each, strict=True)
         ]
         return Population(tuple(models), (None,) * len(models))
 
-    def held_out(self, corpus: Corpus) -> HeldOut:
+    def evaluate(self, corpus: Corpus) -> PredictiveLoss:
         """How well each draw, and the mean of their probabilities, predicts a text."""
         return held_out(self.weights, self.model.encode(corpus))
 
@@ -230,7 +228,7 @@ def sample_posterior(
     Examples
     --------
     >>> import dni_jax as dni
-    >>> from dni_jax.lab import posterior
+    >>> from dni_jax.lab.posterior import sample_posterior
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
     >>> draws = sample_posterior(model, corpus, n_draws=3, thin=2, burn_in=2, progress=False)
@@ -238,13 +236,13 @@ def sample_posterior(
     True
     """
     own: dict[str, Any] = {"n_draws": n_draws, "thin": thin, "burn_in": burn_in, "batch": batch, "window": window}
-    plan = SamplingPlan(sampler, **own, schedule=schedule, length=length, prior_sd=prior_sd, temperature=temperature,
+    plan = SamplerConfig(sampler, **own, schedule=schedule, length=length, prior_sd=prior_sd, temperature=temperature,
                         options=options)  # fmt: skip
     if step_size is None:
         if sampler != "psgld":
             raise ValueError(f"expected step_size= for the sampler {sampler!r}, got none: see step_size_sweep")
         step_size = _STEP_SIZE
-    (draws,) = by_step_size(model, corpus, plan, [step_size], seed, validation, progress)
+    (draws,) = sample_chains(model, corpus, plan, [step_size], seed, validation, progress)
     if draws is None:
         raise ValueError(
             f"expected draws near the network, got a chain that runs away with step_size {step_size:g}: take a smaller "
@@ -253,10 +251,10 @@ def sample_posterior(
     return draws
 
 
-def by_step_size(
+def sample_chains(
     model: TrainedModel,
     corpus: Corpus,
-    plan: SamplingPlan,
+    plan: SamplerConfig,
     step_sizes: Sequence[float],
     seed: int,
     validation: Corpus | None = None,
@@ -273,7 +271,7 @@ def by_step_size(
             continue
         weights = jax.tree.map(lambda array, n=number: array[:, n], walked.weights)
         unseen, start = judged(model, weights, text)
-        told = {**plan.told, "step_size": float(step_size), "seed": seed}
+        told = {**plan.settings, "step_size": float(step_size), "seed": seed}
         loss = walked.train_loss[:, number].astype(np.float64)
         found.append(Posterior(model, weights, steps, unseen, start, loss, told))
     return found
@@ -286,10 +284,10 @@ def unseen_text(model: TrainedModel, corpus: Corpus, validation: Corpus | None) 
     return model.encode(corpus.validation) if (corpus.split == 1).any() else None
 
 
-def judged(model: TrainedModel, weights: Weights, text: Corpus | None) -> tuple[HeldOut, float]:
+def judged(model: TrainedModel, weights: Weights, text: Corpus | None) -> tuple[PredictiveLoss, float]:
     """How well draws predict a text, and how well the network that they started from does; NaN without text."""
     if text is None:
-        return HeldOut(np.full(len(weights.head), np.nan), float("nan")), float("nan")
+        return PredictiveLoss(np.full(len(weights.head), np.nan), float("nan")), float("nan")
     start = jax.tree.map(lambda array: np.asarray(array)[None], model.weights)
     return held_out(weights, text), held_out(start, text).average
 

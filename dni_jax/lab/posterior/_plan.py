@@ -14,7 +14,7 @@ _OURS = ("step_size", "key", "temperature")  # a sampler's arguments that a plan
 
 
 @dataclass(frozen=True)
-class SamplingPlan:
+class SamplerConfig:
     """Everything about a chain but its start, its step size and its seed; see `dni_jax.lab.posterior`.
 
     Attributes
@@ -60,7 +60,7 @@ class SamplingPlan:
             )
 
     @classmethod
-    def of(cls, sampler: str, settings: Mapping[str, Any]) -> SamplingPlan:
+    def from_settings(cls, sampler: str, settings: Mapping[str, Any]) -> SamplerConfig:
         """Give the plan of some settings, in which the sampler's own arguments stand beside the others."""
         own = {each.name for each in fields(cls)} - {"sampler", "options"}
         mine = {name: value for name, value in settings.items() if name in own}
@@ -73,7 +73,7 @@ class SamplingPlan:
         return self.burn_in + self.n_draws * self.thin
 
     @property
-    def told(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """All settings by name."""
         flat = asdict(self)
         return {**{name: value for name, value in flat.items() if name != "options"}, **flat["options"]}

@@ -10,9 +10,9 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax.features import Labels
-from dni_jax.lab.posterior._averaging import HeldOut
-from dni_jax.lab.posterior._draws import Posterior, by_step_size, moved_of
-from dni_jax.lab.posterior._plan import SamplingPlan
+from dni_jax.lab.posterior._averaging import PredictiveLoss
+from dni_jax.lab.posterior._draws import Posterior, moved_of, sample_chains
+from dni_jax.lab.posterior._plan import SamplerConfig
 from dni_jax.models import TrainedModel, Weights, named_arrays
 from dni_jax.text import Corpus
 
@@ -66,7 +66,7 @@ def step_size_sweep(
     Examples
     --------
     >>> import dni_jax as dni
-    >>> from dni_jax.lab import step_size_sweep
+    >>> from dni_jax.lab.posterior import step_size_sweep
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
     >>> found = step_size_sweep(model, corpus, (1e-4,), n_draws=3, thin=2, burn_in=2, progress=False)
@@ -75,16 +75,16 @@ def step_size_sweep(
     """
     if (labels is None) != (text is None):
         raise ValueError("expected labels= and text= together, got one of them")
-    plan = SamplingPlan.of(sampler, settings)
-    chains = by_step_size(model, corpus, plan, step_sizes, seed, validation, progress)
+    plan = SamplerConfig.from_settings(sampler, settings)
+    chains = sample_chains(model, corpus, plan, step_sizes, seed, validation, progress)
     scored = [
         None if draws is None or labels is None or text is None else draws.relevance(text, labels, probe, folds, k=k)
         for draws in chains
     ]
-    return beside_each_other(step_sizes, chains, scored)
+    return step_size_table(step_sizes, chains, scored)
 
 
-def beside_each_other(
+def step_size_table(
     step_sizes: Sequence[float], chains: Sequence[Posterior | None], scored: Sequence[xr.Dataset | None]
 ) -> pd.DataFrame:
     """What `step_size_sweep` tells, of chains that were drawn, and their neurons' relevance where it is known."""
@@ -98,11 +98,11 @@ def beside_each_other(
 
 
 def _told(draws: Posterior) -> dict[str, float]:
-    unseen: HeldOut = draws.unseen
+    unseen: PredictiveLoss = draws.validation
     return {
         "unseen_each": float(unseen.each.mean()),
         "unseen_average": unseen.average,
-        "unseen_start": draws.start,
+        "unseen_start": draws.start_loss,
         "train_loss": float(draws.train_loss.mean()),
         "spread": draws.spread,
         "moved": moved_of(draws.weights, draws.model.weights),

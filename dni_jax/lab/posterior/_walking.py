@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from dni_jax.devices import make_grid
-from dni_jax.lab.posterior._plan import SamplingPlan
+from dni_jax.lab.posterior._plan import SamplerConfig
 from dni_jax.lab.posterior._samplers import SAMPLERS
 from dni_jax.lab.posterior._schedules import cyclical, polynomial
 from dni_jax.models import (
@@ -94,7 +94,7 @@ class Sampler(NamedTuple):
     start: Any
 
 
-def sampler_of(plan: SamplingPlan) -> Sampler:
+def make_sampler(plan: SamplerConfig) -> Sampler:
     """Give the sampler of a plan; plans that sample alike give one and the same: a compiled step is found again."""
     options = tuple(sorted(plan.options.items()))
     length = plan.length if plan.schedule != "constant" else 1
@@ -132,7 +132,7 @@ def _sampler(name: str, schedule: str, length: int, temperature: float, options:
     return Sampler(init, update, start)
 
 
-def symbols_of(corpus: Corpus) -> int:
+def count_symbols(corpus: Corpus) -> int:
     """How many symbols of a text are predicted."""
     return int(make_lanes(corpus, 1).weights.sum())
 
@@ -140,7 +140,7 @@ def symbols_of(corpus: Corpus) -> int:
 def walk(
     model: TrainedModel,
     corpus: Corpus,
-    plan: SamplingPlan,
+    plan: SamplerConfig,
     step_sizes: Sequence[float],
     seeds: Sequence[int],
     progress: bool = True,
@@ -167,8 +167,8 @@ def walk(
     """
     if not len(step_sizes) or not all(0 < step < math.inf for step in step_sizes):
         raise ValueError(f"expected step sizes above 0, got {list(step_sizes)}")
-    text, n_chains, sampler = model.encode(corpus).train, len(step_sizes), sampler_of(plan)
-    state = _begin(model, plan, sampler, step_sizes, seeds, symbols_of(text))
+    text, n_chains, sampler = model.encode(corpus).train, len(step_sizes), make_sampler(plan)
+    state = _begin(model, plan, sampler, step_sizes, seeds, count_symbols(text))
     reading = TrainConfig(steps=plan.steps, batch=plan.batch, window=plan.window, seed=seeds[0]).plan(1)
     chunk, rates = math.gcd(_CHUNK, plan.thin, plan.burn_in), jnp.ones(n_chains)
     devices = make_grid(n_chains, plan.batch)
@@ -195,7 +195,7 @@ def walk(
 
 def _begin(
     model: TrainedModel,
-    plan: SamplingPlan,
+    plan: SamplerConfig,
     sampler: Sampler,
     step_sizes: Sequence[float],
     seeds: Sequence[int],

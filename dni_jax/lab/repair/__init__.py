@@ -4,13 +4,13 @@ from dni_jax.lab.repair._adversarial import fgsm, gradient_sign
 from dni_jax.lab.repair._comparing import repair_table
 from dni_jax.lab.repair._head import SOLVERS, repair_head
 from dni_jax.lab.repair._hybrids import Hybrid, fit_hybrid
-from dni_jax.lab.repair._outcomes import measured
+from dni_jax.lab.repair._outcomes import count_violations
 from dni_jax.lab.repair._repaired import HeadEffect, HeadRepair
-from dni_jax.lab.repair._targets import one_hot_targets, raised_targets
+from dni_jax.lab.repair._targets import margin_targets, one_hot_targets
 from dni_jax.lab.repair._text_repair import TextRepair
 from dni_jax.lab.repair._texts import repair
-from dni_jax.lab.repair._wishes import clean_states
-from dni_jax.lab.repair._written import NoViolationError, states_behind, wrong_symbols
+from dni_jax.lab.repair._wishes import preserved_states
+from dni_jax.lab.repair._written import NoViolationError, prefix_states, violating_symbols
 
 __all__ = [
     "SOLVERS",
@@ -19,16 +19,16 @@ __all__ = [
     "Hybrid",
     "NoViolationError",
     "TextRepair",
-    "clean_states",
+    "count_violations",
     "fgsm",
     "fit_hybrid",
     "gradient_sign",
-    "measured",
+    "margin_targets",
     "one_hot_targets",
-    "raised_targets",
+    "prefix_states",
+    "preserved_states",
     "repair",
     "repair_head",
     "repair_table",
-    "states_behind",
-    "wrong_symbols",
+    "violating_symbols",
 ]

@@ -49,7 +49,7 @@ def repair_table(
     Examples
     --------
     >>> import dni_jax as dni
-    >>> from dni_jax.lab import repair_table
+    >>> from dni_jax.lab.repair import repair_table
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
     >>> four = dni.char_feature("4", "4".__eq__)

@@ -61,7 +61,7 @@ def repair_head(
     states
         float ``(T, N)``, or ``Activations``: what the head reads.
     targets
-        float ``(T, C)``: wanted scores; see `dni_jax.lab.repair.raised_targets` and `dni_jax.lab.repair.one_hot_targets`.
+        float ``(T, C)``: wanted scores; see `dni_jax.lab.repair.margin_targets` and `dni_jax.lab.repair.one_hot_targets`.
     cost
         The price of a unit of wrong score, in units of weight. None: twice the least at which each state that is not
         all 0, were it alone, would be corrected, ``2 / min_t max_j |x_tj|``. States that hinder each other may need

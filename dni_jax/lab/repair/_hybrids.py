@@ -56,7 +56,7 @@ class Hybrid:
     coefficients: Float[np.ndarray, "C S"] | None = field(default=None, repr=False)
     gamma: float | None = None
 
-    def decide(self, states: Any) -> Float[Array, "T C"]:
+    def decision_function(self, states: Any) -> Float[Array, "T C"]:
         """Give the scores of states ``(T, N)``: a function of JAX arrays that can be differentiated; float32.
 
         Raises
@@ -72,16 +72,20 @@ class Hybrid:
         if self.weights is not None:
             return rows @ jnp.asarray(self.weights.T, jnp.float32) + bias
         # Both are laid around the support vectors' mean, so that little is lost in the difference of squares.
-        middle = self.support.mean(axis=0)  # type: ignore[union-attr]
-        kept = jnp.asarray(self.support - middle, jnp.float32)
+        support, coefficients, gamma = self.support, self.coefficients, self.gamma
+        assert support is not None  # a machine without weights has all three
+        assert coefficients is not None
+        assert gamma is not None
+        middle = support.mean(axis=0)
+        kept = jnp.asarray(support - middle, jnp.float32)
         moved = rows - jnp.asarray(middle, jnp.float32)
         squares = (moved**2).sum(axis=1)[:, None] + (kept**2).sum(axis=1) - jnp.float32(2) * (moved @ kept.T)
-        near = jnp.exp(jnp.float32(-self.gamma) * jnp.maximum(squares, jnp.float32(0)))  # type: ignore[operator]
-        return near @ jnp.asarray(self.coefficients.T, jnp.float32) + bias  # type: ignore[union-attr]
+        near = jnp.exp(jnp.float32(-gamma) * jnp.maximum(squares, jnp.float32(0)))
+        return near @ jnp.asarray(coefficients.T, jnp.float32) + bias
 
     def scores(self, inputs: Any) -> Float[Array, "T C"]:
         """Give the scores of inputs; with a function or nothing as the body, `dni_jax.lab.repair.fgsm` can take this."""
-        return self.decide(self._states(inputs))
+        return self.decision_function(self._states(inputs))
 
     def predict(self, inputs: Any) -> np.ndarray:
         """Give the class of each input ``(T,)``: that of the highest score.
@@ -95,7 +99,7 @@ class Hybrid:
             blocks = [np.asarray(self.scores(inputs[start : start + _BLOCK])) for start in _starts(inputs)]
         else:
             states = self._states(inputs)
-            blocks = [np.asarray(self.decide(states[start : start + _BLOCK])) for start in _starts(states)]
+            blocks = [np.asarray(self.decision_function(states[start : start + _BLOCK])) for start in _starts(states)]
         if not blocks:
             raise ValueError("expected at least one input to decide on, got none")
         scores = np.concatenate(blocks)
@@ -111,7 +115,7 @@ class Hybrid:
             raise ValueError(f"expected labels of shape {found.shape}, got {right.shape}")
         return float(np.mean(found[used] == right[used]))
 
-    def repaired(self, fix: HeadRepair) -> Hybrid:
+    def with_repair(self, fix: HeadRepair) -> Hybrid:
         """Give the same hybrid with a repaired head.
 
         Raises
@@ -141,7 +145,7 @@ def fit_hybrid(
     labels: Any,
     kernel: str = "linear",
     *,
-    penalty: float = 1.0,
+    C: float = 1.0,
     gamma: float | None = None,
     seed: int = 0,
 ) -> Hybrid:
@@ -164,7 +168,7 @@ def fit_hybrid(
         int ``(T,)``, or ``Labels`` of one binary feature: the classes, such as codes of the next symbol.
     kernel
         ``"linear"`` or ``"rbf"``.
-    penalty
+    C
         The machine's C: the price of an error.
     gamma
         Of the RBF kernel; None: scikit-learn's ``"scale"``, 1 / (N times the variance of all numbers in the states).
@@ -174,7 +178,7 @@ def fit_hybrid(
     Raises
     ------
     ValueError
-        For another kernel, states or labels that do not fit or are not finite, fewer than two classes, or a penalty or
+        For another kernel, states or labels that do not fit or are not finite, fewer than two classes, or a C or
         gamma that is not above 0.
 
     Examples
@@ -192,20 +196,20 @@ def fit_hybrid(
         raise ValueError(f"expected a TrainedModel, a function or None, got {type(model).__name__}")
     if isinstance(gamma, str):
         raise ValueError(f'expected gamma as a number, or None for scikit-learn\'s "scale", got {gamma!r}')
-    if not penalty > 0 or (gamma is not None and not gamma > 0):
-        raise ValueError(f"expected a penalty and a gamma above 0, got {penalty} and {gamma}")
+    if not C > 0 or (gamma is not None and not gamma > 0):
+        raise ValueError(f"expected a C and a gamma above 0, got {C} and {gamma}")
     rows, right = _checked(states, labels)
     classes = np.unique(right)
     if len(classes) < 2:
         raise ValueError(f"expected labels of at least two classes, got only {classes.tolist()}")
     each = classes if len(classes) > 2 else classes[1:]  # the machines of two classes are each other's mirror
     if kernel == "linear":
-        weights, bias = _linear(rows, [right == name for name in each], penalty, seed)
+        weights, bias = _linear(rows, [right == name for name in each], C, seed)
         return Hybrid(model, kernel, classes, _mirrored(bias, classes), weights=_mirrored(weights, classes))
     if gamma is None and not rows.var():
         raise ValueError("expected states that differ, got the same number everywhere: no width of the kernel fits")
     width = float(gamma) if gamma is not None else 1 / (rows.shape[1] * float(rows.var()))
-    kept, coefficients, bias = _rbf(rows, [right == name for name in each], penalty, width)
+    kept, coefficients, bias = _rbf(rows, [right == name for name in each], C, width)
     return Hybrid(
         model,
         kernel,
@@ -217,18 +221,18 @@ def fit_hybrid(
     )
 
 
-def _linear(rows: Any, each: list[np.ndarray], penalty: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    machines = [LinearSVC(C=penalty, dual="auto", random_state=seed, max_iter=10_000).fit(rows, one) for one in each]
+def _linear(rows: Any, each: list[np.ndarray], C: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    machines = [LinearSVC(C=C, dual="auto", random_state=seed, max_iter=10_000).fit(rows, one) for one in each]
     return np.concatenate([one.coef_ for one in machines]), np.concatenate([one.intercept_ for one in machines])
 
 
-def _rbf(rows: Any, each: list[np.ndarray], penalty: float, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rbf(rows: Any, each: list[np.ndarray], C: float, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give the rows that any machine keeps, each machine's coefficients of them, and biases."""
     if len(rows) <= _TOGETHER:
         near = rbf_kernel(rows, gamma=gamma)
-        machines = [SVC(C=penalty, kernel="precomputed").fit(near, one) for one in each]
+        machines = [SVC(C=C, kernel="precomputed").fit(near, one) for one in each]
     else:
-        machines = [SVC(C=penalty, kernel="rbf", gamma=gamma, cache_size=500).fit(rows, one) for one in each]
+        machines = [SVC(C=C, kernel="rbf", gamma=gamma, cache_size=500).fit(rows, one) for one in each]
     kept = np.unique(np.concatenate([one.support_ for one in machines]))
     coefficients = np.zeros((len(machines), len(kept)))
     for place, one in enumerate(machines):

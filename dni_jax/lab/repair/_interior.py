@@ -150,7 +150,8 @@ def _newton(states: Float[np.ndarray, "T N"], point: Inside) -> Solve:
 def _factor(square: Float[np.ndarray, "M M"], diagonal: Float[np.ndarray, " M"]) -> tuple[np.ndarray, bool]:
     """Factor a matrix with something added to its diagonal; writes over it."""
     square[np.diag_indices_from(square)] += diagonal
-    return cho_factor(square, lower=True, overwrite_a=True, check_finite=False)
+    factor, _ = cho_factor(square, lower=True, overwrite_a=True, check_finite=False)
+    return factor, True  # SciPy 1.18 returns the flag as a 0-d array, earlier versions as a bool
 
 
 def _direction(problem: Problem, point: Inside, solve: Solve, goal: float, before: _Step | None) -> _Step:

@@ -20,7 +20,7 @@ _LOSS_ON = 50_000  # characters
 
 
 @dataclass(frozen=True, eq=False)
-class Tallies:
+class ViolationCounts:
     """What was counted in each of n texts.
 
     Attributes
@@ -43,25 +43,25 @@ class Tallies:
         return np.stack([1_000 * wrong / (draw @ self.symbols), wrong / (draw @ self.strings)], axis=1)
 
 
-def tallied(written: Written, place: Int[np.ndarray, " S"], n: int, loss: float = float("nan")) -> Tallies:
+def tallied(written: Written, place: Int[np.ndarray, " S"], n: int, loss: float = float("nan")) -> ViolationCounts:
     """Count by text; `place` is where each string first goes wrong (see `first_wrong`)."""
     lengths = np.asarray([len(string) for string in written.strings])
     symbols = np.where(place >= 0, place + 1, lengths + written.ended) - written.given
     counts = (np.bincount(written.text, weights, n) for weights in (place >= 0, symbols, None))
     wrong, symbols, strings = (count.astype(np.int64) for count in counts)
-    return Tallies(wrong, symbols, strings, loss)
+    return ViolationCounts(wrong, symbols, strings, loss)
 
 
-def measured(
+def count_violations(
     model: TrainedModel, violation: Feature, right: Corpus, n: int, length: int, seed: int, prime: str
-) -> Tallies:
+) -> ViolationCounts:
     """Let a network write, and read right text."""
     written = write(model, n, length, seed, prime)
     loss = cross_entropy(model.weights, model.encode(right), _LOSS_ON)
     return tallied(written, first_wrong(violation, written), n, loss)
 
 
-def outcome_table(before: Tallies, after: Tallies, seed: int) -> pd.DataFrame:
+def outcome_table(before: ViolationCounts, after: ViolationCounts, seed: int) -> pd.DataFrame:
     """Give rates with their 95 % intervals (bootstrap over texts) before, after, and the change."""
     n = len(before.wrong)
     draw = np.concatenate([np.ones((1, n)), string_weights(n, _BOOTSTRAP, seed)]).astype(np.float64)

@@ -33,7 +33,7 @@ def one_hot_targets(labels: Any, n_classes: int) -> Float[np.ndarray, "T C"]:
     return np.eye(n_classes)[checked_labels(labels, n_classes)]
 
 
-def raised_targets(scores: Any, labels: Any, margin: float = 1.0) -> Float[np.ndarray, "T C"]:
+def margin_targets(scores: Any, labels: Any, margin: float = 1.0) -> Float[np.ndarray, "T C"]:
     """Ask for the scores there are, with the right class just above the rest.
 
     Where the right class already leads by the margin, nothing is asked to move; elsewhere its score alone is. So only
@@ -56,7 +56,7 @@ def raised_targets(scores: Any, labels: Any, margin: float = 1.0) -> Float[np.nd
 
     Examples
     --------
-    >>> raised_targets([[1.0, 3.0, 2.0], [9.0, 3.0, 2.0]], [0, 0], margin=0.5).tolist()
+    >>> margin_targets([[1.0, 3.0, 2.0], [9.0, 3.0, 2.0]], [0, 0], margin=0.5).tolist()
     [[3.5, 3.0, 2.0], [9.0, 3.0, 2.0]]
     """
     given = np.asarray(scores, np.float64)

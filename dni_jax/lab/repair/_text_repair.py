@@ -88,7 +88,7 @@ class TextRepair:
             "violation": self.violation,
             "neurons": len(self.neurons),
             "examples": len(self.examples),
-            "keep": self.settings["keep"],
+            "preserve_cost": self.settings["preserve_cost"],
             "changed": len(self.weights),
             "size": self.size,
             "per_1000_before": before["per_1000"],

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 
 from dni_jax.features import Feature
 from dni_jax.lab.repair._head import neuron_numbers
-from dni_jax.lab.repair._outcomes import Tallies, measured, outcome_table, tallied
+from dni_jax.lab.repair._outcomes import ViolationCounts, count_violations, outcome_table, tallied
 from dni_jax.lab.repair._text_repair import TextRepair
-from dni_jax.lab.repair._wishes import Wishes, broken_states, clean_states, probabilities, wishes_of
+from dni_jax.lab.repair._wishes import Wishes, broken_states, preserved_states, probabilities, wishes_of
 from dni_jax.lab.repair._written import (
     NoViolationError,
     Written,
@@ -41,11 +41,11 @@ def repair(
     n: int = 500,
     length: int = 100,
     *,
-    most: float = 1e-4,
+    target_probability: float = 1e-4,
     neurons: Any = None,
     n_examples: int | None = 200,
     n_clean: int = 500,
-    keep: float | None = None,
+    preserve_cost: float | None = None,
     cost: float = 5.0,
     n_random: int = 0,
     seed: int = 0,
@@ -56,9 +56,9 @@ def repair(
     The network writes n texts. Each string that goes wrong is an example up to there; what follows is no more
     informative, as the string is broken already. The state from which the first wrong symbol was drawn is known, and
     the feature tells which symbols would have been wrong there. The head then changes by the smallest sum of magnitudes
-    under which wrong symbols together get at most a probability of `most` in these states, while at random places of
+    under which wrong symbols together get at most a probability of `target_probability` in these states, while at random places of
     right text all scores stay; a wrong symbol's score may fall anywhere. What does not fit together costs (`cost`,
-    `keep`). Only weights of symbols that were likely and wrong change, and no bias. See `dni_jax.repair_head` for the
+    `preserve_cost`). Only weights of symbols that were likely and wrong change, and no bias. See `dni_jax.repair_head` for the
     program without sides, after Guidotti & Leofante (2019).
 
     Parameters
@@ -74,7 +74,7 @@ def repair(
         `dni_jax.features.Violation`.
     n, length
         How many texts to write, and the symbols in each; as many again are written to measure what the repair does.
-    most
+    target_probability
         The wanted probability of all wrong symbols together.
     neurons
         The neurons whose outgoing weights may change: numbers, or a table from `dni_jax.top`. None: all of the top
@@ -84,7 +84,7 @@ def repair(
         programs grow with them.
     n_clean
         How many states of right text to keep.
-    keep
+    preserve_cost
         The price of a unit of score in a state of right text, as a multiple of `cost`: a low one trades loss for fewer
         violations. None: the lowest of .2, 1, 5, 25 and 125 with which the loss on validation strings (the first
         50,000 characters) is no greater than before; where none is low enough, the one of least loss. So repairs by
@@ -116,11 +116,20 @@ def repair(
     >>> language = dni.languages.get("parentheses")
     >>> corpus = language.sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
-    >>> fix = dni.lab.repair.repair(model, corpus, language.violations(), n=8, length=30, n_clean=50, keep=0.2)
+    >>> fix = dni.lab.repair.repair(model, corpus, language.violations(), n=8, length=30, n_clean=50, preserve_cost=0.2)
     >>> fix.outcomes.index.tolist(), bool(fix.outcomes["per_1000"]["change"] < 0)
     (['before', 'after', 'change'], True)
     """
-    _check(model, corpus, violation, {"n": n, "length": length, "n_clean": n_clean}, most, keep, cost, n_random)
+    _check(
+        model,
+        corpus,
+        violation,
+        {"n": n, "length": length, "n_clean": n_clean},
+        target_probability,
+        preserve_cost,
+        cost,
+        n_random,
+    )
     free = _free_neurons(model, neurons)
     if n_random and len(free) == model.weights.sizes[-1]:
         raise ValueError("expected n_random only where some neurons are chosen, got all of them: pass neurons=")
@@ -132,9 +141,12 @@ def repair(
     broken = broken_states(model, violation, prefixes)
     drawn = drawn_codes(written, place, rows)
     check_drawn(violation, broken.wrong[np.arange(len(rows)), drawn], prefixes)
-    clean = clean_states(model, violation, corpus.train, n_clean, seed)
+    clean = preserved_states(model, violation, corpus.train, n_clean, seed)
     chance = probabilities(model, broken.states)
-    wishes = {one: wishes_of(chance, broken, clean, most, cost, one) for one in (_KEEPS if keep is None else (keep,))}
+    wishes = {
+        one: wishes_of(chance, broken, clean, target_probability, cost, one)
+        for one in (_KEEPS if preserve_cost is None else (preserve_cost,))
+    }
     validation = model.encode(corpus.validation)
     most_loss = cross_entropy(model.weights, validation, _LIMIT)
     trial = _Trial(model, violation, corpus, n, length, seed + 1, prime, validation, most_loss)
@@ -151,7 +163,7 @@ def repair(
         weights=_weights_table(model, repaired, delta),
         examples=pd.DataFrame({**examples, "wrong_before": chances[0], "wrong_after": chances[1]}),
         random=_random_sets(trial, wishes, draw_variance_matched(free, strata, n_random, np.random.default_rng(seed))),
-        settings={"n": n, "length": length, "most": most, "n_clean": len(clean.states), "keep": kept, "cost": cost,
+        settings={"n": n, "length": length, "target_probability": target_probability, "n_clean": len(clean.states), "preserve_cost": kept, "cost": cost,
                   "seed": seed},
     )  # fmt: skip
 
@@ -169,9 +181,9 @@ class _Trial(NamedTuple):
     validation: Corpus
     most_loss: float
 
-    def of(self, model: TrainedModel) -> Tallies:
+    def of(self, model: TrainedModel) -> ViolationCounts:
         """Let a network write, and read."""
-        return measured(model, self.violation, self.corpus.test, self.n, self.length, self.seed, self.prime)
+        return count_violations(model, self.violation, self.corpus.test, self.n, self.length, self.seed, self.prime)
 
     def best(
         self, wishes: Mapping[float, Wishes], free: Int[np.ndarray, " M"]
@@ -179,17 +191,19 @@ class _Trial(NamedTuple):
         """Repair with each price of right text until validation text is predicted no worse; see `repair`."""
         model = self.model
         tried = []
-        for keep, some in wishes.items():
+        for preserve_cost, some in wishes.items():
             delta = some.change(free)
             weights = _with_head(model, delta)
             loss = cross_entropy(weights, self.validation, _LIMIT)
-            tried.append((loss, keep, delta, weights))
+            tried.append((loss, preserve_cost, delta, weights))
             if loss <= self.most_loss:
                 break
-        loss, keep, delta, weights = tried[-1] if loss <= self.most_loss else min(tried, key=lambda one: one[0])
+        loss, preserve_cost, delta, weights = (
+            tried[-1] if loss <= self.most_loss else min(tried, key=lambda one: one[0])
+        )
         # The look at the validation text is the repaired network's own.
         history = ({**model.history[-1], "validation_loss": loss},) if model.history else ()
-        return TrainedModel.from_weights(weights, model.vocabulary, model.config, history, model.boundary), delta, keep
+        return TrainedModel.from_weights(weights, model.vocabulary, model.config, history, model.boundary), delta, preserve_cost
 
 
 def _check(
@@ -197,8 +211,8 @@ def _check(
     corpus: Any,
     violation: Any,
     sizes: dict[str, int],
-    most: float,
-    keep: float | None,
+    target_probability: float,
+    preserve_cost: float | None,
     cost: float,
     n_random: int,
 ) -> None:
@@ -216,10 +230,12 @@ def _check(
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"expected {name} of at least 1, got {size}")
-    if not 0 < most < 1:
-        raise ValueError(f"expected most between 0 and 1, a probability, got {most}")
-    if not (0 <= (keep or 0.0) < np.inf and 0 < cost < np.inf):
-        raise ValueError(f"expected keep of at least 0 and a cost above 0, got keep={keep}, cost={cost}")
+    if not 0 < target_probability < 1:
+        raise ValueError(f"expected target_probability between 0 and 1, a probability, got {target_probability}")
+    if not (0 <= (preserve_cost or 0.0) < np.inf and 0 < cost < np.inf):
+        raise ValueError(
+            f"expected preserve_cost of at least 0 and a cost above 0, got preserve_cost={preserve_cost}, cost={cost}"
+        )
     if n_random < 0:
         raise ValueError(f"expected n_random of at least 0, got {n_random}")
 
@@ -292,9 +308,9 @@ def _random_sets(trial: _Trial, wishes: Mapping[float, Wishes], sets: Int[np.nda
     start = trial.model.weights.layer_slices[-1].start
     rows = []
     for chosen in np.sort(sets, axis=1):
-        repaired, delta, keep = trial.best(wishes, chosen)
+        repaired, delta, preserve_cost = trial.best(wishes, chosen)
         counts = trial.of(repaired)
         rate, share = counts.rates(np.ones((1, trial.n)))[0]
         size, changed = float(np.abs(delta).sum()), int((np.abs(delta) > _NEAR).sum())
-        rows.append((tuple((chosen + start).tolist()), rate, share, counts.loss, changed, size, keep))
-    return pd.DataFrame(rows, columns=["neurons", "per_1000", "strings", "loss", "changed", "size", "keep"])
+        rows.append((tuple((chosen + start).tolist()), rate, share, counts.loss, changed, size, preserve_cost))
+    return pd.DataFrame(rows, columns=["neurons", "per_1000", "strings", "loss", "changed", "size", "preserve_cost"])

@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from dni_jax.features import Feature, Violation
 from dni_jax.lab.repair._one_sided import least_change
-from dni_jax.lab.repair._written import start_state, states_behind, wrong_symbols
+from dni_jax.lab.repair._written import prefix_states, start_state, violating_symbols
 from dni_jax.models import TrainedModel, record
 from dni_jax.text import BOUNDARY, Corpus
 
@@ -66,25 +66,32 @@ class Wishes:
 
 
 def wishes_of(
-    probability: Float[np.ndarray, "K V"], broken: Seen, clean: Seen, most: float, cost: float, keep: float
+    probability: Float[np.ndarray, "K V"],
+    broken: Seen,
+    clean: Seen,
+    target_probability: float,
+    cost: float,
+    preserve_cost: float,
 ) -> Wishes:
-    """Ask for wrong symbols that have at most a probability of `most` together, where texts went wrong.
+    """Ask for wrong symbols that have at most a probability of `target_probability` together, where texts went wrong.
 
     Any score may fall where its symbol is wrong, as that does no harm; all others shall stay.
     """
     n_broken, n_clean = len(broken.states), len(clean.states)
     lacking = np.zeros((n_broken + n_clean, probability.shape[1]))
-    lacking[:n_broken] = [capped(*row, most) for row in zip(probability, broken.wrong, strict=True)]
+    lacking[:n_broken] = [capped(*row, target_probability) for row in zip(probability, broken.wrong, strict=True)]
     each = np.full(n_broken + n_clean, cost)
-    each[n_broken:] *= keep
+    each[n_broken:] *= preserve_cost
     above = np.repeat(each[:, None], probability.shape[1], axis=1)
     below = np.where(np.concatenate([broken.wrong, clean.wrong]), 0.0, above)
     states = np.concatenate([broken.states, clean.states]).astype(np.float64)
     return Wishes(states, lacking, above, below)
 
 
-def capped(probability: Float[np.ndarray, " V"], wrong: Bool[np.ndarray, " V"], most: float) -> Float[np.ndarray, " V"]:
-    """By how much scores must fall so that wrong symbols have a probability of at most `most` together.
+def capped(
+    probability: Float[np.ndarray, " V"], wrong: Bool[np.ndarray, " V"], target_probability: float
+) -> Float[np.ndarray, " V"]:
+    """By how much scores must fall so that wrong symbols have a probability of at most `target_probability` together.
 
     The likeliest of them are brought to one level, and those below it stay: of all ways to get there, it takes the
     smallest sum of changes.
@@ -100,7 +107,7 @@ def capped(probability: Float[np.ndarray, " V"], wrong: Bool[np.ndarray, " V"], 
     """
     fall = np.zeros(len(probability))
     share = probability[wrong]
-    may_stay = probability[~wrong].sum() * most / (1 - most)
+    may_stay = probability[~wrong].sum() * target_probability / (1 - target_probability)
     if share.sum() <= may_stay:
         return fall
     ascending = np.sort(share)
@@ -126,7 +133,7 @@ def broken_states(model: TrainedModel, violation: Feature, prefixes: list[str]) 
     ValueError
         Where any symbol would be wrong.
     """
-    wrong = wrong_symbols(violation, prefixes, model.vocabulary)
+    wrong = violating_symbols(violation, prefixes, model.vocabulary)
     possible = wrong if model.boundary else wrong[:, 1:]  # the boundary is no choice of a network that knows none
     if possible.all(axis=1).any():
         prefix = prefixes[int(np.argmax(possible.all(axis=1)))]
@@ -134,10 +141,10 @@ def broken_states(model: TrainedModel, violation: Feature, prefixes: list[str]) 
             f"expected a violation that some symbol avoids, got {violation.name!r}, which any symbol behind "
             f"{prefix[-40:]!r} violates: let it hold at the last place where the text could still go right"
         )
-    return Seen(states_behind(model, prefixes), wrong)
+    return Seen(prefix_states(model, prefixes), wrong)
 
 
-def clean_states(model: TrainedModel, violation: Feature, corpus: Corpus, n: int, seed: int) -> Seen:
+def preserved_states(model: TrainedModel, violation: Feature, corpus: Corpus, n: int, seed: int) -> Seen:
     """States at random places of a corpus, the starts of strings included, where nothing shall change.
 
     Which symbols are wrong is told in strings that begin in the corpus, and where the text itself is not wrong yet.
@@ -152,14 +159,14 @@ def clean_states(model: TrainedModel, violation: Feature, corpus: Corpus, n: int
     states = record(model, some).hidden[inside, model.weights.layer_slices[-1]]
     if len(first):
         states = np.concatenate([states, np.repeat(start_state(model)[None], len(first), axis=0)])
-    string = some.string_of[inside]
+    string = some.string_ids[inside]
     place = inside - some.offsets[string] + 1
     prefixes = [some.strings[s][:p] for s, p in zip(string, place, strict=True)] + [""] * len(first)
     whole = np.concatenate([begins[string], np.ones(len(first), bool)])
     wrong = np.zeros((len(prefixes), len(model.vocabulary)), bool)
     told = np.flatnonzero(whole)
     if len(told):
-        wrong[told] = wrong_symbols(violation, [prefixes[row] for row in told], model.vocabulary)
+        wrong[told] = violating_symbols(violation, [prefixes[row] for row in told], model.vocabulary)
     return Seen(states, wrong & ~_wrong_already(violation, wrong, model.boundary)[:, None])
 
 

@@ -59,7 +59,7 @@ def write(model: TrainedModel, n: int, length: int, seed: int, prime: str = "") 
     text = np.repeat(np.arange(n), sizes)
     place = np.arange(len(strings)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     ended = place < np.asarray(sizes)[text] - 1
-    cut_off = np.asarray([bool(string) for string in strings])
+    cut_off = np.asarray([bool(string) for string in strings], bool)
     keep = np.flatnonzero(ended | cut_off)  # behind a text's last boundary nothing may have been written yet
     given = np.where(place == 0, len(prime), 0)
     return Written(tuple(strings[row] for row in keep), text[keep], ended[keep], given[keep], model.vocabulary)
@@ -78,10 +78,10 @@ def first_wrong(violation: Feature, written: Written) -> Int[np.ndarray, " S"]:
     whole = np.flatnonzero(lengths)
     if len(whole):
         corpus = written.corpus(whole)
-        place = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_of]
-        wrong = labels_of(violation, corpus) & (place >= written.given[whole][corpus.string_of])
+        place = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_ids]
+        wrong = labels_of(violation, corpus) & (place >= written.given[whole][corpus.string_ids])
         at = np.flatnonzero(wrong)[::-1]
-        found[whole[corpus.string_of[at]]] = place[at]  # of several the last to be written is the first in the string
+        found[whole[corpus.string_ids[at]]] = place[at]  # of several the last to be written is the first in the string
         if isinstance(violation, Violation) and violation.unfinished is not None:
             ends = np.asarray(violation.unfinished(corpus)) & corpus.ends & (found[whole] < 0)
             found[whole[ends]] = lengths[whole[ends]]
@@ -106,7 +106,7 @@ def labels_of(violation: Feature, corpus: Corpus) -> Bool[np.ndarray, " T"]:
     return labels.columns[0] > 0
 
 
-def wrong_symbols(violation: Feature, prefixes: Sequence[str], vocabulary: Vocabulary) -> Bool[np.ndarray, "K V"]:
+def violating_symbols(violation: Feature, prefixes: Sequence[str], vocabulary: Vocabulary) -> Bool[np.ndarray, "K V"]:
     """Which symbols would be wrong behind each of some beginnings of strings."""
     wrong = np.zeros((len(prefixes), len(vocabulary)), bool)
     size = max(1, _AT_ONCE // (len(vocabulary) * (1 + max(map(len, prefixes), default=0))))
@@ -146,10 +146,10 @@ def check_causal(violation: Feature, written: Written, seed: int) -> None:
     left = rng.integers(1, lengths + 1)
     cut = [string[:n] for string, n in zip(corpus.strings, left, strict=True)]
     short = replace(Corpus.from_strings(cut, vocabulary=corpus.vocabulary), ends=np.zeros(len(rows), bool))
-    kept = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_of] < left[corpus.string_of]
+    kept = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_ids] < left[corpus.string_ids]
     same = labels_of(violation, corpus)[kept] == labels_of(violation, short)
     if not same.all():
-        string = int(corpus.string_of[np.flatnonzero(kept)[np.argmin(same)]])
+        string = int(corpus.string_ids[np.flatnonzero(kept)[np.argmin(same)]])
         _refuse_unless(False, violation, f"characters to come, as in {corpus.strings[string][:60]!r}")
 
 
@@ -182,7 +182,7 @@ def _refuse_unless(fine: bool, violation: Feature, what: str) -> None:
         )
 
 
-def states_behind(model: TrainedModel, prefixes: Sequence[str]) -> Float[np.ndarray, "K N"]:
+def prefix_states(model: TrainedModel, prefixes: Sequence[str]) -> Float[np.ndarray, "K N"]:
     """The top layer's states behind some beginnings of strings: what the next symbol is drawn from."""
     top = model.weights.layer_slices[-1]
     states = np.zeros((len(prefixes), top.stop - top.start), np.float32)

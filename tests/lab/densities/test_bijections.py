@@ -13,8 +13,8 @@ from dni_jax.lab.densities import (
     QR,
     Chain,
     Coupling,
-    Inverted,
-    Moments,
+    Gaussian,
+    Inverse,
     Permute,
     Planar,
     Standardise,
@@ -47,19 +47,19 @@ def made(name, seed=0, n=N):
     if name == "standardise":
         return Standardise(jnp.asarray(row), jnp.asarray(np.exp(row)))
     if name == "whiten":
-        return Whiten.of(Moments.of(rng.normal(size=(50, n)) @ square), "float64")
+        return Whiten.from_gaussian(Gaussian.from_states(rng.normal(size=(50, n)) @ square), "float64")
     if name in ("plu", "qr"):
-        return scattered({"plu": PLU, "qr": QR}[name].of(square, row, "float64"), seed)
+        return scattered({"plu": PLU, "qr": QR}[name].from_matrix(square, row, "float64"), seed)
     if name == "planar":
-        return scattered(Planar.start(key, n), seed, 1.0)
+        return scattered(Planar.init(key, n), seed, 1.0)
     if name == "sylvester":
-        return scattered(Sylvester.start(key, n, min(3, n)), seed, 1.0)
+        return scattered(Sylvester.init(key, n, min(3, n)), seed, 1.0)
     if name in ("coupling", "swapped"):
-        return scattered(Coupling.start(key, n, 7, 2, name == "swapped"), seed)
+        return scattered(Coupling.init(key, n, 7, 2, name == "swapped"), seed)
     if name == "permute":
-        return Permute.drawn(n, seed)
+        return Permute.random(n, seed)
     if name == "inverted":
-        return Inverted(made("planar", seed, n))
+        return Inverse(made("planar", seed, n))
     return Chain(tuple(made(part, seed + i, n) for i, part in enumerate(("whiten", "coupling", "planar", "permute"))))
 
 
@@ -129,7 +129,7 @@ def test_matrix_determinant_lemma(doubles):
     rng = np.random.default_rng(0)
     for n in (1, 2, 7, 16):
         u, w = jnp.asarray(rng.normal(size=n)) / n, jnp.asarray(rng.normal(size=n)) / n
-        planar = Planar.of(w, u, jnp.asarray(0.3))
+        planar = Planar.from_direction(w, u, jnp.asarray(0.3))
         x = jnp.asarray(rng.normal(size=n))
         slope = 1 - jnp.tanh(x @ w + 0.3) ** 2
         whole = np.linalg.slogdet(np.eye(n) + slope * np.outer(u, w))[1]
@@ -141,7 +141,7 @@ def test_sylvester_of_one_direction_is_planar(doubles):
     sylvester = made("sylvester", 1)
     one = Sylvester(sylvester.vectors[:1], sylvester.r[:1, :1], sylvester.t[:1, :1], sylvester.b[:1])
     (column,), (r, t) = one.columns, one.triangles
-    planar = Planar.of(t[0, 0] * column, r[0, 0] * column, one.b[0])
+    planar = Planar.from_direction(t[0, 0] * column, r[0, 0] * column, one.b[0])
     x = jnp.asarray(np.random.default_rng(0).normal(size=(6, N)))
     for ours, its in zip(one.forward(x), planar.forward(x), strict=True):
         np.testing.assert_allclose(ours, its, atol=1e-12)
@@ -155,8 +155,8 @@ def test_planar_at_the_boundary(doubles):
         assert (np.diff(a + along * np.tanh(a + 0.5)) < 0).any() == folds
     for u in (-w / 5, -1.2 * w / 5):
         with pytest.raises(ValueError, match=r"expected w \. u above -0.9999, got -1"):
-            Planar.of(w, u, b)
-    near = Planar.of(w, -w / 5 * (1 - 1e-3), b)
+            Planar.from_direction(w, u, b)
+    near = Planar.from_direction(w, -w / 5 * (1 - 1e-3), b)
     x = -b * w / 5  # w . x = -b
     assert float(jnp.exp(near.forward(x)[1])) == pytest.approx(1e-3, rel=1e-9)
     for size in (-50.0, -1.0, 0.0, 3.0):  # any raw parameter gives a map that can be undone
@@ -192,11 +192,11 @@ def test_reflections(doubles, m):
 def test_linear_maps_of_a_matrix(doubles, kind, n):
     matrix, bias = np.random.default_rng(n).normal(size=(n, n)), np.arange(n, dtype=float)
     x = np.random.default_rng(0).normal(size=(3, n))
-    y, stretch = kind.of(matrix, bias, "float64").forward(jnp.asarray(x))
+    y, stretch = kind.from_matrix(matrix, bias, "float64").forward(jnp.asarray(x))
     np.testing.assert_allclose(y, x @ matrix.T + bias, atol=1e-12)
     np.testing.assert_allclose(stretch, np.linalg.slogdet(matrix)[1], atol=1e-12)
     with pytest.raises(ValueError, match="singular"), np.errstate(all="ignore"):
-        kind.of(np.zeros((n, n)), bias)
+        kind.from_matrix(np.zeros((n, n)), bias)
 
 
 def test_density_of_a_linear_map(doubles):
@@ -204,7 +204,7 @@ def test_density_of_a_linear_map(doubles):
     x = np.random.default_rng(1).normal(size=(5, 3))
     back = np.linalg.inv(matrix)
     expected = stats.multivariate_normal(-back @ bias, back @ back.T).logpdf(x)
-    np.testing.assert_allclose(log_prob(QR.of(matrix, bias, "float64"), jnp.asarray(x)), expected, atol=1e-10)
+    np.testing.assert_allclose(log_prob(QR.from_matrix(matrix, bias, "float64"), jnp.asarray(x)), expected, atol=1e-10)
     np.testing.assert_allclose(normal_log_prob(jnp.asarray(x)), stats.norm.logpdf(x).sum(1), atol=1e-12)
 
 
@@ -219,7 +219,7 @@ def test_forward_kl_of_data_is_reverse_kl_of_latents(doubles):
         apart = np.trace(inverse @ c0) + (m1 - m0) @ inverse @ (m1 - m0) - len(m0)
         return 0.5 * (apart + np.linalg.slogdet(c1)[1] - np.linalg.slogdet(c0)[1])
 
-    flow = PLU.of(matrix, bias, "float64")
+    flow = PLU.from_matrix(matrix, bias, "float64")
     latent_mean = np.asarray(flow.forward(jnp.asarray(mean))[0])
     jacobian = np.asarray(jax.jacfwd(lambda state: flow.forward(state)[0])(jnp.asarray(mean)))
     latent = kl(latent_mean, jacobian @ covariance @ jacobian.T, np.zeros(4), np.eye(4))
@@ -235,7 +235,7 @@ def test_planar_in_flowjax(doubles):
     parameters = jnp.concatenate([planar.w, jnp.ones(N), planar.b[None]])
     object.__setattr__(its, "params", parameters)
     u = its.get_planar().get_act_scale()  # their way of keeping w . u above -1 is another one: give ours their u
-    ours = Planar.of(planar.w, u, planar.b)
+    ours = Planar.from_direction(planar.w, u, planar.b)
     x = jnp.asarray(np.random.default_rng(0).normal(size=N))
     for a, b in zip(ours.forward(x), its.transform_and_log_det(x), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
@@ -247,7 +247,7 @@ def test_triangular_and_chain_in_flowjax(doubles):
     rng = np.random.default_rng(0)
     lower = np.tril(rng.normal(size=(N, N)), -1) + np.diag(np.exp(rng.normal(size=N)))
     bias, order = rng.normal(size=N), rng.permutation(N)
-    ours = Chain((PLU.of(lower, bias, "float64"), Permute(tuple(order.tolist()))))
+    ours = Chain((PLU.from_matrix(lower, bias, "float64"), Permute(tuple(order.tolist()))))
     its = flowjax.Chain([flowjax.TriangularAffine(jnp.asarray(bias), jnp.asarray(lower)), flowjax.Permute(order)])
     x = jnp.asarray(rng.normal(size=N))
     for way, other in ((ours.forward, its.transform_and_log_det), (ours.inverse, its.inverse_and_log_det)):
@@ -261,7 +261,7 @@ def test_coupling_in_flowjax(doubles):
     flowjax = pytest.importorskip("flowjax.bijections")
     equinox = pytest.importorskip("equinox")
     scale, shift = np.asarray([0.3, -0.2]), np.asarray([1.0, 2.0])
-    start = scattered(Coupling.start(jax.random.key(0), 4, 3, 1, swap=False), 0, 0.0)
+    start = scattered(Coupling.init(jax.random.key(0), 4, 3, 1, swap=False), 0, 0.0)
     ours = replace(start, biases=(start.biases[0], jnp.asarray(np.concatenate([3 * np.arctanh(scale / 3), shift]))))
     shape = {"untransformed_dim": 2, "dim": 4, "nn_width": 3, "nn_depth": 1}
     its = flowjax.Coupling(jax.random.key(0), transformer=flowjax.Affine(), **shape)
@@ -277,18 +277,18 @@ def test_coupling_in_flowjax(doubles):
 
 def test_errors():
     with pytest.raises(ValueError, match="at least 2 neurons"):
-        Coupling.start(jax.random.key(0), 1, 4, 1, False)
+        Coupling.init(jax.random.key(0), 1, 4, 1, False)
     with pytest.raises(ValueError, match="1 to 3 directions"):
-        Sylvester.start(jax.random.key(0), 3, 4)
+        Sylvester.init(jax.random.key(0), 3, 4)
     with pytest.raises(ValueError, match="states that vary"):
-        Moments.of(np.ones((5, 2)))
+        Gaussian.from_states(np.ones((5, 2)))
     with pytest.raises(ValueError, match="full rank"):
-        Moments.of(np.outer(np.arange(5.0), [1, 1])).whitening()
+        Gaussian.from_states(np.outer(np.arange(5.0), [1, 1])).whitening()
 
 
 def test_identity_at_the_start():
     """A flow begins as the Gaussian it stands on."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=(3, N)), jnp.float32)
-    y, stretch = jax.jit(Coupling.forward)(Coupling.start(jax.random.key(0), N, 6, 2, True), x)
+    y, stretch = jax.jit(Coupling.forward)(Coupling.init(jax.random.key(0), N, 6, 2, True), x)
     np.testing.assert_array_equal(y, x)
     assert not stretch.any()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dni_jax.lab.densities import elbo, free_bits, gaussian_kl, iwae, iwae_of, kl_weight
+from dni_jax.lab.densities import elbo, free_bits, gaussian_kl, iwae, iwae_estimate, kl_weight
 
 X, NOISE = 1.3, 0.8  # x = z + N(0, .8 ** 2), z ~ N(0, 1)
 MEAN, SCALE = 0.2, 1.1  # of q, which is not the posterior N(.79, .62 ** 2)
@@ -29,7 +29,7 @@ def closed_elbo():
 
 
 def test_bounds_rise_to_the_likelihood():
-    bound = jax.jit(partial(iwae_of, log_weight), static_argnums=(1, 2))
+    bound = jax.jit(partial(iwae_estimate, log_weight), static_argnums=(1, 2))
     found = [bound(jax.random.key(k), k, 20_000) for k in (1, 2, 5, 10, 50)]
     means, errors = np.asarray(found, np.float64).T
     assert means[0] == pytest.approx(closed_elbo(), abs=4 * float(errors[0]))

@@ -8,7 +8,7 @@ import scipy.optimize
 from jax.flatten_util import ravel_pytree
 from scipy import stats
 
-from dni_jax.lab.densities import PLU, QR, Chain, Inverted, Planar, Standardise, fit, fit_reverse, log_prob
+from dni_jax.lab.densities import PLU, QR, Chain, Inverse, Planar, Standardise, fit, fit_reverse, log_prob
 
 
 @pytest.mark.parametrize("kind", [PLU, QR])
@@ -18,7 +18,7 @@ def test_linear_flow_reaches_the_sample_moments(kind):
     n = 3
     states = rng.normal(size=(200, n)) @ rng.normal(size=(n, n)) + rng.normal(size=n)
     with jax.enable_x64(True):
-        start = kind.of(np.eye(n) + 0.1 * rng.normal(size=(n, n)), np.zeros(n), "float64")
+        start = kind.from_matrix(np.eye(n) + 0.1 * rng.normal(size=(n, n)), np.zeros(n), "float64")
         flat, whole = ravel_pytree(start)
         loss = jax.jit(jax.value_and_grad(lambda values: -log_prob(whole(values), jnp.asarray(states)).mean()))
         found = scipy.optimize.minimize(
@@ -39,24 +39,24 @@ def test_linear_flow_reaches_the_sample_moments(kind):
 def test_fit_climbs_stops_and_repeats():
     rng = np.random.default_rng(0)
     states = (rng.normal(size=(500, 2)) * [1, 3] + [0, 5]).astype(np.float32)
-    start = PLU.of(np.eye(2), np.zeros(2))
+    start = PLU.from_matrix(np.eye(2), np.zeros(2))
     asked = {"steps": 350, "evaluate_every": 50, "learning_rate": 0.05, "seed": 3}
     fitted = fit(start, states, states, **asked)
     again = fit(start, states, states, **asked)
     best = stats.multivariate_normal(states.mean(0), np.cov(states, rowvar=False, ddof=0)).logpdf(states).mean()
-    assert best - 0.03 < max(look.validation for look in fitted.looks) <= best + 1e-4
+    assert best - 0.03 < max(look.validation for look in fitted.evaluations) <= best + 1e-4
     for ours, same in zip(jax.tree.leaves(fitted.bijection), jax.tree.leaves(again.bijection), strict=True):
         np.testing.assert_array_equal(ours, same)
     far = states + 100  # what is learnt makes these less likely at every look
-    stopped = fit(PLU.of(np.eye(2), -far.mean(0)), states, far, **asked | {"patience": 2})
-    assert [look.step for look in stopped.looks] == [0, 50, 100]
-    np.testing.assert_array_equal(stopped.bijection.bias, PLU.of(np.eye(2), -far.mean(0)).bias)
+    stopped = fit(PLU.from_matrix(np.eye(2), -far.mean(0)), states, far, **asked | {"patience": 2})
+    assert [look.step for look in stopped.evaluations] == [0, 50, 100]
+    np.testing.assert_array_equal(stopped.bijection.bias, PLU.from_matrix(np.eye(2), -far.mean(0)).bias)
 
 
 def test_fit_refuses_what_is_not_finite():
     states = np.ones((300, 2), np.float32)
     with pytest.raises(ValueError, match="expected finite log-densities"):
-        fit(PLU.of(np.eye(2), np.zeros(2)), states, states * np.inf, steps=10)
+        fit(PLU.from_matrix(np.eye(2), np.zeros(2)), states, states * np.inf, steps=10)
 
 
 def banana(x):
@@ -71,18 +71,20 @@ def gaussian(x):
 @pytest.mark.slow
 def test_reverse_kl_reaches_a_gaussian():
     """The bound is the log of the integral, here .7, where both densities are equal."""
-    fitted = fit_reverse(PLU.of(np.eye(2), np.zeros(2)), gaussian, 2, steps=400, learning_rate=0.05)
-    assert fitted.looks[0].validation == pytest.approx(0.7, abs=5e-3)
+    fitted = fit_reverse(PLU.from_matrix(np.eye(2), np.zeros(2)), gaussian, 2, steps=400, learning_rate=0.05)
+    assert fitted.evaluations[0].validation == pytest.approx(0.7, abs=5e-3)
     mean = fitted.bijection.inverse(jnp.zeros(2))[0]
     np.testing.assert_allclose(mean, [1, -2], atol=0.05)
 
 
 @pytest.mark.slow
 def test_reverse_kl_through_a_planar_map_turned_round():
-    plain = fit_reverse(PLU.of(np.eye(2), np.zeros(2)), banana, 2, steps=400, learning_rate=0.05)
-    start = Chain((PLU.of(np.eye(2), np.zeros(2)), *(Inverted(Planar.start(jax.random.key(n), 2)) for n in range(3))))
+    plain = fit_reverse(PLU.from_matrix(np.eye(2), np.zeros(2)), banana, 2, steps=400, learning_rate=0.05)
+    start = Chain(
+        (PLU.from_matrix(np.eye(2), np.zeros(2)), *(Inverse(Planar.init(jax.random.key(n), 2)) for n in range(3)))
+    )
     bent = fit_reverse(start, banana, 2, steps=400, learning_rate=0.02)
-    assert plain.looks[0].validation + 0.03 < bent.looks[0].validation < 0.01
+    assert plain.evaluations[0].validation + 0.03 < bent.evaluations[0].validation < 0.01
 
 
 def test_measured_numbers_are_not_learnt():

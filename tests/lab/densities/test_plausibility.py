@@ -7,7 +7,7 @@ from scipy import stats
 
 import dni_jax as dni
 from dni_jax.lab.densities import KINDS, Density, Standardise, plausibility
-from dni_jax.lab.densities._evaluating import log_probs
+from dni_jax.lab.densities._evaluating import log_prob_in_blocks
 from dni_jax.lab.densities._splitting import groups_of, split
 
 MEAN, ROOT = np.asarray([1.0, -2.0]), np.asarray([[1.0, 0.0], [0.8, 0.5]])
@@ -47,8 +47,8 @@ def test_every_kind(kind):
     density = plausibility(states, kind, **asked)
     assert density.sample(5).shape == (5, 2)
     assert density.log_prob(states[:7]).shape == (7,)
-    if density.looks:
-        assert max(look.validation for look in density.looks) >= density.looks[0].validation
+    if density.evaluations:
+        assert max(look.validation for look in density.evaluations) >= density.evaluations[0].validation
     if kind == "plu":
         np.testing.assert_array_equal(density.calibration, plausibility(states, kind, **asked).calibration)
 
@@ -73,7 +73,7 @@ def test_blocks_change_nothing(gaussian):
     density = plausibility(gaussian[:2_000], "gaussian")
     whole = density.log_prob(gaussian[:333])
     for block in (64,):
-        np.testing.assert_allclose(log_probs(density.bijection, gaussian[:333], block), whole, atol=1e-5)
+        np.testing.assert_allclose(log_prob_in_blocks(density.bijection, gaussian[:333], block), whole, atol=1e-5)
     np.testing.assert_allclose(density.log_prob(gaussian[5:6]), whole[5:6], atol=1e-5)
     assert density.log_prob(gaussian[:0]).shape == (0,)
 

@@ -11,11 +11,11 @@ import xarray as xr
 
 import dni_jax as dni
 from dni_jax.lab.posterior import Posterior, sample_posterior, step_size_sweep
-from dni_jax.lab.posterior._averaging import held_out, symbol_losses, together
+from dni_jax.lab.posterior._averaging import combine_losses, held_out, predictive_losses
 from dni_jax.lab.posterior._credible import credible, ranks
-from dni_jax.lab.posterior._plan import SamplingPlan
+from dni_jax.lab.posterior._plan import SamplerConfig
 from dni_jax.lab.posterior._step_sizes import autocorrelation
-from dni_jax.lab.posterior._walking import Target, sampler_of, symbols_of, walk
+from dni_jax.lab.posterior._walking import Target, count_symbols, make_sampler, walk
 from dni_jax.models import TrainConfig
 from dni_jax.models._evaluation import cross_entropies
 from dni_jax.models._network import compute_logits, network_scan, zero_carries
@@ -51,7 +51,7 @@ def test_draws_are_a_population(draws, model, held_out):
 def test_a_cold_chain_is_gradient_descent_on_the_posterior(model, corpus):
     """One step of SGLD at temperature 0, against the gradient of the windows' mean loss and the prior by JAX alone."""
     step, sd = 1e-6, 0.5
-    plan = SamplingPlan("sgld", n_draws=2, thin=1, burn_in=0, temperature=0.0, prior_sd=sd, batch=16, window=32)
+    plan = SamplerConfig("sgld", n_draws=2, thin=1, burn_in=0, temperature=0.0, prior_sd=sd, batch=16, window=32)
     found = walk(model, corpus, plan, [step], [3], progress=False)
     reading = TrainConfig(steps=2, batch=16, window=32, seed=3).plan(1)
     batch = next(make_batches(corpus.train, [reading], 0, 1))
@@ -61,7 +61,7 @@ def test_a_cold_chain_is_gradient_descent_on_the_posterior(model, corpus):
         hidden, _ = network_scan(weights, codes, resets, zero_carries(weights, 16))
         losses = optax.softmax_cross_entropy_with_integer_labels(compute_logits(weights, hidden), targets)
         prior = sum(jnp.sum(array * array) for array in named_arrays(weights).values()) / (2 * sd * sd)
-        return symbols_of(corpus.train) * (losses * counts).sum() / counts.sum() + prior
+        return count_symbols(corpus.train) * (losses * counts).sum() / counts.sum() + prior
 
     gradient = jax.jit(jax.grad(loss_of))(model.weights)
     expected = jax.tree.map(lambda w, g: w - step * g, model.weights, gradient)
@@ -72,7 +72,7 @@ def test_a_cold_chain_is_gradient_descent_on_the_posterior(model, corpus):
 def test_the_gradient_is_the_whole_texts_and_the_priors():
     weights = {"a": jnp.asarray([0.5, -2.0]), "b": jnp.asarray([[3.0]])}
     gradient = jax.tree.map(lambda w: 0.01 * w + 0.1, weights)
-    chain = sampler_of(SamplingPlan("sgld", temperature=0.0))
+    chain = make_sampler(SamplerConfig("sgld", temperature=0.0))
     state = chain.start(weights, jax.random.key(0), Target(jnp.asarray(1e-3), jnp.asarray(200.0), jnp.asarray(4.0)))
     change, after = chain.update(gradient, state, weights)
     expected = jax.tree.map(lambda g, w: -1e-3 * (200 * g + 4 * w), gradient, weights)
@@ -84,7 +84,7 @@ def test_the_gradient_is_the_whole_texts_and_the_priors():
 
 def test_schedules_scale_the_step_size():
     weights, one = jnp.ones(2), jnp.asarray(1.0)
-    chain = sampler_of(SamplingPlan("sgld", temperature=0.0, schedule="cyclical", length=2))
+    chain = make_sampler(SamplerConfig("sgld", temperature=0.0, schedule="cyclical", length=2))
     state = chain.start(weights, jax.random.key(0), Target(jnp.asarray(0.1), one, 0 * one))
     found = []
     for _ in range(4):
@@ -95,12 +95,12 @@ def test_schedules_scale_the_step_size():
 
 def test_symbols_are_characters_and_boundaries(corpus):
     some = corpus.take(np.arange(10))
-    assert symbols_of(some) == some.n_positions + 10
+    assert count_symbols(some) == some.n_positions + 10
 
 
 @pytest.mark.slow
 def test_chains_go_side_by_side_as_alone(model, corpus, draws):
-    plan = SamplingPlan("psgld", **SHORT)
+    plan = SamplerConfig("psgld", **SHORT)
     again = walk(model, corpus, plan, [1e-4, 1e-5, 1e-4], [1, 1, 2], progress=False)
     np.testing.assert_allclose(again.weights.head[:, 0], draws.weights.head, rtol=1e-5, atol=1e-6)
     off = again.weights.head - np.asarray(model.weights.head)
@@ -118,8 +118,8 @@ def test_a_seed_is_a_posterior(model, corpus, draws):
 
 @pytest.mark.parametrize("sampler", ["sgld", "psgld", "sghmc", "sgnht", "santa"])
 def test_every_sampler_keeps_the_shape_of_its_state(model, sampler):
-    plan = SamplingPlan(sampler, schedule="cyclical", temperature=0.5)
-    chain = sampler_of(plan)
+    plan = SamplerConfig(sampler, schedule="cyclical", temperature=0.5)
+    chain = make_sampler(plan)
     target = Target(jnp.asarray(1e-4), jnp.asarray(1e3), jnp.asarray(1.0))
     state = jax.eval_shape(chain.start, model.weights, jax.random.key(0), target)
     change, after = jax.eval_shape(chain.update, model.weights, state, model.weights)
@@ -131,33 +131,33 @@ def test_every_sampler_keeps_the_shape_of_its_state(model, sampler):
 @pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["sgld", "sghmc", "sgnht", "santa"])
 def test_every_sampler_walks(model, corpus, sampler):
-    found = walk(model, corpus, SamplingPlan(sampler, n_draws=2, thin=2, burn_in=0), [1e-6], [0], progress=False)
+    found = walk(model, corpus, SamplerConfig(sampler, n_draws=2, thin=2, burn_in=0), [1e-6], [0], progress=False)
     assert found.stayed.all()
     assert not np.array_equal(found.weights.head[0], found.weights.head[1])
 
 
 def test_equal_plans_share_a_compiled_step():
-    one = SamplingPlan("psgld", n_draws=5, options={"decay": 0.9})
-    assert sampler_of(one) is sampler_of(replace(one, n_draws=7, thin=3, length=5))
-    assert sampler_of(one) is not sampler_of(replace(one, options={"decay": 0.99}))
+    one = SamplerConfig("psgld", n_draws=5, options={"decay": 0.9})
+    assert make_sampler(one) is make_sampler(replace(one, n_draws=7, thin=3, length=5))
+    assert make_sampler(one) is not make_sampler(replace(one, options={"decay": 0.99}))
 
 
 def test_the_average_of_probabilities(draws, model, corpus):
     text = corpus.validation
-    losses = symbol_losses(draws.weights, text)
+    losses = predictive_losses(draws.weights, text)
     probability = np.exp(-losses.astype(np.float64)).mean(0)
-    assert draws.unseen.average == pytest.approx(-np.log(probability).mean())
-    np.testing.assert_allclose(draws.unseen.each, cross_entropies(draws.weights, text), rtol=1e-5)
-    assert draws.unseen.average <= draws.unseen.each.mean()
+    assert draws.validation.average == pytest.approx(-np.log(probability).mean())
+    np.testing.assert_allclose(draws.validation.each, cross_entropies(draws.weights, text), rtol=1e-5)
+    assert draws.validation.average <= draws.validation.each.mean()
     one = jax.tree.map(lambda array: np.stack([array, array]), model.weights)
     twice = held_out(one, text)
     assert twice.average == pytest.approx(twice.each[0])
-    assert draws.start == pytest.approx(twice.average, rel=1e-6)
+    assert draws.start_loss == pytest.approx(twice.average, rel=1e-6)
 
 
 def test_a_sure_and_wrong_network_is_outvoted():
     wrong = np.asarray([[800.0, 0.1], [0.2, 0.1]])
-    assert together(wrong).average == pytest.approx(0.5 * (0.2 + np.log(2)) + 0.05)
+    assert combine_losses(wrong).average == pytest.approx(0.5 * (0.2 + np.log(2)) + 0.05)
 
 
 def test_predictions_are_means_of_probabilities(draws, held_out):
@@ -166,7 +166,7 @@ def test_predictions_are_means_of_probabilities(draws, held_out):
     np.testing.assert_allclose(found.sum(1), 1.0, atol=1e-5)
     each = [jax.nn.softmax(dni.record(one, text, ("logits",)).logits) for one in draws.population]
     np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-6)
-    np.testing.assert_allclose(draws.held_out(text).each, cross_entropies(draws.weights, text), rtol=1e-5)
+    np.testing.assert_allclose(draws.evaluate(text).each, cross_entropies(draws.weights, text), rtol=1e-5)
 
 
 def test_intervals_and_places_over_draws():
@@ -210,7 +210,7 @@ def test_a_feature_without_scores_has_no_ranking():
 def test_a_sweep_tells_of_each_chain(model, corpus, held_out, few, draws):
     text, told = held_out.head(1_000), {"labels": few, "probe": "ridge", "k": 3}
     row = step_size_sweep(model, corpus, [1e-4], text=text, seed=1, progress=False, **told, **SHORT).iloc[0]
-    assert row["unseen_average"] == draws.unseen.average
+    assert row["unseen_average"] == draws.validation.average
     assert row["unseen_average"] <= row["unseen_each"]
     assert row["spread"] == draws.spread
     sure = draws.relevance(text, few, "ridge", k=3)
@@ -244,7 +244,7 @@ def test_autocorrelation_of_draws(draws):
 @pytest.mark.slow
 def test_three_ways_to_be_sure(draws, model, held_out, few):
     text = held_out.head(1_000)
-    found = beside(draws, text, few, draws.population, probe="ridge", n_draws=50)
+    found = compare_uncertainty(draws, text, few, draws.population, probe="ridge", n_draws=50)
     sure = dni.inspect(dni.record(model, text), few, "ridge", folds=5)
     best = int(sure["auc"].mean("fold").sel(feature="digit").argmax("neuron"))
     row = found.set_index("feature").loc["digit"]
@@ -255,15 +255,15 @@ def test_three_ways_to_be_sure(draws, model, held_out, few):
     assert (found["strings_low"] < found["strength"]).all()
     assert (found["strength"] < found["strings_high"]).all()
     assert (found["seeds_high"] >= found["draws_high"] - 1e-6).all()
-    assert beside(draws, text, few, probe="ridge", n_draws=20)["seeds_low"].isna().all()
+    assert compare_uncertainty(draws, text, few, probe="ridge", n_draws=20)["seeds_low"].isna().all()
 
 
 def test_without_unseen_text_there_is_no_likelihood(model, corpus):
     only = replace(corpus, split=np.zeros_like(corpus.split))
     found = sample_posterior(model, only, progress=False, **SHORT)
     assert isinstance(found, Posterior)
-    assert np.isnan(found.unseen.average)
-    assert np.isnan(found.start)
+    assert np.isnan(found.validation.average)
+    assert np.isnan(found.start_loss)
 
 
 def test_bad_settings_say_what_to_try(model, corpus):

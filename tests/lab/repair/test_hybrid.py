@@ -25,11 +25,11 @@ def test_scores_are_scikit_learn_s(kernel, n_classes):
     names = np.array([-3, 1, 7, 8])[labels]
     kind = LinearSVC(C=2.0, random_state=0) if kernel == "linear" else SVC(C=2.0, gamma="scale")
     theirs = OneVsRestClassifier(kind).fit(states, names)
-    ours = fit_hybrid(None, states, names, kernel, penalty=2.0)
+    ours = fit_hybrid(None, states, names, kernel, C=2.0)
     expected = theirs.decision_function(states)
     if n_classes == 2:
         expected = np.stack([-expected, expected], axis=1)
-    np.testing.assert_allclose(ours.decide(states), expected, atol=2e-4)
+    np.testing.assert_allclose(ours.decision_function(states), expected, atol=2e-4)
     assert ours.classes.tolist() == theirs.classes_.tolist()
     np.testing.assert_array_equal(ours.predict(states), theirs.predict(states))
     assert ours.accuracy(states, names) == np.mean(theirs.predict(states) == names) > 0.9
@@ -75,13 +75,13 @@ def test_a_function_s_hybrid_is_attacked_and_repaired():
     assert fooled.mean() > 0.2
     seen = np.asarray(body(other[fooled]))
     fix = repair_head(svm.weights, svm.bias, seen[:4], one_hot_targets(labels[fooled][:4], 3), hard=True)
-    mended = svm.repaired(fix)
+    mended = svm.with_repair(fix)
     np.testing.assert_array_equal(mended.predict(other[fooled][:4]), labels[fooled][:4])
-    np.testing.assert_allclose(mended.decide(seen), fix.scores(seen), atol=1e-4)
+    np.testing.assert_allclose(mended.decision_function(seen), fix.scores(seen), atol=1e-4)
     with pytest.raises(ValueError, match="expected a linear hybrid"):
-        fit_hybrid(body, states, labels, "rbf").repaired(fix)
+        fit_hybrid(body, states, labels, "rbf").with_repair(fix)
     with pytest.raises(ValueError, match=r"repair of weights \(2, 20\)"):
-        fit_hybrid(body, states, labels % 2).repaired(fix)
+        fit_hybrid(body, states, labels % 2).with_repair(fix)
 
 
 def test_a_network_s_hybrid_reads_a_corpus(model, held_out, states, labels):
@@ -107,7 +107,7 @@ def test_a_network_s_hybrid_reads_a_corpus(model, held_out, states, labels):
         ({"labels": np.zeros(10)}, "integer labels"),
         ({"states": np.full((10, 2), np.inf)}, "finite states"),
         ({"states": np.zeros(10)}, r"states of shape \(T, N\)"),
-        ({"penalty": 0.0}, "above 0"),
+        ({"C": 0.0}, "above 0"),
         ({"gamma": -1.0}, "above 0"),
         ({"kernel": "rbf"}, "states that differ"),
     ],

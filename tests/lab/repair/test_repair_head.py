@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 import dni_jax as dni
-from dni_jax.lab.repair import one_hot_targets, raised_targets, repair_head
+from dni_jax.lab.repair import margin_targets, one_hot_targets, repair_head
 
 CASES = [(1, 3, 1), (1, 7, 4), (2, 1, 3), (3, 5, 3), (6, 4, 2), (9, 30, 3), (30, 9, 3)]
 
@@ -181,7 +181,7 @@ def test_what_is_right_already_stays():
     assert fix.changed == 0
     assert fix.met.all()
     assert fix.objective == 0
-    raised = raised_targets(scores, [0, 0, 0, 0], margin=0.5)
+    raised = margin_targets(scores, [0, 0, 0, 0], margin=0.5)
     fix = repair_head(weights, bias, states, raised, hard=True)
     assert not fix.delta[1:].any()
     assert fix.corrected.all()
@@ -236,7 +236,7 @@ def test_a_network_s_head(model, states):
     """Of an LSTM: the weights are a transpose away, and its hidden states are what `Activations` hold."""
     head, bias = np.asarray(model.weights.head).T, model.weights.head_b
     rows = states.hidden[:3]
-    wanted = raised_targets(rows @ head.T + np.asarray(bias), [2, 2, 2])
+    wanted = margin_targets(rows @ head.T + np.asarray(bias), [2, 2, 2])
     fix = dni.repair_head(jnp.asarray(head), bias, rows, wanted)
     assert fix.corrected.all()
     assert 0 < fix.changed <= 3
@@ -280,9 +280,9 @@ def test_clarabel_is_optional(monkeypatch):
     [
         (lambda: one_hot_targets([0.0, 1.0], 2), "integer labels"),
         (lambda: one_hot_targets([0, 2], 2), "labels from 0 to 1"),
-        (lambda: raised_targets(np.zeros((2, 3)), [0, 1], margin=0), "margin above 0"),
-        (lambda: raised_targets(np.zeros(3), [0]), r"scores of shape \(T, C\)"),
-        (lambda: raised_targets(np.zeros((2, 3)), [0]), r"labels of shape \(2,\)"),
+        (lambda: margin_targets(np.zeros((2, 3)), [0, 1], margin=0), "margin above 0"),
+        (lambda: margin_targets(np.zeros(3), [0]), r"scores of shape \(T, C\)"),
+        (lambda: margin_targets(np.zeros((2, 3)), [0]), r"labels of shape \(2,\)"),
     ],
 )
 def test_targets_refuse(call, message):

@@ -13,8 +13,8 @@ from dni_jax.lab.repair import NoViolationError, repair_table
 from dni_jax.lab.repair import _texts as texts
 from dni_jax.lab.repair._one_sided import least_change
 from dni_jax.lab.repair._outcomes import outcome_table, tallied
-from dni_jax.lab.repair._wishes import capped, clean_states, probabilities
-from dni_jax.lab.repair._written import Written, first_wrong, start_state, states_behind, write, wrong_symbols
+from dni_jax.lab.repair._wishes import capped, preserved_states, probabilities
+from dni_jax.lab.repair._written import Written, first_wrong, prefix_states, start_state, violating_symbols, write
 from dni_jax.models._trained import TrainedModel
 
 N, LENGTH, CLEAN = 120, 60, 150
@@ -87,7 +87,7 @@ def test_only_wrong_symbols_of_chosen_neurons_change(few, model, violation):
     np.testing.assert_array_equal(old.head_b, new.head_b)
     changed = np.asarray(new.head) != np.asarray(old.head)
     assert set(np.flatnonzero(changed.any(axis=1))) <= {3, 9, 20}
-    wrong = wrong_symbols(violation, few.examples["prefix"].tolist(), model.vocabulary)
+    wrong = violating_symbols(violation, few.examples["prefix"].tolist(), model.vocabulary)
     assert set(np.flatnonzero(changed.any(axis=0))) <= set(np.flatnonzero(wrong.any(axis=0)))
     assert len(few.weights) == changed.sum() > 0
     assert few.size == pytest.approx(np.abs(np.asarray(new.head) - np.asarray(old.head)).sum(), rel=1e-5)
@@ -96,11 +96,13 @@ def test_only_wrong_symbols_of_chosen_neurons_change(few, model, violation):
 
 
 def test_one_example_gets_what_is_asked_for(model, corpus, violation):
-    one = dni.lab.repair.repair(model, corpus, violation, 20, 40, n_examples=1, n_clean=1, keep=0, cost=1e5, most=1e-3)
+    one = dni.lab.repair.repair(
+        model, corpus, violation, 20, 40, n_examples=1, n_clean=1, preserve_cost=0, cost=1e5, target_probability=1e-3
+    )
     (example,) = one.examples.itertuples()
     assert example.wrong_before > 1e-3 > 0.99 * example.wrong_after
-    state = states_behind(model, [example.prefix])
-    wrong = wrong_symbols(violation, [example.prefix], model.vocabulary)[0]
+    state = prefix_states(model, [example.prefix])
+    wrong = violating_symbols(violation, [example.prefix], model.vocabulary)[0]
     chances = [probabilities(network, state)[0] for network in (model, one.model)]
     np.testing.assert_allclose([chance[wrong].sum() for chance in chances], example[-2:], rtol=1e-6)
     right = [chance[~wrong] / chance[~wrong].sum() for chance in chances]
@@ -109,7 +111,7 @@ def test_one_example_gets_what_is_asked_for(model, corpus, violation):
 
 def test_the_states_are_those_that_symbols_were_drawn_from(model):
     strings = ["", "(", "0(1", "0(1"]
-    states = states_behind(model, strings)
+    states = prefix_states(model, strings)
     np.testing.assert_array_equal(states[2], states[3])
     np.testing.assert_array_equal(states[0], start_state(model))
     written = write(model, N, LENGTH, seed=5)
@@ -120,14 +122,14 @@ def test_the_states_are_those_that_symbols_were_drawn_from(model):
 
 def test_wrong_symbols_one_by_one(model, violation):
     prefixes = ["", "0", "0(1", "((((4", "(((())))"]
-    found = wrong_symbols(violation, prefixes, model.vocabulary)
+    found = violating_symbols(violation, prefixes, model.vocabulary)
     expected = [
         [not WHOLE.fullmatch(prefix), *(not BEGINNING.fullmatch(prefix + c) for c in model.vocabulary.characters)]
         for prefix in prefixes
     ]
     assert found.tolist() == expected
     plain = dni.feature("2", lambda s: [c == "2" for c in s])
-    twos = wrong_symbols(plain, prefixes, model.vocabulary)
+    twos = violating_symbols(plain, prefixes, model.vocabulary)
     assert twos.tolist() == [[symbol == "2" for symbol in model.vocabulary.symbols]] * len(prefixes)
 
 
@@ -176,7 +178,7 @@ def test_the_head_reads_the_top_layer(corpus):
 @pytest.mark.slow
 def test_a_stack_changes_its_top_layer(corpus, violation):
     stack = TrainedModel.init(corpus.vocabulary, dni.models.TrainConfig(hidden=6, layers=2, cell="gru"))
-    found = dni.lab.repair.repair(stack, corpus, violation, 20, 40, n_clean=20, neurons=[7, 11], most=0.01)
+    found = dni.lab.repair.repair(stack, corpus, violation, 20, 40, n_clean=20, neurons=[7, 11], target_probability=0.01)
     assert "untrained" in repr(found.model)
     assert set(found.weights["neuron"]) <= {7, 11}
     changed = np.asarray(found.model.weights.head) != np.asarray(stack.weights.head)
@@ -228,7 +230,11 @@ REFUSED = {
         "which any symbol behind '' violates",
     ),
     "few": (dni.char_feature("4", "4".__eq__), {"n_examples": 0}, "expected n_examples of at least 1"),
-    "most": (dni.char_feature("4", "4".__eq__), {"most": 1.0}, "expected most between 0 and 1"),
+    "target_probability": (
+        dni.char_feature("4", "4".__eq__),
+        {"target_probability": 1.0},
+        "expected target_probability between 0 and 1",
+    ),
     "cost": (dni.char_feature("4", "4".__eq__), {"cost": 0}, "a cost above 0"),
     "all random": (dni.char_feature("4", "4".__eq__), {"n_random": 3}, "pass neurons="),
     "n": (dni.char_feature("4", "4".__eq__), {"n_clean": 0}, "expected n_clean of at least 1"),
@@ -327,9 +333,9 @@ def test_rates_by_hand(corpus):
 
 
 def test_behind_a_whole_string_only_its_end_is_right(model, corpus, violation):
-    seen = clean_states(model, violation, corpus.train.head(300), 200, seed=0)
+    seen = preserved_states(model, violation, corpus.train.head(300), 200, seed=0)
     over = seen.wrong[:, 1:].all(axis=1)
     assert over.any()
     assert not seen.wrong[over, 0].any()  # and the scores of all characters may fall there
     plain = replace(violation, unfinished=None)  # it cannot tell a whole string from one that is wrong already
-    assert not clean_states(model, plain, corpus.train.head(300), 200, seed=0).wrong[over].any()
+    assert not preserved_states(model, plain, corpus.train.head(300), 200, seed=0).wrong[over].any()
