@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from dni_jax import processes
 from dni_jax.models._state import Evaluation, Run
@@ -31,8 +30,16 @@ def fingerprint(plans: Sequence[TrainPlan], corpus: Corpus) -> str:
     return digest.hexdigest()[:16]
 
 
-def first_alone() -> ocp.options.MultiprocessingOptions:
+def import_orbax() -> Any:
+    """Return `orbax.checkpoint`, which takes a second to import, and only files need it."""
+    import orbax.checkpoint
+
+    return orbax.checkpoint
+
+
+def first_alone() -> Any:
     """Let Orbax work in the first of several processes without the others."""
+    ocp = import_orbax()
     if not jax.distributed.is_initialized():
         return ocp.options.MultiprocessingOptions()
     return ocp.options.MultiprocessingOptions(
@@ -52,6 +59,7 @@ class Checkpoints:
         self._manager = None
         if self.path is not None and processes.is_first():
             self.path.mkdir(parents=True, exist_ok=True)
+            ocp = import_orbax()
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=2,
                 enable_async_checkpointing=False,
@@ -75,6 +83,7 @@ class Checkpoints:
             return
         looks = [[asdict(look) for look in looks] for looks in run.looks]
         about = {"training": self._name, "looks": looks, "diverged": run.diverged}
+        ocp = import_orbax()
         parts = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
         self._manager.save(step, args=parts)
 
@@ -116,6 +125,7 @@ class Checkpoints:
         return 0, run
 
     def _restore(self, run: Run, step: int) -> None:
+        ocp = import_orbax()
         about = self._part(step, about=ocp.args.JsonRestore())
         if about["training"] != self._name:
             raise _AnotherTrainingError(
@@ -130,7 +140,7 @@ class Checkpoints:
 
     def _part(self, step: int, **what: Any) -> Any:
         assert self._manager is not None
-        return self._manager.restore(step, args=ocp.args.Composite(**what))[next(iter(what))]
+        return self._manager.restore(step, args=import_orbax().args.Composite(**what))[next(iter(what))]
 
 
 class _AnotherTrainingError(ValueError):
