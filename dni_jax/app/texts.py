@@ -100,6 +100,6 @@ def describe_corpus(corpus: Corpus) -> list[str]:
         lines.append(f"  and {len(problems) - _MAX_LISTED} more files; see summary.json")
     if coverage["replaced"]:
         lines.append(f"  {coverage['replaced']} characters outside the symbol table are read as U+FFFD")
-    if coverage["groups"] == "pieces":
+    if coverage["groups"] == "segments":
         lines.append("  a few files hold most of the text: segments instead of files are split and cross-validated")
     return lines

@@ -88,7 +88,7 @@ def languages(output: OutputConfig = OutputConfig()) -> None:  # noqa: B008
     from dni_jax import languages as built_in
     from dni_jax.app.cli._console import open_console
 
-    about = {name: built_in.about(name) for name in built_in.names()}
+    about = {name: built_in.describe(name) for name in built_in.list_languages()}
     with open_console(output) as console:
         console.show(about, "\n".join(f"{name:14}{words}" for name, words in about.items()))
 
