@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from dni_jax.characters import INVISIBLE, shown_name, visible
+from dni_jax.characters import INVISIBLE, display_name, make_visible
 from dni_jax.features import Labels
 from dni_jax.plot._style import FONT, PALETTE, replace_missing_glyphs
 from dni_jax.text import Corpus
@@ -65,7 +65,7 @@ def cut_segment(corpus: Corpus, string: int, start: int, width: int) -> Segment:
         )
     positions = slice(low + start, min(low + start + width, high))
     title = f"string {string} of {corpus.language}, characters {start} to {positions.stop - low - 1} of {high - low}"
-    return Segment(positions, start, tuple(visible(chr(point)) for point in corpus.text[positions]), title)
+    return Segment(positions, start, tuple(make_visible(chr(point)) for point in corpus.text[positions]), title)
 
 
 def label_rows(
@@ -99,7 +99,7 @@ def label_rows(
     if len(some) == 0:
         raise ValueError("expected features that hold somewhere in this segment, got none: name some with features=")
     values = np.stack([_scaled(column, kind, part) for column, kind in zip(some.columns, some.kinds, strict=True)])
-    return LabelRows(tuple(map(shown_name, some.names)), values, labels.mask[part])
+    return LabelRows(tuple(map(display_name, some.names)), values, labels.mask[part])
 
 
 def _scaled(column: np.ndarray, kind: str, part: slice) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from dni_jax.languages import ParseError, get, names, standard_library_files
+from dni_jax.languages import ParseError, get, list_languages, standard_library_files
 
 PARENTHESES = {
     "e0": ["0 e0", "( e1 )"],
@@ -74,7 +74,7 @@ def test_arithmetic_has_exactly_the_productions_of_the_paper():
 def test_unknown_language_lists_those_there_are():
     with pytest.raises(ValueError, match=r"parentheses, arithmetic, python.*got 'klingon'.*from_lark"):
         get("klingon")
-    assert names() == ("parentheses", "arithmetic", "python", "c", "c_expressions")
+    assert list_languages() == ("parentheses", "arithmetic", "python", "c", "c_expressions")
 
 
 def test_python_cannot_be_sampled_and_says_so():

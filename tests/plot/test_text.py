@@ -55,7 +55,7 @@ def test_positions_without_a_state_are_hatched(corpus, ax):
     mask = np.arange(corpus.n_positions) != 2
     hidden = np.ones((corpus.n_positions, 1), np.float32)
     hidden[2] = np.nan
-    plot.text(corpus, dni.models.Activations(hidden, corpus.string_of, mask=mask), 0, ax=ax)
+    plot.text(corpus, dni.models.Activations(hidden, corpus.string_ids, mask=mask), 0, ax=ax)
     (hatched,) = [patch for patch in ax.patches if patch.get_hatch()]
     assert (hatched.get_x(), hatched.get_width()) == (2, 1)
 

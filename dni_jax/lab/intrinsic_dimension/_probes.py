@@ -102,7 +102,7 @@ def measure_probe_dimension(
     >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
     >>> hidden = np.random.default_rng(0).normal(size=(corpus.n_positions, 6))
     >>> hidden[:, 4] += 9.0 * labels["digit"]
-    >>> found = measure_probe_dimension(hidden, labels, (1, 6), groups=corpus.string_of)
+    >>> found = measure_probe_dimension(hidden, labels, (1, 6), groups=corpus.string_ids)
     >>> float(found["full"][0]) > 0.99, 1 <= float(found["dimension"][0]) <= 6
     (True, True)
     """

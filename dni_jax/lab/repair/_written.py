@@ -78,10 +78,10 @@ def first_wrong(violation: Feature, written: Written) -> Int[np.ndarray, " S"]:
     whole = np.flatnonzero(lengths)
     if len(whole):
         corpus = written.corpus(whole)
-        place = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_of]
-        wrong = labels_of(violation, corpus) & (place >= written.given[whole][corpus.string_of])
+        place = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_ids]
+        wrong = labels_of(violation, corpus) & (place >= written.given[whole][corpus.string_ids])
         at = np.flatnonzero(wrong)[::-1]
-        found[whole[corpus.string_of[at]]] = place[at]  # of several the last to be written is the first in the string
+        found[whole[corpus.string_ids[at]]] = place[at]  # of several the last to be written is the first in the string
         if isinstance(violation, Violation) and violation.unfinished is not None:
             ends = np.asarray(violation.unfinished(corpus)) & corpus.ends & (found[whole] < 0)
             found[whole[ends]] = lengths[whole[ends]]
@@ -146,10 +146,10 @@ def check_causal(violation: Feature, written: Written, seed: int) -> None:
     left = rng.integers(1, lengths + 1)
     cut = [string[:n] for string, n in zip(corpus.strings, left, strict=True)]
     short = replace(Corpus.from_strings(cut, vocabulary=corpus.vocabulary), ends=np.zeros(len(rows), bool))
-    kept = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_of] < left[corpus.string_of]
+    kept = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_ids] < left[corpus.string_ids]
     same = labels_of(violation, corpus)[kept] == labels_of(violation, short)
     if not same.all():
-        string = int(corpus.string_of[np.flatnonzero(kept)[np.argmin(same)]])
+        string = int(corpus.string_ids[np.flatnonzero(kept)[np.argmin(same)]])
         _refuse_unless(False, violation, f"characters to come, as in {corpus.strings[string][:60]!r}")
 
 

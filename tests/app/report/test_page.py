@@ -16,7 +16,7 @@ from dni_jax.app.report._page import write_report
 from dni_jax.app.report._page_data import cluster_rows, page_data, relevance_strengths, safe_json
 from dni_jax.app.report._run_files import RunFiles
 from dni_jax.app.report._table import describe, families, family
-from dni_jax.characters import shown_name
+from dni_jax.characters import display_name
 from dni_jax.inspection import ranking
 from dni_jax.inspection._store import read_relevance
 
@@ -254,4 +254,4 @@ def test_names_in_words():
     assert describe("my own") == ""
     assert family("my own") == "other"
     assert families(["x", "range:e", "depth"]) == ["nesting", "range", "other"]
-    assert shown_name("symbol:\n") == "symbol:↵"
+    assert display_name("symbol:\n") == "symbol:↵"
