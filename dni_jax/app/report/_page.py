@@ -97,6 +97,7 @@ def _context(run: RunFiles) -> dict[str, Any]:
     names = [str(row["feature"]) for row in run.findings]
     data = {"features": features, **page_data(run)}
     columns = table_columns(run)
+    states, uses = set(map(knowledge, run.findings)), set(map(use, run.findings))
     further = {
         "attribution": attribution_view(run.attribution),
         "posterior": posterior_view(run.posterior, run.step_sizes, names),
@@ -115,8 +116,8 @@ def _context(run: RunFiles) -> dict[str, Any]:
         "columns": columns,
         "rows": table_rows(run, columns),
         "families": families(names),
-        "knowledge": {state: KNOWLEDGE_LABELS[state] for state in dict.fromkeys(map(knowledge, run.findings))},
-        "uses": {state: USE_LABELS[state] for state in dict.fromkeys(map(use, run.findings))},
+        "knowledge": {state: label for state, label in KNOWLEDGE_LABELS.items() if state in states},
+        "uses": {state: label for state, label in USE_LABELS.items() if state in uses},
         "knowledge_words": KNOWLEDGE,
         "use_words": USE,
         "labels": KNOWLEDGE_LABELS,
