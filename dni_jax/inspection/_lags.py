@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
-from dni_jax.features import Labels, runs
+from dni_jax.features import Labels
 from dni_jax.inspection._data import check_corpus, each_kind, load_data
 from dni_jax.inspection._significance import METRIC_OF
 from dni_jax.probes import direct_scores
-from dni_jax.text import Corpus
+from dni_jax.text import Corpus, join_segments
 
 
 def lags(
@@ -100,7 +100,7 @@ def _strings(labels: Labels, corpus: Corpus | None, groups: Int[np.ndarray, " T"
     """Return a number for each run of positions that follow one another in one string."""
     if corpus is not None:
         check_corpus(corpus, labels)
-        offsets = runs(corpus).offsets
+        offsets = join_segments(corpus).offsets
         return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     if groups is None or groups.shape != (len(labels.mask),):
         what = "none" if groups is None else str(groups.shape)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from dni_jax.features import Labels
 from dni_jax.inspection._data import each_kind, load_data
@@ -171,6 +170,8 @@ def _profile(relevance: xr.Dataset, k: int) -> Float[np.ndarray, "F k"]:
 
 def spearman(one: Float[np.ndarray, "M N F"], other: Float[np.ndarray, "M N F"]) -> Float[np.ndarray, "M F"]:
     """Compute rank correlations along the second axis; ties share their mean rank. NaN with NaN, or without spread."""
+    from scipy.stats import rankdata  # takes a second to import
+
     a, b = (rankdata(part, axis=1, nan_policy="propagate") for part in (one, other))
     a, b = (part - part.mean(1, keepdims=True) for part in (a, b))
     scale = np.sqrt((a * a).sum(1) * (b * b).sum(1))

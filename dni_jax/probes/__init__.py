@@ -4,7 +4,9 @@
 `Engine`: three functions ``init(spec, sample)``, ``update(stats, hidden, labels, folds)`` and ``score(stats)``.
 """
 
-from dni_jax.probes import reference
+from importlib import import_module
+from types import ModuleType
+
 from dni_jax.probes._bootstrap import bootstrap_auc, bootstrap_held_out, string_weights, weighted_auc, weighted_pearson
 from dni_jax.probes._check import check_hidden
 from dni_jax.probes._engine import Engine, Sample
@@ -45,3 +47,10 @@ __all__ = [
     "weighted_auc",
     "weighted_pearson",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import `reference` when it is first used, because it needs scikit-learn."""
+    if name != "reference":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.reference")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import t as student
 
 
 def fold_margin(
@@ -62,6 +61,8 @@ def fold_margin(
             f"expected read within [0, 1], confidence between 0 and 1 and evaluation of at least 1, got {read}, "
             f"{confidence} and {evaluation}"
         )
+    from scipy.stats import t as student  # takes a second to import
+
     error = 6 * (1 - confidence) / (np.pi**2 * evaluation**2)
     quantile = float(student.ppf(1 - error / 2, n_folds - 1))
     spread = np.maximum(np.std(scores.astype(np.float64), axis=-1, ddof=1), least)
