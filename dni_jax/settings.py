@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-# Settings under the names that files of earlier versions hold.
+# Names in files of earlier versions, and the current names: of settings, of measures in tables of effects, and of
+# columns in tables of relevance and findings.
 RENAMED_SETTINGS = {"products": "matmul_dtype"}
-# Measures of `dni_jax.verify`, likewise, in tables of effects.
 RENAMED_MEASURES = {
     "mass": "class_probability",
     "mass_on": "class_probability_on",
     "mass_off": "class_probability_off",
 }
+RENAMED_COLUMNS = {"given_symbol": "auc_within_symbol"}
 
 
 def with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
