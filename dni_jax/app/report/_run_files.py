@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax.app.report._excerpt import Excerpt
-from dni_jax.app.run_folder import RunFolder, read_config, settings_of
+from dni_jax.app.run_folder import RunFolder, config_to_dict, read_config
 from dni_jax.inspection import best_per_feature, read_relevance, read_table
 from dni_jax.settings import RENAMED_MEASURES
 
@@ -124,7 +124,7 @@ def _json(path: Path) -> Any:
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    return _flatten(settings_of(read_config(path)))
+    return _flatten(config_to_dict(read_config(path)))
 
 
 def _read_effects(path: Path) -> pd.DataFrame:
