@@ -136,8 +136,14 @@ class PLU:
         """
         order, lower, upper = scipy.linalg.lu(matrix, p_indices=True)
         diagonal = _checked_diagonal(upper)
-        arrays = lower, upper, np.log(np.abs(diagonal)), bias
-        return cls(*(jnp.asarray(array, dtype) for array in arrays), tuple(order.tolist()), _signs(diagonal))
+        return cls(
+            jnp.asarray(lower, dtype),
+            jnp.asarray(upper, dtype),
+            jnp.asarray(np.log(np.abs(diagonal)), dtype),
+            jnp.asarray(bias, dtype),
+            tuple(order.tolist()),
+            _signs(diagonal),
+        )
 
     def _factors(self) -> tuple[Array, Array]:
         return jnp.tril(self.lower, -1) + jnp.eye(len(self.bias), dtype=self.lower.dtype), _upper(self)
@@ -201,8 +207,13 @@ class QR:
             rest -= np.outer(2 * v / (v @ v), v @ rest)
             v /= np.linalg.norm(v)
         diagonal = _checked_diagonal(rest)
-        arrays = vectors, rest, np.log(np.abs(diagonal)), bias
-        return cls(*(jnp.asarray(array, dtype) for array in arrays), _signs(diagonal))
+        return cls(
+            jnp.asarray(vectors, dtype),
+            jnp.asarray(rest, dtype),
+            jnp.asarray(np.log(np.abs(diagonal)), dtype),
+            jnp.asarray(bias, dtype),
+            _signs(diagonal),
+        )
 
     def forward(self, x: Float[Array, "*batch N"]) -> _Mapped:
         """Map states to latents, O(N^2), with ``log |det dy/dx|``, O(N)."""

@@ -183,7 +183,7 @@ def check_causal(violation: Feature, generated: GeneratedStrings, seed: int) -> 
     ValueError
         If they differ.
     """
-    if violation.over is not None:
+    if violation.fit is not None:
         raise _not_causal(violation, "the corpus as a whole")
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero([bool(string) for string in generated.strings])

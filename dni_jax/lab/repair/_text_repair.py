@@ -194,7 +194,7 @@ def repair(
         model=repaired,
         violation=violation.name,
         neurons=free + model.weights.layer_slices[-1].start,
-        outcomes=outcome_table(evaluator.count(model), evaluator.count(repaired), seed),
+        outcomes=outcome_table(evaluator.count_violations(model), evaluator.count_violations(repaired), seed),
         weights=_weights_table(model, repaired, delta),
         examples=pd.DataFrame(
             {"prefix": prefixes, "symbol": symbols, "wrong_before": wrong[0], "wrong_after": wrong[1]}
@@ -265,7 +265,7 @@ class _Evaluator(NamedTuple):
     validation: Corpus
     max_loss: float
 
-    def count(self, model: TrainedModel) -> ViolationCounts:
+    def count_violations(self, model: TrainedModel) -> ViolationCounts:
         """Count the violations of a network, in texts that no repair was made from."""
         asked = self.settings
         return count_violations(model, self.violation, self.test, asked.n, asked.length, asked.seed + 1, asked.prime)
@@ -369,7 +369,7 @@ def _repair_random_sets(
     rows = []
     for neurons in np.sort(sets, axis=1):
         repaired, delta, preserve_cost = evaluator.best_repair(requirements, neurons)
-        counts = evaluator.count(repaired)
+        counts = evaluator.count_violations(repaired)
         rate, share = counts.rates(np.ones((1, evaluator.settings.n)))[0]
         size, changed = float(np.abs(delta).sum()), int((np.abs(delta) > _ROUNDING).sum())
         rows.append((tuple((neurons + start).tolist()), rate, share, counts.loss, changed, size, preserve_cost))

@@ -29,10 +29,10 @@ class TextRepair:
     neurons
         int64 ``(M,)``: the neurons whose outgoing weights were free to change.
     outcomes
-        Rows ``before``, ``after`` and ``change``; columns ``per_1000`` (strings with a violation in 1,000 symbols; those
-        after a string's first violation do not count), ``strings`` (the share of strings with a violation), each with
-        ``_low`` and ``_high``, the 95 % interval by a bootstrap over texts; ``loss`` (nats a symbol on test strings);
-        ``violations`` and ``symbols``, the counts.
+        Rows ``before``, ``after`` and ``change``; columns ``per_1000`` (strings with a violation per 1,000 symbols,
+        without the symbols after a string's first violation), ``strings`` (the share of strings with a violation), each
+        with ``_low`` and ``_high``, the 95 % interval by a bootstrap over texts; ``loss`` (nats a symbol on test
+        strings); ``violations`` and ``symbols``, the counts.
     weights
         One row per changed weight, the largest change first: ``neuron``, ``symbol``, ``before``, ``after``, ``change``.
     examples
