@@ -1,4 +1,4 @@
-"""Characters as people can see them: white space and what has no glyph get a sign of one column."""
+"""Text with white space and other invisible characters replaced by visible ones."""
 
 from __future__ import annotations
 
@@ -8,38 +8,34 @@ INVISIBLE = {" ": "\u2423", "\n": "\u21b5", "\r": "\u240d", "\t": "\u2192"}  # �
 UNKNOWN = "\u25a1"  # □
 
 
-def visible(character: str) -> str:
-    r"""Give a sign of one column's width for any character: ``␣`` for a space, ``↵`` for a line break, ``□`` for more.
+def make_visible(text: str) -> str:
+    r"""Return a text in which each character is visible and one column wide.
+
+    ``␣`` stands for a space, ``↵`` for a line break, ``→`` for a tab and ``□`` for any other character that cannot be
+    printed, combines with the one before it, or is wider than one column.
 
     Examples
     --------
-    >>> [visible(c) for c in "a \n"]
-    ['a', '␣', '↵']
+    >>> make_visible("if x:\n\ty")
+    'if␣x:↵→y'
     """
+    return "".join(map(_visible, text))
+
+
+def display_name(name: str) -> str:
+    r"""Return a feature's name with invisible characters made visible, except for spaces between words.
+
+    Examples
+    --------
+    >>> display_name("symbol:\n"), display_name("e -> e + e")
+    ('symbol:↵', 'e -> e + e')
+    """
+    inner = "".join(character if character == " " else _visible(character) for character in name[:-1])
+    return inner + make_visible(name[-1:])
+
+
+def _visible(character: str) -> str:
     if character in INVISIBLE:
         return INVISIBLE[character]
     wide = east_asian_width(character) in "WF" or combining(character)
     return UNKNOWN if wide or not character.isprintable() else character
-
-
-def visible_text(text: str) -> str:
-    r"""Give `visible` of every character.
-
-    Examples
-    --------
-    >>> visible_text("if x:\n\ty")
-    'if␣x:↵→y'
-    """
-    return "".join(map(visible, text))
-
-
-def shown_name(name: str) -> str:
-    r"""Give a feature's name with a sign for what could not be seen: ``symbol:␣`` for a space at its end.
-
-    Examples
-    --------
-    >>> shown_name("symbol:\n"), shown_name("e -> e + e")
-    ('symbol:↵', 'e -> e + e')
-    """
-    signs = [character if character == " " else visible(character) for character in name[:-1]]
-    return "".join([*signs, *map(visible, name[-1:])])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dni_jax.characters import visible_text
+from dni_jax.characters import make_visible
 
 _CELL = "padding:.15em .7em;border:none;background:none;color:inherit;vertical-align:top;"
 _HEAD = _CELL + "border-bottom:1px solid currentColor;font-weight:600;"
@@ -109,7 +109,7 @@ def code(text: str, length: int | None = None) -> Markup:
     length = len(text) if length is None else length
     rest = f' <span style="opacity:.7">… ({length:,})</span>' if length > len(text) else ""
     style = "white-space:pre;background:none;color:inherit"
-    return Markup(f'<code style="{style}">{escape(visible_text(text))}</code>{rest}')
+    return Markup(f'<code style="{style}">{escape(make_visible(text))}</code>{rest}')
 
 
 def symbols(characters: Sequence[str]) -> Markup:

@@ -35,9 +35,9 @@ def memory() -> str:
 
 
 def bench_c_part(path: str, part: str) -> None:
-    texts = [file.text for file in read_files(path, f"{part}/**/*.c", 0, None) if not file.problem]
+    texts = [file.text for file in read_files(path, f"{part}/**/*.c", 0, None) if not file.error]
     language = get("c")
-    _, _, used = clock(lambda: [language.read(text) for text in texts])
+    _, _, used = clock(lambda: [language.try_parse(text) for text in texts])
     rate = sum(map(len, texts)) / used
     clear_cache()
     corpus, first, _ = clock(lambda: load_c(path, f"{part}/**/*.c"))
@@ -71,8 +71,8 @@ def bench_c_corpus(path: str, characters: int) -> None:
 def bench_python() -> None:
     language, files = get("python"), standard_library_files()
     texts = [file.read_text(encoding="utf-8") for file in files]
-    readings, _, used = clock(lambda: [language.read(text) for text in texts])
-    parsed = sum(not reading.problem for reading in readings)
+    results, _, used = clock(lambda: [language.try_parse(text) for text in texts])
+    parsed = sum(not result.error for result in results)
     rate = sum(map(len, texts)) / used
     _, first, _ = clock(lambda: load_text(language, files, skip_unparsable=True))
     _, second, _ = clock(lambda: load_text(language, files, skip_unparsable=True))

@@ -9,7 +9,7 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.html import card, cell, code, facts, numbers, sparkline, symbols, table
-from dni_jax.languages import names
+from dni_jax.languages import list_languages
 
 NASTY = "<script>alert('1 & 2')</script>\t\"é日\n"
 _VOID = {"br"}
@@ -133,7 +133,7 @@ def test_labels_and_library(held_out, labels):
     assert "0 features" in read(made.select([])).text
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list_languages())
 def test_languages(name):
     language = dni.languages.get(name)
     page = read(language)

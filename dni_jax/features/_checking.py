@@ -42,7 +42,7 @@ def _refuse_infinite(name: str, corpus: Corpus, column: np.ndarray) -> None:
     finite = np.abs(column) <= np.finfo(np.float32).max
     if not finite.all():
         where = int(np.flatnonzero(~finite)[0])
-        string = int(corpus.string_of[where])
+        string = int(corpus.string_ids[where])
         raise ValueError(
             f"feature {name!r}: expected finite labels (as float32), got {column[where]} at character "
             f"{where - int(corpus.offsets[string])} of string {string} ({corpus.strings[string][:40]!r})"

@@ -216,7 +216,7 @@ class Labels:
             row |= {"count": int(used.sum(dtype=np.int64))}
             if corpus is not None:
                 strings = np.zeros(len(corpus), bool)
-                strings[corpus.string_of[(column == 1) & self.mask]] = True
+                strings[corpus.string_ids[(column == 1) & self.mask]] = True
                 row |= {"strings": int(strings.sum()), "strings_share": float(strings.mean())}
         if len(used):
             row |= {"mean": float(used.mean(dtype=np.float64)), "sd": float(used.std(dtype=np.float64))}
@@ -251,8 +251,8 @@ class Labels:
         before: dict[str, Any] = {}
         if corpus is not None:
             self._check_corpus(corpus)
-            place = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_of]
-            before = {"string": corpus.string_of, "place": place, "character": list(to_string(corpus.text))}
+            place = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_ids]
+            before = {"string": corpus.string_ids, "place": place, "character": list(to_string(corpus.text))}
         before["masked"] = ~self.mask
         taken = sorted(set(before) & set(self.names))
         if taken:

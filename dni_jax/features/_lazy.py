@@ -11,7 +11,7 @@ import numpy as np
 from dni_jax.features._feature import FeatureLibrary
 from dni_jax.features._joining import runs
 from dni_jax.features._labels import Labels
-from dni_jax.text import Corpus, concatenated_ranges
+from dni_jax.text import Corpus, concatenate_ranges
 
 Strings = Iterable[tuple[int, int]]  # first and last (exclusive) string of each stretch
 _PART = 65_536  # characters that tell the kinds of features that do not say theirs
@@ -139,4 +139,4 @@ class LazyLabels:
                 place += 1
             starts.append(begins[place] + offsets[first] - offsets[whole[place][0]])
         lengths = np.array([offsets[last] - offsets[first] for first, last in stretches])
-        return concatenated_ranges(np.array(starts), lengths)
+        return concatenate_ranges(np.array(starts), lengths)

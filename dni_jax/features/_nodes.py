@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from dni_jax.features._feature import Feature
 from dni_jax.features._reading import compute_once
 from dni_jax.features._spans import cover
-from dni_jax.text import Corpus, ParseTrees, parts
+from dni_jax.text import Corpus, ParseTrees, iterate_chunks
 
 BRACKETS = "brackets"
 _PART = 1_000_000  # characters whose depth is looked at together
@@ -53,7 +53,7 @@ def _nodes(corpus: Corpus) -> Nodes:
     rows = np.flatnonzero(trees.end > trees.start)
     rule = trees.rule[rows].astype(np.min_scalar_type(len(trees.kinds)))
     rows = rows[np.argsort(rule, kind="stable")]
-    string = trees.string[rows]
+    string = trees.string_ids[rows]
     base, top = corpus.offsets[string], corpus.offsets[string + 1]
     start, end = base + trees.start[rows], base + trees.end[rows]
     counts = np.bincount(rule, minlength=len(trees.kinds))
@@ -118,7 +118,7 @@ def _bracket_nesting(corpus: Corpus) -> Int[np.ndarray, " T"]:
     closing = np.isin(corpus.text, [ord(c) for c in ")]}"]).astype(np.int64)
     depth = np.cumsum(opening) - np.cumsum(closing) + closing
     before = depth - opening
-    return depth - before[corpus.offsets[:-1]][corpus.string_of]
+    return depth - before[corpus.offsets[:-1]][corpus.string_ids]
 
 
 def range_feature(name: str, nodes: Iterable[str]) -> Feature:
@@ -156,7 +156,7 @@ def _scaled_feature(name: str, depth: Callable[[Corpus], np.ndarray], about: str
         return lambda corpus: (depth(corpus) / max(deepest, 1)).astype(np.float32)
 
     def fit(corpus: Corpus) -> Feature:
-        deepest = max(int(depth(part).max()) for part in parts(corpus, _PART))
+        deepest = max(int(depth(part).max()) for part in iterate_chunks(corpus, _PART))
         return Feature(name, scaled(deepest), "continuous", about)
 
     return Feature(name, lambda corpus: scaled(int(depth(corpus).max()))(corpus), "continuous", about, fit=fit)

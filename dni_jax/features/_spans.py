@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Int, Int8
 
-from dni_jax.text import concatenated_ranges
+from dni_jax.text import concatenate_ranges
 
 Positions = Int[np.ndarray, " n"]
 
@@ -48,7 +48,7 @@ def edge(offsets: Int[np.ndarray, " R1"], rows: Bool[np.ndarray, " R"], n: int) 
     """The first `n` positions (the last -n where n is negative) of some of the runs between `offsets`."""
     starts, ends = offsets[:-1][rows], offsets[1:][rows]
     lengths = np.minimum(ends - starts, abs(n))
-    return concatenated_ranges(starts if n >= 0 else ends - lengths, lengths)
+    return concatenate_ranges(starts if n >= 0 else ends - lengths, lengths)
 
 
 def shifted(column: np.ndarray, offsets: Int[np.ndarray, " R1"], n: int, fill: float) -> np.ndarray:

@@ -80,8 +80,8 @@ def baselines(
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> labels = dni.languages.get("parentheses").features().select("symbol:2").label(corpus)
     >>> echo = (corpus.text == ord("2"))[:, None] + np.zeros((1, 2))
-    >>> relevance = dni.inspect(echo, labels, "ridge", folds=4, groups=corpus.string_of)
-    >>> relevance = relevance.pipe(dni.baselines, echo, labels, corpus, n_controls=0, groups=corpus.string_of)
+    >>> relevance = dni.inspect(echo, labels, "ridge", folds=4, groups=corpus.string_ids)
+    >>> relevance = relevance.pipe(dni.baselines, echo, labels, corpus, n_controls=0, groups=corpus.string_ids)
     >>> bool(relevance["auc"].mean() == 1), relevance["auc_within_symbol"].values.ravel().tolist()
     (True, [nan, nan])
     """

@@ -61,8 +61,8 @@ def intervals(
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> labels = dni.languages.get("parentheses").features().select("digit").label(corpus)
     >>> states = labels.values + np.random.default_rng(0).normal(size=(corpus.n_positions, 2))
-    >>> relevance = dni.inspect(states, labels, "ridge", folds=5, groups=corpus.string_of)
-    >>> sure = relevance.pipe(dni.inspection.intervals, states, labels, groups=corpus.string_of)
+    >>> relevance = dni.inspect(states, labels, "ridge", folds=5, groups=corpus.string_ids)
+    >>> sure = relevance.pipe(dni.inspection.intervals, states, labels, groups=corpus.string_ids)
     >>> bool((sure["auc_low"] < sure["auc"].mean("fold")).all() and (sure["auc_high"] - sure["auc_low"] < 0.1).all())
     True
     """

@@ -184,7 +184,7 @@ def neuron_profile(relevance: xr.Dataset, neuron: int, k: int = 10, *, by: str =
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> labels = dni.languages.get("parentheses").features().select("digit", "depth=1").label(corpus)
     >>> states = labels.values + np.random.default_rng(0).normal(size=(corpus.n_positions, 2))
-    >>> relevance = dni.inspect(states, labels, "ridge", folds=5, groups=corpus.string_of)
+    >>> relevance = dni.inspect(states, labels, "ridge", folds=5, groups=corpus.string_ids)
     >>> dni.inspection.neuron_profile(relevance, 1)[["feature", "rank"]].values.tolist()
     [['depth=1', 0], ['digit', 1]]
     """

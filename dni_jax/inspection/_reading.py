@@ -9,7 +9,7 @@ from jaxtyping import Int
 
 from dni_jax.models import ChunkedActivations
 from dni_jax.probes import make_folds
-from dni_jax.text import spans
+from dni_jax.text import chunk_bounds
 
 Strings = list[tuple[int, int]]  # first and last (exclusive) string of each stretch, in ascending order
 SAMPLE = 200_000  # positions that levels are chosen from, about
@@ -57,7 +57,7 @@ def in_order(states: ChunkedActivations, folds: int | np.ndarray, groups: np.nda
                 f"expected a number of folds, or int folds ({states.n_positions},) from -1 to at least 1, got "
                 f"{chosen.dtype} {chosen.shape}"
             )
-    reads = [[stretch] for stretch in spans(states.offsets, states.chunk)]
+    reads = [[stretch] for stretch in chunk_bounds(states.offsets, states.chunk)]
     return Reading(chosen.astype(np.int32), int(chosen.max()) + 1, reads)
 
 
@@ -100,7 +100,7 @@ def sample_of(states: ChunkedActivations) -> Strings:
     """Some strings to choose levels from: all of a short text, stretches all over a long one."""
     if states.n_positions <= SAMPLE:
         return [(0, len(states.offsets) - 1)]
-    stretches = spans(states.offsets, _BLOCK)
+    stretches = chunk_bounds(states.offsets, _BLOCK)
     wanted = min(len(stretches), max(1, SAMPLE // _BLOCK))
     return [stretches[place] for place in np.arange(wanted) * len(stretches) // wanted]
 

@@ -90,7 +90,7 @@ def significance(
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> labels = dni.languages.get("parentheses").features().select("digit").label(corpus)
     >>> states = labels.values + np.random.default_rng(0).normal(size=(corpus.n_positions, 2)) * [1, 100]
-    >>> relevance = dni.inspect(states, labels, "ridge", folds=5, groups=corpus.string_of)
+    >>> relevance = dni.inspect(states, labels, "ridge", folds=5, groups=corpus.string_ids)
     >>> tested = relevance.pipe(dni.significance, states, labels, corpus, n_null=19)
     >>> tested.attrs["null"], tested["p_family"].sel(feature="digit").values.tolist()[0]
     ('fresh', 0.05)
@@ -103,7 +103,7 @@ def significance(
     by_string = null in ("fresh", "string_permutation")
     if by_string and corpus is not None:
         _check_whole(corpus, null)
-    where = corpus.string_of if by_string and corpus is not None else groups_of(states, groups, corpus)
+    where = corpus.string_ids if by_string and corpus is not None else groups_of(states, groups, corpus)
     if where is None and null != "iid":
         raise ValueError(
             f'expected corpus=, or groups=(T,) beside an array of states, for null="{null}", got none: the string (or '
@@ -162,7 +162,7 @@ def _without_masked(groups: np.ndarray, mask: np.ndarray, whole: bool) -> tuple[
 
 def _fresh_corpus(corpus: Corpus | None, language: BaseLanguage | None, n_strings: int, seed: int) -> Corpus:
     if language is None:
-        if corpus is None or corpus.language not in languages.names():
+        if corpus is None or corpus.language not in languages.list_languages():
             name = "no corpus" if corpus is None else f"a corpus of {corpus.language!r}"
             raise ValueError(
                 f'expected language= or fresh= for null="fresh", got {name}: give the language that sampled the '
@@ -188,5 +188,5 @@ def _fresh_labels(labels: Labels, fresh: Corpus) -> dict[str, np.ndarray]:
             f"expected features of the same kind on fresh strings, got others for {changed}: state their kind in "
             "dni.feature(name, f, kind=...)"
         )
-    groups, _ = _without_masked(fresh.string_of, made.mask, whole=True)
+    groups, _ = _without_masked(fresh.string_ids, made.mask, whole=True)
     return {"fresh_labels": made.matrix, "fresh_groups": groups}

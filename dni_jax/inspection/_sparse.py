@@ -51,7 +51,7 @@ def sparse_probe(
     >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
     >>> hidden = np.random.default_rng(0).normal(size=(corpus.n_positions, 6))
     >>> hidden[:, 4] = labels["digit"] + hidden[:, 2]
-    >>> found = dni.inspection.sparse_probe(hidden, labels, k=2, groups=corpus.string_of)
+    >>> found = dni.inspection.sparse_probe(hidden, labels, k=2, groups=corpus.string_ids)
     >>> set(found["neurons"].sel(k=1).values.ravel().tolist()), bool((found["r2"].sel(k=2) > 0.99).all())
     ({4}, True)
     """

@@ -50,7 +50,7 @@ def rank_stability(
     >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
     >>> noise = np.random.default_rng(0).normal(size=(corpus.n_positions, 6))
     >>> states = labels.values * [0, 1, 2, 3, 4, 5] + noise
-    >>> found = dni.inspection.rank_stability(states, labels, k=2, groups=corpus.string_of)
+    >>> found = dni.inspection.rank_stability(states, labels, k=2, groups=corpus.string_ids)
     >>> float(found["overlap"].mean()), bool(found["spearman"].mean() > 0.8)
     (1.0, True)
     """
@@ -118,7 +118,7 @@ def seed_stability(relevances: Sequence[xr.Dataset] | xr.Dataset, *, k: int = 10
     >>> rng, found = np.random.default_rng(0), []
     >>> for _ in range(2):
     ...     states = labels.values @ np.diag([1, 2, 3])[:, rng.permutation(3)] + rng.normal(size=labels.values.shape)
-    ...     found.append(dni.inspect(states, labels, "ridge", folds=5, groups=corpus.string_of))
+    ...     found.append(dni.inspect(states, labels, "ridge", folds=5, groups=corpus.string_ids))
     >>> float(dni.inspection.seed_stability(found, k=1)["spearman"].sel(model=0, other=1).round(6))
     1.0
     """

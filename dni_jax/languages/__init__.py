@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dni_jax.languages._base import BaseLanguage
-from dni_jax.languages._builtin import about, get, names
+from dni_jax.languages._builtin import describe, get, list_languages
 from dni_jax.languages._language import Language
 from dni_jax.languages._parsing import AmbiguityWarning, ParseError
 from dni_jax.languages._shift_reduce import ParserStates
@@ -28,14 +28,14 @@ __all__ = [
     "Language",
     "ParseError",
     "ParserStates",
-    "about",
     "cache_folder",
     "clear_cache",
+    "describe",
     "find_files",
     "get",
+    "list_languages",
     "load_c",
     "load_text",
-    "names",
     "read_files",
     "standard_library_files",
 ]

@@ -14,10 +14,10 @@ from jaxtyping import Float
 
 from dni_jax.features import FeatureLibrary, Violation
 from dni_jax.html import Markup, card, code, facts, symbols, table
+from dni_jax.languages._parse_result import ParseResult
 from dni_jax.languages._parsing import AmbiguityWarning, ParseError
-from dni_jax.languages._reading import Reading
 from dni_jax.languages._shift_reduce import ParserStates
-from dni_jax.text import Corpus, NodeKind, ParseTrees, concatenate
+from dni_jax.text import Corpus, NodeKind, ParseTrees, concatenate_trees
 
 _ROWS = 30  # kinds of nodes in a notebook
 
@@ -40,7 +40,7 @@ class BaseLanguage(ABC):
 
     @property
     @abstractmethod
-    def pace(self) -> int:
+    def characters_per_second(self) -> int:
         """About how many characters are parsed in a second: decides whether more processes pay."""
 
     @property
@@ -49,7 +49,7 @@ class BaseLanguage(ABC):
         """A text that changes with whatever changes the trees; None where that cannot be told: nothing is cached."""
 
     @abstractmethod
-    def read(self, text: str) -> Reading:
+    def try_parse(self, text: str) -> ParseResult:
         """Parse a text as far as it can be; never raises for what the text holds."""
 
     @abstractmethod
@@ -83,19 +83,19 @@ class BaseLanguage(ABC):
         ParseError
             (a ``ValueError``) where the text is not in the language: line, column, context, what was expected.
         """
-        reading = self.read(text)
-        if reading.problem:
-            raise ParseError(reading.problem)
-        self.tell(reading)
-        return reading.trees
+        result = self.try_parse(text)
+        if result.error:
+            raise ParseError(result.error)
+        self.warn_if_ambiguous(result)
+        return result.trees
 
-    def tell(self, reading: Reading) -> None:
+    def warn_if_ambiguous(self, result: ParseResult) -> None:
         """Warn, once, of a text that has several derivations."""
-        if reading.counts.get("ambiguous"):
-            _ = self._told_of_ambiguity
+        if result.counts.get("ambiguous"):
+            _ = self._ambiguity_warning
 
     @cached_property
-    def _told_of_ambiguity(self) -> bool:
+    def _ambiguity_warning(self) -> bool:
         warnings.warn(
             f"a text of the language {self.name} is ambiguous: Lark has chosen one of its derivations, and labels that "
             "depend on the choice are no more right than others; make the grammar unambiguous, give its rules "
@@ -128,18 +128,18 @@ class BaseLanguage(ABC):
         )
         if wrong is not None:
             raise ValueError(f"expected a list of strings, got {wrong!r}: for one string, language.corpus([string])")
-        readings = []
+        results = []
         for number, string in enumerate(strings):
-            readings.append(self.read(string))
-            if readings[-1].problem and not skip_unparsable:
-                raise ParseError(f"string {number}: {readings[-1].problem}")
-            self.tell(readings[-1])
-        trees = concatenate([reading.trees for reading in readings]) if readings else None
+            results.append(self.try_parse(string))
+            if results[-1].error and not skip_unparsable:
+                raise ParseError(f"string {number}: {results[-1].error}")
+            self.warn_if_ambiguous(results[-1])
+        trees = concatenate_trees([result.trees for result in results]) if results else None
         corpus = Corpus.from_strings(strings, trees=trees, language=self.name, seed=seed)
         if not skip_unparsable:
-            return corpus if all(reading.is_whole for reading in readings) else masked(corpus, readings)
-        corpus = masked(corpus, readings)
-        failed = {f"string {number}": one.problem for number, one in enumerate(readings) if one.problem}
+            return corpus if all(result.is_complete for result in results) else mask_unparsed(corpus, results)
+        corpus = mask_unparsed(corpus, results)
+        failed = {f"string {number}": one.error for number, one in enumerate(results) if one.error}
         coverage = {
             "strings": len(corpus),
             "strings_parsed": len(corpus) - len(failed),
@@ -177,7 +177,7 @@ class BaseLanguage(ABC):
         """Give a shift-reduce parser's states after every character, for a language with an LALR grammar."""
         self._has_no_states()
 
-    def observe(self, corpus: Corpus) -> Corpus:
+    def add_parser_states(self, corpus: Corpus) -> Corpus:
         """Note a shift-reduce parser's states in a corpus, for a language with an LALR grammar."""
         self._has_no_states()
 
@@ -199,12 +199,12 @@ class BaseLanguage(ABC):
         )
 
 
-def masked(corpus: Corpus, readings: Sequence[Reading]) -> Corpus:
-    """Mark in a corpus of whole strings the characters that their readings could not parse."""
-    if all(reading.is_whole for reading in readings):
+def mask_unparsed(corpus: Corpus, results: Sequence[ParseResult]) -> Corpus:
+    """Mark in a corpus of whole strings the characters that their results could not parse."""
+    if all(result.is_complete for result in results):
         return corpus
     parsed = np.ones(corpus.n_positions, bool)
-    for base, reading in zip(corpus.offsets[:-1].tolist(), readings, strict=True):
-        for first, last in reading.unparsed.tolist():
+    for base, result in zip(corpus.offsets[:-1].tolist(), results, strict=True):
+        for first, last in result.unparsed.tolist():
             parsed[base + first : base + last] = False
     return replace(corpus, parsed=parsed)

@@ -51,12 +51,12 @@ _LANGUAGES = {
 }
 
 
-def names() -> tuple[str, ...]:
+def list_languages() -> tuple[str, ...]:
     """The names of the built-in languages."""
     return tuple(_LANGUAGES)
 
 
-def about(name: str) -> str:
+def describe(name: str) -> str:
     """One line on a built-in language."""
     return _LANGUAGES[name].about
 

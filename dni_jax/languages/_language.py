@@ -14,10 +14,10 @@ from dni_jax.features import FeatureLibrary, Violation, default_library
 from dni_jax.languages._base import BaseLanguage
 from dni_jax.languages._fingerprints import fingerprint
 from dni_jax.languages._grammar import Grammar, Weights, compile_grammar
+from dni_jax.languages._parse_result import ParseResult
 from dni_jax.languages._parsing import ParseError, Parser
 from dni_jax.languages._prefixes import Prefixes, violations
 from dni_jax.languages._probability import log_probability
-from dni_jax.languages._reading import Reading
 from dni_jax.languages._sampling import sample
 from dni_jax.languages._shift_reduce import ParserStates, ShiftReduce
 from dni_jax.languages._state_features import observed, state_library, states_of
@@ -163,7 +163,7 @@ class Language(BaseLanguage):
         return self.engine.kinds
 
     @property
-    def pace(self) -> int:
+    def characters_per_second(self) -> int:
         """About how many characters are parsed in a second."""
         return _LALR_PACE if self.engine.is_lalr else _EARLEY_PACE
 
@@ -176,14 +176,14 @@ class Language(BaseLanguage):
         """Leave out what is built on demand: Lark's parsers do not travel to other processes."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
-    def read(self, text: str) -> Reading:
+    def try_parse(self, text: str) -> ParseResult:
         """Parse a text; where it is ambiguous, Lark's resolution is taken, and ``counts["ambiguous"]`` is 1."""
         whole = text + "\n" if self.final_newline and not text.endswith("\n") else text
         try:
             trees = self.engine.parse(whole)
         except ParseError as error:
-            return Reading.failed(self.kinds, len(text), str(error))
-        return Reading(trees, counts={"ambiguous": int(self.engine.was_ambiguous)})
+            return ParseResult.failed(self.kinds, len(text), str(error))
+        return ParseResult(trees, counts={"ambiguous": int(self.engine.was_ambiguous)})
 
     def features(self) -> FeatureLibrary:
         """Give the features that fit this language."""
@@ -264,7 +264,7 @@ class Language(BaseLanguage):
         """
         return self.shift_reduce.states(text) if isinstance(text, str) else states_of(self.shift_reduce, text)
 
-    def observe(self, corpus: Corpus) -> Corpus:
+    def add_parser_states(self, corpus: Corpus) -> Corpus:
         """Give the same corpus with the parser's states noted among its records, where `corpora.cut` leaves them be.
 
         Raises
@@ -289,7 +289,7 @@ class Language(BaseLanguage):
         - ``expected:x``: the parser has an action for the terminal x; ``$END`` is the end of the text. Terminals that
           are always or never expected are left out.
 
-        Labels come from a corpus' record of the states (see `observe`), or from parsing its strings.
+        Labels come from a corpus' record of the states (see `add_parser_states`), or from parsing its strings.
 
         Raises
         ------

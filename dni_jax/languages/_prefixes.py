@@ -184,7 +184,7 @@ def violations(prefixes: Prefixes, language: str) -> Violation:
         return np.asarray([not prefixes.may_end(row[-1]) for row in states(corpus)])
 
     def known(corpus: Corpus) -> Bool[np.ndarray, " T"]:
-        return corpus.begins[corpus.string_of]
+        return corpus.begins[corpus.string_ids]
 
     about = f"the text up to here begins no string of {language}"
     return Violation("violation", compute, "binary", about, known, unfinished=unfinished)

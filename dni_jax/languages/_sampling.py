@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Integer
 
 from dni_jax.languages._brackets import BRACKETS, match, paired
 from dni_jax.languages._grammar import Grammar
-from dni_jax.text import ParseTrees, concatenate, concatenated_ranges
+from dni_jax.text import ParseTrees, concatenate_ranges, concatenate_trees
 
 _ROUNDS = 100  # of draws before a bound is called unreachable
 _BATCH = 1_000  # strings drawn in a later round, at most (or as many as were asked for)
@@ -104,7 +104,7 @@ def sample(
         else:
             rows = np.flatnonzero(fits)[:missing]
             lengths = np.diff(offsets)[rows]
-            positions = concatenated_ranges(offsets[rows], lengths)
+            positions = concatenate_ranges(offsets[rows], lengths)
             kept.append((text[positions], np.concatenate([[0], np.cumsum(lengths)]), trees.take(rows)))
         missing -= len(kept[-1][1]) - 1
         if missing == 0:
@@ -120,7 +120,7 @@ def _joined(kept: list[tuple[np.ndarray, np.ndarray, ParseTrees]], accepted: flo
     lengths = np.concatenate([np.diff(offsets) for _, offsets, _ in kept])
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     text = np.concatenate([text for text, _, _ in kept])
-    return Sample(text, offsets, concatenate([trees for _, _, trees in kept]), accepted)
+    return Sample(text, offsets, concatenate_trees([trees for _, _, trees in kept]), accepted)
 
 
 def _derive(
@@ -153,7 +153,7 @@ def _derive(
         size = tables.size[rule]
         parent = np.repeat(open_rows, size)
         string = string[parent]
-        part = tables.part[concatenated_ranges(tables.first[rule], size)]
+        part = tables.part[concatenate_ranges(tables.first[rule], size)]
         nodes += np.bincount(string, minlength=n_strings)
         alive &= nodes <= most
         if max_length is not None:
@@ -194,7 +194,7 @@ def _lay_out(levels: list[_Level], n_strings: int, grammar: Grammar) -> tuple[np
             above, depth = np.where(visible, place, above)[parent], (depth + visible)[parent]
             place = (place + visible)[parent] + _before(parent, sizes[number + 1])
     if len(pairs[0]):
-        at = concatenated_ranges(node_offsets[:-1] + sizes[0], n_pairs)
+        at = concatenate_ranges(node_offsets[:-1] + sizes[0], n_pairs)
         rows["rule"][at] = grammar.kinds.index(BRACKETS)
         rows["start"][at], rows["end"][at], rows["parent"][at] = pairs[1], pairs[2] + 1, -1
     return text & np.uint32(_FIXED - 1), offsets, ParseTrees(grammar.kinds, **rows, offsets=node_offsets)

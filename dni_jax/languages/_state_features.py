@@ -57,8 +57,8 @@ def _states_of(parser: ShiftReduce, corpus: Corpus) -> ParserStates:
     offsets, begins, ends = runs(corpus)
     if not (begins.all() and ends.all()):
         raise ValueError(
-            f"expected whole strings for a parser to read, got {int((~(begins & ends)).sum())} pieces of longer ones: "
-            "note the states before the strings are cut, with language.observe(corpus) or "
+            f"expected whole strings, which a parser needs, got {int((~(begins & ends)).sum())} segments of longer ones: "
+            "record the states before the strings are cut, with language.add_parser_states(corpus) or "
             "load_text(..., parser_states=True)"
         )
     whole = to_string(corpus.text)

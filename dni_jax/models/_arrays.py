@@ -125,7 +125,7 @@ def check_finite(hidden: np.ndarray, corpus: Corpus) -> None:
         if bad.any():
             row, neuron = np.argwhere(bad)[0]
             position = first + int(row)
-            string = int(corpus.string_of[position])
+            string = int(corpus.string_ids[position])
             raise ValueError(
                 f"expected finite states, got {hidden[position, neuron]} for neuron {neuron} at character "
                 f"{position - corpus.offsets[string]} of string {string}: look for an overflow in the network"

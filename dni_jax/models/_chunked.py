@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dni_jax.models._prefetch import prefetch
-from dni_jax.text import spans
+from dni_jax.text import chunk_bounds
 
 Strings = Sequence[tuple[int, int]]  # first and last (exclusive) string of each stretch, in ascending order
 CHUNK = 65_536
@@ -66,7 +66,7 @@ class ChunkedActivations(ABC):
         size
             How many positions to give at most (a longer string comes by itself); by default `chunk`.
         """
-        stretches = spans(self.offsets, size or self.chunk)
+        stretches = chunk_bounds(self.offsets, size or self.chunk)
         reading = prefetch(((first, last), self.read([(first, last)])) for first, last in stretches)
         for (first, last), states in reading:
             yield slice(int(self.offsets[first]), int(self.offsets[last])), states

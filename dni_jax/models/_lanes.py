@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from dni_jax.text import BOUNDARY, Corpus, concatenated_ranges
+from dni_jax.text import BOUNDARY, Corpus, concatenate_ranges
 
 
 class Lanes(NamedTuple):
@@ -62,7 +62,7 @@ def make_lanes(corpus: Corpus, n_lanes: int, order: Int[np.ndarray, " S"] | None
     starts = np.cumsum(sizes) - sizes
     total = int(sizes.sum())
     positions = np.full(total, -1, np.int32)
-    positions[concatenated_ranges(starts + begins, lengths)] = concatenated_ranges(corpus.offsets[order], lengths)
+    positions[concatenate_ranges(starts + begins, lengths)] = concatenate_ranges(corpus.offsets[order], lengths)
     codes = np.where(positions >= 0, corpus.flat_codes[positions], BOUNDARY).astype(np.int32)
     last = starts + sizes - 1
     targets = np.append(codes[1:], BOUNDARY).astype(np.int32)
@@ -76,7 +76,7 @@ def make_lanes(corpus: Corpus, n_lanes: int, order: Int[np.ndarray, " S"] | None
     bounds = np.append(starts, total)[np.searchsorted(lane, np.arange(n_lanes + 1))]
     length = int(np.diff(bounds).max())
     length += -length % multiple
-    rows = concatenated_ranges(np.zeros(n_lanes, np.int64), np.diff(bounds))
+    rows = concatenate_ranges(np.zeros(n_lanes, np.int64), np.diff(bounds))
     columns = np.repeat(np.arange(n_lanes), np.diff(bounds))
 
     def spread(flat: np.ndarray, fill: int) -> np.ndarray:

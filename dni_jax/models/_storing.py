@@ -16,7 +16,7 @@ from dni_jax.models._manifest import NAME, Manifest, read_manifest
 from dni_jax.models._stored import STRINGS, StoredActivations, open_array, open_states
 from dni_jax.models._streamed import Reader, chunk_size
 from dni_jax.models._trained import TrainedModel
-from dni_jax.text import Corpus, spans
+from dni_jax.text import Corpus, chunk_bounds
 
 _FILE = 2**22  # bytes of one file at most, about
 _COLUMNS = 128  # neurons of one file, so that some can be read without the others
@@ -109,7 +109,7 @@ def _fill(folder: Path, manifest: Manifest, corpus: Corpus, reader: Reader) -> N
     low = np.asarray(manifest.low or np.full(manifest.n_neurons, np.inf))
     high = np.asarray(manifest.high or np.full(manifest.n_neurons, -np.inf))
     waiting: deque[tuple[list[Any], Manifest]] = deque()
-    for first, last in spans(corpus.offsets, manifest.chunk):
+    for first, last in chunk_bounds(corpus.offsets, manifest.chunk):
         begin, end = int(corpus.offsets[first]), int(corpus.offsets[last])
         if end <= manifest.done:
             continue

@@ -15,7 +15,7 @@ from dni_jax.models._lanes import make_lanes
 from dni_jax.models._population import Population
 from dni_jax.models._running import Bound, asked_for, states_of
 from dni_jax.models._trained import TrainedModel
-from dni_jax.text import Corpus, concatenated_ranges
+from dni_jax.text import Corpus, concatenate_ranges
 
 _LANES = 256  # texts read side by side
 _STEPS = 64  # time steps in one call of the compiled program; lanes are padded to a multiple
@@ -47,7 +47,7 @@ class Reader:
         bound = self.bound
         if bound[0]:
             first, last = (self.corpus.offsets[list(ends)] for ends in zip(*strings, strict=True))
-            positions = concatenated_ranges(first, last - first)
+            positions = concatenate_ranges(first, last - first)
             bound = (bound[0], jax.tree.map(lambda rows: rows[positions], bound[1]))
         lanes = make_lanes(some, self.n_lanes, multiple=_STEPS)
         return states_of(self.model, lanes, bound, self.what, self.dtype, _STEPS, some.n_positions)

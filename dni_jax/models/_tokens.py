@@ -9,7 +9,7 @@ from jaxtyping import Int
 
 from dni_jax.models._activations import Activations
 from dni_jax.models._arrays import as_numpy, check_finite, check_neurons, strings_of
-from dni_jax.text import Corpus, concatenated_ranges
+from dni_jax.text import Corpus, concatenate_ranges
 
 ASSIGNMENTS = ("containing", "completed")
 _ROWS = "one row a token, as many as there are offsets"
@@ -144,7 +144,7 @@ def _containing(spans: Int[np.ndarray, "n 2"], length: int) -> Int[np.ndarray, "
     """The token of each character, -1 where there is none; of several that share it, the last."""
     token = np.full(length, -1, np.int64)
     widths = spans[:, 1] - spans[:, 0]
-    token[concatenated_ranges(spans[:, 0], widths)] = np.repeat(np.arange(len(spans)), widths)
+    token[concatenate_ranges(spans[:, 0], widths)] = np.repeat(np.arange(len(spans)), widths)
     return token
 
 
@@ -160,5 +160,5 @@ def _check_read_to_the_end(spans: Int[np.ndarray, "n 2"], corpus: Corpus, number
         raise ValueError(
             f"expected tokens up to the end of string {number}, {len(corpus.strings[number]):,} characters, got the "
             f"last one's end at {end:,}: if the tokenizer truncates, cut the corpus into shorter pieces with "
-            'dni_jax.text.cut; or take assign="containing", which leaves such characters out'
+            'dni_jax.text.segment_corpus; or take assign="containing", which leaves such characters out'
         )

@@ -139,7 +139,7 @@ class TrainedModel:
         unknown = np.flatnonzero(self.vocabulary.unknown(corpus.text))
         if len(unknown):
             first = int(unknown[0])
-            string = int(corpus.string_of[first])
+            string = int(corpus.string_ids[first])
             raise ValueError(
                 f"expected symbols that the network knows, {''.join(self.vocabulary.characters)!r}, got "
                 f"{chr(corpus.text[first])!r} at position {first - corpus.offsets[string]} of string {string} "

@@ -1,13 +1,18 @@
-"""Drawings of what was found; each returns the axes that it drew into, and takes others with ``ax=``."""
+"""Drawings of corpora, labels, states, relevance and effects.
 
-from dni_jax.plot._curves import effects
+Each function returns the axes that it drew into, and takes axes of your own with ``ax=``; `labelling_figure` returns a
+figure.
+"""
+
+from dni_jax.plot._effects import MEASURE_LABELS, effects
 from dni_jax.plot._labels import labelling_figure, labelling_text
-from dni_jax.plot._nodes import tree
-from dni_jax.plot._reading import text
-from dni_jax.plot._scores import rank_features, relevance
-from dni_jax.plot._style import PALETTE, place_legend
+from dni_jax.plot._relevance import rank_features, relevance
+from dni_jax.plot._style import PALETTE, place_legend, remove_frame
+from dni_jax.plot._text import text
+from dni_jax.plot._tree import tree
 
 __all__ = [
+    "MEASURE_LABELS",
     "PALETTE",
     "effects",
     "labelling_figure",
@@ -15,6 +20,7 @@ __all__ = [
     "place_legend",
     "rank_features",
     "relevance",
+    "remove_frame",
     "text",
     "tree",
 ]

@@ -1,4 +1,4 @@
-"""What the labels of a string look like: the text on top, one row a feature (Figure 1 of Lin & Wu 2017)."""
+"""The labels of a string below its text, one row a feature (Figure 1 of Lin & Wu 2017)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from dni_jax.features import Labels
-from dni_jax.plot._stretch import (
+from dni_jax.plot._segment import (
     CELL,
     LETTER,
     ROW,
-    cells_of,
-    draw_cells,
-    hatch,
+    TITLE,
+    cut_segment,
+    draw_labels,
+    label_rows,
     name_rows,
     number_columns,
-    stretch_of,
-    write,
+    write_characters,
 )
 from dni_jax.text import Corpus
 
-_EDGE, _HEAD = 0.25, 0.75  # inches: the margin; the title, the places and the text
+_MARGIN, _HEAD = 0.25, 0.75  # inches: the margin; title, column numbers and text together
 _SHADES = " \u2591\u2592\u2593\u2588"  # from 0 to 1: ░▒▓█
 
 
@@ -34,9 +34,14 @@ def labelling_text(
     width: int = 80,
     features: str | re.Pattern[str] | Sequence[str] | None = None,
 ) -> str:
-    """Draw the labels of a string in plain characters, for a terminal; see `labelling_figure` for the arguments.
+    """Return the labels of a string as lines of plain text, for a terminal.
 
-    ``█`` is 1 and ``·`` 0, ``░▒▓`` lie between; ``?`` marks what is not known.
+    ``█`` stands for 1, ``·`` for 0, ``░▒▓`` for values between them, and ``?`` for an unknown label.
+
+    Parameters
+    ----------
+    labels, corpus, string, start, width, features
+        As for `labelling_figure`.
 
     Examples
     --------
@@ -48,16 +53,17 @@ def labelling_text(
     digit  █··██·
     pair   ··████
     """
-    shown = stretch_of(labels, corpus, string, start, width, features)
-    margin = max(map(len, shown.names))
-    lines = [f"{'':{margin}}  {''.join(shown.characters)}"]
-    for name, row in zip(shown.names, shown.values, strict=True):
-        signs = [_sign(value) if known else "?" for value, known in zip(row.tolist(), shown.known, strict=True)]
-        lines.append(f"{name:{margin}}  {''.join(signs)}")
+    segment = cut_segment(corpus, string, start, width)
+    rows = label_rows(labels, corpus, segment, features)
+    margin = max(map(len, rows.names))
+    lines = [f"{'':{margin}}  {''.join(segment.characters)}"]
+    for name, row in zip(rows.names, rows.values, strict=True):
+        shades = [_shade(value) if known else "?" for value, known in zip(row.tolist(), rows.known, strict=True)]
+        lines.append(f"{name:{margin}}  {''.join(shades)}")
     return "\n".join(lines)
 
 
-def _sign(value: float) -> str:
+def _shade(value: float) -> str:
     if value == 0:
         return "·"
     return _SHADES[max(1, min(4, int(value * 4 + 0.5)))]
@@ -71,10 +77,10 @@ def labelling_figure(
     width: int = 80,
     features: str | re.Pattern[str] | Sequence[str] | None = None,
 ) -> Figure:
-    """Draw the labels of a string: its text on top, below it one row a feature (Figure 1 of Lin & Wu 2017).
+    """Draw the labels of a string below its text, one row a feature (Figure 1 of Lin & Wu 2017).
 
-    A filled cell is a label 1. Continuous labels are shaded from their lowest (white) to their highest in the corpus.
-    Characters whose labels are not known are hatched. A colour is a family of features.
+    A filled cell is a label of 1. Continuous labels are shaded from their lowest value in the corpus (white) to their
+    highest. Characters without known labels are hatched. Each family of features has a colour.
 
     Parameters
     ----------
@@ -83,26 +89,31 @@ def labelling_figure(
     string
         Which string of the corpus.
     start, width
-        The first of its characters to show, and how many.
+        The first character to draw, and how many.
     features
-        A pattern (``"range:*"``) or a list of names, as in `Labels.select`; None: those that are on in this stretch.
+        A pattern (``"range:*"``) or a list of names, as in `Labels.select`; None takes the features that are nonzero
+        somewhere in the segment drawn.
+
+    Returns
+    -------
+    A figure of the size that the text needs. Unlike the other drawings it does not draw into given axes.
 
     Raises
     ------
     ValueError
-        Where the corpus is not the one that was labelled, or there is no such string, place or feature.
+        If the labels are of another corpus, or there is no such string, place or feature.
     """
-    shown = stretch_of(labels, corpus, string, start, width, features)
-    n_rows, n_columns = shown.values.shape
-    left, right = _EDGE + LETTER * max(map(len, shown.names)), _EDGE
-    wide, high = left + CELL * n_columns + right, _HEAD + ROW * n_rows + _EDGE
+    segment = cut_segment(corpus, string, start, width)
+    rows = label_rows(labels, corpus, segment, features)
+    n_rows, n_columns = rows.values.shape
+    left = _MARGIN + LETTER * max(map(len, rows.names))
+    wide, high = left + CELL * n_columns + _MARGIN, _HEAD + ROW * n_rows + _MARGIN
     figure = Figure(figsize=(max(wide, 4.5), high), facecolor="white")
     wide = figure.get_figwidth()
-    axis = figure.add_axes((left / wide, _EDGE / high, CELL * n_columns / wide, ROW * n_rows / high))
-    draw_cells(axis, cells_of(shown))
-    hatch(axis, shown.known, 0, n_rows)
-    name_rows(axis, shown.names, range(n_rows))
-    write(axis, shown.characters, -0.25)
-    number_columns(axis, shown.first, n_columns, 15)
-    figure.text(_EDGE / wide, 1 - 0.22 / high, shown.title, fontsize=9, color="#444444", va="bottom", parse_math=False)
+    axis = figure.add_axes((left / wide, _MARGIN / high, CELL * n_columns / wide, ROW * n_rows / high))
+    draw_labels(axis, rows)
+    name_rows(axis, rows.names, range(n_rows))
+    write_characters(axis, segment.characters, -0.25)
+    number_columns(axis, segment, 15)
+    figure.text(_MARGIN / wide, 1 - 0.22 / high, segment.title, va="bottom", **TITLE)
     return figure

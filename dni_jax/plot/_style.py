@@ -1,4 +1,4 @@
-"""What all drawings share: colours, axes to draw into, signs that the font has."""
+"""What all drawings share: colours, fonts, axes and legends."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from dni_jax.characters import UNKNOWN
 
-# Okabe & Ito's palette, told apart by colour-blind readers too.
+# The palette of Okabe & Ito (2008), which colour-blind readers can tell apart.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 STYLES = ("-", "--", "-.")
 FONT = "DejaVu Sans Mono"
-ADVANCE = 0.602  # a character's width in that font, as a share of its size
-LETTERING = 0.85  # the size of a letter that stands in a column of its own, as a share of the column's width
+ADVANCE = 0.602  # the width of a character in that font, as a fraction of its size
+LETTERING = 0.85  # the size of a letter in a column of its own, as a fraction of the column's width
 
 
-def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
-    """Give the axes to draw into: those given, or new ones in a figure of their own, which a notebook then shows.
+def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """Return the axes passed, or those of a new figure, which a notebook then shows.
 
     Parameters
     ----------
     ax
-        Axes of any figure; pyplot is then not touched, and not even imported.
+        Axes of any figure; pyplot is then not imported.
     width, height
-        Of a new figure, in inches.
+        Size of a new figure, in inches.
     """
     if ax is not None:
         return ax
@@ -35,13 +35,18 @@ def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
     return new
 
 
-def width_of(ax: Axes) -> float:
-    """Give the axes' width in inches, as they are laid out now."""
+def axes_width(ax: Axes) -> float:
+    """Return the current width of the axes, in inches."""
     return float(ax.get_window_extent().width / ax.figure.dpi)
 
 
+def remove_frame(ax: Axes) -> None:
+    """Remove the upper and the right edge of the axes."""
+    ax.spines[["top", "right"]].set_visible(False)
+
+
 def place_legend(ax: Axes) -> None:
-    """Put the legend to the right of the axes, where it hides nothing."""
+    """Draw the legend to the right of the axes, where it covers nothing."""
     ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
@@ -50,12 +55,12 @@ def _glyphs() -> frozenset[int]:
     return frozenset(get_font(findfont(FontProperties(family=FONT))).get_charmap())
 
 
-def drawable(text: str) -> str:
-    """Give a text with ``□`` for every character that the font lacks.
+def replace_missing_glyphs(text: str) -> str:
+    """Return a text with ``□`` for every character that the font lacks.
 
     Examples
     --------
-    >>> drawable("a\u0378")
+    >>> replace_missing_glyphs("a\u0378")
     'a□'
     """
     return "".join(character if ord(character) in _glyphs() else UNKNOWN for character in text)

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from dni_jax.text import concatenated_ranges
+from dni_jax.text import concatenate_ranges
 
 NULLS = ("fresh", "shift", "string_permutation", "iid", "labels")
 _ALTERNATIVES = 20  # strings a length class should have to choose from
@@ -138,14 +138,14 @@ def strings(
     slots = slots[np.argsort(member[slots], kind="stable")]
     pool = np.flatnonzero(inside)
     in_class = np.bincount(member[slots], minlength=len(low))
-    chosen = concatenated_ranges(np.cumsum(filled) - filled, in_class)
+    chosen = concatenate_ranges(np.cumsum(filled) - filled, in_class)
     lengths = low[member[slots]]
 
     def draw(r: int) -> np.ndarray:
         shuffled = pool[np.argsort(member[pool] + _rng(seed, r).random(len(pool)))]
-        return rows[concatenated_ranges(starts[shuffled[chosen]], lengths)]
+        return rows[concatenate_ranges(starts[shuffled[chosen]], lengths)]
 
-    used = rows[concatenated_ranges(starts[slots], lengths)]
+    used = rows[concatenate_ranges(starts[slots], lengths)]
     exact = (low == high)[member[slots]]
     attrs = {
         "strings": len(slots),

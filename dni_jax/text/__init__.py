@@ -1,24 +1,30 @@
-"""What a text is: strings, their codes, their parse trees. Languages make corpora; features and models read them."""
+"""Text: strings, their codes and their parse trees. Languages make corpora; features and models read them."""
 
 from dni_jax.text._corpus import SPLITS, Corpus, split_groups
-from dni_jax.text._segments import PLACE, cut, parts, spans
-from dni_jax.text._trees import NodeKind, ParseTrees, concatenate, concatenated_ranges
+from dni_jax.text._ragged import chunk_bounds, concatenate_ranges, exclusive_sum, offsets_from_lengths, row_ids
+from dni_jax.text._segments import SOURCE_POSITION, Texts, iterate_chunks, join_segments, segment_corpus
+from dni_jax.text._trees import NodeKind, ParseTrees, concatenate_trees
 from dni_jax.text._vocabulary import BOUNDARY, Vocabulary, character_type, to_string
 
 __all__ = [
     "BOUNDARY",
-    "PLACE",
+    "SOURCE_POSITION",
     "SPLITS",
     "Corpus",
     "NodeKind",
     "ParseTrees",
+    "Texts",
     "Vocabulary",
     "character_type",
-    "concatenate",
-    "concatenated_ranges",
-    "cut",
-    "parts",
-    "spans",
+    "chunk_bounds",
+    "concatenate_ranges",
+    "concatenate_trees",
+    "exclusive_sum",
+    "iterate_chunks",
+    "join_segments",
+    "offsets_from_lengths",
+    "row_ids",
+    "segment_corpus",
     "split_groups",
     "to_string",
 ]

@@ -1,4 +1,4 @@
-"""A corpus: strings laid end to end, with their codes, parse trees, groups and split."""
+"""A corpus: strings stored end to end, with their codes, parse trees, groups and split."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import numpy as np
 from jaxtyping import Bool, Int, Integer
 
 from dni_jax.html import Markup, card, code, facts, symbols, table
-from dni_jax.text._trees import ParseTrees, concatenated_ranges
-from dni_jax.text._vocabulary import Vocabulary, code_points, to_string
+from dni_jax.text._ragged import concatenate_ranges, exclusive_sum, offsets_from_lengths, row_ids
+from dni_jax.text._trees import ParseTrees
+from dni_jax.text._vocabulary import Vocabulary, to_code_points, to_string
 
 SPLITS = ("train", "validation", "test")
-_SHOWN, _WIDTH = 5, 80  # strings and characters of each in a notebook
+_SHOWN, _WIDTH = 5, 80  # strings, and characters of each, shown in a notebook
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """Strings of one language.
 
-    All positions of the corpus form one axis T: the characters of the first string, then those of the second, and so
-    on. States, labels and folds use this axis. The network reads a boundary symbol before each string that begins
-    (``begins``) and is asked to predict one behind each that ends (``ends``); the boundary has no position.
+    All characters of the corpus form one axis of positions T: the characters of the first string, then those of the
+    second, and so on. States, labels and folds use this axis. The network reads a boundary symbol before each string
+    that begins (``begins``) and predicts one after each string that ends (``ends``). The boundary has no position.
 
     Attributes
     ----------
@@ -34,25 +35,26 @@ class Corpus:
     offsets
         int64 ``(S + 1,)``: string ``s`` is ``text[offsets[s]:offsets[s + 1]]``.
     vocabulary
-        The symbols; shared by all splits.
+        The symbols; the same for all splits.
     trees
-        The parse trees, or None where nothing was parsed.
+        The parse trees; None if nothing was parsed.
     groups
-        int32 ``(S,)``: strings with the same number belong together (one file); folds never tear a group apart.
+        int32 ``(S,)``: strings with the same number belong together (to one file, say); no group is divided between
+        folds.
     split
         int8 ``(S,)``: 0 train, 1 validation, 2 test.
     begins, ends
-        bool ``(S,)``: False where a string is a piece that continues, or is continued by, another one.
+        bool ``(S,)``: False where a string is a segment whose text continues before, or after, it.
     language
         The language's name.
     coverage
-        What was read, parsed and left out, as counts.
+        How much was read, parsed and left out, as counts.
     parsed
-        bool ``(T,)``: False where a character could not be parsed; it has no labels and takes no part in any score,
-        but the network reads it. None where all is well.
+        bool ``(T,)``: False where a character could not be parsed. Such a character has no labels and counts in no
+        score, but the network reads it. None if every character was parsed.
     records
-        What was noted about every character when the strings were still whole, by name: arrays ``(T,)`` (a parser's
-        states, which pieces of a string alone do not tell).
+        Further values of every character, by name: arrays ``(T,)``. They hold what cannot be computed from segments
+        of a string, such as a parser's states.
     """
 
     text: Integer[np.ndarray, " T"]
@@ -79,12 +81,12 @@ class Corpus:
         language: str = "text",
         seed: int = 0,
     ) -> Corpus:
-        """Make a corpus of whole strings, split at random 80 : 10 : 10 by group.
+        """Make a corpus of whole strings, split at random into 80 : 10 : 10 by group.
 
         Raises
         ------
         ValueError
-            Where there is no string, or an empty one.
+            If there is no string, or an empty one.
 
         Examples
         --------
@@ -99,10 +101,10 @@ class Corpus:
             raise ValueError(
                 f"expected strings of at least one character, got an empty one at index {lengths.argmin()}"
             )
-        text = code_points("".join(strings))
+        text = to_code_points("".join(strings))
         return cls.from_flat(
             text,
-            np.concatenate([[0], np.cumsum(lengths)]),
+            offsets_from_lengths(lengths),
             trees=trees,
             groups=None if groups is None else np.asarray(groups, np.int32),
             vocabulary=vocabulary,
@@ -123,14 +125,14 @@ class Corpus:
         coverage: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> Corpus:
-        """Make a corpus of strings that lie end to end already."""
+        """Make a corpus of strings that are stored end to end already."""
         n_strings = len(offsets) - 1
         groups = np.arange(n_strings, dtype=np.int32) if groups is None else groups
         whole = np.ones(n_strings, bool)
         return cls(
             text=text,
             offsets=offsets,
-            vocabulary=vocabulary or Vocabulary.of(text),
+            vocabulary=vocabulary or Vocabulary.from_text(text),
             trees=trees,
             groups=groups,
             split=split_groups(groups, np.diff(offsets), seed),
@@ -144,31 +146,31 @@ class Corpus:
         return len(self.offsets) - 1
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name} {int((self.split == i).sum())}" for i, name in enumerate(SPLITS))
+        sizes = ", ".join(f"{name} {int((self.split == i).sum())}" for i, name in enumerate(SPLITS))
         return (
             f"Corpus({self.language}: {len(self):,} strings, {self.n_positions:,} characters, "
-            f"{len(self.vocabulary)} symbols; {parts})"
+            f"{len(self.vocabulary)} symbols; {sizes})"
         )
 
     def _repr_html_(self) -> str:
         unparsed = 0 if self.parsed is None else int((~self.parsed).sum())
-        about: dict[str, Any] = {
+        rows: dict[str, Any] = {
             "strings": len(self),
             "characters": self.n_positions,
             "symbols": symbols(self.vocabulary.characters),
             "parse trees": "none" if self.trees is None else f"{len(self.trees.rule):,} nodes",
         }
         if unparsed:
-            about["not parsed"] = f"{unparsed:,} characters ({unparsed / self.n_positions:.2%}): without labels"
+            rows["not parsed"] = f"{unparsed:,} characters ({unparsed / self.n_positions:.2%}): without labels"
         lengths = np.diff(self.offsets)
-        parts = [
+        sizes = [
             (name, int((self.split == n).sum()), int(lengths[self.split == n].sum())) for n, name in enumerate(SPLITS)
         ]
-        first = [(s, SPLITS[self.split[s]], self._shown(s)) for s in range(min(_SHOWN, len(self)))]
-        split = table(["split", "strings", "characters"], parts)
-        return card(f"Corpus of {self.language}", facts(about), split, table(["", "split", "string"], first, len(self)))
+        first = [(s, SPLITS[self.split[s]], self._excerpt(s)) for s in range(min(_SHOWN, len(self)))]
+        split = table(["split", "strings", "characters"], sizes)
+        return card(f"Corpus of {self.language}", facts(rows), split, table(["", "split", "string"], first, len(self)))
 
-    def _shown(self, string: int) -> Markup:
+    def _excerpt(self, string: int) -> Markup:
         first, last = self.offsets[string : string + 2].tolist()
         return code(to_string(self.text[first : min(last, first + _WIDTH)]), last - first)
 
@@ -190,18 +192,23 @@ class Corpus:
         return self.vocabulary.encode(self.text)
 
     @cached_property
-    def string_of(self) -> Int[np.ndarray, " T"]:
+    def string_ids(self) -> Int[np.ndarray, " T"]:
         """int32 ``(T,)``: the string of each position."""
-        return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.offsets))
+        return row_ids(self.offsets).astype(np.int32)
+
+    @cached_property
+    def position_in_string(self) -> Int[np.ndarray, " T"]:
+        """int64 ``(T,)``: the number of characters before each position in its string."""
+        return np.arange(self.n_positions) - self.offsets[self.string_ids]
 
     @cached_property
     def position_groups(self) -> Int[np.ndarray, " T"]:
         """int32 ``(T,)``: the group of each position."""
-        return self.groups[self.string_of]
+        return self.groups[self.string_ids]
 
     @cached_property
     def mask(self) -> Bool[np.ndarray, "S L"]:
-        """bool ``(S, L)``: True where `codes` holds a character, False where it is padded."""
+        """bool ``(S, L)``: True where `codes` holds a character, False where it is padding."""
         lengths = np.diff(self.offsets)
         return np.arange(lengths.max())[None, :] < lengths[:, None]
 
@@ -213,21 +220,21 @@ class Corpus:
         return codes
 
     def take(self, strings: Int[np.ndarray, " n"]) -> Corpus:
-        """Give some of the strings as a corpus of their own, in the given order.
+        """Return a corpus of some of the strings, in the order given.
 
         Raises
         ------
         ValueError
-            Where no string is chosen.
+            If no string is chosen.
         """
         if len(strings) == 0:
             raise ValueError("expected at least one string, got none: the corpus is too small for this split")
         lengths = np.diff(self.offsets)[strings]
-        positions = concatenated_ranges(self.offsets[strings], lengths)
+        positions = concatenate_ranges(self.offsets[strings], lengths)
         return replace(
             self,
             text=self.text[positions],
-            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            offsets=offsets_from_lengths(lengths),
             trees=None if self.trees is None else self.trees.take(strings),
             groups=self.groups[strings],
             split=self.split[strings],
@@ -244,39 +251,50 @@ class Corpus:
 
     @property
     def validation(self) -> Corpus:
-        """The strings that training is stopped by."""
+        """The strings that decide when training stops."""
         return self.take(np.flatnonzero(self.split == 1))
 
     @property
     def test(self) -> Corpus:
-        """The strings that neither training nor stopping has seen."""
+        """The strings used neither for training nor for stopping."""
         return self.take(np.flatnonzero(self.split == 2))
 
-    def shuffled(self, seed: int) -> Corpus:
-        """Give the strings in random order."""
+    def shuffle(self, seed: int) -> Corpus:
+        """Return the strings in random order."""
         return self.take(np.random.default_rng(seed).permutation(len(self)))
 
     def head(self, n_positions: int) -> Corpus:
-        """Give the first strings that hold at most `n_positions` characters together (at least one string)."""
+        """Return the first strings, at least one, with at most `n_positions` characters in total."""
         count = int(np.searchsorted(self.offsets, n_positions, side="right")) - 1
         return self.take(np.arange(max(count, 1)))
 
 
 def split_groups(groups: Int[np.ndarray, " S"], lengths: Int[np.ndarray, " S"], seed: int) -> Int[np.ndarray, " S"]:
-    """Deal whole groups to train, validation and test, 80 : 10 : 10 by characters, at least one group each.
+    """Assign whole groups to train, validation and test, 80 : 10 : 10 by characters, at least one group each.
 
     With fewer than three groups everything is training text.
+
+    Parameters
+    ----------
+    groups, lengths
+        The group and the number of characters of each string.
+    seed
+        Decides which groups.
+
+    Returns
+    -------
+    int8 ``(S,)``: 0 train, 1 validation, 2 test.
     """
     names, index = np.unique(groups, return_inverse=True)
     sizes = np.bincount(index, weights=lengths)
     if len(names) < 3:
         return np.zeros(len(groups), np.int8)
     order = np.random.default_rng(seed).permutation(len(names))
-    before = (np.cumsum(sizes[order]) - sizes[order]) / sizes.sum()
-    part = np.where(before < 0.1, 2, np.where(before < 0.2, 1, 0)).astype(np.int8)
-    if len(np.unique(part)) < 3:  # few groups, or one that holds most of the text
-        part[:] = 0
-        part[:2] = 2, 1
+    before = exclusive_sum(sizes[order]) / sizes.sum()  # the fraction of the text in the groups before each one
+    assigned = np.where(before < 0.1, 2, np.where(before < 0.2, 1, 0)).astype(np.int8)
+    if len(np.unique(assigned)) < 3:  # few groups, or one that holds most of the text
+        assigned[:] = 0
+        assigned[:2] = 2, 1
     split = np.empty(len(names), np.int8)
-    split[order] = part
+    split[order] = assigned
     return split[index]

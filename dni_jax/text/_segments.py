@@ -1,23 +1,103 @@
-"""Long texts in pieces that a network can read side by side, their trees cut along."""
+"""Long strings cut into segments short enough for a network to read, and segments joined again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from dni_jax.text._corpus import Corpus
-from dni_jax.text._trees import ParseTrees, concatenated_ranges
+from dni_jax.text._ragged import chunk_bounds, concatenate_ranges, offsets_from_lengths
+from dni_jax.text._trees import ParseTrees
 
-PLACE = "place"
+SOURCE_POSITION = "source position"
 
 
-def piece_offsets(corpus: Corpus, size: int) -> Int[np.ndarray, " P1"]:
-    """Cut every string into pieces of at most `size` characters, behind a line break where one is near enough."""
+class Texts(NamedTuple):
+    """Text without gaps: whole strings, or segments of one string that follow each other.
+
+    ``offsets`` int64 ``(R + 1,)``; ``begins`` and ``ends`` bool ``(R,)``: False where the text before or after is
+    missing.
+    """
+
+    offsets: Int[np.ndarray, " R1"]
+    begins: Bool[np.ndarray, " R"]
+    ends: Bool[np.ndarray, " R"]
+
+
+def segment_corpus(corpus: Corpus, size: int) -> Corpus:
+    r"""Cut the strings of a corpus into segments of at most `size` characters.
+
+    A string is cut after its last line break that makes a segment longer than half of `size`, otherwise at `size`.
+    ``begins`` and ``ends`` say whether a segment begins and ends where its string did. A node that extends beyond a
+    segment is kept in every segment that it overlaps, with its true start and end, so that a segment's first
+    character is not mistaken for the node's. A node without characters goes to the segment of the node around it.
+    The record ``"source position"`` numbers the characters of the corpus, so that `join_segments` can recognise
+    neighbours after `Corpus.take` too.
+
+    Raises
+    ------
+    ValueError
+        If `size` is less than 1.
+
+    Examples
+    --------
+    >>> segments = segment_corpus(Corpus.from_strings(["one\ntwo\nthree"]), 8)
+    >>> segments.strings, segments.begins.tolist(), segments.ends.tolist()
+    (('one\ntwo\n', 'three'), [True, False], [False, True])
+    """
+    offsets = _segment_offsets(corpus, size)
+    source = np.searchsorted(corpus.offsets, offsets[:-1], side="right") - 1
+    return replace(
+        corpus,
+        offsets=offsets,
+        trees=None if corpus.trees is None else _segment_trees(corpus, corpus.trees, offsets),
+        groups=corpus.groups[source],
+        split=corpus.split[source],
+        begins=corpus.begins[source] & (offsets[:-1] == corpus.offsets[source]),
+        ends=corpus.ends[source] & (offsets[1:] == corpus.offsets[source + 1]),
+        records={SOURCE_POSITION: np.arange(corpus.n_positions, dtype=np.int32), **corpus.records},
+    )
+
+
+def join_segments(corpus: Corpus) -> Texts:
+    r"""Find the segments that follow each other in the corpus as they did in their string.
+
+    The order of the segments does not show this: `Corpus.take` and `Corpus.shuffle` can place any two segments next
+    to each other. Neighbours are joined where the record ``"source position"`` continues from one to the next.
+
+    Examples
+    --------
+    >>> segments = segment_corpus(Corpus.from_strings(["one\ntwo", "x"]), 4)
+    >>> join_segments(segments).offsets.tolist(), join_segments(segments.take(np.array([2, 0, 1]))).offsets.tolist()
+    ([0, 7, 8], [0, 1, 8])
+    """
+    first = np.ones(len(corpus), bool)
+    if SOURCE_POSITION in corpus.records:
+        position, cuts = corpus.records[SOURCE_POSITION], corpus.offsets[1:-1]
+        first[1:] = corpus.ends[:-1] | corpus.begins[1:] | (position[cuts - 1] + 1 != position[cuts])
+    last = np.append(first[1:], True)
+    return Texts(np.append(corpus.offsets[:-1][first], corpus.offsets[-1]), corpus.begins[first], corpus.ends[last])
+
+
+def iterate_chunks(corpus: Corpus, size: int) -> Iterator[Corpus]:
+    """Yield consecutive strings as corpora of at most `size` characters; a longer string comes alone.
+
+    Examples
+    --------
+    >>> [chunk.strings for chunk in iterate_chunks(Corpus.from_strings(["ab", "c", "def"]), 3)]
+    [('ab', 'c'), ('def',)]
+    """
+    for first, last in chunk_bounds(corpus.offsets, size):
+        yield corpus.take(np.arange(first, last))
+
+
+def _segment_offsets(corpus: Corpus, size: int) -> Int[np.ndarray, " P1"]:
     if size < 1:
-        raise ValueError(f"expected pieces of at least 1 character, got size {size}")
+        raise ValueError(f"expected segments of at least 1 character, got size {size}")
     lines = np.concatenate([[0], np.flatnonzero(corpus.text == ord("\n")) + 1])
     cuts = [0]
     for last in corpus.offsets[1:].tolist():
@@ -28,110 +108,55 @@ def piece_offsets(corpus: Corpus, size: int) -> Int[np.ndarray, " P1"]:
     return np.asarray(cuts, np.int64)
 
 
-def spans(offsets: Int[np.ndarray, " S1"], size: int) -> list[tuple[int, int]]:
-    """Cut the strings into runs of at most `size` characters; a longer string is one by itself.
-
-    Examples
-    --------
-    >>> spans(np.array([0, 3, 5, 9, 20, 21]), 6)
-    [(0, 2), (2, 3), (3, 4), (4, 5)]
-    """
-    if size < 1:
-        raise ValueError(f"expected at least 1 character at a time, got {size}")
-    found, first, n_strings = [], 0, len(offsets) - 1
-    while first < n_strings:
-        last = max(int(np.searchsorted(offsets, offsets[first] + size, side="right")) - 1, first + 1)
-        found.append((first, last))
-        first = last
-    return found
-
-
-def parts(corpus: Corpus, size: int) -> Iterator[Corpus]:
-    """Yield the strings in their order, at most `size` characters of them (at least one string) at a time.
-
-    Examples
-    --------
-    >>> [part.strings for part in parts(Corpus.from_strings(["ab", "c", "def"]), 3)]
-    [('ab', 'c'), ('def',)]
-    """
-    for first, last in spans(corpus.offsets, size):
-        yield corpus.take(np.arange(first, last))
-
-
-def cut(corpus: Corpus, size: int) -> Corpus:
-    r"""Give the same text in pieces of at most `size` characters.
-
-    A piece remembers whether it begins and ends where its string did; a node that sticks out of a piece keeps its
-    true ends, so that a piece's first character is never mistaken for the node's. A node without characters goes
-    where the node around it is. The record ``"place"`` numbers the characters, so that pieces which follow each other
-    are known as such after `Corpus.take` too.
-
-    Examples
-    --------
-    >>> pieces = cut(Corpus.from_strings(["one\ntwo\nthree"]), 8)
-    >>> pieces.strings, pieces.begins.tolist(), pieces.ends.tolist()
-    (('one\ntwo\n', 'three'), [True, False], [False, True])
-    """
-    offsets = piece_offsets(corpus, size)
-    whole = np.searchsorted(corpus.offsets, offsets[:-1], side="right") - 1
-    return replace(
-        corpus,
-        offsets=offsets,
-        trees=None if corpus.trees is None else _cut_trees(corpus, corpus.trees, offsets),
-        groups=corpus.groups[whole],
-        split=corpus.split[whole],
-        begins=corpus.begins[whole] & (offsets[:-1] == corpus.offsets[whole]),
-        ends=corpus.ends[whole] & (offsets[1:] == corpus.offsets[whole + 1]),
-        records={PLACE: np.arange(corpus.n_positions, dtype=np.int32), **corpus.records},
-    )
-
-
-def _cut_trees(corpus: Corpus, trees: ParseTrees, offsets: Int[np.ndarray, " P1"]) -> ParseTrees:
-    """Give every piece the nodes that overlap it, in their order."""
-    base = corpus.offsets[trees.string]
+def _segment_trees(corpus: Corpus, trees: ParseTrees, offsets: Int[np.ndarray, " P1"]) -> ParseTrees:
+    """Copy each node into every segment that it overlaps; nodes keep their order."""
+    base = corpus.offsets[trees.string_ids]
     start, end = base + trees.start, base + trees.end
-    inside_first, inside_last = _characters(corpus, trees)
-    first = np.searchsorted(offsets, inside_first, side="right") - 1
-    last = np.searchsorted(offsets, inside_last, side="right") - 1
+    first_character, last_character = _node_characters(corpus, trees)
+    first = np.searchsorted(offsets, first_character, side="right") - 1
+    last = np.searchsorted(offsets, last_character, side="right") - 1
     copies = last - first + 1
     rows = np.repeat(np.arange(len(start)), copies)
-    piece = concatenated_ranges(first, copies)
-    order = np.argsort(piece, kind="stable")
-    rows, piece = rows[order], piece[order]
-    counts = np.bincount(piece, minlength=len(offsets) - 1)
-    node_offsets = np.concatenate([[0], np.cumsum(counts)])
-    # A node's parent overlaps every piece that the node overlaps; keys grow along a piece's rows, pieces in turn.
-    key = piece * len(start) + rows
+    segment = concatenate_ranges(first, copies)
+    order = np.argsort(segment, kind="stable")
+    rows, segment = rows[order], segment[order]
+    node_offsets = offsets_from_lengths(np.bincount(segment, minlength=len(offsets) - 1))
+    # A parent overlaps every segment that its child overlaps, so each copy's parent has a copy in the same segment.
+    # Copies are sorted by segment and then by row, so (segment, row) as one number can be searched for.
+    key = segment * len(start) + rows
     above = trees.parent[rows]
-    parent_row = trees.offsets[trees.string[rows]] + above
-    found = np.searchsorted(key, piece * len(start) + parent_row)
-    parent = np.where(above >= 0, found - node_offsets[piece], -1)
+    parent_row = trees.offsets[trees.string_ids[rows]] + above
+    found = np.searchsorted(key, segment * len(start) + parent_row)
+    parent = np.where(above >= 0, found - node_offsets[segment], -1)
     return ParseTrees(
         trees.kinds,
         trees.rule[rows],
-        (start[rows] - offsets[piece]).astype(np.int32),
-        (end[rows] - offsets[piece]).astype(np.int32),
+        (start[rows] - offsets[segment]).astype(np.int32),
+        (end[rows] - offsets[segment]).astype(np.int32),
         parent.astype(np.int32),
         trees.depth[rows],
         node_offsets,
     )
 
 
-def _characters(corpus: Corpus, trees: ParseTrees) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
-    """First and last character of each node within its string; an empty node takes the nearest one around it."""
-    string = trees.string
+def _node_characters(corpus: Corpus, trees: ParseTrees) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
+    """Return the first and last character of each node within its string.
+
+    An empty node takes the nearest character of the closest ancestor that has any, or else of the whole string.
+    """
+    string = trees.string_ids
     base, top = corpus.offsets[string], corpus.offsets[string + 1]
     first, last = np.maximum(base + trees.start, base), np.minimum(base + trees.end, top) - 1
     empty = np.flatnonzero(trees.start == trees.end)
-    above = empty
-    while True:  # the nearest node around it that has characters, or else the whole string
-        parent = trees.parent[above]
-        climbing = (parent >= 0) & (trees.start[above] == trees.end[above])
+    ancestor = empty
+    while True:
+        parent = trees.parent[ancestor]
+        climbing = (parent >= 0) & (trees.start[ancestor] == trees.end[ancestor])
         if not climbing.any():
             break
-        above = np.where(climbing, trees.offsets[string[above]] + parent, above)
-    whole = trees.start[above] == trees.end[above]
-    low = np.where(whole, base[empty], first[above])
-    high = np.where(whole, top[empty] - 1, last[above])
+        ancestor = np.where(climbing, trees.offsets[string[ancestor]] + parent, ancestor)
+    no_ancestor = trees.start[ancestor] == trees.end[ancestor]
+    low = np.where(no_ancestor, base[empty], first[ancestor])
+    high = np.where(no_ancestor, top[empty] - 1, last[ancestor])
     first[empty] = last[empty] = np.clip(first[empty], low, high)
     return first, last

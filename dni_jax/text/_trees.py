@@ -1,4 +1,4 @@
-"""Parse trees as flat arrays: one row a node, one offset a string."""
+"""Parse trees as flat arrays: one row per node, one offset per string."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int
 
-
-def concatenated_ranges(starts: Int[np.ndarray, " n"], lengths: Int[np.ndarray, " n"]) -> Int[np.ndarray, " total"]:
-    """Rows ``start .. start + length`` of every range, one range after the other."""
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.repeat(starts - (ends - lengths), lengths) + np.arange(total)
+from dni_jax.text._ragged import concatenate_ranges, offsets_from_lengths, row_ids
 
 
 @dataclass(frozen=True)
 class NodeKind:
-    """What a node of a tree is an instance of.
+    """The grammar's name for a node.
 
     Attributes
     ----------
@@ -35,19 +30,20 @@ class NodeKind:
 
 @dataclass(frozen=True, eq=False)
 class ParseTrees:
-    """The trees of many strings.
+    """The parse trees of many strings.
 
-    Rows of one string stand together in pre-order (a parent before its children, children from left to right).
+    The rows of one string are consecutive and in pre-order: a parent before its children, children from left to
+    right.
 
     Attributes
     ----------
     kinds
         The kinds of nodes; `rule` indexes it.
     rule, start, end, parent, depth
-        int32 ``(M,)`` each. `start` and `end` are positions in the node's own string (``end`` exclusive); where a
-        string is a piece of a longer text, a node that begins before it has a negative start, and one that ends
-        behind it an end past the string's. `parent` is a row counted from the string's first row, -1 at a root.
-        `depth` is 0 at a root.
+        int32 ``(M,)`` each. `start` and `end` (exclusive) are positions in the node's own string. If the string is a
+        segment of a longer text, a node that begins before the segment has a negative start, and one that ends after
+        it an end past the string's. `parent` is a row counted from the string's first row, -1 at a root. `depth` is 0
+        at a root.
     offsets
         int64 ``(S + 1,)``: the rows of string ``s`` are ``offsets[s]:offsets[s + 1]``.
     """
@@ -64,9 +60,9 @@ class ParseTrees:
         return len(self.offsets) - 1
 
     @cached_property
-    def string(self) -> Int[np.ndarray, " M"]:
-        """The string each node belongs to."""
-        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+    def string_ids(self) -> Int[np.ndarray, " M"]:
+        """The string each node belongs to, int64 ``(M,)``."""
+        return row_ids(self.offsets)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -74,9 +70,9 @@ class ParseTrees:
         return tuple(dict.fromkeys(kind.symbol for kind in self.kinds))
 
     def take(self, strings: Int[np.ndarray, " n"]) -> ParseTrees:
-        """Give the trees of some strings, in the given order."""
+        """Return the trees of some strings, in the order given."""
         lengths = np.diff(self.offsets)[strings]
-        rows = concatenated_ranges(self.offsets[strings], lengths)
+        rows = concatenate_ranges(self.offsets[strings], lengths)
         return ParseTrees(
             self.kinds,
             self.rule[rows],
@@ -84,11 +80,11 @@ class ParseTrees:
             self.end[rows],
             self.parent[rows],
             self.depth[rows],
-            np.concatenate([[0], np.cumsum(lengths)]),
+            offsets_from_lengths(lengths),
         )
 
     def show(self, string: int, text: str) -> str:
-        """Draw one string's tree, a line a node, indented by depth."""
+        """Format the tree of one string, one line per node, indented by depth."""
         lines = []
         for row in range(self.offsets[string], self.offsets[string + 1]):
             first, last = max(int(self.start[row]), 0), int(self.end[row])
@@ -97,21 +93,23 @@ class ParseTrees:
         return "\n".join(lines)
 
 
-def concatenate(trees: Sequence[ParseTrees]) -> ParseTrees:
-    """Join the trees of several runs of strings; all must share their kinds."""
-    first = trees[0]
-    if any(one.kinds != first.kinds for one in trees):
-        raise ValueError("expected trees with the same kinds, got different ones: parse them with one language")
-    offsets, base = [np.zeros(1, np.int64)], 0
-    for one in trees:
-        offsets.append(one.offsets[1:] + base)
-        base += one.offsets[-1]
+def concatenate_trees(trees: Sequence[ParseTrees]) -> ParseTrees:
+    """Concatenate the trees of several sets of strings.
+
+    Raises
+    ------
+    ValueError
+        If their kinds of nodes differ.
+    """
+    kinds = trees[0].kinds
+    if any(one.kinds != kinds for one in trees):
+        raise ValueError("expected trees with the same kinds of nodes, got different ones: parse with one language")
     return ParseTrees(
-        first.kinds,
+        kinds,
         np.concatenate([one.rule for one in trees]),
         np.concatenate([one.start for one in trees]),
         np.concatenate([one.end for one in trees]),
         np.concatenate([one.parent for one in trees]),
         np.concatenate([one.depth for one in trees]),
-        np.concatenate(offsets),
+        offsets_from_lengths(np.concatenate([np.diff(one.offsets) for one in trees])),
     )

@@ -16,7 +16,7 @@ _QUOTES = frozenset("\"'`")
 
 
 def character_type(character: str) -> str:
-    """Name the class of a character: digit, letter, parenthesis, operator, quote, space, newline or punctuation.
+    """Return the type of a character: digit, letter, parenthesis, operator, quote, space, newline or punctuation.
 
     Examples
     --------
@@ -35,13 +35,13 @@ def character_type(character: str) -> str:
     return next((name for name, holds in tests if holds), "punctuation")
 
 
-def code_points(text: str) -> UInt32[np.ndarray, " T"]:
-    """The characters of a text as unsigned 32-bit code points."""
+def to_code_points(text: str) -> UInt32[np.ndarray, " T"]:
+    """Return the characters of a text as unsigned 32-bit code points."""
     return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 def to_string(points: Integer[np.ndarray, " T"]) -> str:
-    """Turn code points back into a string."""
+    """Return the text with these code points."""
     return points.astype("<u4").tobytes().decode("utf-32-le")
 
 
@@ -49,8 +49,8 @@ def to_string(points: Integer[np.ndarray, " T"]) -> str:
 class Vocabulary:
     """The symbols in the order of their codes.
 
-    Code 0 is the boundary between strings; the network reads it before a string and predicts it behind one.
-    A vocabulary that was limited ends in U+FFFD, which stands for every symbol left out.
+    Code 0 is the boundary between strings, which the network reads before a string and predicts after one.
+    A vocabulary of limited size contains U+FFFD, which stands for every symbol left out.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Vocabulary:
 
     Examples
     --------
-    >>> vocabulary = Vocabulary.of("0(1)0")
+    >>> vocabulary = Vocabulary.from_text("0(1)0")
     >>> vocabulary.characters, len(vocabulary)
     (('(', ')', '0', '1'), 5)
     >>> vocabulary.encode("(0").tolist()
@@ -72,9 +72,15 @@ class Vocabulary:
         return len(self.characters) + 1
 
     @classmethod
-    def of(cls, text: str | Integer[np.ndarray, " T"], max_symbols: int | None = None) -> Vocabulary:
-        """Collect the symbols of a text; at most `max_symbols` of them, the most frequent."""
-        points = code_points(text) if isinstance(text, str) else text
+    def from_text(cls, text: str | Integer[np.ndarray, " T"], max_symbols: int | None = None) -> Vocabulary:
+        """Collect the symbols of a text, or its `max_symbols` most frequent ones.
+
+        Raises
+        ------
+        ValueError
+            If the text is empty.
+        """
+        points = to_code_points(text) if isinstance(text, str) else text
         if len(points) == 0:
             raise ValueError("expected a text with at least one character, got an empty one")
         symbols, counts = np.unique(points, return_counts=True)
@@ -85,35 +91,35 @@ class Vocabulary:
 
     @property
     def boundary_text(self) -> str:
-        """How the boundary is written in generated text: a line break, or U+2404 where texts have line breaks."""
+        """The boundary in generated text: a line break, or U+2404 if line breaks are symbols themselves."""
         return "\u2404" if "\n" in self.characters else "\n"
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """All symbols by code, the boundary as it is written."""
+        """All symbols by code, the boundary as `boundary_text`."""
         return (self.boundary_text, *self.characters)
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The class of each symbol by code (`character_type`; ``"boundary"`` for code 0)."""
+        """The type of each symbol by code (`character_type`; ``"boundary"`` for code 0)."""
         return ("boundary", *(character_type(character) for character in self.characters))
 
     def unknown(self, points: Integer[np.ndarray, " T"]) -> Bool[np.ndarray, " T"]:
-        """Tell which code points have no code and no replacement symbol."""
+        """Return which code points `encode` refuses, bool ``(T,)``."""
         if REPLACEMENT in self.characters:
             return np.zeros(len(points), bool)
-        return ~np.isin(points, code_points("".join(self.characters)))
+        return ~np.isin(points, to_code_points("".join(self.characters)))
 
     def encode(self, text: str | Integer[np.ndarray, " T"]) -> Int[np.ndarray, " T"]:
-        """Turn text (or code points) into int32 codes.
+        """Return the codes of a text (or of code points), int32 ``(T,)``.
 
         Raises
         ------
         ValueError
-            Where a symbol has no code and the vocabulary has no replacement symbol; names symbol and position.
+            If a symbol has no code and the vocabulary has no replacement symbol; the message has symbol and position.
         """
-        points = code_points(text) if isinstance(text, str) else text
-        table = code_points("".join(self.characters))
+        points = to_code_points(text) if isinstance(text, str) else text
+        table = to_code_points("".join(self.characters))
         places = np.minimum(np.searchsorted(table, points), len(table) - 1)
         unknown = table[places] != points
         if unknown.any():
@@ -121,11 +127,11 @@ class Vocabulary:
                 where = int(np.flatnonzero(unknown)[0])
                 raise ValueError(
                     f"expected symbols of the vocabulary {''.join(self.characters)!r}, got {chr(points[where])!r} at "
-                    f"position {where}: train on a corpus that holds it, or remove it from the text"
+                    f"position {where}: train on a corpus that contains it, or remove it from the text"
                 )
             places = np.where(unknown, self.characters.index(REPLACEMENT), places)
         return (places + 1).astype(np.int32)
 
     def decode(self, codes: Int[np.ndarray, " T"]) -> str:
-        """Turn codes into text, the boundary as `boundary_text`."""
-        return to_string(code_points("".join(self.symbols))[np.asarray(codes)])
+        """Return the text with these codes, the boundary as `boundary_text`."""
+        return to_string(to_code_points("".join(self.symbols))[np.asarray(codes)])

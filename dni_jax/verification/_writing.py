@@ -85,7 +85,7 @@ def measure_texts(texts: Sequence[str], boundary: str = "", language: BaseLangua
     partners, alone = sum(walk[0] for walk in walks), sum(walk[1] for walk in walks)
     depths = np.bincount(np.concatenate([np.asarray(walk[2], np.int64) for walk in walks]))
     whole = [part for part, ends in strings if ends]
-    parsed = [not language.read(part).problem for part in whole] if language is not None else []
+    parsed = [not language.try_parse(part).error for part in whole] if language is not None else []
     return TextMeasures(
         characters=characters,
         strings=len(whole),

@@ -52,7 +52,7 @@ def open_brackets(text):
 def places(text, case):
     """Where the last characters do not tell what is asked: behind six digits past a ")", or ")))" from depth 4."""
     characters = np.asarray([*"".join(text.strings)])
-    string, length = text.string_of, max(CASES[case][2])
+    string, length = text.string_ids, max(CASES[case][2])
     fits = np.isin(characters, list("1234")) if case == "closing" else characters == ")"
     run = np.logical_and.reduce([np.roll(fits, back) for back in range(length)])
     inside = np.roll(string, length) == string
@@ -90,10 +90,10 @@ def of_one_network(case, seed, networks):
     found = np.flatnonzero(places(text, case))
     chosen = np.random.default_rng(seed).choice(found, min(POSITIONS, len(found)), replace=False)
     # Only strings that are asked about go through the network.
-    strings = np.unique(text.string_of[chosen])
-    moved = np.searchsorted(strings, text.string_of[chosen])
+    strings = np.unique(text.string_ids[chosen])
+    moved = np.searchsorted(strings, text.string_ids[chosen])
     part = text.take(strings)
-    positions = part.offsets[moved] + chosen - text.offsets[text.string_of[chosen]]
+    positions = part.offsets[moved] + chosen - text.offsets[text.string_ids[chosen]]
     ask = {"target": target, "lags": lags, "part": "state", "positions": positions}
     paths = attribute(its.model, part, method="integrated_gradients", baseline="mean", batch=512, **ask)
     alone = ablation_effects(its.model, part, baseline="mean", batch=512, **ask)

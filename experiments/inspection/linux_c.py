@@ -154,7 +154,7 @@ def main() -> None:
     print(f"{corpus}; {len(corpus.train.text):,} characters to train on\n")
     model = network(corpus, asked.folder)
     compare_losses(model, corpus)
-    set_to_one(model, *relevance_of(model, corpus.test.shuffled(0).head(INSPECTED)))
+    set_to_one(model, *relevance_of(model, corpus.test.shuffle(0).head(INSPECTED)))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def of_one_network(name, feature, seed, networks):
     case = subject(name, seed, networks)
     labels = case.language.features().select([feature]).label(case.held_out)
     relevance = dni.inspect(dni.record(case.model, case.held_out), labels, seed=seed)
-    unseen = case.corpus.test.shuffled(seed).head(CHARACTERS)
+    unseen = case.corpus.test.shuffle(seed).head(CHARACTERS)
     return {
         kind: dni.verify(case.model, unseen, relevance, feature, ks=KS, intervention=kind, by="auc", seed=seed)
         for kind in KINDS

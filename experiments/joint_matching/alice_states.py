@@ -43,7 +43,7 @@ def data_of(seed, networks):
     depth = its.language.features().label(text).select("depth").values[:, 0]
     levels = np.rint((LEVELS - 1) * np.asarray(depth)).astype(int)
     states = np.asarray(dni.record(its.model, text).hidden)
-    learns = text.string_of % 2 == 0
+    learns = text.string_ids % 2 == 0
     parts = PCA(PARTS, whiten=True).fit(states[learns]).transform(states).astype(np.float32)
     return parts[learns], levels[learns], parts[~learns], levels[~learns]
 

@@ -40,16 +40,16 @@ with warnings.catch_warnings(record=True) as told:
     tiny = dni.train(corpus, batch=8, **small)
 asked = port != "none" and processes.is_first()
 assert [str(one.message).startswith("a batch of 8 texts is too small") for one in told] == [True] * asked, told
-held_out = corpus.test.shuffled(0)
+held_out = corpus.test.shuffle(0)
 labels = language.features().label(held_out)
 states = dni.record(model, held_out, what=("cell", "gates"), intervention=dni.clamp([2], 0.5))
 plain = dni.record(model, held_out)
 relevance = dni.inspect(plain, labels, folds=4)
 effect = dni.verify(model, held_out, relevance, "depth=1", ks=(1, 3), n_random=5)
 binary = labels.of_kind("binary").matrix
-folds = dni.make_folds(len(plain.hidden), k=4, groups=held_out.string_of)
+folds = dni.make_folds(len(plain.hidden), k=4, groups=held_out.string_ids)
 binned = dni.score_neurons(plain.hidden, binary, folds, engine="binned", n_bins=32)
-test = dni.permutation_test(plain.hidden, binary, held_out.string_of, null="shift", n_null=19)
+test = dni.permutation_test(plain.hidden, binary, held_out.string_ids, null="shift", n_null=19)
 known = dict(
     losses=[[row["train_loss"], row["validation_loss"]] for row in model.history],
     kept=[[row["train_loss"], row["validation_loss"]] for row in checkpoints.history],

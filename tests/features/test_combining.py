@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import dni_jax as dni
 from dni_jax.features._joining import runs
 from dni_jax.languages import get
-from dni_jax.text import Corpus, cut
+from dni_jax.text import Corpus, segment_corpus
 
 STRINGS = st.lists(st.text("ab(", min_size=1, max_size=9), min_size=1, max_size=6)
 A, B = dni.char_feature("a", lambda c: c == "a"), dni.char_feature("b", lambda c: c == "b")
@@ -30,7 +30,7 @@ def corpus_of(strings, size, how, parsed):
     whole = Corpus.from_strings(strings)
     if how == "unparsed":
         whole = replace(whole, parsed=np.resize(np.asarray(parsed), whole.n_positions))
-    return replace(cut(whole, size), records={}) if how == "pieces" else whole
+    return replace(segment_corpus(whole, size), records={}) if how == "pieces" else whole
 
 
 def windows(corpus, n):
@@ -104,7 +104,7 @@ def test_a_lag_keeps_continuous_labels():
 
 
 def test_a_mask_holds_for_all_features_of_a_library():
-    corpus = replace(cut(Corpus.from_strings(["abababab"]), 4), records={})
+    corpus = replace(segment_corpus(Corpus.from_strings(["abababab"]), 4), records={})
     assert (A + B.lag(2)).label(corpus).mask.tolist() == [True] * 4 + [False, False, True, True]
     assert A.label(corpus).mask.all()
 
@@ -133,7 +133,7 @@ def test_bad_input():
 
 def test_pieces_are_joined_where_their_places_tell():
     whole = Corpus.from_strings(["aab(ab", "bb", "aaaaaaaab"])
-    pieces = cut(whole, 4)
+    pieces = segment_corpus(whole, 4)
     np.testing.assert_array_equal(runs(pieces).offsets, whole.offsets)
     assert runs(pieces).begins.all()
     assert runs(pieces).ends.all()
@@ -146,7 +146,7 @@ def test_pieces_are_joined_where_their_places_tell():
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(STRINGS, st.integers(1, 5), st.lists(st.integers(0, 40), min_size=1, max_size=20))
 def test_pieces_in_any_order_are_joined_just_where_they_follow(strings, size, order):
-    pieces = cut(Corpus.from_strings(strings), size)
+    pieces = segment_corpus(Corpus.from_strings(strings), size)
     order = np.asarray(order) % len(pieces)
     follow = (order[1:] == order[:-1] + 1) & ~pieces.begins[order[1:]]
     some = pieces.take(order)
@@ -157,6 +157,6 @@ def test_pieces_in_any_order_are_joined_just_where_they_follow(strings, size, or
 
 
 def test_without_places_pieces_stay_apart():
-    pieces = replace(cut(Corpus.from_strings(["abcdefgh"]), 3), records={})
+    pieces = replace(segment_corpus(Corpus.from_strings(["abcdefgh"]), 3), records={})
     assert runs(pieces).offsets.tolist() == [0, 3, 6, 8]
     assert (runs(pieces).begins.tolist(), runs(pieces).ends.tolist()) == ([True, False, False], [False, False, True])

@@ -5,7 +5,7 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.languages import get
-from dni_jax.text import Corpus, Vocabulary, cut
+from dni_jax.text import Corpus, Vocabulary, segment_corpus
 
 
 @pytest.fixture(scope="module", params=["parentheses", "arithmetic"])
@@ -94,7 +94,7 @@ def test_many_symbols_fit_closely():
 
 
 def test_masked_positions_do_not_count():
-    pieces = cut(Corpus.from_strings(["abcabcabcd" * 3]), 5)
+    pieces = segment_corpus(Corpus.from_strings(["abcabcabcd" * 3]), 5)
     one = dni.char_feature("a", lambda c: c == "a").lag(1)
     control = dni.features.control_task(one, pieces)
     np.testing.assert_array_equal(control.label(pieces).mask, one.label(pieces).mask)
@@ -127,7 +127,7 @@ def test_confounders():
 @pytest.mark.parametrize("joined", [True, False])
 def test_position_in_line_across_pieces(joined):
     whole = Corpus.from_strings(["ab\ncdefgh\nij", "x\n"])
-    pieces = cut(whole, 4)
+    pieces = segment_corpus(whole, 4)
     pieces = pieces if joined else replace(pieces, records={})
     assert pieces.strings == ("ab\n", "cdef", "gh\n", "ij", "x\n")
     labels = dni.features.confounders(pieces).label(pieces)
@@ -137,6 +137,6 @@ def test_position_in_line_across_pieces(joined):
 
 
 def test_confounders_of_a_limited_vocabulary():
-    vocabulary = Vocabulary.of("aaabbbcd", max_symbols=3)
+    vocabulary = Vocabulary.from_text("aaabbbcd", max_symbols=3)
     corpus = Corpus.from_strings(["abcd"], vocabulary=vocabulary)
     assert dni.features.confounders(corpus).label(corpus)["character:\ufffd"].tolist() == [0, 0, 1, 1]

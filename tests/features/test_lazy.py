@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.text import Corpus, cut, parts, spans
+from dni_jax.text import Corpus, chunk_bounds, iterate_chunks, segment_corpus
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +58,11 @@ def test_every_kind_of_feature_of_sampled_text(nested, text):
 def test_pieces_of_one_text_are_labelled_together(nested):
     """Lags look across pieces, and masks where text is missing are those of the whole."""
     whole = nested.sample(60, seed=3)
-    pieces = cut(whole, 7)
+    pieces = segment_corpus(whole, 7)
     assert len(pieces) > 2 * len(whole)
     library = rich(nested.features()) | dni.features.confounders(pieces)
     check(library, pieces, np.random.default_rng(1))
-    shuffled = pieces.shuffled(5)  # most pieces follow others than their own now: labels that look back are masked
+    shuffled = pieces.shuffle(5)  # most pieces follow others than their own now: labels that look back are masked
     assert not library.label(shuffled).mask.all()
     check(library, shuffled, np.random.default_rng(2))
 
@@ -109,10 +109,10 @@ def test_selected_features_keep_their_place(nested, text):
 
 
 def test_strings_are_cut_into_spans(text):
-    bounds = spans(text.offsets, 100)
+    bounds = chunk_bounds(text.offsets, 100)
     assert bounds[0][0] == 0
     assert bounds[-1][1] == len(text)
     assert all(a[1] == b[0] for a, b in itertools.pairwise(bounds))
     sizes = [text.offsets[last] - text.offsets[first] for first, last in bounds]
     assert all(size <= 100 or last - first == 1 for size, (first, last) in zip(sizes, bounds, strict=True))
-    assert [string for part in parts(text, 100) for string in part.strings] == list(text.strings)
+    assert [string for part in iterate_chunks(text, 100) for string in part.strings] == list(text.strings)

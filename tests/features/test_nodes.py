@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from dni_jax.features import FeatureLibrary, impulse_feature, nesting_feature, range_feature
 from dni_jax.features._nodes import bracket_nesting, depth_features, nesting
 from dni_jax.languages import Language, get
-from dni_jax.text import Corpus, cut
+from dni_jax.text import Corpus, segment_corpus
 from tests.support.grammar_texts import as_lark, ll1_grammars, reachable, small_weighted_grammars
 
 
@@ -68,7 +68,7 @@ def test_range_impulse_and_nesting_against_a_walk_over_every_node(corpus):
 def test_random_grammars_whole_cut_and_shuffled(text, size, random):
     sampled = Language.from_lark(text, start="r0").sample(4, seed=0, max_length=120)
     check_against_a_walk(sampled)
-    pieces = cut(sampled, size)
+    pieces = segment_corpus(sampled, size)
     check_against_a_walk(pieces)
     # A cut takes nothing away: each piece has the labels of its part.
     for name in node_names(sampled):
@@ -90,7 +90,7 @@ def test_ambiguous_grammars_with_empty_nodes(grammar, size):
         assume("raise the bounds" not in str(error))
         raise
     check_against_a_walk(sampled)
-    check_against_a_walk(cut(sampled, size))
+    check_against_a_walk(segment_corpus(sampled, size))
 
 
 def test_nodes_of_one_character_have_one_impulse():
@@ -137,7 +137,7 @@ def test_brackets_in_strings_and_comments_do_not_count():
     expected = depth_by_hand(source.replace("'(('", "'..'").replace("# [[", "# ..").replace("(\n[", ".\n."))
     assert bracket_nesting(corpus).tolist() == expected
     for size in (3, 8, 20):
-        assert bracket_nesting(cut(corpus, size)).tolist() == expected
+        assert bracket_nesting(segment_corpus(corpus, size)).tolist() == expected
 
 
 def test_a_string_starts_anew_even_behind_an_open_bracket():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dni_jax as dni
-from dni_jax.text import Corpus, cut
+from dni_jax.text import Corpus, segment_corpus
 
 PATTERNS = ["a+", "ab|ba", "(a)(b)?", "^a", "b$", "a*", "(?=(aba))", "[ab]", "(?<=a)b", "a\nb?"]
 
@@ -38,14 +38,14 @@ def test_matches_are_those_of_re(strings, pattern, where, last_group, size):
     corpus = Corpus.from_strings(strings)
     one = dni.regex_feature("x", pattern, where, group, re.MULTILINE)
     assert one.label(corpus).columns[0].tolist() == expected
-    assert one.label(cut(corpus, size)).columns[0].tolist() == expected
+    assert one.label(segment_corpus(corpus, size)).columns[0].tolist() == expected
 
 
 def test_no_match_reaches_across_pieces_that_may_not_follow():
-    pieces = replace(cut(Corpus.from_strings(["aaabbb"]), 2), records={})
+    pieces = replace(segment_corpus(Corpus.from_strings(["aaabbb"]), 2), records={})
     assert dni.regex_feature("x", "ab").label(pieces).columns[0].tolist() == [0, 0, 1, 1, 0, 0]
     assert dni.regex_feature("x", "aa.*b").label(pieces).columns[0].tolist() == [0] * 6
-    shuffled = cut(Corpus.from_strings(["aaabbb"]), 2).take(np.array([0, 2, 1]))
+    shuffled = segment_corpus(Corpus.from_strings(["aaabbb"]), 2).take(np.array([0, 2, 1]))
     assert dni.regex_feature("x", "aa.*b").label(shuffled).columns[0].tolist() == [0] * 6
 
 

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 import dni_jax as dni
 from dni_jax.features import _predictors as predictors
 from dni_jax.languages import get
-from dni_jax.text import Corpus, Vocabulary, cut
+from dni_jax.text import Corpus, Vocabulary, segment_corpus
 
 
 def window_by_hand(corpus, length):
@@ -34,7 +34,7 @@ def test_window(corpus, length):
     assert inputs.dtype == np.float32
     assert inputs.shape == (corpus.n_positions, window.width)
     np.testing.assert_array_equal(inputs, window_by_hand(corpus, length))
-    pieces = cut(corpus, 5)
+    pieces = segment_corpus(corpus, 5)
     np.testing.assert_array_equal(window(pieces), inputs)
 
 
@@ -68,7 +68,7 @@ def test_functions_and_other_inputs(corpus):
 
 
 def test_windows_that_a_piece_hides_are_masked(corpus):
-    pieces = replace(cut(Corpus.from_strings(["abcdef"]), 3), records={})
+    pieces = replace(segment_corpus(Corpus.from_strings(["abcdef"]), 3), records={})
     one = dni.features.predictor_feature("x", lambda rows: rows[:, 1], window=3)
     assert one.label(pieces).mask.tolist() == [True, True, True, False, False, True]
 
@@ -105,6 +105,6 @@ def test_bad_input():
     with pytest.raises(ValueError, match="'odd': expected a window of at least 1 character, got 0"):
         label(three, window=0)
     with pytest.raises(ValueError, match="a window of at least 1 character, got 0"):
-        dni.features.CharacterWindow(Vocabulary.of("ab"), 0)
+        dni.features.CharacterWindow(Vocabulary.from_text("ab"), 0)
     with pytest.raises(ValueError, match="expected symbols of the vocabulary 'xy', got 'a' at position 0"):
-        label(three, dni.features.CharacterWindow(Vocabulary.of("xy")))
+        label(three, dni.features.CharacterWindow(Vocabulary.from_text("xy")))

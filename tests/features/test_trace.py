@@ -12,7 +12,7 @@ import dni_jax as dni
 from dni_jax.features import Feature, FeatureLibrary, feature, trace
 from dni_jax.features._nodes import bracket_nesting
 from dni_jax.languages import get
-from dni_jax.text import Corpus, cut
+from dni_jax.text import Corpus, segment_corpus
 
 STRINGS = st.lists(st.text("ab(é", min_size=1, max_size=12), min_size=1, max_size=5)
 
@@ -144,14 +144,14 @@ def test_the_procedure_runs_once_for_all_its_features():
 class TestPieces:
     def test_pieces_that_follow_each_other_are_read_as_one(self):
         corpus = get("python").corpus(["def f(a):\n    return (a,\n 1)\n\n\nx = f('b')\n", "f((1))\n"])
-        pieces = cut(corpus, 9)
+        pieces = segment_corpus(corpus, 9)
         assert len(pieces) > 4
         labels = trace(brackets).label(pieces)
         assert labels.mask.all()
         np.testing.assert_array_equal(labels["brackets"], trace(brackets).label(corpus)["brackets"])
 
     def test_pieces_without_their_beginning_are_masked(self):
-        pieces = cut(Corpus.from_strings(["((((((", "aa"]), 4)
+        pieces = segment_corpus(Corpus.from_strings(["((((((", "aa"]), 4)
         labels = trace(brackets).label(pieces.take(np.array([1, 2, 0])))
         assert labels.mask.tolist() == [False] * 2 + [True] * 6
         assert labels["brackets"][labels.mask].tolist() == [0, 0, 1, 2, 3, 4]

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 import dni_jax as dni
 from dni_jax.inspection import peaks
 from dni_jax.inspection._lags import has_state
-from dni_jax.text import cut
+from dni_jax.text import segment_corpus
 
 
 def test_pairs_never_cross_a_string():
@@ -48,12 +48,12 @@ def test_planted_delays_are_found(few, held_out):
 
 @pytest.mark.slow
 def test_pieces_of_one_string_are_joined(parentheses, held_out):
-    pieces = cut(held_out, 5)
+    pieces = segment_corpus(held_out, 5)
     labels = parentheses.features().select("digit").label(pieces)
     hidden = np.random.default_rng(0).normal(size=(pieces.n_positions, 1))
     whole = dni.inspection.lags(hidden, labels, held_out, [4])["positions"].values
     assert dni.inspection.lags(hidden, labels, pieces, [4])["positions"].values == whole
-    by_group = dni.inspection.lags(hidden, labels, groups=held_out.string_of, lags=[4])
+    by_group = dni.inspection.lags(hidden, labels, groups=held_out.string_ids, lags=[4])
     assert by_group["positions"].values == whole
 
 

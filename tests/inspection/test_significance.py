@@ -77,7 +77,7 @@ def test_other_nulls_and_masked_positions(scored, states, few, held_out):
     mask[[0, 5, 300]] = False
     some = replace(few, mask=mask)
     exchanged = dni.significance(scored, states, some, held_out, null="string_permutation", n_null=19)
-    out = np.isin(held_out.string_of, held_out.string_of[~mask]).sum()
+    out = np.isin(held_out.string_ids, held_out.string_ids[~mask]).sum()
     assert exchanged.attrs["null_masked_positions"] == out
     shifted = dni.significance(scored, states.hidden, some, groups=states.groups, n_null=19)
     assert shifted.attrs["null"] == "shift"

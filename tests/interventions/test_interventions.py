@@ -148,12 +148,12 @@ def test_generated_text_is_overridden_at_chosen_steps(model):
 
 
 def test_values_come_from_other_strings_that_match(model, held_out, states, labels):
-    place = np.arange(held_out.n_positions) - held_out.offsets[held_out.string_of]
+    place = np.arange(held_out.n_positions) - held_out.offsets[held_out.string_ids]
     intervention = dni.ablate([3, 9], "resample", reference=states, match=place, seed=5)
     drawn = dni.record(model, held_out, intervention=intervention).hidden[:, [3, 9]]
     own = states.hidden[:, [3, 9]]
     for position in range(0, held_out.n_positions, 37):
-        others = (place == place[position]) & (held_out.string_of != held_out.string_of[position])
+        others = (place == place[position]) & (held_out.string_ids != held_out.string_ids[position])
         if others.any():
             assert (own[others] == drawn[position]).all(axis=1).any()
         else:

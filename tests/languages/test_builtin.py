@@ -1,11 +1,12 @@
 import ast
 import io
 import tokenize
+from collections import Counter
 
 import numpy as np
 import pytest
 
-from dni_jax.languages import ParseError, get, names, standard_library_files
+from dni_jax.languages import ParseError, get, list_languages, standard_library_files
 
 PARENTHESES = {
     "e0": ["0 e0", "( e1 )"],
@@ -28,6 +29,7 @@ NODES = {
     ast.With: "with_stmt",
     ast.Raise: "raise_stmt",
 }
+ENOUGH = 25  # nodes of a kind among the modules of the standard library that are read
 ARITHMETIC = {
     "_text": ["e", "e ,' ' _text"],
     "e": ["d", "e - e", "e + e", "( e )", "e * e", "e / e"],
@@ -72,7 +74,7 @@ def test_arithmetic_has_exactly_the_productions_of_the_paper():
 def test_unknown_language_lists_those_there_are():
     with pytest.raises(ValueError, match=r"parentheses, arithmetic, python.*got 'klingon'.*from_lark"):
         get("klingon")
-    assert names() == ("parentheses", "arithmetic", "python", "c", "c_expressions")
+    assert list_languages() == ("parentheses", "arithmetic", "python", "c", "c_expressions")
 
 
 def test_python_cannot_be_sampled_and_says_so():
@@ -104,7 +106,8 @@ def ast_spans(source):
     """Spans that Python's own parser gives, by the names of Lark's nodes.
 
     Where the two grammars differ: an f-string is one token for Lark, so what stands inside is left out; a decorator
-    is a dotted name with arguments, no call and no attribute; an ``async def`` begins at its ``def``.
+    is a dotted name with arguments, no call and no attribute; neither is a dotted name in a pattern of a ``match``;
+    an ``async def`` begins at its ``def``.
     """
     offset = character_offsets(source)
     spans = {kind: set() for kind in NODES.values()}
@@ -114,6 +117,8 @@ def ast_spans(source):
         for decorator in getattr(node, "decorator_list", []):
             called = decorator.func if isinstance(decorator, ast.Call) else decorator
             inside |= {id(decorator)} | {id(n) for n in ast.walk(called)}
+        if isinstance(node, ast.pattern):
+            inside |= {id(n) for n in ast.walk(node)}
     for node in ast.walk(module):
         kind = NODES.get(type(node))
         if kind is not None and id(node) not in inside:
@@ -121,6 +126,11 @@ def ast_spans(source):
             first = source.index("def", first) if isinstance(node, ast.AsyncFunctionDef) else first
             spans[kind].add((first, last))
     return spans
+
+
+def count_nodes(source):
+    """How often Python's own parser finds each kind of node; kinds that do not occur are left out."""
+    return +Counter({kind: len(spans) for kind, spans in ast_spans(source).items()})
 
 
 def token_spans(source, kind):
@@ -146,13 +156,33 @@ def our_spans(trees, *symbols):
     return {(int(trees.start[row]), int(trees.end[row])) for row in rows}
 
 
+def sampled_modules():
+    """(file, source) of sixty modules, evenly over the standard library, and of some more.
+
+    How often a kind of node occurs in the sixty depends on the version of Python: modules are added, in order, until
+    Python's own parser finds each kind at least `ENOUGH` times.
+    """
+    sources = [(file, file.read_text(encoding="utf-8")) for file in standard_library_files()]
+    step = max(len(sources) // 60, 1)
+    chosen = sources[::step][:60]
+    counts = Counter()
+    for _, source in chosen:
+        counts.update(count_nodes(source))
+    for file, source in sources:
+        missing = {kind for kind in NODES.values() if counts[kind] < ENOUGH}
+        if not missing:
+            break
+        if (file, source) not in chosen and missing & (found := count_nodes(source)).keys():
+            chosen.append((file, source))
+            counts.update(found)
+    return chosen
+
+
 @pytest.fixture(scope="module")
 def python_files():
-    """Some sixty modules, evenly over the standard library, with their trees (None where they do not parse)."""
-    files = standard_library_files()
+    """`sampled_modules` with their trees (None where they do not parse)."""
     read = []
-    for file in files[:: max(len(files) // 60, 1)][:60]:
-        source = file.read_text(encoding="utf-8")
+    for file, source in sampled_modules():
         try:
             read.append((file, source, get("python").parse(source)))
         except ParseError:

@@ -25,8 +25,8 @@ def folder(tmp_path, monkeypatch):
 def parses(monkeypatch):
     """The texts that are really parsed."""
     seen = []
-    read = LarkLanguage.read
-    monkeypatch.setattr(LarkLanguage, "read", lambda self, text: seen.append(text) or read(self, text))
+    parse = LarkLanguage.try_parse
+    monkeypatch.setattr(LarkLanguage, "try_parse", lambda self, text: seen.append(text) or parse(self, text))
     return seen
 
 
@@ -34,7 +34,7 @@ def same(a, b):
     assert_same_trees(a.trees, b.trees)
     assert a.trees.kinds == b.trees.kinds
     assert dict(a.counts) == dict(b.counts)
-    assert a.problem == b.problem
+    assert a.error == b.error
     np.testing.assert_array_equal(a.unparsed, b.unparsed)
 
 
@@ -100,9 +100,9 @@ def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path, monkeypatch
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DNI_JAX_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.warns(UserWarning, match="cannot be kept .*set DNI_JAX_CACHE") as caught:
-        readings = list(read_texts(WORDS, TEXTS))
+        results = list(read_texts(WORDS, TEXTS))
     assert len(caught) == 1
-    assert [bool(reading.problem) for reading in readings] == [False, False, True, False]
+    assert [bool(result.error) for result in results] == [False, False, True, False]
 
 
 def test_where_the_cache_is(monkeypatch, tmp_path):
@@ -148,4 +148,4 @@ def test_the_number_of_processes_changes_nothing(monkeypatch, tmp_path):
     for a, b in zip(one, two, strict=True):
         same(a, b)
     for a, text in zip(words, [*TEXTS, *TEXTS], strict=True):
-        same(a, WORDS.read(text))
+        same(a, WORDS.try_parse(text))

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 import dni_jax as dni
 from dni_jax.languages import Language, get
 from dni_jax.languages._prefixes import DEAD
-from dni_jax.text import cut
+from dni_jax.text import segment_corpus
 from tests.support.grammar_texts import JSON, as_lark, enumerate_strings, reachable, small_weighted_grammars
 
 LONGEST = 4
@@ -89,9 +89,9 @@ def test_texts_with_the_same_future_share_a_state():
 def test_pieces_without_their_beginning_are_masked():
     language = get("arithmetic")
     corpus = language.sample(3, seed=1)
-    pieces = cut(corpus, 4)
+    pieces = segment_corpus(corpus, 4)
     labels = language.violations().label(pieces)
-    assert (labels.mask == pieces.begins[pieces.string_of]).all()
+    assert (labels.mask == pieces.begins[pieces.string_ids]).all()
     assert not labels.mask.all()
     assert not labels.columns[0][labels.mask].any()
 

@@ -253,7 +253,7 @@ def test_earley_has_no_states():
         get("arithmetic").state_features()
     for ask in (
         get("c").state_features,
-        lambda: get("c").observe(get("parentheses").sample(1)),
+        lambda: get("c").add_parser_states(get("parentheses").sample(1)),
         lambda: get("c").parser_states(""),
     ):
         with pytest.raises(ValueError, match=r"LALR grammar, got c, .*c_expressions"):

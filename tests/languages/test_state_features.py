@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dni_jax.languages import Language, ParseError, get
-from dni_jax.text import cut
+from dni_jax.text import segment_corpus
 
 SOURCES = ["def f(a):\n    if a:\n        return [a,\n 1]\n\n\nx = f('b')\n", "import a\n\nfor b in a:\n    b.c()\n"]
 COLUMNS = ("stack_size", "reduced", "reductions", "top", "below", "expected")
@@ -65,10 +65,10 @@ def test_few_rules_are_features_of_their_own_many_are_not():
 
 def test_records_survive_cutting_taking_and_shuffling():
     language, corpus = get("c_expressions"), expressions()
-    whole = language.observe(corpus)
+    whole = language.add_parser_states(corpus)
     states = language.parser_states(corpus)
     assert len(whole.records) == len(COLUMNS)
-    pieces = cut(whole, 7)
+    pieces = segment_corpus(whole, 7)
     assert not pieces.begins.all()
     order = np.random.default_rng(0).permutation(len(pieces))[:50]
     positions = np.concatenate([np.arange(pieces.offsets[s], pieces.offsets[s + 1]) for s in order])
@@ -83,20 +83,22 @@ def test_records_survive_cutting_taking_and_shuffling():
 def test_records_are_not_taken_for_another_languages():
     one = Language.from_lark('start: "a" start | "b"')
     other = Language.from_lark('start: start "a" | "b"')
-    corpus = one.observe(one.corpus(["b"]))
-    assert len(other.observe(corpus).records) == 2 * len(COLUMNS)
+    corpus = one.add_parser_states(one.corpus(["b"]))
+    assert len(other.add_parser_states(corpus).records) == 2 * len(COLUMNS)
     with pytest.raises(ParseError, match="string 0: "):
-        other.state_features().label(one.observe(one.corpus(["aab"])))
+        other.state_features().label(one.add_parser_states(one.corpus(["aab"])))
 
 
 def test_pieces_that_follow_each_other_are_read_as_one_string_others_are_refused():
     python = get("python")
     corpus = python.corpus(SOURCES)
-    whole, pieces = python.parser_states(corpus), cut(corpus, 20)
+    whole, pieces = python.parser_states(corpus), segment_corpus(corpus, 20)
     assert len(pieces) > 3
     for name in COLUMNS:
         np.testing.assert_array_equal(getattr(python.parser_states(pieces), name), getattr(whole, name))
-    with pytest.raises(ValueError, match=r"whole strings for a parser .* pieces .*language\.observe\(corpus\)"):
+    with pytest.raises(
+        ValueError, match=r"whole strings.*segments.*language\.add_parser_states\(corpus\)"
+    ):
         python.parser_states(pieces.take(np.arange(1, len(pieces))))
     with pytest.raises(ValueError, match=r"parser_states=True"):
         python.state_features().label(pieces.take(np.arange(2)))
@@ -109,7 +111,7 @@ def test_what_was_not_parsed_is_passed_over():
         corpus.take(np.arange(3)), text=np.where(corpus.text == ord("c"), np.uint32(ord("?")), corpus.text), trees=None
     )
     with pytest.raises(ParseError, match="string 1: does not parse"):
-        language.observe(broken)
+        language.add_parser_states(broken)
     masked = replace(broken, parsed=broken.text != ord("?"))
     states, expected = language.parser_states(masked), language.parser_states(corpus)
     assert states.stack_size.tolist() == [1, 2, 3, 0, 1, 2, 3]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dni_jax.models._evaluation import at_positions
 from dni_jax.models._lanes import choose_lane_count, make_lanes
-from dni_jax.text import Corpus, cut
+from dni_jax.text import Corpus, segment_corpus
 
 strings = st.lists(st.text("ab(", min_size=1, max_size=30), min_size=1, max_size=25)
 
@@ -43,7 +43,7 @@ def test_target_positions_name_the_predicted_character():
 
 
 def test_pieces_begin_without_a_boundary_and_end_without_a_target():
-    pieces = cut(Corpus.from_strings(["one\ntwo\nthree"]), 8)
+    pieces = segment_corpus(Corpus.from_strings(["one\ntwo\nthree"]), 8)
     lanes = make_lanes(pieces, 2)
     assert lanes.codes[0].tolist() == [0, pieces.vocabulary.encode("t")[0]]
     assert lanes.resets[0].tolist() == [True, True]

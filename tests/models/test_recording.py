@@ -7,7 +7,7 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.models._network import input_table, network_step, zero_carries
-from dni_jax.text import Corpus, cut
+from dni_jax.text import Corpus, segment_corpus
 
 
 def one_by_one(model, string, begins=True):
@@ -33,7 +33,7 @@ def test_states_equal_reading_one_by_one(model, held_out, states):
 
 
 def test_pieces_start_from_nothing(model):
-    pieces = cut(Corpus.from_strings(["(1(2(3(44)3)2)1)"], vocabulary=model.vocabulary), 9)
+    pieces = segment_corpus(Corpus.from_strings(["(1(2(3(44)3)2)1)"], vocabulary=model.vocabulary), 9)
     states = dni.record(model, pieces)
     assert len(pieces) > 1
     second = slice(pieces.offsets[1], pieces.offsets[2])
@@ -42,7 +42,7 @@ def test_pieces_start_from_nothing(model):
 
 
 def test_groups_are_the_strings(states, held_out):
-    np.testing.assert_array_equal(states.groups, held_out.groups[held_out.string_of])
+    np.testing.assert_array_equal(states.groups, held_out.groups[held_out.string_ids])
 
 
 def test_long_texts_are_recorded_in_parts(model, held_out, monkeypatch):

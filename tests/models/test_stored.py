@@ -17,7 +17,7 @@ import pytest
 import dni_jax as dni
 from dni_jax.models import open_states, stream
 from dni_jax.models._manifest import NAME, read_manifest
-from dni_jax.text import Corpus, cut
+from dni_jax.text import Corpus, segment_corpus
 
 CHUNK = 500
 
@@ -219,7 +219,7 @@ def test_long_strings_and_pieces(model, tmp_path):
     """A string longer than a chunk is one by itself; a piece starts from nothing."""
     text = "(1(2(3(44)3)2)1)"
     corpus = Corpus.from_strings([text * 20, "(1)", text], vocabulary=model.vocabulary)
-    for each in (corpus, cut(corpus, 9)):
+    for each in (corpus, segment_corpus(corpus, 9)):
         whole = dni.record(model, each).hidden
         found = dni.record(model, each, store=tmp_path / f"{len(each)}", chunk=20)
         np.testing.assert_allclose(found.hidden[...], whole, atol=1e-6)

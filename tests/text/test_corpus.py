@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dni_jax.features import FeatureLibrary, char_feature
 from dni_jax.languages import get
-from dni_jax.text import Corpus, Vocabulary, cut
+from dni_jax.text import Corpus, Vocabulary, segment_corpus
 from dni_jax.text._corpus import split_groups
 
 STRINGS = st.lists(st.text("ab(\u20ac\n", min_size=1, max_size=9), min_size=1, max_size=30)
@@ -27,8 +27,8 @@ def test_axes_agree(strings):
         assert corpus.vocabulary.decode(codes[mask]) == string
         assert (codes[~mask] == 0).all()
     np.testing.assert_array_equal(corpus.codes[corpus.mask], corpus.flat_codes)
-    np.testing.assert_array_equal(corpus.string_of, [row for row, s in enumerate(strings) for _ in s])
-    np.testing.assert_array_equal(corpus.position_groups, corpus.string_of)
+    np.testing.assert_array_equal(corpus.string_ids, [row for row, s in enumerate(strings) for _ in s])
+    np.testing.assert_array_equal(corpus.position_groups, corpus.string_ids)
     assert corpus.begins.all()
     assert corpus.ends.all()
 
@@ -98,7 +98,7 @@ def test_bad_input():
     two = Corpus.from_strings(["a", "b"])
     with pytest.raises(ValueError, match="too small for this split"):
         _ = two.validation
-    limited = Corpus.from_strings(["ab"], vocabulary=Vocabulary.of("a"))
+    limited = Corpus.from_strings(["ab"], vocabulary=Vocabulary.from_text("a"))
     with pytest.raises(ValueError, match="got 'b' at position 1"):
         _ = limited.codes
 
@@ -117,7 +117,7 @@ def test_what_a_parser_noted_goes_with_the_characters():
     corpus = Corpus.from_strings(["ab\ncd", "e", "fgh"])
     noted = replace(corpus, parsed=corpus.text != ord("c"), records={"code": corpus.text.astype(np.int16)})
     assert noted.train.parsed is not None
-    for part in (noted.take(np.asarray([2, 0])), cut(noted, 3), noted.shuffled(1)):
+    for part in (noted.take(np.asarray([2, 0])), segment_corpus(noted, 3), noted.shuffle(1)):
         np.testing.assert_array_equal(part.parsed, part.text != ord("c"))
         np.testing.assert_array_equal(part.records["code"], part.text)
 

@@ -2,26 +2,25 @@ import numpy as np
 import pytest
 
 from dni_jax.languages import get
-from dni_jax.text import NodeKind, ParseTrees
-from dni_jax.text._trees import concatenate, concatenated_ranges
+from dni_jax.text import NodeKind, ParseTrees, concatenate_ranges, concatenate_trees
 
 
 def test_concatenated_ranges():
-    assert concatenated_ranges(np.array([3, 9, 0]), np.array([2, 0, 3])).tolist() == [3, 4, 0, 1, 2]
-    assert concatenated_ranges(np.array([], int), np.array([], int)).tolist() == []
+    assert concatenate_ranges(np.array([3, 9, 0]), np.array([2, 0, 3])).tolist() == [3, 4, 0, 1, 2]
+    assert concatenate_ranges(np.array([], int), np.array([], int)).tolist() == []
 
 
 def test_concatenate_undoes_take():
     trees = get("parentheses").sample(30, seed=0).trees
     parts = [trees.take(np.arange(first, last)) for first, last in ((0, 1), (1, 11), (11, 30))]
-    joined = concatenate(parts)
-    for name in ("rule", "start", "end", "parent", "depth", "offsets", "string"):
+    joined = concatenate_trees(parts)
+    for name in ("rule", "start", "end", "parent", "depth", "offsets", "string_ids"):
         np.testing.assert_array_equal(getattr(joined, name), getattr(trees, name), err_msg=name)
 
 
 def test_concatenate_refuses_other_kinds():
     with pytest.raises(ValueError, match="the same kinds"):
-        concatenate([get("parentheses").sample(1).trees, get("arithmetic").sample(1).trees])
+        concatenate_trees([get("parentheses").sample(1).trees, get("arithmetic").sample(1).trees])
 
 
 def test_show():

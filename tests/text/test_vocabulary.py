@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dni_jax.text import Vocabulary, character_type
-from dni_jax.text._vocabulary import code_points, to_string
+from dni_jax.text._vocabulary import to_code_points, to_string
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 
@@ -12,20 +12,20 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(TEXTS)
 def test_codes_and_back(text):
-    vocabulary = Vocabulary.of(text)
+    vocabulary = Vocabulary.from_text(text)
     codes = vocabulary.encode(text)
     assert vocabulary.decode(codes) == text
     assert codes.min() >= 1
     assert list(vocabulary.characters) == sorted(set(text))
-    assert to_string(code_points(text)) == text
-    np.testing.assert_array_equal(vocabulary.encode(code_points(text)), codes)
+    assert to_string(to_code_points(text)) == text
+    np.testing.assert_array_equal(vocabulary.encode(to_code_points(text)), codes)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(TEXTS, st.integers(1, 10))
 def test_limited_vocabulary_keeps_the_most_frequent(text, most):
     text = text.replace("\ufffd", "x")
-    vocabulary = Vocabulary.of(text, most)
+    vocabulary = Vocabulary.from_text(text, most)
     counts = {c: text.count(c) for c in set(text)}
     kept = set(vocabulary.characters) - {"\ufffd"}
     if len(counts) <= most:
@@ -40,7 +40,7 @@ def test_limited_vocabulary_keeps_the_most_frequent(text, most):
 
 
 def test_replacement_is_the_last_code_only_where_nothing_is_beyond_it():
-    vocabulary = Vocabulary.of("a\U0001f600a\U0001f600bc", 3)
+    vocabulary = Vocabulary.from_text("a\U0001f600a\U0001f600bc", 3)
     assert vocabulary.characters == ("a", "\ufffd", "\U0001f600")
     assert vocabulary.encode("b\U0001f600").tolist() == [2, 3]
 
@@ -49,21 +49,21 @@ def test_replacement_is_the_last_code_only_where_nothing_is_beyond_it():
     ("text", "symbol", "place"), [("0(2)", "2", 2), ("!0", "!", 0), ("01\U0001f600", "\U0001f600", 2)]
 )
 def test_unknown_symbol_is_named_with_its_place(text, symbol, place):
-    with pytest.raises(ValueError, match=rf"got '{symbol}' at position {place}: train on a corpus that holds it"):
-        Vocabulary.of("()01").encode(text)
+    with pytest.raises(ValueError, match=rf"got '{symbol}' at position {place}: train on a corpus that contains it"):
+        Vocabulary.from_text("()01").encode(text)
 
 
 def test_empty_text():
     with pytest.raises(ValueError, match="at least one character"):
-        Vocabulary.of("")
-    assert Vocabulary.of("ab").encode("").shape == (0,)
+        Vocabulary.from_text("")
+    assert Vocabulary.from_text("ab").encode("").shape == (0,)
 
 
 def test_boundary():
-    assert Vocabulary.of("ab").symbols == ("\n", "a", "b")
-    assert Vocabulary.of("a\n").symbols == ("\u2404", "\n", "a")
-    assert Vocabulary.of("ab").decode(np.array([1, 0, 2])) == "a\nb"
-    assert Vocabulary.of("1+\n").types == ("boundary", "newline", "operator", "digit")
+    assert Vocabulary.from_text("ab").symbols == ("\n", "a", "b")
+    assert Vocabulary.from_text("a\n").symbols == ("\u2404", "\n", "a")
+    assert Vocabulary.from_text("ab").decode(np.array([1, 0, 2])) == "a\nb"
+    assert Vocabulary.from_text("1+\n").types == ("boundary", "newline", "operator", "digit")
 
 
 def test_every_character_has_one_type():

@@ -115,7 +115,7 @@ def label(
     read = sys.stdin.read() if text == "-" else text
     corpus = spoken.corpus([read])
     if parser_states:
-        corpus = spoken.observe(corpus)
+        corpus = spoken.add_parser_states(corpus)
     labels = library_of(config, spoken).label(corpus)
     chosen = list(dict.fromkeys(name for pattern in features for name in labels.select(pattern).names)) or None
     with speaking(output) as voice:

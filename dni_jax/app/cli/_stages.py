@@ -14,7 +14,7 @@ from dni_jax.app.cli._joining import joined
 from dni_jax.app.cli._output import Output, Voice, speaking
 from dni_jax.app.cli._tables import findings_table, reading_guide
 from dni_jax.app.config import InspectConfig, RunConfig, VerifyConfig
-from dni_jax.characters import shown_name
+from dni_jax.characters import display_name
 
 Run = Positional[Annotated[Path, arg(metavar="RUN")]]
 ConfigFile = Annotated[Path | None, arg(name="config", metavar="FILE")]
@@ -203,7 +203,7 @@ def _answers(told: dict[str, Any]) -> list[str]:
     needed = told.get("dimension")
     if needed is not None and needed["dimension"].notna().any():
         hardest = needed.loc[needed["dimension"].idxmax()]
-        said.append(f"Most random directions: {shown_name(hardest['feature'])} needs {int(hardest['dimension'])}.")
+        said.append(f"Most random directions: {display_name(hardest['feature'])} needs {int(hardest['dimension'])}.")
     mended = told.get("repair")
     if mended is not None:
         first = mended.iloc[0]

@@ -93,7 +93,7 @@ class Job:
     @cached_property
     def held_out(self) -> Corpus:
         """Text that the network has not learnt from, in an order of its own."""
-        return self.corpus.test.shuffled(self.config.draws_text)
+        return self.corpus.test.shuffle(self.config.draws_text)
 
     @cached_property
     def inspected(self) -> Corpus:

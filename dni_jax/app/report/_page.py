@@ -27,7 +27,7 @@ from dni_jax.app.report._sentences import (
     sample_sentence,
 )
 from dni_jax.app.report._verdicts import KNOWLEDGE, KNOWLEDGE_LABELS, USE, USE_LABELS, knowledge, use
-from dni_jax.characters import shown_name
+from dni_jax.characters import display_name
 from dni_jax.files import atomic_write
 
 NAME = "report.html"
@@ -81,7 +81,7 @@ def rendered(template: str, scripts: tuple[str, ...], **context: Any) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["shown"] = shown_name
+    environment.filters["shown"] = display_name
     style = (_ASSETS / "page.css").read_text(encoding="utf-8") + heat_css()
     body = "\n".join((_ASSETS / name).read_text(encoding="utf-8") for name in scripts)
     script = f'"use strict";(() => {{\n{body}}})();'
@@ -133,7 +133,7 @@ def _feature(run: RunFiles, row: dict[str, Any]) -> dict[str, Any]:
     name = str(row["feature"])
     return {
         "name": name,
-        "shown": shown_name(name),
+        "shown": display_name(name),
         "meaning": meaning(name),
         "family": family(name),
         "kind": row["kind"],

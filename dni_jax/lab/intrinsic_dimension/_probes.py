@@ -102,7 +102,7 @@ def measure_probe_dimension(
     >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
     >>> hidden = np.random.default_rng(0).normal(size=(corpus.n_positions, 6))
     >>> hidden[:, 4] += 9.0 * labels["digit"]
-    >>> found = measure_probe_dimension(hidden, labels, (1, 6), groups=corpus.string_of)
+    >>> found = measure_probe_dimension(hidden, labels, (1, 6), groups=corpus.string_ids)
     >>> float(found["full"][0]) > 0.99, 1 <= float(found["dimension"][0]) <= 6
     (True, True)
     """
@@ -114,7 +114,7 @@ def measure_probe_dimension(
     used = dealt >= 0
     hidden, values, dealt = hidden[used].astype(np.float64), labels.values[used].astype(np.float64), dealt[used]
     n_folds = _check_used(hidden, dealt)
-    binary = np.asarray([kind == "binary" for kind in labels.kinds])
+    binary = np.asarray([kind == "binary" for kind in labels.kinds], bool)
     every = (*wanted.tolist(), *([] if wanted[-1] == hidden.shape[1] else [hidden.shape[1]]))
     score = np.full((len(labels), len(every), repeats), np.nan)
     unfinished = 0

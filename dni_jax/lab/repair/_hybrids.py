@@ -71,14 +71,18 @@ class Hybrid:
         bias = jnp.asarray(self.bias, jnp.float32)
         if self.weights is not None:
             return rows @ jnp.asarray(self.weights.T, jnp.float32) + bias
+        support, coefficients, gamma = self.support, self.coefficients, self.gamma
+        assert support is not None  # an RBF kernel has all three
+        assert coefficients is not None
+        assert gamma is not None
         # Centered at the support vectors' mean, since |h|^2 + |s|^2 - 2 h s loses digits far from the origin.
-        center = self.support.mean(axis=0)  # type: ignore[union-attr]
-        support = jnp.asarray(self.support - center, jnp.float32)
+        center = support.mean(axis=0)
+        centers = jnp.asarray(support - center, jnp.float32)
         centered = rows - jnp.asarray(center, jnp.float32)
-        squares = (centered**2).sum(axis=1)[:, None] + (support**2).sum(axis=1)
-        squares = squares - jnp.float32(2) * (centered @ support.T)
-        kernel = jnp.exp(jnp.float32(-self.gamma) * jnp.maximum(squares, jnp.float32(0)))  # type: ignore[operator]
-        return kernel @ jnp.asarray(self.coefficients.T, jnp.float32) + bias  # type: ignore[union-attr]
+        squares = (centered**2).sum(axis=1)[:, None] + (centers**2).sum(axis=1)
+        squares = squares - jnp.float32(2) * (centered @ centers.T)
+        kernel = jnp.exp(jnp.float32(-gamma) * jnp.maximum(squares, jnp.float32(0)))
+        return kernel @ jnp.asarray(coefficients.T, jnp.float32) + bias
 
     def scores(self, inputs: Any) -> Float[Array, "T C"]:
         """Compute the scores of inputs; if the body is a function or None, `dni_jax.lab.repair.fgsm` accepts this."""

@@ -190,7 +190,7 @@ def preserved_states(model: TrainedModel, violation: Feature, corpus: Corpus, n:
     states = record(model, some).hidden[inside, model.weights.layer_slices[-1]]
     if len(first):
         states = np.concatenate([states, np.repeat(initial_state(model)[None], len(first), axis=0)])
-    string = some.string_of[inside]
+    string = some.string_ids[inside]
     place = inside - some.offsets[string] + 1
     prefixes = [some.strings[s][:p] for s, p in zip(string, place, strict=True)] + [""] * len(first)
     known = np.flatnonzero(np.concatenate([begins[string], np.ones(len(first), bool)]))

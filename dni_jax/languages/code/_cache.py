@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dni_jax.files import atomic_write
-from dni_jax.languages._reading import Reading
+from dni_jax.languages._parse_result import ParseResult
 from dni_jax.text import NodeKind, ParseTrees
 
 VERSION = "4"  # to be raised whenever the code of this package makes other trees of the same text
@@ -41,7 +41,7 @@ def clear_cache() -> int:
 
 
 class ParseCache:
-    """The readings of one language's texts, one file each, named by the text's hash.
+    """The results of one language's texts, one file each, named by the text's hash.
 
     A file that is missing, broken or of other kinds counts as not there.
 
@@ -63,7 +63,7 @@ class ParseCache:
     def _path(self, text: str) -> Path | None:
         return None if self._folder is None else self._folder / f"{_hash(text)}.npz"
 
-    def load(self, text: str) -> Reading | None:
+    def load(self, text: str) -> ParseResult | None:
         """Give what is known of a text, or None."""
         path = self._path(text)
         if path is None or not path.is_file():
@@ -80,22 +80,22 @@ class ParseCache:
             if unparsed.ndim != 2 or columns["end"].max(initial=0) > len(text) + 1:
                 return None
             trees = ParseTrees(self._kinds, **columns, offsets=np.asarray([0, *counts], np.int64))
-            return Reading(trees, unparsed, dict(notes["counts"]), str(notes["problem"]))
+            return ParseResult(trees, unparsed, dict(notes["counts"]), str(notes["problem"]))
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             return None
 
-    def save(self, text: str, reading: Reading) -> None:
-        """Keep a reading; where the folder cannot be written, warn once and go on without."""
+    def save(self, text: str, result: ParseResult) -> None:
+        """Keep a result; where the folder cannot be written, warn once and go on without."""
         path = self._path(text)
         if path is None:
             return
-        notes = json.dumps({"counts": dict(reading.counts), "problem": reading.problem})
-        columns = {name: getattr(reading.trees, name).astype(dtype) for name, dtype in _COLUMNS.items()}
-        if (columns["depth"] != reading.trees.depth).any():
+        notes = json.dumps({"counts": dict(result.counts), "problem": result.error})
+        columns = {name: getattr(result.trees, name).astype(dtype) for name, dtype in _COLUMNS.items()}
+        if (columns["depth"] != result.trees.depth).any():
             return  # deeper than the format holds
         try:
             with atomic_write(path, by_all=True) as aside, open(aside, "wb") as file:
-                np.savez_compressed(file, **columns, unparsed=reading.unparsed, notes=np.asarray(notes))
+                np.savez_compressed(file, **columns, unparsed=result.unparsed, notes=np.asarray(notes))
         except OSError as error:
             self._folder = None
             warnings.warn(

@@ -10,14 +10,14 @@ from uuid import uuid4
 import joblib
 
 from dni_jax.languages._base import BaseLanguage
-from dni_jax.languages._reading import Reading
+from dni_jax.languages._parse_result import ParseResult
 from dni_jax.languages.code._cache import ParseCache
 
 _WORTH_SECONDS = 8.0  # of parsing in one process; starting another takes two or three
 _BATCHES = 6  # for each process
 
 
-def read_texts(language: BaseLanguage, texts: Sequence[str], jobs: int | None = None) -> Iterator[Reading]:
+def read_texts(language: BaseLanguage, texts: Sequence[str], jobs: int | None = None) -> Iterator[ParseResult]:
     """Parse texts, in their order; what the cache holds is not parsed again.
 
     Parameters
@@ -31,31 +31,31 @@ def read_texts(language: BaseLanguage, texts: Sequence[str], jobs: int | None = 
     """
     cache = ParseCache(language.fingerprint, language.kinds)
     known = [cache.load(text) for text in texts]
-    missing = [place for place, reading in enumerate(known) if reading is None]
+    missing = [place for place, result in enumerate(known) if result is None]
     fresh = _parsed(language, [texts[place] for place in missing], jobs)
-    for text, reading in zip(texts, known, strict=True):
-        if reading is None:
-            reading = next(fresh)
-            reading = replace(reading, trees=replace(reading.trees, kinds=language.kinds))  # one object for all texts
-            cache.save(text, reading)
-        yield reading
+    for text, result in zip(texts, known, strict=True):
+        if result is None:
+            result = next(fresh)
+            result = replace(result, trees=replace(result.trees, kinds=language.kinds))  # one object for all texts
+            cache.save(text, result)
+        yield result
     if missing:
         cache.prune()
 
 
-def _parsed(language: BaseLanguage, texts: Sequence[str], jobs: int | None) -> Iterator[Reading]:
+def _parsed(language: BaseLanguage, texts: Sequence[str], jobs: int | None) -> Iterator[ParseResult]:
     total = sum(map(len, texts))
     if jobs is None:
-        jobs = joblib.cpu_count() if total > _WORTH_SECONDS * language.pace else 1
+        jobs = joblib.cpu_count() if total > _WORTH_SECONDS * language.characters_per_second else 1
     if jobs <= 1 or len(texts) < 2:
-        yield from map(language.read, texts)
+        yield from map(language.try_parse, texts)
         return
     sent = _Sent(language.fingerprint or uuid4().hex, language)
     batches = _batches(texts, total // (_BATCHES * jobs) + 1)
     # Fresh processes, not forks: JAX's threads do not survive a fork.
     parallel = joblib.Parallel(n_jobs=jobs, backend="loky", batch_size=1, return_as="generator")
-    for readings in parallel(joblib.delayed(_read_batch)(sent, batch) for batch in batches):
-        yield from readings
+    for results in parallel(joblib.delayed(_read_batch)(sent, batch) for batch in batches):
+        yield from results
 
 
 def _batches(texts: Sequence[str], size: int) -> Iterator[list[str]]:
@@ -85,5 +85,5 @@ def _kept(sent: _Sent) -> BaseLanguage:
     return sent.language
 
 
-def _read_batch(sent: _Sent, texts: list[str]) -> list[Reading]:
-    return [_kept(sent).read(text) for text in texts]
+def _read_batch(sent: _Sent, texts: list[str]) -> list[ParseResult]:
+    return [_kept(sent).try_parse(text) for text in texts]

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from dni_jax.languages._base import BaseLanguage, masked
+from dni_jax.languages._base import BaseLanguage, mask_unparsed
+from dni_jax.languages._parse_result import ParseResult
 from dni_jax.languages._parsing import ParseError
-from dni_jax.languages._reading import Reading
 from dni_jax.languages.code._parsed_files import read_texts
-from dni_jax.text import SPLITS, Corpus, Vocabulary, concatenate, cut, split_groups
+from dni_jax.text import SPLITS, Corpus, Vocabulary, concatenate_trees, segment_corpus, split_groups
 
 PIECE = 2_000  # characters that a network reads in one go
 _FILES_TO_SPLIT = 10  # with fewer files, pieces are dealt to train, validation and test instead of files
@@ -27,7 +27,7 @@ class TextFile:
 
     name: str
     text: str
-    problem: str = ""
+    error: str = ""
 
     @classmethod
     def decoded(cls, name: str, content: bytes) -> TextFile:
@@ -63,8 +63,8 @@ def choose(files: Iterable[TextFile], max_chars: int | None) -> Chosen:
     failed: dict[str, str] = {}
     total = 0
     for file in files:
-        if file.problem:
-            failed[file.name] = file.problem
+        if file.error:
+            failed[file.name] = file.error
             continue
         if not file.text or (max_chars is not None and chosen and total + len(file.text) > max_chars):
             continue
@@ -75,7 +75,7 @@ def choose(files: Iterable[TextFile], max_chars: int | None) -> Chosen:
     return Chosen(tuple(chosen), failed)
 
 
-def read_chosen(language: BaseLanguage, chosen: Chosen, skip_unparsable: bool, progress: Progress) -> list[Reading]:
+def read_chosen(language: BaseLanguage, chosen: Chosen, skip_unparsable: bool, progress: Progress) -> list[ParseResult]:
     """Parse the chosen files.
 
     Raises
@@ -85,22 +85,22 @@ def read_chosen(language: BaseLanguage, chosen: Chosen, skip_unparsable: bool, p
     """
     texts = chosen.texts
     total, done = sum(map(len, texts)), 0
-    readings = []
-    for file, reading in zip(chosen.files, read_texts(language, texts), strict=True):
+    results = []
+    for file, result in zip(chosen.files, read_texts(language, texts), strict=True):
         if not skip_unparsable:
-            refuse(file, reading)
-        language.tell(reading)
-        readings.append(reading)
+            refuse(file, result)
+        language.warn_if_ambiguous(result)
+        results.append(result)
         done += len(file.text)
         progress(done, total)
-    return readings
+    return results
 
 
-def refuse(file: TextFile, reading: Reading) -> None:
+def refuse(file: TextFile, result: ParseResult) -> None:
     """Raise where a file does not parse."""
-    if reading.problem:
+    if result.error:
         raise ParseError(
-            f"{file.name}: {reading.problem}\n"
+            f"{file.name}: {result.error}\n"
             "(skip_unparsable=True, or --skip-unparsable, keeps what does not parse as text without labels)"
         )
 
@@ -108,16 +108,16 @@ def refuse(file: TextFile, reading: Reading) -> None:
 def assemble(
     language: str,
     texts: Sequence[str],
-    readings: Sequence[Reading],
+    results: Sequence[ParseResult],
     max_symbols: int,
     seed: int,
     coverage: dict[str, Any],
 ) -> Corpus:
     """Lay texts end to end, cut them into pieces, group and split them; complete the coverage."""
-    trees = concatenate([reading.trees for reading in readings])
-    whole = masked(Corpus.from_strings(texts, trees=trees, language=language), readings)
-    vocabulary = Vocabulary.of(whole.text, max_symbols)
-    pieces = cut(whole, PIECE)
+    trees = concatenate_trees([result.trees for result in results])
+    whole = mask_unparsed(Corpus.from_strings(texts, trees=trees, language=language), results)
+    vocabulary = Vocabulary.from_text(whole.text, max_symbols)
+    pieces = segment_corpus(whole, PIECE)
     sizes = np.diff(pieces.offsets)
     groups, split = pieces.groups, split_groups(pieces.groups, sizes, seed)
     # A few large files may leave a single one, or none, to be tested on.

@@ -71,7 +71,7 @@ def load_text(
         Whether a file that does not parse stays in the corpus as text without labels (``Corpus.parsed`` is False
         there), is counted and named, instead of ending everything with an error.
     parser_states
-        Whether to note the states of the language's shift-reduce parser, as `Language.observe` does.
+        Whether to note the states of the language's shift-reduce parser, as `Language.add_parser_states` does.
     progress
         Called with the number of characters parsed and the number to parse.
 
@@ -101,8 +101,8 @@ def load_text(
     """
     order = np.random.default_rng(seed).permutation(len(files))
     chosen = choose(_read([Path(files[row]) for row in order]), max_chars)
-    readings = read_chosen(language, chosen, skip_unparsable, progress)
-    unparsed = {file.name: one.problem for file, one in zip(chosen.files, readings, strict=True) if one.problem}
+    results = read_chosen(language, chosen, skip_unparsable, progress)
+    unparsed = {file.name: one.error for file, one in zip(chosen.files, results, strict=True) if one.error}
     failed = chosen.failed | unparsed
     if len(unparsed) == len(chosen.files):
         reason = next(iter(failed.items()), ("no file", "all are empty"))
@@ -117,8 +117,8 @@ def load_text(
         "characters_parsed": sum(len(file.text) for file in chosen.files if file.name not in unparsed),
         "failed": failed,
     }
-    corpus = assemble(language.name, texts, readings, max_symbols, seed, coverage)
-    return language.observe(corpus) if parser_states else corpus
+    corpus = assemble(language.name, texts, results, max_symbols, seed, coverage)
+    return language.add_parser_states(corpus) if parser_states else corpus
 
 
 def _read(files: Sequence[Path]) -> Iterator[TextFile]:

@@ -42,9 +42,9 @@ EXPECTED = {
     "An echo of the input": [("large", "space", 1), ("small", "space", 0)],
     "While the network learns": [
         ("cut", 100), ("cut", 200), ("large", 100), ("large", 200), ("small", 100), ("small", 200)],
-    "The same over seeds": [
+    "Variation over seeds": [
         (run, feature) for run in ("large", "small") for feature in ("digit", "depth=1", "space", "rare")],
-    "Clamped against silenced": [
+    "Clamped compared with ablated": [
         (run, feature, 2, 4.0, 1.0) for run in ("large", "small") for feature in ("digit", "depth", "space", "rare")],
     "From an answer back to the arrays": [(1,), (0,)],
 }  # fmt: skip
@@ -58,8 +58,8 @@ COLUMNS = {
     "Which run knows depth best": ["run", "seed", "neuron"],
     "An echo of the input": ["run", "feature", "neuron"],
     "While the network learns": ["run", "step"],
-    "The same over seeds": ["run", "feature"],
-    "Clamped against silenced": ["run", "feature", "k", "clamped", "silenced"],
+    "Variation over seeds": ["run", "feature"],
+    "Clamped compared with ablated": ["run", "feature", "k", "clamped", "silenced"],
     "From an answer back to the arrays": ["neuron"],
 }
 
@@ -84,18 +84,18 @@ def test_blocks_give_what_was_built_in(title, root, monkeypatch):
     for block in dict.fromkeys((*PYTHON["first"], *PYTHON[title])):
         exec(compile(block, f"queries.md: {title}", "exec"), namespace)
     answer = namespace["answer"]
-    if title == "Clamped against silenced":
+    if title == "Clamped compared with ablated":
         assert answer["clamped"].tolist()[:8] == [4.0] * 8
         answer = answer[(answer["k"] == 2) & (answer["feature"] != "depth=1")]
     got = list(answer[COLUMNS[title]].itertuples(index=False, name=None))
     order = (
-        (lambda rows: sorted(rows, key=repr)) if title in ("The same over seeds", "Clamped against silenced") else list
+        (lambda rows: sorted(rows, key=repr)) if title in ("Variation over seeds", "Clamped compared with ablated") else list
     )
     assert order(got) == order(EXPECTED[title])
 
 
 def test_scores_over_seeds_are_those_built_in(root):
-    text = next(block for block in PYTHON["The same over seeds"])
+    text = next(block for block in PYTHON["Variation over seeds"])
     first = re.search(r'"""(.*?)"""', text, re.DOTALL)[1]
     answer = open_runs(root / "runs" / "*").query(first).set_index("feature")
     assert answer.loc["digit", "mean"] == pytest.approx((0.95 + max(row[0] for row in LARGE)) / 2)

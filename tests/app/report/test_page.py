@@ -17,7 +17,7 @@ from dni_jax.app.report._naming import families, family, meaning
 from dni_jax.app.report._page import write_report
 from dni_jax.app.report._payload import page_data, safe_json
 from dni_jax.app.report._runfiles import RunFiles
-from dni_jax.characters import shown_name
+from dni_jax.characters import display_name
 from dni_jax.inspection import ranking
 from dni_jax.inspection._store import read_relevance
 
@@ -253,4 +253,4 @@ def test_names_in_words():
     assert meaning("my own") == ""
     assert family("my own") == "other"
     assert families(["x", "range:e", "depth"]) == ["nesting", "range", "other"]
-    assert shown_name("symbol:\n") == "symbol:↵"
+    assert display_name("symbol:\n") == "symbol:↵"

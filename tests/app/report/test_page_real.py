@@ -17,7 +17,7 @@ from dni_jax.inspection._store import read_relevance
 def test_the_report_of_a_real_run(parentheses, tmp_path):
     train = TrainConfig(hidden=24, steps=200, batch=16, window=32)
     path = run(RunConfig(strings=4_000, out=str(tmp_path / "run"), train=train)).path
-    held_out = parentheses.sample(4_000, seed=0).test.shuffled(0)
+    held_out = parentheses.sample(4_000, seed=0).test.shuffle(0)
     labels, model = parentheses.features().label(held_out), dni.load(path / "checkpoint")
     relevance = read_relevance(path / "relevance.parquet")
     make_excerpt(held_out, dni.record(model, held_out), labels, relevance=relevance).save(path / "excerpt.npz")

@@ -18,7 +18,7 @@ from experiments.backpropagation.carried_forward import p_values, places
 def test_places(case, strings, expected):
     text = dni.Corpus.from_strings(strings)
     found = np.flatnonzero(places(text, case))
-    assert [strings[text.string_of[at]][: at - text.offsets[text.string_of[at]] + 1] for at in found] == expected
+    assert [strings[text.string_ids[at]][: at - text.offsets[text.string_ids[at]] + 1] for at in found] == expected
 
 
 def test_p_values_count_the_first_set_in():

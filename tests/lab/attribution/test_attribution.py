@@ -31,7 +31,7 @@ def found(model, text, some):
 
 
 def test_means_over_single_positions(model, text):
-    chosen = np.flatnonzero(has_state(text.string_of, 5))[[3, 40, 90]]
+    chosen = np.flatnonzero(has_state(text.string_ids, 5))[[3, 40, 90]]
     each = [attribute(model, text, "next", LAGS, part="state", positions=[at]) for at in chosen]
     together = attribute(model, text, "next", LAGS, part="state", positions=chosen, batch=2)
     for name in ("attribution", "magnitude", "value", "change", "completeness_error"):
@@ -40,14 +40,14 @@ def test_means_over_single_positions(model, text):
 
 
 def test_positions_need_enough_characters_before_them(text, some, found):
-    expected = [int(has_state(text.string_of, lag)[some].sum()) for lag in LAGS]
+    expected = [int(has_state(text.string_ids, lag)[some].sum()) for lag in LAGS]
     assert found["positions"].values.tolist() == expected
     assert expected[0] == 40 > expected[-1]
 
 
 def test_strings_are_independent(model, text):
     second = text.take(np.array([1]))
-    whole = np.flatnonzero(text.string_of == 1)
+    whole = np.flatnonzero(text.string_ids == 1)
     inside = attribute(model, text, ")", LAGS, positions=whole, batch=16)
     alone = attribute(model, second, ")", LAGS, batch=16)
     np.testing.assert_allclose(inside["attribution"], alone["attribution"], atol=1e-6)
@@ -88,14 +88,14 @@ def test_intervals_are_over_strings_and_reproducible(model, text, some, found):
     assert (found["attribution_low"] <= found["attribution"] + 1e-9).mean() > 0.95
     assert (found["attribution"] <= found["attribution_high"] + 1e-9).mean() > 0.95
     assert found.equals(attribute(model, text, "next", LAGS, part="state", positions=some, batch=16))
-    one = np.flatnonzero(text.string_of == 3)
+    one = np.flatnonzero(text.string_ids == 3)
     narrow = attribute(model, text, "next", LAGS, positions=one, batch=16)
     np.testing.assert_allclose(narrow["attribution_low"], narrow["attribution_high"], atol=1e-9)
 
 
 @pytest.mark.parametrize("part", ["hidden", "cell"])
 def test_ablation_at_one_step_equals_a_recording_under_it(model, text, part):
-    at = int(np.flatnonzero(has_state(text.string_of, 5))[7])
+    at = int(np.flatnonzero(has_state(text.string_ids, 5))[7])
     effects = ablation_effects(model, text, "next", LAGS, part=part, positions=[at])
     following, hidden = int(text.flat_codes[at + 1]), dni.record(model, text).hidden
     for lag in LAGS:
@@ -110,7 +110,7 @@ def test_ablation_at_one_step_equals_a_recording_under_it(model, text, part):
 
 
 def test_lag_0_is_ablation_at_the_readout(model, text):
-    inside = np.flatnonzero(has_state(text.string_of, -1))  # a character follows
+    inside = np.flatnonzero(has_state(text.string_ids, -1))  # a character follows
     masks = np.concatenate([np.zeros((1, model.n_neurons), bool), np.eye(model.n_neurons, dtype=bool)])
     zero = jnp.zeros(masks.shape, jnp.float32)
     predictions = predict(model.weights, text, Override(jnp.asarray(masks), zero, zero, "readout"))
@@ -136,7 +136,7 @@ def test_sets_and_resampled_states(model, text, some):
 
 @pytest.mark.slow
 def test_attribution_ranks_as_ablation_does(model, text, relevance):
-    deep = has_state(text.string_of, 5) & has_state(text.string_of, -1)
+    deep = has_state(text.string_ids, 5) & has_state(text.string_ids, -1)
     ask = {"target": "next", "lags": LAGS, "part": "hidden", "positions": deep}
     by_paths = attribute(model, text, method="integrated_gradients", steps=8, **ask)
     effects = ablation_effects(model, text, **ask)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dni_jax.features import FeatureLibrary
 from dni_jax.languages._base import BaseLanguage
-from dni_jax.languages._reading import Reading
+from dni_jax.languages._parse_result import ParseResult
 from dni_jax.languages.code.c._kinds import KINDS
 from dni_jax.languages.code.c._library import c_library
 from dni_jax.languages.code.c._source import CReader
@@ -54,7 +54,7 @@ class CLanguage(BaseLanguage):
         return KINDS
 
     @property
-    def pace(self) -> int:
+    def characters_per_second(self) -> int:
         """About how many characters are parsed in a second."""
         return _PACE
 
@@ -71,9 +71,9 @@ class CLanguage(BaseLanguage):
         """Leave the reader out: another process makes its own."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
-    def read(self, text: str) -> Reading:
+    def try_parse(self, text: str) -> ParseResult:
         """Parse a text declaration by declaration; what does not parse, or is not compiled, has no nodes."""
-        return self._reader.read(text)
+        return self._reader.parse(text)
 
     def features(self) -> FeatureLibrary:
         """Give the features of C."""

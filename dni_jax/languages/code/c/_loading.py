@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from dni_jax.languages._reading import Reading
+from dni_jax.languages._parse_result import ParseResult
 from dni_jax.languages.code._archives import read_files
 from dni_jax.languages.code._parsed_files import read_texts
 from dni_jax.languages.code._realtext import Chosen, assemble, choose, read_chosen, refuse
@@ -92,55 +92,55 @@ def load_c(
         reason = next(iter(chosen.failed.items()), (str(path), "all files are empty"))
         raise ValueError(f"expected C source code in {str(path)!r}, got none; {reason[0]}: {reason[1]}")
     language = CLanguage(typedefs=names)
-    readings = read_chosen(language, chosen, True, progress)
-    readings = _tried_again(names, chosen, readings)
+    results = read_chosen(language, chosen, True, progress)
+    results = _tried_again(names, chosen, results)
     if not skip_unparsable:
-        for file, reading in zip(chosen.files, readings, strict=True):
-            refuse(file, reading)
-    coverage = _coverage(chosen, readings)
-    return assemble(language.name, chosen.texts, readings, max_symbols, seed, coverage)
+        for file, result in zip(chosen.files, results, strict=True):
+            refuse(file, result)
+    coverage = _coverage(chosen, results)
+    return assemble(language.name, chosen.texts, results, max_symbols, seed, coverage)
 
 
-def _tried_again(names: frozenset[str], chosen: Chosen, readings: list[Reading]) -> list[Reading]:
+def _tried_again(names: frozenset[str], chosen: Chosen, results: list[ParseResult]) -> list[ParseResult]:
     """Parse files with problems again, with the names of types that all chosen files declare."""
-    places = [place for place, reading in enumerate(readings) if reading.problem]
+    places = [place for place, result in enumerate(results) if result.error]
     if not places:
-        return readings
+        return results
     more = harvested(blank(text).text for text in chosen.texts if "typedef" in text)
     language = CLanguage(typedefs=names, harvested=more)
-    result = list(readings)
+    result = list(results)
     for place, again in zip(places, read_texts(language, [chosen.texts[place] for place in places]), strict=True):
-        if _unparsed(again) < _unparsed(readings[place]):
+        if _unparsed(again) < _unparsed(results[place]):
             result[place] = again
     return result
 
 
-def _unparsed(reading: Reading) -> int:
+def _unparsed(result: ParseResult) -> int:
     """How many characters did not parse, dead branches aside."""
-    counts = reading.counts
+    counts = result.counts
     return counts["all_characters"] - counts["all_characters_parsed"] - counts["dead_characters"]
 
 
-def _coverage(chosen: Chosen, readings: list[Reading]) -> dict[str, Any]:
+def _coverage(chosen: Chosen, results: list[ParseResult]) -> dict[str, Any]:
     totals: Counter[str] = Counter()
-    for reading in readings:
-        totals.update(reading.counts)
-    with_problems = sum(bool(reading.problem) for reading in readings)
-    ranked = sorted(zip(chosen.files, readings, strict=True), key=lambda pair: (-_unparsed(pair[1]), pair[0].name))
+    for result in results:
+        totals.update(result.counts)
+    with_problems = sum(bool(result.error) for result in results)
+    ranked = sorted(zip(chosen.files, results, strict=True), key=lambda pair: (-_unparsed(pair[1]), pair[0].name))
     worst = [
         {
             "file": file.name,
-            "functions": reading.counts["functions"],
-            "functions_parsed": reading.counts["functions_parsed"],
-            "unparsed": _unparsed(reading),
-            "problem": reading.problem,
+            "functions": result.counts["functions"],
+            "functions_parsed": result.counts["functions_parsed"],
+            "unparsed": _unparsed(result),
+            "problem": result.error,
         }
-        for file, reading in ranked[:_WORST]
-        if _unparsed(reading)
+        for file, result in ranked[:_WORST]
+        if _unparsed(result)
     ]
     return {
-        "files": len(readings) + len(chosen.failed),
-        "files_parsed": len(readings) - with_problems,
+        "files": len(results) + len(chosen.failed),
+        "files_parsed": len(results) - with_problems,
         **totals,
         "worst": worst,
         "failed": chosen.failed,

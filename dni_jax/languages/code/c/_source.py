@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from dni_jax.languages._nested import nested_tree
-from dni_jax.languages._reading import Reading
+from dni_jax.languages._parse_result import ParseResult
 from dni_jax.languages.code.c._blanking import Blanked, Span, blank, merged
 from dni_jax.languages.code.c._declarations import Declaration, declarations
 from dni_jax.languages.code.c._kinds import KINDS, NUMBER_OF
@@ -51,7 +51,7 @@ class CReader:
         self._more = dict.fromkeys(BASE | typedefs | harvested, True)
         self._recorder = Recorder()
 
-    def read(self, text: str) -> Reading:
+    def parse(self, text: str) -> ParseResult:
         """Parse a text, each of its external declarations for itself."""
         blanked = blank(text)
         tokens = tokenize(blanked.text)
@@ -67,7 +67,7 @@ class CReader:
                 parsed.add(declaration, part, *self._record(part, declaration, names))
             except DeclarationError as failure:
                 parsed.fail(declaration, part, failure)
-        return parsed.reading(blanked)
+        return parsed.result(blanked)
 
     def _record(self, part: list[Token], declaration: Declaration, names: set[str]) -> tuple[list[Note], list[Span]]:
         try:
@@ -92,7 +92,7 @@ class _Parsed:
     functions: list[tuple[int, int, bool]] = field(default_factory=list)
     n_declarations: int = 0
     n_failed: int = 0
-    problem: str = ""
+    error: str = ""
     _leaf: int = 0
     _mark: int = 0
 
@@ -114,8 +114,8 @@ class _Parsed:
         first, last, _, _ = self._next(part)
         self.unparsed.append((first, last))
         self._count(declaration, first, last, False)
-        if not self.problem:
-            self.problem = _explain(self.text, part, failure)
+        if not self.error:
+            self.error = _explain(self.text, part, failure)
 
     def _next(self, part: list[Token]) -> tuple[int, int, Rows, list[tuple[str, int, int]]]:
         """Where the next declaration stands, and the tokens in it as they were written."""
@@ -146,7 +146,7 @@ class _Parsed:
         if declaration.is_function:
             self.functions.append((first, last, parses))
 
-    def reading(self, blanked: Blanked) -> Reading:
+    def result(self, blanked: Blanked) -> ParseResult:
         """Put everything together."""
         length = len(self.text)
         unparsed = _joined(self.text, merged([*self.unparsed, *blanked.dead]))
@@ -155,11 +155,11 @@ class _Parsed:
             known[first:last] = False
         outside = [*self.brackets, *_spans("comment", blanked.comments), *_spans("preprocessor", blanked.directives)]
         tree = nested_tree(KINDS, _columns(self.nodes), _columns(outside))
-        return Reading(
+        return ParseResult(
             tree,
             np.asarray(unparsed, np.int64).reshape(-1, 2),
             self._counts(known, blanked.dead),
-            self.problem,
+            self.error,
         )
 
     def _counts(self, known: np.ndarray, dead: Iterable[Span]) -> Mapping[str, int]:

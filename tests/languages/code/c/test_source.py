@@ -45,19 +45,19 @@ def check_nesting(trees, length):
 
 
 def test_fortranobject_parses_to_the_last_character(source):
-    reading = C.read(source)
-    counts = reading.counts
-    assert reading.problem == ""
+    result = C.try_parse(source)
+    counts = result.counts
+    assert result.error == ""
     assert counts["functions"] == counts["functions_parsed"] >= 36
     assert counts["declarations"] == counts["declarations_parsed"]
     assert counts["all_characters"] - counts["all_characters_parsed"] == counts["dead_characters"]
     assert counts["dead_characters"] > 0
     assert counts["characters"] == counts["characters_parsed"] > 0.8 * (len(source) - counts["dead_characters"])
-    check_nesting(reading.trees, len(source))
+    check_nesting(result.trees, len(source))
     leaves = {"identifier": str.isidentifier, "number": lambda s: s[0].isdigit(), "terminator": lambda s: s == ";"}
-    for row in range(len(reading.trees.rule)):
-        test = leaves.get(KINDS[reading.trees.rule[row]].name)
-        assert test is None or test(source[reading.trees.start[row] : reading.trees.end[row]])
+    for row in range(len(result.trees.rule)):
+        test = leaves.get(KINDS[result.trees.rule[row]].name)
+        assert test is None or test(source[result.trees.start[row] : result.trees.end[row]])
 
 
 def test_features_of_fortranobject(source):
@@ -110,15 +110,15 @@ WORDS = [
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join))
 def test_any_text_is_read_and_every_character_accounted_for(text):
-    reading = C.read(text)
-    counts = reading.counts
-    check_nesting(reading.trees, max(len(text), 1))
+    result = C.try_parse(text)
+    counts = result.counts
+    check_nesting(result.trees, max(len(text), 1))
     masked = np.zeros(len(text), bool)
-    for first, last in reading.unparsed:
+    for first, last in result.unparsed:
         assert 0 <= first < last <= len(text)
         masked[first:last] = True
     assert counts["all_characters_parsed"] == (~masked).sum()
-    assert bool(reading.problem) == (counts["declarations_parsed"] < counts["declarations"])
+    assert bool(result.error) == (counts["declarations_parsed"] < counts["declarations"])
     assert counts["functions_parsed"] <= counts["functions"] <= counts["declarations"]
 
 
@@ -183,8 +183,8 @@ def test_typedefs_are_harvested_and_read(tmp_path):
 )
 def test_old_style_definitions_keep_to_themselves(source):
     whole = source + "int g(void) { return 1; }"
-    reading = C.read(whole)
-    assert (reading.counts["functions"], reading.counts["functions_parsed"], reading.problem) == (2, 2, "")
+    result = C.try_parse(whole)
+    assert (result.counts["functions"], result.counts["functions_parsed"], result.error) == (2, 2, "")
     corpus = C.corpus([whole])
     assert corpus.parsed is None
     inside = C.features().label(corpus)["range:function definition"]
@@ -193,6 +193,6 @@ def test_old_style_definitions_keep_to_themselves(source):
 
 def test_a_body_that_belongs_to_nothing_ends_where_it_ends():
     source = "{ x; }\nint g(void) { return 1; }\n{ y; }  { z; }"
-    reading = C.read(source)
-    assert (reading.counts["functions"], reading.counts["functions_parsed"]) == (4, 1)
-    assert reading.unparsed.tolist() == [[0, 6], [33, len(source)]]  # with the white space between two unknown parts
+    result = C.try_parse(source)
+    assert (result.counts["functions"], result.counts["functions_parsed"]) == (4, 1)
+    assert result.unparsed.tolist() == [[0, 6], [33, len(source)]]  # with the white space between two unknown parts

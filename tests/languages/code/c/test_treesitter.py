@@ -58,11 +58,11 @@ def theirs(text):
 
 def agreement(text):
     """For each kind how many ranges are the same, and how many only one of the two has, in functions both parse."""
-    reading = get("c").read(text)
+    result = get("c").try_parse(text)
     found, functions = theirs(text)
-    own = set(spans_of(reading.trees, "FuncDef"))
+    own = set(spans_of(result.trees, "FuncDef"))
     dead = np.zeros(len(text) + 1, bool)
-    for first, last in reading.unparsed:
+    for first, last in result.unparsed:
         dead[first:last] = True
     both = [span for span in functions if any(last == span[1] for _, last in own) and not dead[slice(*span)].any()]
     inside = np.zeros(len(text) + 1, bool)
@@ -70,7 +70,7 @@ def agreement(text):
         inside[first:last] = True
     counts = {}
     for kind, names in KINDS.items():
-        a = {span for span in spans_of(reading.trees, *names) if inside[span[0]]}
+        a = {span for span in spans_of(result.trees, *names) if inside[span[0]]}
         b = {span for span in found[kind] if inside[span[0]]}
         counts[kind] = len(a & b), len(a - b), len(b - a)
     return counts, len(both)

@@ -1,11 +1,11 @@
-"""Curves are the sorted scores of the features asked for, beside what they must beat."""
+"""Curves are the sorted scores of the features asked for, next to their baselines."""
 
 import numpy as np
 import pytest
 from matplotlib import pyplot
 
 from dni_jax import plot
-from dni_jax.plot._scores import rank_features
+from dni_jax.plot import rank_features
 
 
 def curves(axis):

@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dni_jax.languages import Language, get
-from dni_jax.text import Corpus, cut
+from dni_jax.text import Corpus, segment_corpus
 
 QUICK = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 # Nodes without characters at the beginnings, in the middle and at the ends of strings, one inside the other.
@@ -36,7 +36,7 @@ def check_rows(corpus):
 @given(st.lists(st.text("ab\n", min_size=1, max_size=40), min_size=1, max_size=5), st.integers(1, 15))
 def test_pieces_rejoin(strings, size):
     whole = Corpus.from_strings(strings)
-    pieces = cut(whole, size)
+    pieces = segment_corpus(whole, size)
     lengths = np.diff(pieces.offsets)
     assert lengths.max() <= size
     assert lengths.min() >= 1
@@ -45,14 +45,14 @@ def test_pieces_rejoin(strings, size):
     np.testing.assert_array_equal(pieces.ends, np.isin(pieces.offsets[1:], whole.offsets))
     assert set(whole.offsets) <= set(pieces.offsets)
     np.testing.assert_array_equal(pieces.position_groups, whole.position_groups)
-    np.testing.assert_array_equal(pieces.split[pieces.string_of], whole.split[whole.string_of])
+    np.testing.assert_array_equal(pieces.split[pieces.string_ids], whole.split[whole.string_ids])
     assert pieces.trees is None
 
 
 @QUICK
 @given(st.lists(st.text("ab\n", min_size=1, max_size=40), min_size=1, max_size=5), st.integers(1, 15))
 def test_cuts_are_behind_line_breaks_where_one_is_near(strings, size):
-    pieces = cut(Corpus.from_strings(strings), size)
+    pieces = segment_corpus(Corpus.from_strings(strings), size)
     for string, ends in zip(pieces.strings, pieces.ends, strict=True):
         if not ends and not string.endswith("\n"):
             assert len(string) == size
@@ -63,7 +63,7 @@ def test_cuts_are_behind_line_breaks_where_one_is_near(strings, size):
 @pytest.mark.parametrize("size", [1, 2, 5, 9, 1_000])
 def test_labels_of_pieces_are_labels_of_the_whole(language, size):
     whole = language.sample(60, seed=1, max_length=60)
-    pieces = cut(whole, size)
+    pieces = segment_corpus(whole, size)
     check_rows(pieces)
     library = language.features()
     a, b = library.label(whole), library.label(pieces)
@@ -75,7 +75,7 @@ def test_labels_of_pieces_are_labels_of_the_whole(language, size):
 @pytest.mark.parametrize("language", [get("arithmetic"), EMPTIES])
 def test_every_node_is_somewhere_and_cutting_twice_is_cutting_once(language):
     whole = language.sample(60, seed=2, max_length=60)
-    once, twice = cut(whole, 3), cut(cut(whole, 12), 3)
+    once, twice = segment_corpus(whole, 3), segment_corpus(segment_corpus(whole, 12), 3)
     for pieces in (once, twice):
         check_rows(pieces)
         found = {
@@ -84,11 +84,11 @@ def test_every_node_is_somewhere_and_cutting_twice_is_cutting_once(language):
                 int(pieces.offsets[s] + pieces.trees.start[row]),
                 int(pieces.trees.depth[row]),
             )
-            for row, s in enumerate(pieces.trees.string)
+            for row, s in enumerate(pieces.trees.string_ids)
         }
         expected = {
             (int(whole.trees.rule[row]), int(whole.offsets[s] + whole.trees.start[row]), int(whole.trees.depth[row]))
-            for row, s in enumerate(whole.trees.string)
+            for row, s in enumerate(whole.trees.string_ids)
         }
         assert found == expected
     empty = whole.trees.start == whole.trees.end
@@ -108,7 +108,7 @@ def test_python_pieces():
     library = get("python").features()
     a = library.label(whole)
     for size in (10, 47, 300):
-        pieces = cut(whole, size)
+        pieces = segment_corpus(whole, size)
         check_rows(pieces)
         b = library.label(pieces)
         for name in a.names:
@@ -118,4 +118,4 @@ def test_python_pieces():
 @pytest.mark.parametrize("size", [0, -3])
 def test_size_must_be_positive(size):
     with pytest.raises(ValueError, match=f"at least 1 character, got size {size}"):
-        cut(Corpus.from_strings(["abc"]), size)
+        segment_corpus(Corpus.from_strings(["abc"]), size)

@@ -55,7 +55,7 @@ def test_positions_without_a_state_are_hatched(corpus, ax):
     mask = np.arange(corpus.n_positions) != 2
     hidden = np.ones((corpus.n_positions, 1), np.float32)
     hidden[2] = np.nan
-    plot.text(corpus, dni.models.Activations(hidden, corpus.string_of, mask=mask), 0, ax=ax)
+    plot.text(corpus, dni.models.Activations(hidden, corpus.string_ids, mask=mask), 0, ax=ax)
     (hatched,) = [patch for patch in ax.patches if patch.get_hatch()]
     assert (hatched.get_x(), hatched.get_width()) == (2, 1)
 
@@ -68,14 +68,14 @@ def test_only_zeros_are_white(corpus, ax):
 @pytest.mark.parametrize(
     ("states", "more", "message"),
     [
-        (np.zeros((15, 2)), {}, r"expected neuron= beside states \(T, N\)"),
-        (np.zeros(15), {"neuron": 0}, r"and none beside \(T,\), got 0"),
+        (np.zeros((15, 2)), {}, r"expected neuron= with states \(T, N\)"),
+        (np.zeros(15), {"neuron": 0}, r"and none with \(T,\), got 0"),
         (np.zeros((15, 2)), {"neuron": 2}, "a neuron from 0 to 1, got 2"),
         (np.zeros(14), {}, r"the corpus' 15 characters, .* got shape \(14,\)"),
         (np.full(15, np.inf), {}, "finite states, got NaN or infinity"),
         (np.zeros(15), {"string": 2}, "a string from 0 to 1, got 2"),
         (np.zeros(15), {"start": 9}, "a start from 0 to 4 in string 0"),
-        (np.zeros(15), {"features": "digit"}, "labels= beside features="),
+        (np.zeros(15), {"features": "digit"}, "labels= together with features="),
     ],
 )
 def test_bad_input(corpus, states, more, message):

@@ -82,5 +82,5 @@ def test_bad_input(labelled):
             draw(labels, corpus, 0, width=0)
         with pytest.raises(ValueError, match="got 'nothing'"):
             draw(labels, corpus, features="nothing")
-        with pytest.raises(ValueError, match="features that are on somewhere in the stretch, got none"):
+        with pytest.raises(ValueError, match="features that hold somewhere in this segment, got none"):
             draw(labels.select("symbol:9"), corpus)

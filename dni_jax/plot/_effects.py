@@ -1,4 +1,4 @@
-"""What overriding neurons does to the predictions, against how many are overridden (Figure 5 of Lin & Wu 2017)."""
+"""How overriding neurons changes the predictions, by the number of neurons (Figure 5 of Lin & Wu 2017)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from dni_jax.features import check_feature_name
-from dni_jax.plot._style import PALETTE, axes_of
+from dni_jax.plot._style import PALETTE, new_axes, remove_frame
 
-_WORDS = {
-    "type_accuracy": "right class of next character",
-    "accuracy_on": "right class where it holds",
-    "accuracy_off": "right class elsewhere",
-    "loss": "nats a character",
-    "loss_on": "nats a character where it holds",
-    "loss_off": "nats a character elsewhere",
+MEASURE_LABELS = {
+    "type_accuracy": "accuracy of next class",
+    "accuracy_on": "accuracy of next class where it holds",
+    "accuracy_off": "accuracy of next class elsewhere",
+    "loss": "nats per character",
+    "loss_on": "nats per character where it holds",
+    "loss_off": "nats per character elsewhere",
     "class_probability": "probability of its class",
     "class_probability_on": "probability of its class where it holds",
     "class_probability_off": "probability of its class elsewhere",
     "distance": "distance from the usual states",
 }
-SETS = {"top": (None, "-"), "random": (PALETTE[-1], "--"), "bottom": (PALETTE[2], ":")}
+_SETS = {"top": (None, "-"), "random": (PALETTE[-1], "--"), "bottom": (PALETTE[2], ":")}
 
 
 def effects(
@@ -37,21 +37,21 @@ def effects(
 ) -> Axes:
     """Draw a measure of the predictions against k, the number of neurons overridden.
 
-    At k = 0 stands the intact network. The band of the k best neurons is the 95 % interval of the effect, by a
-    bootstrap over strings; that of random sets holds 95 % of the sets drawn. The k worst neurons have no band.
+    k = 0 is the intact network. The band around the k best neurons is the 95 % interval of the effect, from a
+    bootstrap over strings. The band around the random sets contains 95 % of them. The k worst neurons have no band.
 
     Parameters
     ----------
     effects
         From `dni_jax.verify`.
     feature
-        Its name; not needed where the dataset is of one feature.
+        Its name; may be left out if the dataset has one feature.
     measure
         One of the dataset's measures, as listed for `dni_jax.verify`.
     ax
-        Axes to draw into; None makes a figure of its own. Several interventions can be laid over each other.
+        Axes to draw into, which may already hold another intervention's curves; None makes a new figure.
     sets
-        Which curves: of ``"top"``, ``"random"`` and ``"bottom"``.
+        Which curves: any of ``"top"``, ``"random"`` and ``"bottom"``.
     color, label
         Of the top curve.
 
@@ -62,7 +62,7 @@ def effects(
     Raises
     ------
     ValueError
-        For an unknown feature, measure or set, or a feature that must be named.
+        If the feature, the measure or a set is unknown, or the feature must be named.
 
     Examples
     --------
@@ -78,37 +78,38 @@ def effects(
     >>> ax.get_legend_handles_labels()[1]
     ['top k', 'random k', 'bottom k']
     """
-    one = _one(effects, feature, measure)
-    unknown = [name for name in sets if name not in SETS]
+    one = _select(effects, feature, measure)
+    unknown = [name for name in sets if name not in _SETS]
     if unknown or not sets:
-        raise ValueError(f"expected sets of {', '.join(SETS)}, got {tuple(sets)}")
-    axis = axes_of(ax, 5.0, 3.6)
+        raise ValueError(f"expected sets of {', '.join(_SETS)}, got {tuple(sets)}")
+    axis = new_axes(ax, 5.0, 3.6)
     ks, intact = [0, *one["k"].values.tolist()], float(one["intact"])
     for name in sets:
-        colour, style = SETS[name]
-        own = label if name == "top" and label else f"{name} k"
-        middle = [intact, *(intact + one[f"{name}_effect"].values)]
+        colour, style = _SETS[name]
         colour = colour or color or PALETTE[0]
-        axis.plot(ks, middle, style, color=colour, marker="o", markersize=3, label=own)
+        curve = [intact, *(intact + one[f"{name}_effect"].values)]
+        curve_label = label if name == "top" and label else f"{name} k"
+        axis.plot(ks, curve, style, color=colour, marker="o", markersize=3, label=curve_label)
         if f"{name}_effect_low" in one:
             low, high = ([intact, *(intact + one[f"{name}_effect_{end}"].values)] for end in ("low", "high"))
             axis.fill_between(ks, low, high, color=colour, alpha=0.15, linewidth=0)
     axis.set_xticks(ks)
-    axis.set(xlabel="neurons overridden", ylabel=_WORDS.get(measure, measure), title=str(one["feature"].values))
+    title = str(one["feature"].values)
+    axis.set(xlabel="neurons overridden", ylabel=MEASURE_LABELS.get(measure, measure), title=title)
     axis.legend(fontsize=8, frameon=False)
-    axis.spines[["top", "right"]].set_visible(False)
+    remove_frame(axis)
     return axis
 
 
-def _one(effects: xr.Dataset, feature: str | None, measure: str) -> xr.Dataset:
-    """Choose a feature and a measure."""
+def _select(effects: xr.Dataset, feature: str | None, measure: str) -> xr.Dataset:
+    """Select one feature and one measure."""
     measures = effects["measure"].values.tolist()
     if measure not in measures:
         raise ValueError(f"expected a measure of these effects, {measures}, got {measure!r}")
     names = [str(name) for name in effects["feature"].values.reshape(-1)]
     if feature is not None:
         check_feature_name(feature, names)
-    if feature is None and len(names) > 1:
+    elif len(names) > 1:
         raise ValueError(f"expected feature= one of {names}, got none")
     chosen = effects.sel(measure=measure)
     return chosen.sel(feature=feature or names[0]) if "feature" in effects.dims else chosen
