@@ -38,7 +38,7 @@ class TrainConfig:
     steps
         Number of gradient steps; by default 1,200, with more than 32 symbols 4,000.
     batch
-        Texts read side by side in one step.
+        Texts read in parallel in one step.
     window
         Characters of each text in one step; gradients reach back that far, states flow on beyond.
     learning_rate
@@ -50,9 +50,9 @@ class TrainConfig:
     clip
         The gradient's norm is clipped here.
     evaluate_every
-        Steps between two looks at the validation text; each also writes a checkpoint.
+        Steps between two evaluations on the validation text; each also saves a checkpoint.
     patience
-        Training stops after so many looks without a better validation loss.
+        Training stops after so many evaluations without a better validation loss.
     seed
         Decides the initial weights and the order of the text.
     """

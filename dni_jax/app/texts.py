@@ -100,6 +100,6 @@ def describe(corpus: Corpus) -> list[str]:
         lines.append(f"  and {len(problems) - _SHOWN} more, in summary.json")
     if coverage["replaced"]:
         lines.append(f"  {coverage['replaced']} characters outside the symbol table are read as U+FFFD")
-    if coverage["groups"] == "pieces":
-        lines.append("  few files hold most of the text: pieces of it, not files, are split and cross-validated")
+    if coverage["groups"] == "segments":
+        lines.append("  few files hold most of the text: segments of it, not files, are split and cross-validated")
     return lines

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool
 
 from dni_jax.interventions._display import html_of_edits
-from dni_jax.interventions._override import Drive, Override, Where
+from dni_jax.interventions._override import Bound, Drive, Override, Where
 from dni_jax.interventions._plausible import plausible_values
 from dni_jax.interventions._references import fit_line, partners, reference_of
 
@@ -44,6 +45,21 @@ class Edit:
     part: str
     about: str
 
+    def select(self, neurons: Container[int], n_positions: int | None = None) -> Edit:
+        """Return the override of some of the neurons, on a text's first positions."""
+        chosen = [place for place, neuron in enumerate(self.neurons) if neuron in neurons]
+        numbers = tuple(self.neurons[place] for place in chosen)
+        drive = None if self.drive is None else self.drive[:n_positions]
+        return replace(
+            self,
+            neurons=numbers,
+            low=self.low[chosen],
+            high=self.high[chosen],
+            drive=drive[:, chosen] if drive is not None and drive.ndim == 2 else drive,
+            when=None if self.when is None else self.when[:n_positions],
+            about=f"{self.about}, of these {list(numbers)}",
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Intervention:
@@ -67,10 +83,27 @@ class Intervention:
     def _repr_html_(self) -> str:
         return html_of_edits(self.edits)
 
+    def select(self, neurons: Iterable[int], n_positions: int | None = None) -> Intervention | None:
+        """Return what this does to some of its neurons, on a text's first positions; None where that is nothing.
+
+        Examples
+        --------
+        >>> ablate(range(8)).select([3])
+        Intervention(silence [0, 1, 2, 3, 4, 5, 6, 7], of these [3])
+        """
+        wanted = set(neurons)
+        edits = [edit.select(wanted, n_positions) for edit in self.edits if wanted & set(edit.neurons)]
+        return Intervention(tuple(edits)) if edits else None
+
     def bind(
-        self, n_neurons: int, n_positions: int, parts: Sequence[str] = ("h",)
-    ) -> tuple[tuple[Override, ...], tuple[Drive, ...]]:
-        """Give the overrides for a network, and what each follows through time.
+        self,
+        n_neurons: int,
+        n_positions: int,
+        parts: Sequence[str] = ("h",),
+        *,
+        sets: Bool[np.ndarray, "M N"] | None = None,
+    ) -> Bound:
+        """Return the overrides for a network, and what each follows through time.
 
         Parameters
         ----------
@@ -78,10 +111,14 @@ class Intervention:
             The network's size N, and how many positions T it will read (or steps it will write).
         parts
             What the network's neurons have.
+        sets
+            Masks of M sets of neurons, to override each of them by itself: of this intervention's neurons, those in
+            the set. Drives, which may be large, are shared.
 
         Returns
         -------
-        The overrides; and for each a `Drive` of arrays ``(T,)`` or ``(T, N)``.
+        Overrides of N neurons, with `sets` of arrays ``(M, N)``; and for each a `Drive` of arrays ``(T,)`` or
+        ``(T, N)``.
 
         Raises
         ------
@@ -99,9 +136,12 @@ class Intervention:
             mask = np.zeros(n_neurons, bool)
             low, high = np.zeros(n_neurons, np.float32), np.zeros(n_neurons, np.float32)
             mask[neurons], low[neurons], high[neurons] = True, edit.low, edit.high
-            overrides.append(Override(jnp.asarray(mask), jnp.asarray(low), jnp.asarray(high), edit.where, edit.part))
+            if sets is not None:
+                mask = mask & np.asarray(sets)
+            lows, highs = (jnp.asarray(np.broadcast_to(each, mask.shape)) for each in (low, high))
+            overrides.append(Override(jnp.asarray(mask), lows, highs, edit.where, edit.part))
             drives.append(_spread(edit, n_neurons, n_positions))
-        return tuple(overrides), tuple(drives)
+        return Bound(tuple(overrides), tuple(drives))
 
 
 def _spread(edit: Edit, n_neurons: int, n_positions: int) -> Drive:

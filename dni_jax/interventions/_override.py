@@ -75,6 +75,21 @@ class Override:
 Driven = tuple[Override, Drive]
 
 
+class Bound(NamedTuple):
+    """An intervention bound to a network and a text, by `Intervention.bind`.
+
+    Attributes
+    ----------
+    overrides
+        What is overridden, in order.
+    drives
+        What each of them follows through time.
+    """
+
+    overrides: tuple[Override, ...] = ()
+    drives: tuple[Drive, ...] = ()
+
+
 def apply_overrides(
     edits: Iterable[Driven], values: Float[Array, "*batch n"], neurons: slice, part: str = "h"
 ) -> Float[Array, "*batch n"]:

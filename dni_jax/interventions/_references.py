@@ -20,7 +20,9 @@ def reference_of(states: Any, neurons: Sequence[int], part: str = "h") -> Float[
     array = _part(states, part)
     if array.ndim != 2 or max(neurons) >= array.shape[1]:
         raise ValueError(f"expected reference states of shape (T, N) with N > {max(neurons)}, got shape {array.shape}")
-    chosen = np.asarray(array[:, list(neurons)], np.float32)
+    # All neurons of a large recording are not copied.
+    everything = list(neurons) == list(range(array.shape[1]))
+    chosen = np.asarray(array if everything else array[:, list(neurons)], np.float32)
     if not np.isfinite(chosen).all():
         raise ValueError("expected finite numbers for reference, got NaN or infinity")
     return chosen

@@ -14,8 +14,7 @@ from jaxtyping import Float
 
 from dni_jax.features import FeatureLibrary, Violation
 from dni_jax.html import Markup, card, code, facts, symbols, table
-from dni_jax.languages._parse_result import ParseResult
-from dni_jax.languages._parsing import AmbiguityWarning, ParseError
+from dni_jax.languages._parsing import AmbiguityWarning, ParseError, ParseResult
 from dni_jax.languages._shift_reduce import ParserStates
 from dni_jax.text import Corpus, NodeKind, ParseTrees, concatenate_trees
 

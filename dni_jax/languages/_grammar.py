@@ -14,7 +14,7 @@ from lark.lexer import PatternStr, TerminalDef
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from dni_jax.languages._brackets import BRACKETS, paired
+from dni_jax.languages._nesting import BRACKETS, paired_brackets
 from dni_jax.languages._regex import Alternative, productions
 from dni_jax.text import NodeKind
 
@@ -107,7 +107,7 @@ def node_kinds(lark: Lark) -> tuple[NodeKind, ...]:
     terminals = {terminal.name: terminal for terminal in lark.terminals}
     rules = [node_kind(rule, terminals) for rule in lark.rules if is_visible(rule)]
     tokens = [kind for terminal in lark.terminals if (kind := token_kind(terminal)) is not None]
-    brackets = [BRACKETS] if paired(fixed_words(lark).values()) else []
+    brackets = [BRACKETS] if paired_brackets(fixed_words(lark).values()) else []
     return tuple(dict.fromkeys([*rules, *tokens, *brackets]))
 
 

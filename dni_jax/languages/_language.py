@@ -14,8 +14,7 @@ from dni_jax.features import FeatureLibrary, Violation, default_library
 from dni_jax.languages._base import BaseLanguage
 from dni_jax.languages._fingerprints import fingerprint
 from dni_jax.languages._grammar import Grammar, Weights, compile_grammar
-from dni_jax.languages._parse_result import ParseResult
-from dni_jax.languages._parsing import ParseError, Parser
+from dni_jax.languages._parsing import ParseError, Parser, ParseResult
 from dni_jax.languages._prefixes import Prefixes, violations
 from dni_jax.languages._probability import log_probability
 from dni_jax.languages._sampling import sample

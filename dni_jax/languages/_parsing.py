@@ -1,4 +1,4 @@
-"""Text to flat trees through Lark: each reduction is recorded as it happens, no tree object is built."""
+"""Parse text into flat trees with Lark: each reduction is recorded as it happens, and no tree object is built."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 from lark import Lark, Token, Tree
 from lark.exceptions import GrammarError, LarkError, UnexpectedEOF, UnexpectedInput
 from lark.grammar import Rule
@@ -15,27 +16,27 @@ from lark.lexer import PatternStr
 from lark.parsers.earley_forest import ForestToParseTree
 from lark.parsers.lalr_analysis import LALR_Analyzer
 
-from dni_jax.languages._brackets import BRACKETS, match, paired
 from dni_jax.languages._grammar import fixed_words, is_visible, node_kind, node_kinds, token_kind
+from dni_jax.languages._nesting import BRACKETS, match_brackets, paired_brackets
 from dni_jax.text import NodeKind, ParseTrees
 
-_EXPECTED = 12  # of what was expected, shown in an error
+_EXPECTED = 12  # expected terminals shown in an error
 
-# A part of a tree under construction: first and last character (-1: no character yet) and the nodes in it.
-_Part = tuple[int, int, list[int]]
+# A subtree under construction: first and last character (-1: no character yet) and its topmost nodes.
+_Subtree = tuple[int, int, list[int]]
 
 
 class ParseError(ValueError):
-    """A text that is not in the language: says where, what stands there, and what was expected."""
+    """A text is not in the language; the message says where, what is there, and what was expected."""
 
 
 class AmbiguityWarning(UserWarning):
-    """A parsed text has several derivations, of which Lark has chosen one."""
+    """A parsed text has several derivations, and Lark has chosen one of them."""
 
 
 @dataclass(eq=False)
 class _Record:
-    """Nodes in the order in which they are completed, each with its children from left to right."""
+    """The nodes in the order of their completion, each with its children from left to right."""
 
     rule: list[int] = field(default_factory=list)
     start: list[int] = field(default_factory=list)
@@ -44,27 +45,27 @@ class _Record:
     outside: list[tuple[int, int, int]] = field(default_factory=list)
     brackets: set[tuple[int, str]] = field(default_factory=set)
 
-    def add(self, rule: int, part: _Part) -> _Part:
+    def add(self, rule: int, part: _Subtree) -> _Subtree:
         self.rule.append(rule)
         self.start.append(part[0])
         self.end.append(part[1])
         self.children.append(part[2])
         return part[0], part[1], [len(self.rule) - 1]
 
-    def settle(self, nodes: list[int], place: int) -> None:
-        """Give nodes that cover no character their place."""
+    def place(self, nodes: list[int], position: int) -> None:
+        """Set the position of nodes that cover no character."""
         for row in nodes:
-            self.start[row] = self.end[row] = place
-            self.settle(self.children[row], place)
+            self.start[row] = self.end[row] = position
+            self.place(self.children[row], position)
 
 
 class _Resolver(ForestToParseTree):
-    """Lark's choice of one derivation among all, which notes whether there was a choice."""
+    """Lark's choice of one derivation, recording whether there were several."""
 
     is_ambiguous = False
 
     def visit_symbol_node_in(self, node: Any) -> Any:
-        # Below a node with one derivation everything is visited, so the topmost node with several always is.
+        # Everything below a node with one derivation is visited, so the topmost node with several derivations is too.
         self.is_ambiguous |= node.is_ambiguous
         return super().visit_symbol_node_in(node)
 
@@ -72,7 +73,7 @@ class _Resolver(ForestToParseTree):
 
 
 def is_lalr(lark: Lark) -> bool:
-    """Whether the grammar has an LALR(1) table without any conflict (Lark settles some of them silently)."""
+    """Return whether a grammar has an LALR(1) table without conflicts, some of which Lark resolves silently."""
     try:
         LALR_Analyzer(lark.parser.parser_conf, strict=True).compute_lalr()
     except GrammarError:
@@ -81,12 +82,12 @@ def is_lalr(lark: Lark) -> bool:
 
 
 def build_lark(grammar: str, start: str, parser: str | None, options: Mapping[str, Any]) -> Lark:
-    """Compile a grammar: LALR where it has no conflict, Earley otherwise, unless `parser` says which.
+    """Compile a grammar for the parser named, or for LALR if there is no conflict and Earley otherwise.
 
     Raises
     ------
     ValueError
-        Where Lark refuses the grammar, with Lark's explanation.
+        If Lark refuses the grammar; the message has Lark's explanation.
     """
     settings = {"start": start, "keep_all_tokens": True, "maybe_placeholders": False, **options}
     try:
@@ -98,7 +99,7 @@ def build_lark(grammar: str, start: str, parser: str | None, options: Mapping[st
             if is_lalr(lark):
                 return lark
         except GrammarError:
-            pass  # what is wrong for LALR alone may be right for Earley; what is wrong for both is reported below
+            pass  # Earley may accept the grammar; if it does not, its error is reported below
         return Lark(grammar, parser="earley", **{"ambiguity": "forest", **settings})
     except LarkError as error:
         raise ValueError(
@@ -110,16 +111,16 @@ def build_lark(grammar: str, start: str, parser: str | None, options: Mapping[st
 class Parser:
     """A Lark parser that fills flat trees.
 
-    Besides the grammar's own nodes, each matched pair of brackets in the grammar's fixed words becomes a node of kind
-    ``brackets``, and an LALR parser's lexer records what `token_spans` asks for.
+    In addition to the grammar's own nodes, each matched pair of brackets in the grammar's fixed words becomes a node
+    of kind ``brackets``, and an LALR parser's lexer records the nodes of `token_spans`.
 
     Parameters
     ----------
     grammar, start, parser, options
         As for `build_lark`.
     token_spans
-        For a terminal's name, a kind's name and a regular expression: each match inside such a token becomes a node
-        (comments that the lexer drops, for example).
+        The name of a kind and a regular expression for each of some terminals: each match inside such a token becomes
+        a node. This records comments, for example, which the lexer drops.
     """
 
     def __init__(
@@ -131,13 +132,13 @@ class Parser:
         token_spans: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         self._record = _Record()
-        self.was_ambiguous = False  # the text parsed last; only Earley can tell
+        self.was_ambiguous = False  # the last text parsed; always False with LALR
         self.lark = build_lark(grammar, start, parser, options or {})
         terminals = {terminal.name: terminal for terminal in self.lark.terminals}
-        # Lark's lexers look their callbacks up when they scan their first text, so they can be set until then.
+        # Lark's lexers read their callbacks when they scan their first text, so callbacks can be added until then.
         callbacks = self.lark.lexer_conf.callbacks
         for name, (kind, pattern) in (token_spans or {}).items():
-            callbacks[name] = self._span_watcher(kind, pattern)
+            callbacks[name] = self._span_recorder(kind, pattern)
         seen = [kind for kind, _ in (token_spans or {}).values()] if self.is_lalr else []
         more = [NodeKind(name, name) for name in seen]
         self.kinds = tuple(dict.fromkeys([*node_kinds(self.lark), *more]))
@@ -146,7 +147,7 @@ class Parser:
         self._known = frozenset(terminals)
         self._token = {name: self._number[kind] for name, kind in kinds.items() if kind is not None}
         words = fixed_words(self.lark)
-        brackets = paired(words.values())
+        brackets = paired_brackets(words.values())
         self._bracketed = {name: word for name, word in words.items() if set(word) & set(brackets)}
         self._brackets = frozenset(brackets)
         self._has_layout = "postlex" in (options or {})
@@ -158,57 +159,57 @@ class Parser:
 
     @property
     def is_lalr(self) -> bool:
-        """Whether the parser is LALR (otherwise Earley)."""
+        """Whether the parser is LALR, not Earley."""
         return bool(self.lark.options.parser == "lalr")
 
-    def _span_watcher(self, kind: str, pattern: str) -> Callable[[Token], Token]:
+    def _span_recorder(self, kind: str, pattern: str) -> Callable[[Token], Token]:
         find = re.compile(pattern, re.DOTALL).finditer
 
-        def watch(token: Token) -> Token:
+        def record(token: Token) -> Token:
             first = token.start_pos or 0
             number = self._number[NodeKind(kind, kind)]
             self._record.outside += [(number, first + m.start(), first + m.end()) for m in find(token)]
             return token
 
-        return watch
+        return record
 
-    def _reduction(self, rule: Rule, number: int | None) -> Callable[[list[Any]], _Part]:
+    def _reduction(self, rule: Rule, number: int | None) -> Callable[[list[Any]], _Subtree]:
         leaf = self._leaf
 
-        def reduce(children: list[Any]) -> _Part:
+        def reduce(children: list[Any]) -> _Subtree:
             record = self._record
             start, end = -1, -1
             nodes: list[int] = []
-            waiting: list[int] = []
+            waiting: list[int] = []  # nodes without characters; they are placed once the subtree has a first character
             for child in children:
                 first, last, inner = leaf(child) if isinstance(child, Token) else child
                 if first >= 0:
                     start = first if start < 0 else start
                     end = last
                 elif end >= 0:
-                    record.settle(inner, end)
+                    record.place(inner, end)
                 else:
                     waiting += inner
                 nodes += inner
             if start >= 0 and waiting:
-                record.settle(waiting, start)
+                record.place(waiting, start)
             part = (start, end, nodes)
             return part if number is None else record.add(number, part)
 
-        def only_child(children: list[Any]) -> _Part:
+        def only_child(children: list[Any]) -> _Subtree:
             child = children[0]
             return leaf(child) if isinstance(child, Token) else child
 
         return only_child if number is None and len(rule.expansion) == 1 else reduce
 
-    def _leaf(self, token: Token) -> _Part:
+    def _leaf(self, token: Token) -> _Subtree:
         name = token.type
         if self._has_layout and name.startswith("_") and not name.startswith("__"):
-            return -1, -1, []  # line ends and indents; Lark itself names unnamed terminals "__ANON_1"
+            return -1, -1, []  # line ends and indents; "__ANON_1" is Lark's name of an unnamed terminal
         first = token.start_pos or 0
         if name in self._bracketed:
             self._record.brackets |= {(first + i, c) for i, c in enumerate(token) if c in self._brackets}
-        part: _Part = (first, first + len(token), [])
+        part: _Subtree = (first, first + len(token), [])
         if name in self._token:
             return self._record.add(self._token[name], part)
         return part
@@ -219,25 +220,25 @@ class Parser:
         Raises
         ------
         ParseError
-            Where the text is not in the language.
+            If the text is not in the language.
         """
         self._record = _Record()
         self.was_ambiguous = False
         try:
             root: Any = self.lark.parse(text)
             if self.lark.options.ambiguity == "forest":
-                root = self._resolved(root)
+                root = self._resolve(root)
         except UnexpectedInput as error:
-            raise ParseError(_explain(error, text, self._written)) from error
+            raise ParseError(_explain(error, text, self._display)) from error
         except (LarkError, AssertionError) as error:
             raise ParseError(f"does not parse: {error}") from error
         _, _, nodes = self._leaf(root) if isinstance(root, Token) else root
-        self._record.settle([row for row in nodes if self._record.start[row] < 0], 0)
+        self._record.place([row for row in nodes if self._record.start[row] < 0], 0)
         self._match_brackets()
-        return _ordered(self._record, nodes, self.kinds)
+        return _to_trees(self._record, nodes, self.kinds)
 
-    def _resolved(self, forest: Any) -> Any:
-        """Take Lark's own resolution of all the derivations of a text."""
+    def _resolve(self, forest: Any) -> Any:
+        """Return Lark's choice among the derivations of a text."""
         earley = self.lark.parser.parser
         prioritizer = earley.forest_sum_visitor and earley.forest_sum_visitor()
         resolver = _Resolver(Tree, earley.callbacks, prioritizer, resolve_ambiguity=True, use_cache=False)
@@ -251,11 +252,11 @@ class Parser:
         found = sorted(self._record.brackets)
         characters = np.asarray([ord(c) for _, c in found])
         number = self._number[BRACKETS]
-        for first, last in zip(*match(characters, np.zeros(len(found), np.int64)), strict=True):
+        for first, last in zip(*match_brackets(characters, np.zeros(len(found), np.int64)), strict=True):
             self._record.outside.append((number, found[first][0], found[last][0] + 1))
 
-    def _written(self, terminal: str) -> str:
-        """Show a terminal as a person would write it."""
+    def _display(self, terminal: str) -> str:
+        """Return a terminal as it is written in a grammar."""
         if terminal == "$END":
             return "the end of the text"
         pattern = self.lark.get_terminal(terminal).pattern if terminal in self._known else None
@@ -264,8 +265,8 @@ class Parser:
         return str(pattern.value) if pattern is not None and terminal.startswith("__") else terminal
 
 
-def _explain(error: UnexpectedInput, text: str, written: Callable[[str], str]) -> str:
-    """Say where the text leaves the language, what stands there, and what was expected."""
+def _explain(error: UnexpectedInput, text: str, display: Callable[[str], str]) -> str:
+    """Describe where the text leaves the language, what is there, and what was expected."""
     token = getattr(error, "token", None)
     place = error.pos_in_stream
     at_end = isinstance(error, UnexpectedEOF) or (token is not None and token.type == "$END")
@@ -278,13 +279,13 @@ def _explain(error: UnexpectedInput, text: str, written: Callable[[str], str]) -
         where = f"does not parse{found} (line {error.line}, column {error.column})"
         context = f":\n{error.get_context(text)}"
     wanted = getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", None)
-    names = sorted({written(str(name)) for name in wanted or ()})
+    names = sorted({display(str(name)) for name in wanted or ()})
     some = ", ".join(names[:_EXPECTED]) + (f" or {len(names) - _EXPECTED} others" if len(names) > _EXPECTED else "")
     return f"{where}{context}expected {some or 'something else'}"
 
 
-def _ordered(record: _Record, roots: list[int], kinds: tuple[NodeKind, ...]) -> ParseTrees:
-    """Bring completed nodes into pre-order; what the lexer saw follows as roots of its own."""
+def _to_trees(record: _Record, roots: list[int], kinds: tuple[NodeKind, ...]) -> ParseTrees:
+    """Return completed nodes in pre-order; nodes that the lexer recorded follow as roots."""
     order: list[int] = []
     parent: list[int] = []
     depth: list[int] = []
@@ -308,3 +309,37 @@ def _ordered(record: _Record, roots: list[int], kinds: tuple[NodeKind, ...]) -> 
         depth=np.concatenate([np.asarray(depth, np.int32), np.zeros(len(extra), np.int32)]),
         offsets=np.asarray([0, len(rows) + len(extra)], np.int64),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class ParseResult:
+    """One text, parsed as far as possible.
+
+    Attributes
+    ----------
+    trees
+        The nodes of the text, as the trees of one string.
+    unparsed
+        int64 ``(n, 2)``: first and last character (exclusive) of each segment that could not be parsed.
+    counts
+        How many characters, functions and so on there are, and how many of them parsed.
+    error
+        The first syntax error and its place; empty if there is none.
+    """
+
+    trees: ParseTrees
+    unparsed: Int[np.ndarray, "n 2"] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    counts: Mapping[str, int] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every character was parsed."""
+        return len(self.unparsed) == 0
+
+    @classmethod
+    def failed(cls, kinds: tuple[NodeKind, ...], length: int, error: str) -> ParseResult:
+        """Return the result for a text of `length` characters of which nothing parses."""
+        nothing = np.zeros(0, np.int32)
+        trees = ParseTrees(kinds, nothing, nothing, nothing, nothing, nothing, np.zeros(2, np.int64))
+        return cls(trees, np.asarray([[0, length]], np.int64), error=error)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
-from dni_jax.languages._brackets import BRACKETS, match, paired
 from dni_jax.languages._grammar import Grammar
+from dni_jax.languages._nesting import BRACKETS, match_brackets, paired_brackets
 from dni_jax.text import ParseTrees, concatenate_ranges, concatenate_trees
 
 _ROUNDS = 100  # of draws before a bound is called unreachable
@@ -34,7 +34,7 @@ class _Tables:
     def of(cls, grammar: Grammar) -> _Tables:
         size = np.asarray([len(right) for right in grammar.right])
         fixed = [right for left, right in zip(grammar.left, grammar.right, strict=True) if left < grammar.n_rules]
-        brackets = paired(part for right in fixed for part in right if isinstance(part, str))
+        brackets = paired_brackets(part for right in fixed for part in right if isinstance(part, str))
         part = [
             p if isinstance(p, int) else -ord(p) - 1 - _FIXED * (left < grammar.n_rules and p in brackets)
             for left, right in zip(grammar.left.tolist(), grammar.right, strict=True)
@@ -212,7 +212,7 @@ def _bracket_pairs(text: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, n
     """String, first and last character of each pair of brackets that the grammar's fixed words make."""
     where = np.flatnonzero(text >= _FIXED)
     string = np.searchsorted(offsets, where, side="right") - 1
-    first, last = match(text[where].astype(np.int64) - _FIXED, string)
+    first, last = match_brackets(text[where].astype(np.int64) - _FIXED, string)
     string = string[first]
     return string, where[first] - offsets[string], where[last] - offsets[string]
 

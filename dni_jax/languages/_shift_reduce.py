@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Int
 from lark.exceptions import LarkError
 
+from dni_jax.languages._lexing import StuckError, tokenizer
 from dni_jax.languages._parse_table import END, ParseTable
 from dni_jax.languages._parsing import ParseError, Parser
-from dni_jax.languages._tokens import StuckError, tokenizer
 from dni_jax.text import NodeKind
 
 _EVENTS = 1_000_000  # numbers are collected before they become an array

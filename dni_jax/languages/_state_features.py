@@ -57,7 +57,7 @@ def _states_of(parser: ShiftReduce, corpus: Corpus) -> ParserStates:
     offsets, begins, ends = runs(corpus)
     if not (begins.all() and ends.all()):
         raise ValueError(
-            f"expected whole strings, which a parser needs, got {int((~(begins & ends)).sum())} segments of longer ones: "
+            f"expected whole strings for a parser, got {int((~(begins & ends)).sum())} segments of longer ones: "
             "record the states before the strings are cut, with language.add_parser_states(corpus) or "
             "load_text(..., parser_states=True)"
         )

@@ -7,10 +7,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from dni_jax.interventions import Drive, Intervention, Override
+from dni_jax.interventions import Intervention
 from dni_jax.models import TrainedModel, record
 from dni_jax.text import Corpus
-from dni_jax.verification._kinds import intervention_of
 from dni_jax.verification._sets import Sets
 
 _READ = 4_000  # characters, from the corpus' beginning
@@ -45,7 +44,7 @@ def check_density(density: Density | None, n_neurons: int) -> None:
 
 
 def plausibility_variables(
-    density: Density, model: TrainedModel, corpus: Corpus, override: Override, drive: Drive | None, sets: Sets
+    density: Density, model: TrainedModel, corpus: Corpus, change: Intervention, sets: Sets
 ) -> dict[str, Any]:
     """Judge the intact network, the best and the worst sets, and the first 8 random sets of each size.
 
@@ -63,7 +62,7 @@ def plausibility_variables(
     wanted = np.unique(np.concatenate([[0], *(rows.ravel() for rows in (sets.top, sets.bottom, random))]))
     found = np.full((len(sets.masks), len(STATISTICS)), np.nan)
     for row in wanted.tolist():
-        changed = intervention_of(override, drive, row, text.n_positions)
+        changed = change.select(np.flatnonzero(sets.masks[row]).tolist(), text.n_positions)
         found[row] = _judge(density, model, text, changed, places)
     result: dict[str, Any] = {}
     for column, name in enumerate(STATISTICS):

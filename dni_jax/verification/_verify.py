@@ -14,7 +14,7 @@ from dni_jax.inspection import ranking
 from dni_jax.models import Activations, StateGaussian, TrainedModel, predict, record
 from dni_jax.probes import string_weights
 from dni_jax.text import Corpus
-from dni_jax.verification._kinds import INTERVENTIONS, plan_of
+from dni_jax.verification._kinds import INTERVENTIONS, intervene
 from dni_jax.verification._measures import (
     LOSSES,
     MEASURES,
@@ -201,14 +201,15 @@ def _effects(asked: _Asked, marks: Labels, orders: Int[np.ndarray, "F N"]) -> xr
     strata = None if asked.match is None else variance_strata(states.hidden.var(axis=0))
     sets = neuron_sets(orders, ks, asked.n_random, strata, asked.seed)
     signal = marks.columns[0].astype(np.float32)
-    override, drive = plan_of(asked.intervention, sets.masks, states, signal, asked.value, asked.where, asked.seed)
+    change = intervene(asked.intervention, states, signal, value=asked.value, where=asked.where, seed=asked.seed)
+    overrides = change.bind(model.n_neurons, corpus.n_positions, model.parts, sets=sets.masks)
     held = [held_by(column) & marks.mask for column in marks.columns]
     type_names, types = type_numbers(corpus)
     own = [int(np.bincount(types[corpus.flat_codes[on]], minlength=len(type_names)).argmax()) for on in held]
     asked_types = sorted(set(own))
     classes = (types[:, None] == np.asarray(asked_types)).astype(np.float32)
-    visited = StateGaussian.of(states.hidden)
-    predictions = predict(model.weights, corpus, override, drive, classes=classes, visited=visited)
+    gaussian = StateGaussian.fit(states.hidden)
+    predictions = predict(model.weights, corpus, overrides, classes=classes, gaussian=gaussian)
     counted = predictions.predicted & marks.mask
     groups = corpus.position_groups
     draw = string_weights(len(np.unique(groups)), _BOOTSTRAP, asked.seed)
@@ -228,7 +229,7 @@ def _effects(asked: _Asked, marks: Labels, orders: Int[np.ndarray, "F N"]) -> xr
     dataset = _dataset(arrays, orders, marks.names, ks).assign_coords(symbols=("feature", [type_names[n] for n in own]))
     if asked.density is None:
         return dataset
-    return dataset.assign(plausibility_variables(asked.density, model, corpus, override, drive, sets))
+    return dataset.assign(plausibility_variables(asked.density, model, corpus, change, sets))
 
 
 def _rows(sets: Sets, place: int) -> dict[str, Any]:

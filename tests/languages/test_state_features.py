@@ -96,9 +96,7 @@ def test_pieces_that_follow_each_other_are_read_as_one_string_others_are_refused
     assert len(pieces) > 3
     for name in COLUMNS:
         np.testing.assert_array_equal(getattr(python.parser_states(pieces), name), getattr(whole, name))
-    with pytest.raises(
-        ValueError, match=r"whole strings.*segments.*language\.add_parser_states\(corpus\)"
-    ):
+    with pytest.raises(ValueError, match=r"whole strings.*segments.*language\.add_parser_states\(corpus\)"):
         python.parser_states(pieces.take(np.arange(1, len(pieces))))
     with pytest.raises(ValueError, match=r"parser_states=True"):
         python.state_features().label(pieces.take(np.arange(2)))

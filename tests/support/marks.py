@@ -1,6 +1,6 @@
 """C text in which ranges are marked by hand: « before a node's first character, » behind its last."""
 
-from dni_jax.languages.code.c._kinds import KINDS
+from dni_jax.languages.code.c._features import KINDS
 
 
 def marked(text):

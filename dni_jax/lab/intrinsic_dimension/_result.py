@@ -90,7 +90,7 @@ class IntrinsicDimension:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row per dimension: mean, ``min`` and ``max`` performance, its ``share`` of the way to `full`, the loss."""
+        """One row per dimension: mean, ``min`` and ``max`` performance, ``share`` of the way to `full`, and loss."""
         mean = self.performance.mean(1)
         columns = {
             "dim": self.dims,

@@ -19,9 +19,9 @@ from dni_jax.devices import make_grid
 from dni_jax.lab.posterior._samplers import SAMPLERS, posterior_gradient
 from dni_jax.lab.posterior._schedules import cyclical, polynomial
 from dni_jax.models import (
-    State,
     TrainConfig,
     TrainedModel,
+    TrainState,
     Weights,
     init_state,
     make_batches,
@@ -278,7 +278,7 @@ def _init_chains(
     step_sizes: Sequence[float],
     seeds: Sequence[int],
     n_symbols: int,
-) -> State:
+) -> TrainState:
     n_chains = len(step_sizes)
     state = init_state([model.weights] * n_chains, _IDENTITY, config.batch)
     fill = partial(jnp.full, n_chains, dtype=jnp.float32)

@@ -161,8 +161,8 @@ def _factor_with_diagonal(
 def _newton_step(problem: Problem, point: InteriorPoint, solve: Solve, target: float, predictor: _Step | None) -> _Step:
     """Return Newton's step towards products of slack and multiplier that all equal `target`.
 
-    Newton's method drops the product of the two changes. The predictor tells it to second order, so the corrector
-    subtracts it: that is the second-order correction, and it costs no new factorization.
+    Linearizing a product of slack and multiplier drops the product of their changes. The predictor step estimates it,
+    and the corrector subtracts it: this second-order correction saves steps and needs no new factorization.
     """
     neuron_residual = target - point.neuron_slack * point.neuron_multipliers
     state_residual = target - point.state_slack * point.state_multipliers

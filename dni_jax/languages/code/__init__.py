@@ -1,9 +1,9 @@
-"""Source code as text: C and Python, files and archives, and the cache of parsed texts."""
+"""Source code: C and Python, text files and archives, and the cache of parsed texts."""
 
-from dni_jax.languages.code._archives import read_files
 from dni_jax.languages.code._cache import cache_folder, clear_cache
+from dni_jax.languages.code._corpora import load_text
+from dni_jax.languages.code._files import find_files, read_files
 from dni_jax.languages.code._python import python, standard_library_files
-from dni_jax.languages.code._textfiles import find_files, load_text
 from dni_jax.languages.code.c import CLanguage, load_c
 
 __all__ = [

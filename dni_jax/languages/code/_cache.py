@@ -1,4 +1,4 @@
-"""Parsed texts, kept between runs in the user's cache folder."""
+"""Parsed texts, stored between runs in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from dni_jax.files import atomic_write
-from dni_jax.languages._parse_result import ParseResult
+from dni_jax.languages._parsing import ParseResult
 from dni_jax.text import NodeKind, ParseTrees
 
-VERSION = "4"  # to be raised whenever the code of this package makes other trees of the same text
-LIMIT = 1 << 30  # bytes; beyond it the oldest entries go
-_LEFT = 0.8  # of the limit, after entries were removed
+VERSION = "4"  # raise it whenever this package's code makes other trees of the same text
+LIMIT = 1 << 30  # bytes; beyond it the oldest entries are removed
+_AFTER_PRUNING = 0.8  # of the limit
 _COLUMNS = {"rule": np.int16, "start": np.int32, "end": np.int32, "parent": np.int32, "depth": np.int16}
 
 
 def cache_folder() -> Path:
-    """The folder of the cache: ``$DNI_JAX_CACHE``, else ``$XDG_CACHE_HOME/dni_jax``, else ``~/.cache/dni_jax``."""
+    """Return the cache folder: ``$DNI_JAX_CACHE``, else ``$XDG_CACHE_HOME/dni_jax``, else ``~/.cache/dni_jax``."""
     if own := os.environ.get("DNI_JAX_CACHE"):
         return Path(own)
     if base := os.environ.get("XDG_CACHE_HOME"):
@@ -33,7 +33,7 @@ def cache_folder() -> Path:
 
 
 def clear_cache() -> int:
-    """Remove all parsed texts from the cache; give how many there were."""
+    """Remove all parsed texts from the cache and return how many there were."""
     folder = cache_folder() / "parsed"
     count = sum(1 for _ in folder.glob("*/*.npz"))
     shutil.rmtree(folder, ignore_errors=True)
@@ -41,14 +41,14 @@ def clear_cache() -> int:
 
 
 class ParseCache:
-    """The results of one language's texts, one file each, named by the text's hash.
+    """The parsed texts of one language, one file each, named by the text's hash.
 
-    A file that is missing, broken or of other kinds counts as not there.
+    A file that is broken, or has other kinds of nodes, counts as missing.
 
     Parameters
     ----------
     fingerprint
-        What the trees depend on beside the text; None keeps nothing.
+        What the trees depend on apart from the text; None stores nothing.
     kinds
         The kinds of the trees' nodes.
     """
@@ -64,7 +64,7 @@ class ParseCache:
         return None if self._folder is None else self._folder / f"{_hash(text)}.npz"
 
     def load(self, text: str) -> ParseResult | None:
-        """Give what is known of a text, or None."""
+        """Return the result stored for a text, or None."""
         path = self._path(text)
         if path is None or not path.is_file():
             return None
@@ -85,27 +85,27 @@ class ParseCache:
             return None
 
     def save(self, text: str, result: ParseResult) -> None:
-        """Keep a result; where the folder cannot be written, warn once and go on without."""
+        """Store a result; if the folder cannot be written, warn once and store nothing."""
         path = self._path(text)
         if path is None:
             return
         notes = json.dumps({"counts": dict(result.counts), "problem": result.error})
         columns = {name: getattr(result.trees, name).astype(dtype) for name, dtype in _COLUMNS.items()}
         if (columns["depth"] != result.trees.depth).any():
-            return  # deeper than the format holds
+            return  # deeper than int16 holds
         try:
             with atomic_write(path, by_all=True) as aside, open(aside, "wb") as file:
                 np.savez_compressed(file, **columns, unparsed=result.unparsed, notes=np.asarray(notes))
         except OSError as error:
             self._folder = None
             warnings.warn(
-                f"parsed text cannot be kept in {cache_folder()} ({error}) and will be parsed again next time: "
+                f"parsed text cannot be stored in {cache_folder()} ({error}) and will be parsed again next time: "
                 "set DNI_JAX_CACHE to a folder that can be written",
                 stacklevel=2,
             )
 
     def prune(self, limit: int = LIMIT) -> None:
-        """Remove the oldest entries, of all languages, while there are more bytes than the limit."""
+        """Remove the oldest entries, of all languages, if they exceed `limit` bytes together."""
         if self._folder is None:
             return
         try:
@@ -116,9 +116,9 @@ class ParseCache:
             for status, file in sorted(found, key=lambda pair: pair[0].st_mtime):
                 file.unlink(missing_ok=True)
                 total -= status.st_size
-                if total <= _LEFT * limit:
+                if total <= _AFTER_PRUNING * limit:
                     return
-        except OSError:  # another process removes them too
+        except OSError:  # another process is removing them too
             return
 
 

@@ -1,4 +1,4 @@
-"""Python source code as a language, and the standard library's files of it."""
+"""Python source code as a language, and the files of the standard library."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _python_library() -> FeatureLibrary:
     return FeatureLibrary((*depth_features(4), *indent, *characters, symbol_feature(":"), *nodes))
 
 
-# Lark's grammar refuses some Python that its makers did not think of: (its rule, the same with more).
+# Lark's grammar rejects some valid Python: (a rule of the grammar, the rule that replaces it).
 PYTHON_AMENDMENTS = (
     ('with_item: test ["as" name]', 'with_item: test ["as" expr]'),
     ('except_clause: "except" [test', 'except_clause: "except" ["*"] [test'),
@@ -80,6 +80,7 @@ def _python_grammar() -> str:
     return grammar
 
 
+# The source of this class is part of the language's fingerprint: editing it makes cached parses of Python invalid.
 class _Indenter(PythonIndenter):
     """Lark's, with the line of a dedent that fits no block."""
 
@@ -91,7 +92,7 @@ class _Indenter(PythonIndenter):
 
 
 def python() -> Language:
-    """Python source code, by the grammar and the indenter that ship inside Lark; parses, does not sample."""
+    """Return the language of Python source code, which uses Lark's grammar and indenter. It cannot be sampled."""
     comments = ("comment", r"#[^\n]*")
     return Language(
         "python",
@@ -110,9 +111,9 @@ _NOT_LIBRARY = frozenset({"site-packages", "dist-packages", "test", "tests", "id
 
 
 def standard_library_files() -> list[Path]:
-    """The short modules of the running Python's standard library: 1,000 to 16,000 bytes each, without tests.
+    """List the modules of the running Python's standard library with 1,000 to 16,000 bytes, without tests.
 
-    Short ones, because a corpus of many files can be split and cross-validated by file.
+    Modules are short so that a corpus has many files, and can be split and cross-validated by file.
     """
     root = Path(sysconfig.get_paths()["stdlib"])
     files = (file for file in root.rglob("*.py") if not _NOT_LIBRARY & set(file.relative_to(root).parts))

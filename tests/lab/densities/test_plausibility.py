@@ -14,6 +14,7 @@ from dni_jax.lab.densities import (
     plausibility,
     split_states,
 )
+from dni_jax.verification._plausible import Density as VerifiedDensity
 
 MEAN, ROOT = np.asarray([1.0, -2.0]), np.asarray([[1.0, 0.0], [0.8, 0.5]])
 
@@ -117,3 +118,10 @@ def test_one_neuron():
     np.testing.assert_allclose(density.log_prob(states[:3]), stats.norm(3, 2).logpdf(states[:3, 0]), atol=0.2)
     with pytest.raises(ValueError, match="at least 2 neurons"):
         plausibility(states, "realnvp")
+
+
+def test_overrides_accept_a_density(gaussian):
+    density = plausibility(gaussian[:4_000], "gaussian")
+    (edit,) = dni.clamp([1], "plausible", density=density, states=gaussian[:4_000], percentile=30.0, sign=1).edits
+    assert edit.low[0] > np.median(gaussian[:, 1])
+    assert isinstance(density, VerifiedDensity)

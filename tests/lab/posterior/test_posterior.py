@@ -15,8 +15,8 @@ from dni_jax.lab.posterior._chains import ChainTarget, count_symbols, make_sampl
 from dni_jax.lab.posterior._intervals import credible_intervals, ranks
 from dni_jax.lab.posterior._prediction import combine_losses, predictive_loss, predictive_losses
 from dni_jax.models import TrainConfig
-from dni_jax.models._evaluation import cross_entropies
 from dni_jax.models._network import compute_logits, network_scan, zero_carries
+from dni_jax.models._prediction import cross_entropies
 from dni_jax.models._training import make_batches
 from dni_jax.models._weights import named_arrays
 

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from dni_jax.languages._parse_result import ParseResult
-from dni_jax.languages.code._archives import read_files
-from dni_jax.languages.code._parsed_files import read_texts
-from dni_jax.languages.code._realtext import Chosen, assemble, choose, read_chosen, refuse
-from dni_jax.languages.code.c._blanking import blank
+from dni_jax.languages._parsing import ParseResult
+from dni_jax.languages.code._corpora import ChosenFiles, choose_files, make_corpus, parse_files, raise_if_failed
+from dni_jax.languages.code._files import read_files
+from dni_jax.languages.code._parallel import parse_texts
+from dni_jax.languages.code.c._declarations import collect_typedefs, read_typedefs
 from dni_jax.languages.code.c._language import CLanguage
-from dni_jax.languages.code.c._typedefs import harvested, read_typedefs
+from dni_jax.languages.code.c._lexer import blank
 from dni_jax.text import Corpus
 
-_WORST = 10  # files shown
+_WORST = 10  # files listed in the coverage
 
 
 def load_c(
@@ -30,12 +30,11 @@ def load_c(
     skip_unparsable: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Corpus:
-    r"""Read C source code into a corpus, with pycparser's parse trees and no need of headers.
+    r"""Read C source code into a corpus with pycparser's parse trees; headers are not needed.
 
-    Files are taken, cut and grouped as by `load_text`, and parsed and kept as there: on all cores, and in the cache.
-    A declaration that does not parse is masked, and so are branches that are not compiled (``#else``, ``#if 0``):
-    ``Corpus.parsed`` is False there, so that they are never labelled 0 (it is None where all is parsed). The features
-    are those of ``dni.languages.get("c").features()``.
+    Files are chosen, parsed, cached, cut and grouped as in `load_text`. A declaration that does not parse is masked,
+    and so are branches that are not compiled (``#else``, ``#if 0``): ``Corpus.parsed`` is False there, so that they
+    are not labelled 0. It is None if everything is parsed. ``dni.languages.get("c").features()`` has the features.
 
     Parameters
     ----------
@@ -48,34 +47,34 @@ def load_c(
     seed
         Decides the order of the files and the split.
     typedefs
-        Names of types, or the path of a file with one a line. Few are needed: most can be told from where they
-        stand, and where a declaration does not parse, it is tried again with all that the files declare.
+        Names of types, or the path of a file with one per line. Few are needed: most are recognised from their
+        position, and a declaration that does not parse is parsed again with all names that the files declare.
     max_symbols
-        The size of the symbol table; rarer symbols are read as U+FFFD.
+        The size of the vocabulary; rarer symbols are read as U+FFFD.
     skip_unparsable
-        Whether what does not parse is masked and counted, or the first such place an error.
+        Whether declarations that do not parse are masked and counted, instead of raising an error.
     progress
-        Called with the number of characters parsed and the number to parse.
+        Called with the number of characters parsed so far and the number to parse.
 
     Returns
     -------
     Corpus whose ``coverage`` has
 
     - ``files``, ``files_parsed`` (to the last declaration), ``functions`` and ``functions_parsed``;
-    - ``characters`` and ``characters_parsed``: those inside functions, without branches that are not compiled;
+    - ``characters`` and ``characters_parsed``: inside functions, without branches that are not compiled;
       ``all_characters`` and ``all_characters_parsed``; ``dead_characters`` in such branches;
-    - ``declarations`` and ``declarations_parsed``: at file level, functions among them;
+    - ``declarations`` and ``declarations_parsed``: at file level, including functions;
     - ``worst``: the files with the most characters that could not be parsed, each with ``file``, ``functions``,
       ``functions_parsed``, ``unparsed`` (characters) and the first ``problem``;
-    - ``replaced`` (characters read as U+FFFD), ``groups`` ("files" or "pieces"), and ``failed``: a message for each
-      file that is left out because it cannot be read or is not UTF-8 text.
+    - ``replaced`` (characters read as U+FFFD), ``groups`` ("files" or "segments"), and ``failed``: an error message
+      for each file that cannot be read or is not UTF-8 text.
 
     Raises
     ------
     ParseError
-        Where a declaration does not parse and `skip_unparsable` is False.
+        If a declaration does not parse and `skip_unparsable` is False.
     ValueError
-        Where there is nothing at the path, or no text to read.
+        If there is nothing at the path, or no text to read.
 
     Examples
     --------
@@ -87,45 +86,45 @@ def load_c(
     (2, 1, np.int64(27))
     """
     names = read_typedefs(typedefs)
-    chosen = choose(read_files(path, glob, seed, max_chars), max_chars)
+    chosen = choose_files(read_files(path, glob, seed, max_chars), max_chars)
     if not chosen.files:
         reason = next(iter(chosen.failed.items()), (str(path), "all files are empty"))
         raise ValueError(f"expected C source code in {str(path)!r}, got none; {reason[0]}: {reason[1]}")
     language = CLanguage(typedefs=names)
-    results = read_chosen(language, chosen, True, progress)
-    results = _tried_again(names, chosen, results)
+    results = parse_files(language, chosen, True, progress)
+    results = _retry(names, chosen, results)
     if not skip_unparsable:
         for file, result in zip(chosen.files, results, strict=True):
-            refuse(file, result)
+            raise_if_failed(file, result)
     coverage = _coverage(chosen, results)
-    return assemble(language.name, chosen.texts, results, max_symbols, seed, coverage)
+    return make_corpus(language.name, chosen.texts, results, max_symbols, seed, coverage)
 
 
-def _tried_again(names: frozenset[str], chosen: Chosen, results: list[ParseResult]) -> list[ParseResult]:
-    """Parse files with problems again, with the names of types that all chosen files declare."""
+def _retry(names: frozenset[str], chosen: ChosenFiles, results: list[ParseResult]) -> list[ParseResult]:
+    """Parse files with errors again, with the names of types that all chosen files declare."""
     places = [place for place, result in enumerate(results) if result.error]
     if not places:
         return results
-    more = harvested(blank(text).text for text in chosen.texts if "typedef" in text)
+    more = collect_typedefs(blank(text).text for text in chosen.texts if "typedef" in text)
     language = CLanguage(typedefs=names, harvested=more)
     result = list(results)
-    for place, again in zip(places, read_texts(language, [chosen.texts[place] for place in places]), strict=True):
+    for place, again in zip(places, parse_texts(language, [chosen.texts[place] for place in places]), strict=True):
         if _unparsed(again) < _unparsed(results[place]):
             result[place] = again
     return result
 
 
 def _unparsed(result: ParseResult) -> int:
-    """How many characters did not parse, dead branches aside."""
+    """Return how many characters did not parse, without those in dead branches."""
     counts = result.counts
     return counts["all_characters"] - counts["all_characters_parsed"] - counts["dead_characters"]
 
 
-def _coverage(chosen: Chosen, results: list[ParseResult]) -> dict[str, Any]:
+def _coverage(chosen: ChosenFiles, results: list[ParseResult]) -> dict[str, Any]:
     totals: Counter[str] = Counter()
     for result in results:
         totals.update(result.counts)
-    with_problems = sum(bool(result.error) for result in results)
+    with_errors = sum(bool(result.error) for result in results)
     ranked = sorted(zip(chosen.files, results, strict=True), key=lambda pair: (-_unparsed(pair[1]), pair[0].name))
     worst = [
         {
@@ -140,7 +139,7 @@ def _coverage(chosen: Chosen, results: list[ParseResult]) -> dict[str, Any]:
     ]
     return {
         "files": len(results) + len(chosen.failed),
-        "files_parsed": len(results) - with_problems,
+        "files_parsed": len(results) - with_errors,
         **totals,
         "worst": worst,
         "failed": chosen.failed,

@@ -1,11 +1,143 @@
-"""C as people write it, macros unexpanded, turned token by token into C that pycparser's grammar has."""
+"""Rewrite tokens of C with macros into C that pycparser can parse."""
 
 from __future__ import annotations
 
-from dni_jax.languages.code.c._attributes import BASE_TYPES, QUALIFIERS, closing, without_attributes
-from dni_jax.languages.code.c._tokens import NUMBER, STRING, Token, names
+import re
 
-# A word in place of `while`: the parser tells a macro that opens a block from C's own loops by the token's text.
+from dni_jax.languages.code.c._lexer import NUMBER, STRING, Token, names
+
+# Dropped everywhere.
+_ALWAYS = names(
+    "__extension__ __force __init __initconst __initdata __iomem __kernel __nocast __percpu __private __rcu __safe "
+    "__thread __user __always_inline __always_unused __maybe_unused __must_check __noreturn __read_mostly "
+    "__ro_after_init __packed noinline notrace asmlinkage"
+)
+# Dropped together with their arguments.
+_WITH_ARGUMENTS = names(
+    "__attribute__ __attribute __declspec __aligned __section __printf __scanf __acquires __releases __must_hold "
+    "__cond_acquires __alloc_size __counted_by __assume_aligned __alias __no_sanitize __malloc __realloc_size "
+    "__compiletime_error __compiletime_warning __nonstring _Pragma __pragma"
+)
+_ASSEMBLER = names("asm __asm __asm__ __ASM")
+_AFTER_ASSEMBLER = names("VOLATILE GOTO INLINE")
+_TYPE_LIKE = re.compile(r"__(?:[usf]\d+|[bl]e\d+|w?sum\d*|kernel_\w+|builtin\w*|virtio\d+|auto_type|label__|\w+_t)$")
+
+BASE_TYPES = names(
+    "VOID CHAR SHORT INT LONG FLOAT DOUBLE SIGNED UNSIGNED _BOOL _COMPLEX __INT128 STRUCT UNION ENUM TYPEOF"
+)
+QUALIFIERS = names("CONST VOLATILE RESTRICT _ATOMIC STATIC EXTERN INLINE TYPEDEF REGISTER AUTO _NORETURN _THREAD_LOCAL")
+_TAGGED = frozenset(("STRUCT", "UNION", "ENUM"))
+_DECLARATOR_ENDS = names("SEMI EQUALS COMMA LBRACKET LPAREN RPAREN COLON")
+_BEFORE_A_NAME = names("PERIOD ARROW GOTO")
+_ENDS_A_DECLARATOR = names("SEMI LBRACE EQUALS COMMA")
+_BEGINS_A_HEAD = names("SEMI RBRACE")
+_ALIGNMENT = re.compile(r"____\w*aligned")
+_LAYOUT = re.compile("align|pack|layout|section|mostly", re.IGNORECASE)
+_SPECIFIER_WORDS = BASE_TYPES | QUALIFIERS | {"ID"}
+
+
+def closing_parentheses(tokens: list[Token]) -> dict[int, int]:
+    """Return the index of the closing parenthesis for the index of each opening one."""
+    opened, found = [], {}
+    for index, token in enumerate(tokens):
+        if token.type == "LPAREN":
+            opened.append(index)
+        elif token.type == "RPAREN" and opened:
+            found[opened.pop()] = index
+    return found
+
+
+def drop_attributes(tokens: list[Token]) -> list[Token]:
+    """Drop attributes: those known by name, then those in places where only an attribute can be."""
+    return _drop_unknown_attributes(_drop_known_attributes(tokens))
+
+
+def _drop_known_attributes(tokens: list[Token]) -> list[Token]:
+    partner = closing_parentheses(tokens)
+    kept: list[Token] = []
+    index, count = 0, len(tokens)
+    while index < count:
+        token = tokens[index]
+        index += 1
+        if token.type != "ID":
+            kept.append(token)
+            continue
+        following = tokens[index].type if index < count else ""
+        if token.value in _WITH_ARGUMENTS and following == "LPAREN":
+            index = partner.get(index, index - 1) + 1
+        elif token.value in _ASSEMBLER and (following == "LPAREN" or following in _AFTER_ASSEMBLER):
+            while index < count and tokens[index].type in _AFTER_ASSEMBLER:
+                index += 1
+            index = partner.get(index, index - 1) + 1
+        elif token.value not in _ALWAYS:
+            kept.append(token)
+    return kept
+
+
+def _drop_unknown_attributes(tokens: list[Token]) -> list[Token]:
+    """Examine sequences of words: apart from the type and the declarator's name, each identifier is an attribute."""
+    kept: list[Token] = []
+    index, count, depth = 0, len(tokens), 0
+    head = True  # outside braces and initializers
+    while index < count:
+        kind = tokens[index].type
+        if kind not in _SPECIFIER_WORDS:
+            depth += (kind == "LBRACE") - (kind == "RBRACE")
+            head = depth == 0 and kind != "EQUALS" and (head or kind in _BEGINS_A_HEAD)
+            kept.append(tokens[index])
+            index += 1
+            continue
+        last = index + 1
+        while last < count and tokens[last].type in _SPECIFIER_WORDS:
+            last += 1
+        sequence = tokens[index:last]
+        before = kept[-1].type if kept else ""
+        after = tokens[last].type if last < count else ""
+        if not _follow_a_declarator(sequence, before, after, head):
+            if after == "LPAREN" and last + 1 < count and tokens[last + 1].type == "TIMES":
+                after = ""  # the name is inside the parentheses, after the star
+            kept += sequence if len(sequence) == 1 or before in _BEFORE_A_NAME else _specifiers(sequence, before, after)
+        index = last
+    return kept
+
+
+def _looks_like_an_attribute(word: str) -> bool:
+    return (word.startswith("__") and not _TYPE_LIKE.match(word)) or (word.isupper() and len(word) > 2)
+
+
+def _follow_a_declarator(sequence: list[Token], before: str, after: str, head: bool) -> bool:
+    """Return whether words after a closing bracket are attributes of what it closes."""
+    if after not in _ENDS_A_DECLARATOR or not all(_looks_like_an_attribute(token.value) for token in sequence):
+        return False
+    if before == "RBRACE":
+        return all(_LAYOUT.search(token.value) for token in sequence)
+    return before == "RBRACKET" or (before == "RPAREN" and head)
+
+
+def _specifiers(sequence: list[Token], before: str, after: str) -> list[Token]:
+    """Keep the type in a sequence of words and, if one is expected, the name."""
+    has_type = before == "TIMES"
+    words: list[int] = []
+    dropped: set[int] = set()
+    tag = False
+    for place, token in enumerate(sequence):
+        if token.type in BASE_TYPES:
+            has_type = True
+            tag = token.type in _TAGGED
+        elif token.type == "ID":
+            if not tag:
+                (dropped.add if _ALIGNMENT.match(token.value) else words.append)(place)
+            tag = False
+    wanted = (not has_type) + (after in _DECLARATOR_ENDS)
+    if len(words) > wanted:
+        kept = words[-1:] if after == "LPAREN" else []  # the function's name
+        others = [place for place in words if place not in kept]
+        kept += sorted(others, key=lambda place: (_looks_like_an_attribute(sequence[place].value), -place))
+        dropped.update(set(words) - set(kept[:wanted]))
+    return [token for place, token in enumerate(sequence) if place not in dropped]
+
+
+# Type of a macro that opens a block; the parser distinguishes it from C's own loops by the token's text.
 MACRO_BLOCK = "WHILE"
 _STATEMENT_STARTS = names("SEMI LBRACE RBRACE COLON RPAREN ELSE DO")
 _STATEMENT_WORDS = names("ID IF FOR WHILE SWITCH CASE DEFAULT RETURN CONTINUE BREAK GOTO DO PLUSPLUS MINUSMINUS LBRACE")
@@ -14,20 +146,20 @@ _SPECIFIERS = BASE_TYPES | QUALIFIERS
 
 
 def rewrite(tokens: list[Token], text: str) -> list[Token]:
-    """Turn a file's tokens into ones that pycparser can parse; what is kept stays where it stands.
+    """Rewrite a file's tokens so that pycparser can parse them; remaining tokens keep their places in the file.
 
-    Attributes and assembler are dropped; a macro before a statement becomes a loop; an identifier beside a string a
-    string; ``a ?: b`` gets a number without characters; ``A ... B`` and ``&&label`` other operators; ``static`` goes
-    from before ``DEFINE_X(..)``, and the arguments from a macro that stands for a function's head.
+    Attributes and assembler are dropped. A macro before a statement becomes a loop, and an identifier next to a string
+    becomes a string. ``a ?: b`` gets a number without characters; ``A ... B`` and ``&&label`` get other operators.
+    ``static`` is dropped before ``DEFINE_X(..)``, and so are the arguments of a macro that is a function's head.
 
     Examples
     --------
-    >>> from dni_jax.languages.code.c._tokens import tokenize
+    >>> from dni_jax.languages.code.c._lexer import tokenize
     >>> text = "static int __init f(void) { return x ?: 1; }"
     >>> [token.value for token in rewrite(tokenize(text), text)]
     ['static', 'int', 'f', '(', 'void', ')', '{', 'return', 'x', '?', '', ':', '1', ';', '}']
     """
-    return _Rewriter(without_attributes(tokens), text).run()
+    return _Rewriter(drop_attributes(tokens), text).run()
 
 
 class _Rewriter:
@@ -36,17 +168,17 @@ class _Rewriter:
     def __init__(self, tokens: list[Token], text: str) -> None:
         self._tokens = tokens
         self._text = text
-        self._closing = closing(tokens)
+        self._closing = closing_parentheses(tokens)
         self._kept: list[Token] = []
         self._depth = 0
-        self._initializers: list[bool] = []  # for each open brace, whether it lists values
+        self._initializers: list[bool] = []  # for each open brace, whether it is an initializer
 
     def run(self) -> list[Token]:
         index, count = 0, len(self._tokens)
         while index < count:
             kind = self._tokens[index].type
             if kind == "ID":
-                index = self._word(index)
+                index = self._rewrite_identifier(index)
                 continue
             if kind in _RULES:
                 _RULES[kind](self, index)
@@ -60,8 +192,8 @@ class _Rewriter:
     def _before(self, back: int = 1) -> str:
         return self._kept[-back].type if len(self._kept) >= back else ""
 
-    def _word(self, index: int) -> int:
-        """Settle an identifier; give the index to go on with."""
+    def _rewrite_identifier(self, index: int) -> int:
+        """Rewrite an identifier and return the index of the next token."""
         token = self._tokens[index]
         following = self._type(index + 1)
         if following != "LPAREN":
@@ -75,63 +207,63 @@ class _Rewriter:
         if last is None:
             self._kept.append(token)
             return index + 1
-        behind = self._type(last + 1)
-        if behind == STRING or self._before() == STRING:
+        after = self._type(last + 1)
+        if after == STRING or self._before() == STRING:
             token.type = STRING
             self._kept.append(token)
             return last + 1
         if self._before() == "RBRACKET":  # an attribute of an array
             return last + 1
         if self._depth == 0:
-            return self._at_file_level(index, last, behind)
-        if self._before() in QUALIFIERS and behind in ("SEMI", "EQUALS") and not self._is_typed():
+            return self._at_file_level(index, last, after)
+        if self._before() in QUALIFIERS and after in ("SEMI", "EQUALS") and not self._is_typed():
             self._drop_qualifiers()
-        elif self._opens_a_block(token, behind):
+        elif self._opens_a_block(token, after):
             token.type = MACRO_BLOCK
         self._kept.append(token)
         return index + 1
 
-    def _opens_a_block(self, token: Token, behind: str) -> bool:
-        """Whether a macro's call stands where ``while (..)`` could, before a statement or behind ``do``'s."""
+    def _opens_a_block(self, token: Token, after: str) -> bool:
+        """Return whether a macro call is where ``while (..)`` could be: before a statement, or after that of ``do``."""
         if self._before() not in _STATEMENT_STARTS or self._initializers[-1]:
             return False
-        if behind == "SEMI":
+        if after == "SEMI":
             return self._before() == "RBRACE" and token.value.startswith("while_")
-        return behind in _STATEMENT_WORDS or (behind in ("LPAREN", "TIMES") and "for_each" in token.value)
+        return after in _STATEMENT_WORDS or (after in ("LPAREN", "TIMES") and "for_each" in token.value)
 
     def _is_typed(self) -> bool:
-        """Whether a type stands among the words before."""
+        """Return whether there is a type among the words before."""
         back = 1
         while self._before(back) in QUALIFIERS:
             back += 1
         return self._before(back) in BASE_TYPES or self._before(back) == "ID"
 
     def _is_on_a_line(self, index: int) -> bool:
-        """Whether the next token stands on the same line."""
+        """Return whether the next token is on the same line."""
         return "\n" not in self._text[self._tokens[index].end : self._tokens[index + 1].start]
 
     def _drop_qualifiers(self) -> None:
         while self._before() in QUALIFIERS:
             self._kept.pop()
 
-    def _at_file_level(self, index: int, last: int, behind: str) -> int:
+    def _at_file_level(self, index: int, last: int, after: str) -> int:
         token = self._tokens[index]
-        if self._before() == "RPAREN" and behind in ("SEMI", "LBRACE"):  # an attribute of a function
+        if self._before() == "RPAREN" and after in ("SEMI", "LBRACE"):  # an attribute of a function
             return last + 1
         typed = self._is_typed() or self._before() in ("TIMES", "RPAREN")
         self._kept.append(token)
         if typed:
             return index + 1
-        if behind in ("SEMI", "EQUALS"):
+        if after in ("SEMI", "EQUALS"):
             self._kept.pop()
             self._drop_qualifiers()
             self._kept.append(token)
-        elif behind == "LBRACE":  # the head of a function, made by a macro from what need not be parameters
+        elif after == "LBRACE":  # a macro that makes the head of a function; its arguments need not be parameters
             self._kept.append(self._tokens[index + 1])
             return last
-        elif behind in ("ID", "TIMES") and self._type(last + 2) != "ID" and self._is_on_a_line(last):
-            return last + 1  # a type made by a macro
-        elif (behind in _SPECIFIERS or behind == "ID") and (self._before(2) in QUALIFIERS or self._is_on_a_line(last)):
+        elif after in ("ID", "TIMES") and self._type(last + 2) != "ID" and self._is_on_a_line(last):
+            return last + 1  # a macro that makes a type
+        elif (after in _SPECIFIERS or after == "ID") and (self._before(2) in QUALIFIERS or self._is_on_a_line(last)):
             self._kept.pop()
             return last + 1
         return index + 1

@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dni_jax.languages.code.c._blanking import blank
-from dni_jax.languages.code.c._tokens import tokenize
+from dni_jax.languages.code.c._lexer import blank, tokenize
 
 FRAGMENTS = [
     "/*", "*/", "//", '"', "'", "\\", "\n", "#if 0", "#if X", "#else", "#elif Y", "#endif", "#define A", " ", "x", "1",

@@ -5,10 +5,10 @@ import itertools
 import pytest
 from pycparser import CParser, c_ast, c_generator
 
-from dni_jax.languages.code.c import _noting as noting
-from dni_jax.languages.code.c._noting import LEAF
+from dni_jax.languages.code.c import _pycparser as noting
+from dni_jax.languages.code.c._lexer import tokenize, words
+from dni_jax.languages.code.c._pycparser import LEAF
 from dni_jax.languages.code.c._recorder import Recorder
-from dni_jax.languages.code.c._tokens import tokenize, words
 
 
 def test_every_method_that_is_replaced_or_called_is_pycparsers():

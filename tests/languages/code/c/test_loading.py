@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dni_jax.languages import ParseError, get, load_c
-from dni_jax.languages.code._archives import matches
+from dni_jax.languages.code._files import matches_glob
 
 FUNCTION = "/* %d */\nstatic int f%d(struct s *x)\n{\n\tif (x->y)\n\t\treturn %d;\n\treturn g(x);\n}\n\n"
 
@@ -88,7 +88,7 @@ def test_globs_in_archives_are_pathlibs(tree, glob):
     names = [str(file.relative_to(tree)) for file in tree.rglob("*") if file.is_file()]
     expected = {str(file.relative_to(tree)) for file in tree.glob(glob) if file.is_file()}
     assert expected
-    assert {name for name in names if matches(name, glob)} == expected
+    assert {name for name in names if matches_glob(name, glob)} == expected
 
 
 def test_what_does_not_parse_is_masked_counted_and_shown(tree):
@@ -148,7 +148,7 @@ def test_line_ends_and_one_file(tmp_path):
     (tmp_path / "a.c").write_bytes(b"int f(void)\r\n{\r\n}\r\n")
     corpus = load_c(tmp_path / "a.c")
     assert corpus.strings == ("int f(void)\n{\n}\n",)
-    assert corpus.coverage["groups"] == "pieces"
+    assert corpus.coverage["groups"] == "segments"
     buffer = io.BytesIO((tmp_path / "a.c").read_bytes())
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         member = tarfile.TarInfo("a.c")

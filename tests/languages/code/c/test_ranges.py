@@ -3,7 +3,7 @@
 import pytest
 
 from dni_jax.languages import ParseError, get
-from dni_jax.languages.code.c._library import LOOPS, NODES
+from dni_jax.languages.code.c._features import LOOPS, NODES
 from tests.support.marks import marked, spans_of
 
 C = get("c")

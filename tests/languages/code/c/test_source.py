@@ -8,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dni_jax.languages import get
-from dni_jax.languages._nested import nested_tree
-from dni_jax.languages.code.c._declarations import declarations
-from dni_jax.languages.code.c._kinds import KINDS
+from dni_jax.languages._nesting import tree_from_spans
+from dni_jax.languages.code.c._declarations import collect_typedefs, guess_typedefs, read_typedefs, split_declarations
+from dni_jax.languages.code.c._features import KINDS
+from dni_jax.languages.code.c._lexer import tokenize, words
 from dni_jax.languages.code.c._rewriting import rewrite
-from dni_jax.languages.code.c._tokens import tokenize, words
-from dni_jax.languages.code.c._typedefs import guessed, harvested, read_typedefs
 
 C = get("c")
 OUTSIDE = {"brackets", "comment", "preprocessor"}
@@ -129,7 +128,7 @@ def test_rewriting_keeps_places_and_order(text):
     assert all(token.value in (text[token.start : token.end], "") for token in tokens)
     starts = [token.start for token in tokens]
     assert starts == sorted(starts)
-    found = declarations(tokens, text)
+    found = split_declarations(tokens, text)
     assert [one.first for one in found] == [0, *(one.last for one in found)][: len(found)]
     assert not tokens or found[-1].last == len(tokens)
 
@@ -151,30 +150,30 @@ def nested_spans(draw):
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(nested_spans())
-def test_nested_tree_against_a_walk(spans):
+def test_tree_from_spans_against_a_walk(spans):
     table = np.asarray([(0, a, b) for a, b in spans], np.int64).reshape(-1, 3)
     nothing = np.zeros(0, np.int64)
-    tree = nested_tree(KINDS, (table[:, 0], table[:, 1], table[:, 2]), (nothing, nothing, nothing))
+    tree = tree_from_spans(KINDS, (table[:, 0], table[:, 1], table[:, 2]), (nothing, nothing, nothing))
     check_nesting(tree, 100)
     for row in range(len(spans)):
         around = [(b - a) for a, b in spans if a <= tree.start[row] and tree.end[row] <= b]
         assert tree.depth[row] == len(around) - 1
 
 
-def test_types_are_guessed_from_where_they_stand():
+def test_types_are_guess_typedefs_from_where_they_stand():
     code = "static a_t f(b_t *x, const c_t y) { d_t z; e_t *w = (g_t *)x; (h_t)z; for (i_t *p = 0;;) x * y; k(l * m); }"
     tokens = tokenize(code)
-    assert guessed(tokens, 0, len(tokens)) == {"a_t", "b_t", "c_t", "d_t", "e_t", "g_t", "h_t", "i_t"}
+    assert guess_typedefs(tokens, 0, len(tokens)) == {"a_t", "b_t", "c_t", "d_t", "e_t", "g_t", "h_t", "i_t"}
 
 
-def test_typedefs_are_harvested_and_read(tmp_path):
+def test_typedefs_are_collected_and_read(tmp_path):
     texts = ["typedef unsigned int a, *b; typedef struct s { int x[3]; struct { int y; } z; } c;", "int d;"]
-    assert harvested([*texts, "typedef e (*f)(int (*g)(void), h); typedef enum { I } j[4];"]) == set("abcfj")
+    assert collect_typedefs([*texts, "typedef e (*f)(int (*g)(void), h); typedef enum { I } j[4];"]) == set("abcfj")
     (tmp_path / "names.txt").write_text("one\ntwo\n")
     assert read_typedefs(tmp_path / "names.txt") == {"one", "two"} == read_typedefs(["one", "two"])
     with pytest.raises(ValueError, match=r"names of types, got '1x'"):
         read_typedefs(["1x"])
-    with pytest.raises(ValueError, match=r"one typedef's name a line.*nowhere"):
+    with pytest.raises(ValueError, match=r"one name of a type per line.*nowhere"):
         read_typedefs(tmp_path / "nowhere")
 
 

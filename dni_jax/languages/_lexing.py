@@ -1,4 +1,4 @@
-"""A grammar's tokens one by one, as its own lexer finds them, for a parser that someone else runs."""
+"""The tokens of a text as the grammar's own lexer finds them, one at a time."""
 
 from __future__ import annotations
 

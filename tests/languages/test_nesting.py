@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dni_jax.languages._brackets import match, paired
+from dni_jax.languages._nesting import match_brackets, paired_brackets
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -20,10 +20,10 @@ def test_match_is_a_stack_in_each_string(strings):
         base += len(string)
     characters = np.asarray([ord(c) for c in "".join(strings)], np.int64)
     number = np.repeat(np.arange(len(strings)), [len(s) for s in strings])
-    first, last = match(characters, number)
+    first, last = match_brackets(characters, number)
     assert list(zip(first.tolist(), last.tolist(), strict=True)) == sorted(expected)
 
 
 def test_only_brackets_with_both_halves_count():
-    assert paired(["(", "]", "x)", "{"]) == "()"
-    assert paired(["a"]) == ""
+    assert paired_brackets(["(", "]", "x)", "{"]) == "()"
+    assert paired_brackets(["a"]) == ""

@@ -1,4 +1,4 @@
-"""The features of C source code."""
+"""C's kinds of nodes and features."""
 
 from __future__ import annotations
 
@@ -11,6 +11,35 @@ from dni_jax.features import (
     node_features,
     symbol_feature,
 )
+from dni_jax.languages.code.c._lexer import words
+from dni_jax.text import NodeKind
+
+_CLASSES = words(
+    "FuncDef Decl Typedef Struct Union Enum Compound If For While DoWhile Switch Case Default Label Return Goto Break "
+    "Continue EmptyStatement Assignment TernaryOp BinaryOp UnaryOp Cast FuncCall ArrayRef StructRef CompoundLiteral "
+    "InitList"
+)
+
+# Symbols with a capital are classes of pycparser; the others are names for what it has no class for.
+KINDS: tuple[NodeKind, ...] = (
+    *(NodeKind(name, name) for name in _CLASSES),
+    NodeKind("identifier", "identifier"),
+    NodeKind("function declaration", "Decl"),
+    NodeKind("parameter", "parameter"),
+    NodeKind("macro loop", "macro loop"),
+    NodeKind("macro block", "macro block"),
+    NodeKind("number", "Constant"),
+    NodeKind("character", "Constant"),
+    NodeKind("string", "Constant"),
+    NodeKind("terminator", "terminator"),
+    NodeKind("parentheses", "brackets"),
+    NodeKind("square brackets", "brackets"),
+    NodeKind("braces", "brackets"),
+    NodeKind("comment", "comment"),
+    NodeKind("preprocessor", "preprocessor"),
+)
+NUMBER_OF = {kind.name: number for number, kind in enumerate(KINDS)}
+
 
 LOOPS = ("For", "While", "DoWhile", "macro loop")
 NODES = {
@@ -53,10 +82,10 @@ _LEVELS = 6
 
 
 def c_library() -> FeatureLibrary:
-    """Make the features of C: nesting, classes of characters, some symbols, range and impulse of every node.
+    """Return the features of C: nesting, character types, some symbols, range and impulse of every node.
 
-    ``depth`` counts brackets of all sorts, ``braces`` and ``parentheses`` those of one. ``loop`` holds C's own loops
-    and macros like ``list_for_each_entry(..)``.
+    ``depth`` counts brackets of all kinds; ``braces depth`` and ``parentheses depth`` count one kind. ``loop`` includes
+    macros like ``list_for_each_entry(..)``.
 
     Examples
     --------

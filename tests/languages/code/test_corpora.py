@@ -83,7 +83,7 @@ def test_a_file_that_does_not_fit_is_left_for_shorter_ones(folder):
 def test_few_files_are_split_by_piece(folder):
     (folder / "f00.txt").write_text(("a" * 79 + "\n") * 500)
     corpus = load_text(LINES, find_files(folder)[:3])
-    assert corpus.coverage["groups"] == "pieces"
+    assert corpus.coverage["groups"] == "segments"
     assert len(np.unique(corpus.groups)) == len(corpus) > 12
     assert set(corpus.split) == {0, 1, 2}
     assert all(string.endswith("\n") for string in corpus.strings)

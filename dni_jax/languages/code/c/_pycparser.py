@@ -1,8 +1,4 @@
-"""pycparser's parser, made to read tokens that are there already, and to note which of them every node consumed.
-
-pycparser gives a node's start only. Its parser is one of recursive descent: what a method consumed is the range of the
-node it returns. These methods are private names; a release that renames them is refused when this module is imported.
-"""
+"""pycparser's parser, reading tokens from a list and recording which of them every node consumed."""
 
 from __future__ import annotations
 
@@ -13,9 +9,9 @@ from pycparser import __version__ as pycparser_version
 from pycparser import c_ast
 from pycparser.c_parser import CParser
 
-from dni_jax.languages.code.c._tokens import WRITTEN, Token, words
+from dni_jax.languages.code.c._lexer import DISPLAY, Token, words
 
-LEAF: Any = c_ast.ID("", None)  # stands for any expression; what it is made of is in the notes
+LEAF: Any = c_ast.ID("", None)  # returned in place of any expression, whose parts are in the notes
 _PRIVATE = words(
     "_accept _add_typedef_name _advance _expect _is_type_in_scope _mark _parse_argument_expression_list "
     "_parse_assignment_expression _parse_binary_expression _parse_cast_expression _parse_compound_statement "
@@ -42,7 +38,7 @@ _check_pycparser()
 
 
 class DeclarationError(Exception):
-    """What does not parse, and the index of the token where the parser stood."""
+    """A declaration that does not parse, with the index of the token at which parsing failed."""
 
     def __init__(self, message: str, token: int) -> None:
         super().__init__(message)
@@ -53,9 +49,12 @@ Note = tuple[str, int, int]
 
 
 class NotingParser(CParser):
-    """A parser of lists of tokens.
+    """pycparser's parser, reading a list of tokens and noting each node's kind, first and last token.
 
-    Notes are made when a node is complete; going back to a token forgets those that end behind it.
+    pycparser records only where a node starts. Its parser is a recursive descent: the tokens that a method consumes
+    are those of the node it returns. A note is made when a node is complete; when the parser backtracks, the notes
+    that end after its new position are removed. The methods overridden here are private to pycparser, so importing
+    this module raises an ImportError if a release has renamed one.
     """
 
     def __init__(self) -> None:
@@ -103,7 +102,7 @@ class NotingParser(CParser):
     def _expect(self, token_type: str) -> Any:
         token = self._peek()
         if token is None or token.type != token_type:
-            self._parse_error(f"expected {WRITTEN.get(token_type, token_type.lower())}", None)
+            self._parse_error(f"expected {DISPLAY.get(token_type, token_type.lower())}", None)
         self._at += 1
         return token
 
