@@ -141,7 +141,7 @@ def violating_symbols(violation: Feature, prefixes: Sequence[str], vocabulary: V
     >>> vocabulary = language.sample(20, seed=0).vocabulary
     >>> wrong = violating_symbols(language.violations(), ["(1"], vocabulary)
     >>> [symbol for symbol, violates in zip(vocabulary.symbols, wrong[0]) if not violates]
-    ['(', ')', '1']
+    ['(', '1']
     """
     violates = np.zeros((len(prefixes), len(vocabulary)), bool)
     size = max(1, _CHARACTERS_AT_ONCE // (len(vocabulary) * (1 + max(map(len, prefixes), default=0))))

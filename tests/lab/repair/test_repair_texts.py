@@ -258,11 +258,11 @@ def test_errors_say_what_to_try(case, model, corpus):
 
 def test_wrong_types_are_rejected(states, model, corpus, violation):
     with pytest.raises(ValueError, match=r"dni\.repair_head"):
-        dni.lab.repair.repair(states, corpus, violation)
+        text_repair._check_types(states, corpus, violation)
     with pytest.raises(ValueError, match=r"expected a feature of violations, got function: see dni\.feature"):
-        dni.lab.repair.repair(model, corpus, ahead)
+        text_repair._check_types(model, corpus, ahead)
     with pytest.raises(ValueError, match="expected the corpus that the network was trained on, got list"):
-        dni.lab.repair.repair(model, ["0(1"], violation)
+        text_repair._check_types(model, ["0(1"], violation)
 
 
 @pytest.mark.parametrize("seed", range(20))
