@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from dni_jax import processes
 from dni_jax.models._state import Evaluation, TrainingRun
@@ -31,8 +30,16 @@ def fingerprint(plans: Sequence[TrainPlan], corpus: Corpus) -> str:
     return digest.hexdigest()[:16]
 
 
-def first_process_only() -> ocp.options.MultiprocessingOptions:
+def import_orbax() -> Any:
+    """Return `orbax.checkpoint`, which takes a second to import and is needed only for files."""
+    import orbax.checkpoint
+
+    return orbax.checkpoint
+
+
+def first_process_only() -> Any:
     """Return options with which Orbax works in the first of several processes alone."""
+    ocp = import_orbax()
     if not jax.distributed.is_initialized():
         return ocp.options.MultiprocessingOptions()
     return ocp.options.MultiprocessingOptions(
@@ -52,6 +59,7 @@ class Checkpoints:
         self._manager = None
         if self.path is not None and processes.is_first():
             self.path.mkdir(parents=True, exist_ok=True)
+            ocp = import_orbax()
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=2,
                 enable_async_checkpointing=False,
@@ -75,6 +83,7 @@ class Checkpoints:
             return
         rows = [[asdict(evaluation) for evaluation in each] for each in run.evaluations]
         about = {"training": self._name, "evaluations": rows, "diverged": run.diverged}
+        ocp = import_orbax()
         parts = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
         self._manager.save(step, args=parts)
 
@@ -117,6 +126,7 @@ class Checkpoints:
         return 0, run
 
     def _restore(self, run: TrainingRun, step: int) -> None:
+        ocp = import_orbax()
         about = self._part(step, about=ocp.args.JsonRestore())
         if about["training"] != self._name:
             raise _AnotherTrainingError(
@@ -132,7 +142,7 @@ class Checkpoints:
 
     def _part(self, step: int, **what: Any) -> Any:
         assert self._manager is not None
-        return self._manager.restore(step, args=ocp.args.Composite(**what))[next(iter(what))]
+        return self._manager.restore(step, args=import_orbax().args.Composite(**what))[next(iter(what))]
 
 
 class _AnotherTrainingError(ValueError):

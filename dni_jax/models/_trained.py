@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from flax import nnx
 
 from dni_jax import processes
@@ -19,7 +18,7 @@ from dni_jax.devices import use_all_cores
 from dni_jax.files import atomic_write
 from dni_jax.html import Markup, card, facts, sparkline, symbols
 from dni_jax.interventions import Bound, Intervention
-from dni_jax.models._checkpoints import first_process_only
+from dni_jax.models._checkpoints import first_process_only, import_orbax
 from dni_jax.models._network import CharNetwork
 from dni_jax.models._weights import Weights, check_finite, named_arrays, with_arrays
 from dni_jax.settings import TrainConfig, TrainPlan, with_new_names
@@ -177,7 +176,7 @@ class TrainedModel:
         with atomic_write(path) as folder:
             folder.mkdir()
             (folder / "model.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-            with ocp.StandardCheckpointer(multiprocessing_options=first_process_only()) as checkpointer:
+            with import_orbax().StandardCheckpointer(multiprocessing_options=first_process_only()) as checkpointer:
                 arrays = {name: np.asarray(array) for name, array in named_arrays(self.weights).items()}
                 checkpointer.save((folder / "weights").resolve(), arrays)
 
@@ -201,7 +200,7 @@ def _load(path: Path) -> TrainedModel:
         vocabulary = Vocabulary(tuple(about["characters"]))
         config = None if about["config"] is None else TrainPlan(**about["config"])
         wanted = nnx.eval_shape(lambda: CharNetwork(len(vocabulary), **about["network"], rngs=nnx.Rngs(0)).weights)
-        with ocp.StandardCheckpointer(multiprocessing_options=first_process_only()) as checkpointer:
+        with import_orbax().StandardCheckpointer(multiprocessing_options=first_process_only()) as checkpointer:
             arrays = checkpointer.restore((path / "weights").resolve())
         weights = with_arrays(wanted, arrays)
         check_finite(weights, repr(str(path)))

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.app.report._plausibility import plausibility_table
 from dni_jax.verification import INTERVENTIONS
 from dni_jax.verification._kinds import intervene
 from tests.support.densities import GaussianDensity
@@ -60,18 +59,6 @@ def test_every_kind_as_an_intervention(kind, states):
         np.testing.assert_array_equal(follows.value[:, [2, 5]], drive.value[:7, [2, 5]])
     else:
         np.testing.assert_array_equal(follows.value, drive.value[:7])
-
-
-def test_table(effect):
-    table = plausibility_table(effect)
-    assert len(table) == 4
-    assert list(table.columns) == ["feature", "k", "distance", "percentile", "random percentile", "intact percentile"]
-    row = table[(table["feature"] == "digit") & (table["k"] == 5)].iloc[0]
-    assert row["percentile"] == effect["percentile_top"].sel(feature="digit", k=5).item()
-    one = plausibility_table(effect.sel(feature="digit"))
-    assert one["feature"].tolist() == ["digit", "digit"]
-    with pytest.raises(ValueError, match="density="):
-        plausibility_table(effect.drop_vars("percentile_top"))
 
 
 def test_density_of_other_neurons(model, held_out, relevance, states):

@@ -13,36 +13,36 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax.app.report._excerpt import Excerpt
-from dni_jax.app.run_folder import RunFolder, read_config, settings_of
+from dni_jax.app.run_folder import RunFolder, config_to_dict, read_config
 from dni_jax.inspection import best_per_feature, read_relevance, read_table
 from dni_jax.settings import RENAMED_MEASURES
 
 _BY = "auc"
-_VERDICT = "loss_on"  # the measure that says whether neurons are used
+_VERDICT = "loss_on"  # the measure that decides whether neurons are used
 _EFFECT = {"effect": "top_effect", "random": "random_effect", "random_high": "random_effect_high", "p_effect": "p"}
-# Only where the overrides' states were judged by a density.
+# Present only if the overridden states were evaluated under a density.
 _EFFECT |= {"percentile": "percentile_top", "percentile_intact": "percentile_intact"}
 
 
 @dataclass(frozen=True, eq=False)
 class RunFiles:
-    """What a run's folder holds.
+    """The contents of a run's folder.
 
     Attributes
     ----------
     path
         The folder.
     config
-        ``config.toml``, its tables laid flat: the settings by their own names.
+        ``config.toml`` with its tables flattened: the settings by name.
     relevance
         ``relevance.parquet``.
     findings
         One mapping a feature, the best known first: the columns of `dni_jax.inspection.best_per_feature`, ``same_as``,
-        ``most_folds``, ``untrained_strength``, and the effect of silencing where it was measured.
+        ``most_folds``, ``untrained_strength``, and the effect of setting neurons to 0 if it was measured.
     k
-        The size of the sets of neurons that the findings' effects are about; 0 without effects.
+        The number of neurons set to 0 for the effects in the findings; 0 if there are no effects.
     summary, effects, samples, training, dynamics, excerpt, attribution, posterior, step_sizes, dimension, repair
-        The other files; None where there is no such file.
+        The other files; None if there is no such file.
     """
 
     path: Path
@@ -69,12 +69,11 @@ class RunFiles:
         Raises
         ------
         ValueError
-            Where the folder is no run, a necessary file is missing, or one cannot be read; names the file and what
-            makes it.
+            If a required file is missing, or a file cannot be read; names the file and the command that makes it.
         """
         path = Path(folder)
-        config = _necessary(path / "config.toml", _toml, "`dni run LANGUAGE` makes a run's folder")
-        relevance = _necessary(path / "relevance.parquet", read_relevance, f"`dni inspect {path}` makes it")
+        config = _required(path / "config.toml", _toml, "`dni run LANGUAGE` makes the folder of a run")
+        relevance = _required(path / "relevance.parquet", read_relevance, f"`dni inspect {path}` makes it")
         effects = _optional(path / "effects.parquet", _read_effects)
         k = _largest_k(effects)
         return cls(
@@ -102,13 +101,8 @@ class RunFiles:
         grammar = self.config.get("grammar")
         return str(self.config.get("language", "text")) if grammar is None else Path(str(grammar)).stem
 
-    @property
-    def names(self) -> list[str]:
-        """The features, in the relevance's order."""
-        return [str(name) for name in self.relevance["feature"].values]
 
-
-def _necessary(path: Path, read: Callable[[Path], Any], remedy: str) -> Any:
+def _required(path: Path, read: Callable[[Path], Any], remedy: str) -> Any:
     if not path.is_file():
         raise ValueError(f"expected a file {str(path)!r} to report on, got none: {remedy}")
     return _read(path, read)
@@ -130,7 +124,7 @@ def _json(path: Path) -> Any:
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    return _flat(settings_of(read_config(path)))
+    return _flatten(config_to_dict(read_config(path)))
 
 
 def _read_effects(path: Path) -> pd.DataFrame:
@@ -138,15 +132,15 @@ def _read_effects(path: Path) -> pd.DataFrame:
     return table.assign(measure=table["measure"].replace(RENAMED_MEASURES))
 
 
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        flat |= _flat(value) if isinstance(value, Mapping) else {name: value}
+        flat |= _flatten(value) if isinstance(value, Mapping) else {name: value}
     return flat
 
 
 def _same_as(path: Path) -> dict[str, str]:
-    """Which features have an earlier one's labels; only the findings say so."""
+    """Return the features that have the same labels as an earlier one, which only ``findings.csv`` records."""
     table = _optional(path, lambda file: pd.read_csv(file, keep_default_na=False, dtype=str))
     if table is None or "same_as" not in table:
         return {}
@@ -156,8 +150,8 @@ def _same_as(path: Path) -> dict[str, str]:
 def _largest_k(effects: pd.DataFrame | None) -> int:
     if effects is None:
         return 0
-    silenced = effects[effects["intervention"] == "ablate"]
-    return int(silenced["k"].max()) if len(silenced) else 0
+    ablated = effects[effects["intervention"] == "ablate"]
+    return int(ablated["k"].max()) if len(ablated) else 0
 
 
 def _findings(
@@ -174,8 +168,8 @@ def _findings(
     if effects is not None and k:
         last = effects[(effects["intervention"] == "ablate") & (effects["k"] == k) & (effects["measure"] == _VERDICT)]
         last = last.set_index("feature").reindex(table["feature"])
-        there = {name: source for name, source in _EFFECT.items() if source in last}
-        table = table.assign(**{name: last[source].values for name, source in there.items()})
+        present = {name: source for name, source in _EFFECT.items() if source in last}
+        table = table.assign(**{name: last[source].values for name, source in present.items()})
     table = table.sort_values(["strength", "lift"], ascending=False, kind="stable")
     return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 

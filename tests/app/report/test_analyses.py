@@ -1,10 +1,10 @@
-"""What the page says of further questions, from tables that are known."""
+"""The tables of further analyses, from known results."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from dni_jax.app.report._analysed import attribution_view, dimension_view, posterior_view, repair_view
+from dni_jax.app.report._analyses import attribution_view, dimension_view, posterior_view, repair_view
 
 
 def attribution(error=(0.0, 0.05)):
@@ -24,8 +24,8 @@ def test_shares_are_of_each_lags_sum():
     assert [row["neuron"] for row in view["rows"]] == [0, 2, 1]
     assert [cell for row in view["rows"] for cell, _ in row["cells"]] == ["75.0", "12.5", "0.0", "75.0", "25.0", "12.5"]
     assert view["rows"][0]["cells"][0][1] == 1.0
-    assert view["ranks"][0] == ("its measured effect, each set to its mean then", ["0.99", "–"])  # noqa: RUF001
-    assert view["ranks"][1][0] == "relevance: a <b>"
+    assert view["ranks"][0] == ("the measured effect of setting each neuron to its mean", ["0.99", "–"])  # noqa: RUF001
+    assert view["ranks"][1][0] == "relevance for a <b>"
 
 
 @pytest.mark.parametrize(("error", "lags"), [((0.0, 0.05), []), ((0.0, 0.2), [1]), ((np.nan, 0.0), [0])])

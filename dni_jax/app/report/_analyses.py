@@ -1,4 +1,4 @@
-"""What was asked beyond the run itself, made ready for a page: attribution, draws, dimensions, repairs."""
+"""Tables of the further analyses of a run, for the page: attribution, posterior, dimensions, repairs."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-_NEURONS = 12  # rows of the attribution
-_FEATURES = 12  # rows of the posterior, and of the dimensions
-_HARDEST = 6  # more rows of the dimensions
-_NONE = "\u2013"
-_INCOMPLETE = 0.1  # of the change, above which an attribution is said not to be complete
+_NEURONS = 12  # rows of the attribution table
+_FEATURES = 12  # rows of the posterior table and of the dimension table
+_HARDEST = 6  # further rows of the dimension table
+_MISSING = "\u2013"  # shown for a missing number
+_INCOMPLETE = 0.1  # fraction of the change; an attribution with a larger completeness error counts as incomplete
 
 
 def attribution_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
-    """Give the neurons that predictions rest on most, by lag: shares of each lag's sum of mean absolute attributions.
+    """Return the neurons with the largest attributions, by lag, as shares of the sum over all neurons.
 
     Parameters
     ----------
     table
-        What ``attribution.parquet`` holds, or None.
+        The content of ``attribution.parquet``, or None.
 
     Returns
     -------
-    ``lags``; ``rows``, of a neuron, its shares in percent and their strength from 0 to 1 on the page; ``incomplete``,
-    the lags whose completeness error is above a tenth of the change; ``ranks``, rank correlations by lag, by what they
-    are with.
+    ``lags``; ``rows``: a neuron, its share at each lag in percent and the intensity of the cell from 0 to 1;
+    ``incomplete``: the lags whose completeness error exceeds a tenth of the change; ``ranks``: what the attributions
+    are correlated with, and the rank correlation at each lag. None without a table.
     """
     if table is None or not len(table):
         return None
@@ -37,8 +37,8 @@ def attribution_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
     top = float(share.loc[best].to_numpy().max()) or 1.0
     by_lag = table.drop_duplicates("lag").set_index("lag").sort_index()
     error = by_lag["completeness_error"] / by_lag["change"]
-    names = {"rank_with_ablation": "its measured effect, each set to its mean then"}
-    names |= {name: f"relevance: {name.partition(':')[2]}" for name in by_lag if name.startswith("rank_with:")}
+    names = {"rank_with_ablation": "the measured effect of setting each neuron to its mean"}
+    names |= {name: f"relevance for {name.partition(':')[2]}" for name in by_lag if name.startswith("rank_with:")}
     return {
         "lags": [int(lag) for lag in share.columns],
         "rows": [
@@ -46,21 +46,21 @@ def attribution_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
             for neuron in best
         ],
         "incomplete": [int(lag) for lag in error.index if not error[lag] <= _INCOMPLETE],
-        "ranks": [(words, [_two(value) for value in by_lag[name]]) for name, words in names.items()],
+        "ranks": [(other, [_two(value) for value in by_lag[name]]) for name, other in names.items()],
     }
 
 
 def posterior_view(
     table: pd.DataFrame | None, sizes: pd.DataFrame | None, features: list[str]
 ) -> dict[str, Any] | None:
-    """Give, for the best known features, how sure draws of the weights are about their best neurons.
+    """Return how certain draws of the weights are about the best neurons of the best known features.
 
     Parameters
     ----------
     table, sizes
-        What ``posterior.parquet`` and ``step_sizes.csv`` hold, or None.
+        The content of ``posterior.parquet`` and ``step_sizes.csv``, or None.
     features
-        Names, the best known first.
+        Names of features, the best known first.
     """
     if table is None or not len(table):
         return None
@@ -109,18 +109,18 @@ def _sizes(sizes: pd.DataFrame, used: float) -> list[dict[str, str]]:
 
 
 def dimension_view(table: pd.DataFrame | None, features: list[str], n_neurons: int) -> dict[str, Any] | None:
-    """Give how many directions of the states features need, and how many neurons tell them alone.
+    """Return how many directions of the states features need, and how many neurons predict them alone.
 
-    The best known features come first, then the hardest of the others.
+    The best known features come first, then those of the others that need the most directions.
 
     Parameters
     ----------
     table
-        What ``dimension.parquet`` holds, or None.
+        The content of ``dimension.parquet``, or None.
     features
-        Names, the best known first.
+        Names of features, the best known first.
     n_neurons
-        Of the network.
+        The number of neurons of the network.
     """
     if table is None or not len(table):
         return None
@@ -158,12 +158,12 @@ def _between(below: int, dimension: int) -> str:
 
 
 def repair_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
-    """Give what changing the head mends, by which neurons were free to change.
+    """Return what changing the head repairs, by the neurons whose weights were free to change.
 
     Parameters
     ----------
     table
-        What ``repair.parquet`` holds, or None.
+        The content of ``repair.parquet``, or None.
     """
     if table is None or not len(table):
         return None
@@ -191,8 +191,8 @@ def repair_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
 
 
 def _two(value: float) -> str:
-    return _NONE if not np.isfinite(value) else f"{value:.2f}"
+    return _MISSING if not np.isfinite(value) else f"{value:.2f}"
 
 
 def _four(value: float) -> str:
-    return _NONE if not np.isfinite(value) else f"{value:.4f}"
+    return _MISSING if not np.isfinite(value) else f"{value:.4f}"

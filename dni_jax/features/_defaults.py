@@ -1,42 +1,42 @@
-"""The features that fit a language, from its grammar and its alphabet."""
+"""The default features of a language, from its grammar and its alphabet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from dni_jax.features._feature import Feature, FeatureLibrary
-from dni_jax.features._functions import char_feature
-from dni_jax.features._nodes import BRACKETS, depth_features, node_features
-from dni_jax.text import NodeKind, character_type
+from dni_jax.features._functions import char_feature, symbol_feature
+from dni_jax.features._nodes import depth_features, node_features
+from dni_jax.text import BRACKETS, NodeKind, character_type
 
 CLASSES = ("digit", "letter", "parenthesis", "operator", "quote", "space", "newline", "punctuation")
-_LEVELS = 5  # depth=0 ... depth=4: the paper's grammar has four levels of brackets
-_SMALL_ALPHABET = 32  # up to here every symbol is a feature of its own
-_MANY_RULES = 64  # above, productions are told apart by their symbol only
+_LEVELS = 5  # depth=0 ... depth=4: the grammar of Lin & Wu (2017) has four levels of brackets
+_SMALL_ALPHABET = 32  # characters; in a larger alphabet, single characters are not features
+_MANY_RULES = 64  # with more productions, only symbols are features
 
 
 def default_library(
     kinds: Sequence[NodeKind], characters: Sequence[str] | None = None, rules: bool | None = None
 ) -> FeatureLibrary:
-    """Make the features of a language: nesting, classes of characters, symbols, and every node of its trees.
+    """Return the default features of a language: nesting, classes of characters, symbols, and the nodes of its trees.
 
     Parameters
     ----------
     kinds
         The kinds of nodes of the language's trees.
     characters
-        The language's alphabet; None where it is not known beforehand (real text).
+        The alphabet of the language; None if it is unknown (real text).
     rules
-        Whether productions are features beside their non-terminals; None: where there are at most 64 of them.
+        Whether productions are features, in addition to non-terminals; None: if there are at most 64 of them.
 
     Returns
     -------
     FeatureLibrary with, in this order:
 
-    - ``depth`` (continuous, scaled to [0, 1]) and ``depth=0`` ... ``depth=4``, if the language has brackets;
-    - ``digit``, ``letter``, ``parenthesis``, ``operator``, ...: the classes of characters that occur, and
+    - if the language has brackets, ``depth`` (continuous, from 0 to 1) and ``depth=0`` ... ``depth=4``;
+    - ``digit``, ``letter``, ``parenthesis``, ``operator``, ... for the classes of characters in the alphabet, and
       ``symbol:x`` for each character of a small alphabet;
-    - ``range:x`` and ``impulse:x`` for each non-terminal, and for each production where rules are asked for.
+    - ``range:x`` and ``impulse:x`` for each non-terminal, and with `rules` for each production.
     """
     symbols = tuple(dict.fromkeys(kind.symbol for kind in kinds))
     features = list(depth_features(_LEVELS)) if BRACKETS in symbols else []
@@ -63,8 +63,3 @@ def _character_features(characters: Sequence[str] | None) -> list[Feature]:
 
 def _class_feature(name: str) -> Feature:
     return char_feature(name, lambda c: character_type(c) == name, "binary", f"the character's class is {name}")
-
-
-def symbol_feature(character: str) -> Feature:
-    """Make the feature ``symbol:x``: the character is x."""
-    return char_feature(f"symbol:{character}", lambda c: c == character, "binary", f"the character is {character!r}")

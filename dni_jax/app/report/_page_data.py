@@ -1,4 +1,4 @@
-"""The data inside a report: numbers packed into few bytes, as JSON that is safe inside HTML."""
+"""The data inside a report: packed numbers, as JSON that is safe inside HTML."""
 
 from __future__ import annotations
 
@@ -10,31 +10,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, UInt8
+import xarray as xr
+from jaxtyping import Float, Int, UInt8
+from scipy.cluster.hierarchy import leaves_list, linkage
 
-from dni_jax.app.report._clustering import clustered, strengths
 from dni_jax.app.report._excerpt import Excerpt, best_neurons
-from dni_jax.app.report._runfiles import RunFiles
+from dni_jax.app.report._run_files import RunFiles
 from dni_jax.inspection import ranking
 
-_CELLS = 150_000  # neurons x features in the page
-_NUMBERS = 65_535  # of a uint16
-_STEPS = 32_767  # of an int16
-_MISSING = -32_768
-_MATRICES = {
-    "auc": "auc",
-    "score": "score",
-    "given": "auc_within_symbol",
-    "selectivity": "selectivity",
-    "p": "p_family",
-    "q": "q",
-}
+_CELLS = 150_000  # neurons x features in the page, at most
+_NUMBERS = 65_535  # the largest uint16
+_STEPS = 32_767  # the largest int16
+_MISSING = -32_768  # stands for NaN
+_MATRICES = ("auc", "score", "auc_within_symbol", "p_family")
 _MEASURES = ("loss_on", "loss_off", "type_accuracy", "class_probability_on")
+_MOST_ORDERED = 600  # leaves whose optimal order is computed; of more, the order of the tree stays
 _PARTS = ("top", "random")
 
 
 def page_data(run: RunFiles) -> dict[str, Any]:
-    """Give all that the page's scripts need; features stand in the findings' order throughout."""
+    """Return the data that the scripts of the page need. Features are in the order of the findings throughout."""
     names = [str(row["feature"]) for row in run.findings]
     relevance = run.relevance.sel(feature=names)
     n_neurons = relevance.sizes["neuron"]
@@ -45,59 +40,59 @@ def page_data(run: RunFiles) -> dict[str, Any]:
     shown = relevance.sel(neuron=kept)
     place = {int(neuron): at for at, neuron in enumerate(kept)}
     order = np.stack([[place[int(n)] for n in ranking(shown, name, "auc")] for name in names])
-    known = strengths(shown)
+    known = relevance_strengths(shown)
     data: dict[str, Any] = {
         "neurons": kept.tolist(),
         "nNeurons": n_neurons,
         "order": _bytes(order.astype("<u2")),
-        "matrices": {name: _matrix(shown, source) for name, source in _MATRICES.items() if source in shown},
+        "matrices": {name: _matrix(shown[name]) for name in _MATRICES if name in shown},
         "baseline": [_number(row["baseline"]) for row in run.findings],
-        "map": {"neurons": clustered(known).tolist(), "features": _feature_order(run, known)},
+        "map": {"neurons": cluster_rows(known).tolist(), "features": _feature_order(run, known)},
         "strength": _bytes(np.rint(known.T * 255).astype(np.uint8)),
         "k": run.k,
     }
     if "statistic" in shown:
         data["falls"] = _bytes(_falls(shown))
     if run.effects is not None:
-        data["effects"] = [effects_of(run.effects, name) for name in names]
+        data["effects"] = [effect_curves(run.effects, name) for name in names]
     if run.excerpt is not None:
         data["excerpt"] = excerpt_data(run.excerpt, names)
     if run.training is not None:
         data["training"] = _columns(run.training, ("step", "train_loss", "validation_loss"))
     if run.dynamics is not None:
-        data["dynamics"] = dynamics_of(run.dynamics, names)
+        data["dynamics"] = best_by_step(run.dynamics, names)
     return data
 
 
 def _feature_order(run: RunFiles, known: Float[np.ndarray, "N F"]) -> list[int]:
-    """The map's columns: features with labels of their own that some neuron knows, clustered."""
+    """Return the rows of the map: features with labels of their own that some neuron knows, clustered."""
     own = [at for at, row in enumerate(run.findings) if not row["same_as"] and known[:, at].any()]
-    return [own[at] for at in clustered(known[:, own].T)] if own else []
+    return [own[at] for at in cluster_rows(known[:, own].T)] if own else []
 
 
 def _falls(shown: Any) -> UInt8[np.ndarray, "F N"]:
-    """1 where a neuron is lower where the feature holds."""
+    """Return 1 for each feature and neuron whose activation is lower where the feature holds."""
     statistic = shown["statistic"].transpose("feature", "neuron").values
     middle = np.where(shown["kind"].values == "binary", 0.5, 0.0)[:, None]
     return (statistic < middle).astype(np.uint8)
 
 
-def _matrix(shown: Any, source: str) -> dict[str, Any]:
-    """A score of every feature and neuron as int16, with one scale a feature; -32768 is none."""
-    variable = shown[source].mean("fold") if "fold" in shown[source].dims else shown[source]
+def _matrix(scores: xr.DataArray) -> dict[str, Any]:
+    """Pack the scores of all features and neurons as int16, with one scale a feature; -32768 stands for NaN."""
+    variable = scores.mean("fold") if "fold" in scores.dims else scores
     values = variable.transpose("feature", "neuron").values.astype(np.float64)
-    there = np.isfinite(values)
-    scale = np.abs(np.where(there, values, 0)).max(axis=1) / _STEPS
-    packed = np.rint(np.where(there, values, 0) / np.where(scale > 0, scale, 1)[:, None])
-    packed = np.where(there, packed, _MISSING).astype("<i2")
+    finite = np.isfinite(values)
+    scale = np.abs(np.where(finite, values, 0)).max(axis=1) / _STEPS
+    packed = np.rint(np.where(finite, values, 0) / np.where(scale > 0, scale, 1)[:, None])
+    packed = np.where(finite, packed, _MISSING).astype("<i2")
     return {"scale": [float(f"{one:.9g}") for one in scale], "values": _bytes(packed)}
 
 
-def effects_of(effects: pd.DataFrame, name: str) -> dict[str, Any]:
-    """The curves of one feature: by intervention and measure, for each k."""
-    mine = effects[effects["feature"] == name]
+def effect_curves(effects: pd.DataFrame, name: str) -> dict[str, Any]:
+    """Return the effects on one feature by intervention and measure, one value for each k."""
+    own = effects[effects["feature"] == name]
     found: dict[str, Any] = {}
-    for kind, rows in mine.groupby("intervention", sort=False):
+    for kind, rows in own.groupby("intervention", sort=False):
         curves = {}
         for measure in _MEASURES:
             one = rows[rows["measure"] == measure].sort_values("k")
@@ -109,13 +104,13 @@ def effects_of(effects: pd.DataFrame, name: str) -> dict[str, Any]:
                     curves[measure][part + end] = _numbers(one[f"{part}_effect{end}"])
         if curves:
             found[str(kind)] = {"k": sorted({int(k) for k in rows["k"]}), **curves}
-    if found and "symbols" in mine:
-        found["symbols"] = str(mine["symbols"].iloc[0])
+    if found and "symbols" in own:
+        found["symbols"] = str(own["symbols"].iloc[0])
     return found
 
 
 def excerpt_data(excerpt: Excerpt, names: list[str]) -> dict[str, Any]:
-    """The text, states and labels; features that the page does not show are left out."""
+    """Return the text, states and labels of an excerpt, for the features that the page shows."""
     column = {name: at for at, name in enumerate(excerpt.names)}
     labels: list[dict[str, Any] | None] = []
     for name in names:
@@ -140,8 +135,8 @@ def excerpt_data(excerpt: Excerpt, names: list[str]) -> dict[str, Any]:
     }
 
 
-def dynamics_of(dynamics: pd.DataFrame, names: list[str]) -> dict[str, Any]:
-    """The best neuron's AUC (R^2 of continuous features) at each step, for every feature that has one."""
+def best_by_step(dynamics: pd.DataFrame, names: list[str]) -> dict[str, Any]:
+    """Return the best neuron's AUC (R² for continuous features) at each step; None for a feature that has none."""
     strength = dynamics["auc"].fillna(dynamics["score"])
     best = dynamics.assign(strength=strength).pivot_table("strength", "step", "feature", "max")
     return {
@@ -166,8 +161,32 @@ def _bytes(values: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
 
 
+def relevance_strengths(relevance: xr.Dataset) -> Float[np.ndarray, "N F"]:
+    """Return how well each neuron knows each feature, from 0 to 1: 2 AUC - 1, or R²; worse than chance counts as 0."""
+    means = relevance[["auc", "score"]].mean("fold").transpose("neuron", "feature")
+    binary = relevance["kind"].values == "binary"
+    values = np.where(binary[None, :], 2 * means["auc"].values - 1, means["score"].values)
+    return np.clip(np.nan_to_num(values.astype(np.float64), nan=0.0), 0, 1)
+
+
+def cluster_rows(rows: Float[np.ndarray, "N F"]) -> Int[np.ndarray, " N"]:
+    """Order rows so that similar ones are neighbours: average linkage of Euclidean distances, leaves in optimal order.
+
+    Examples
+    --------
+    >>> rows = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 0.1], [1.0, 0.9]])
+    >>> order = cluster_rows(rows).tolist()
+    >>> abs(order.index(0) - order.index(2)), abs(order.index(1) - order.index(3))
+    (1, 1)
+    """
+    if len(rows) < 3:
+        return np.arange(len(rows))
+    tree = linkage(rows, method="average", optimal_ordering=len(rows) <= _MOST_ORDERED)
+    return leaves_list(tree).astype(np.int64)
+
+
 def safe_json(data: Mapping[str, Any]) -> str:
-    r"""Give JSON that ends no script element and opens no comment, whatever its texts hold.
+    r"""Return JSON that cannot end a script element or open a comment, whatever strings it contains.
 
     Examples
     --------
