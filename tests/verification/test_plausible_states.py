@@ -5,7 +5,7 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.verification import INTERVENTIONS
-from dni_jax.verification._kinds import intervene
+from dni_jax.verification._overrides import intervene
 from tests.support.densities import GaussianDensity
 
 
