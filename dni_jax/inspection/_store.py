@@ -12,16 +12,17 @@ import xarray as xr
 
 from dni_jax import processes
 from dni_jax.files import FORMAT, atomic_write, check_format
+from dni_jax.settings import RENAMED_COLUMNS
 
 _FORMAT_KEY = b"dni_jax.format"
 _ATTRS_KEY = b"PANDAS_ATTRS"  # where pandas keeps a frame's attrs
 
 
 def relevance_table(relevance: xr.Dataset) -> pd.DataFrame:
-    """One row for each neuron, feature and fold, with every score and the baseline.
+    """Return one row for each neuron, feature and fold, with every score and the baseline.
 
-    What has no fold, or no neuron, stands in each of its rows; the table's ``attrs["dims"]`` says which. Its
-    ``attrs["about"]`` has what the dataset says of itself, but for the library of features.
+    Values without a fold, or without a neuron, are repeated in each of their rows; the table's ``attrs["dims"]`` lists
+    the dimensions of each variable. Its ``attrs["about"]`` holds the dataset's attributes, except for the library.
     """
     table = relevance.to_dataframe().reset_index()
     table.attrs["dims"] = {str(name): [str(dim) for dim in relevance[name].dims] for name in relevance}
@@ -68,7 +69,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def table_columns(path: str | Path) -> list[str]:
-    """Give the names of a table's columns, and check that the table can be read, without reading it.
+    """Return the names of a table's columns, and check that the table can be read, without reading it.
 
     Raises
     ------
@@ -95,7 +96,7 @@ def _unreadable(path: str | Path, error: Exception) -> ValueError:
 
 
 def dynamics_table(relevance: xr.Dataset, step: int) -> pd.DataFrame:
-    """One row for each neuron and feature: the means over folds at one step of a training."""
+    """Return one row for each neuron and feature: the means over folds at one step of a training."""
     means = relevance[[name for name in ("score", "auc", "baseline") if name in relevance]].mean("fold")
     table = means.drop_vars(["kind", "share"], errors="ignore").to_dataframe().reset_index()
     table.insert(0, "step", step)
@@ -134,12 +135,13 @@ def read_relevance(path: str | Path) -> xr.Dataset:
 
 
 def _read(path: str | Path) -> xr.Dataset:
-    table = read_table(path)
+    table = read_table(path).rename(columns=RENAMED_COLUMNS)
     try:
         features = list(dict.fromkeys(table["feature"]))
         dataset = xr.Dataset.from_dataframe(table.set_index(["neuron", "feature", "fold"])).sel(feature=features)
         first = {"neuron": 0, "fold": 0}
         dims = table.attrs.get("dims", {"baseline": ["feature", "fold"]})
+        dims = {RENAMED_COLUMNS.get(name, name): own for name, own in dims.items()}
         for name, own in dims.items():
             dataset[name] = dataset[name].isel({dim: 0 for dim in first if dim not in own})
         return dataset.assign_attrs(table.attrs.get("about", {})).assign_coords(

@@ -1,4 +1,4 @@
-"""What a person asks for: silence these neurons, hold those, drive them by labels, patch them from another run."""
+"""What can be done to neurons: silence them, hold them, drive them by labels, patch them from another run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from dni_jax.interventions._display import html_of_edits
 from dni_jax.interventions._override import Bound, Drive, Override, Where
 from dni_jax.interventions._plausible import plausible_values
-from dni_jax.interventions._references import fit_line, partners, reference_of
+from dni_jax.interventions._references import draw_partners, fit_line, read_reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Edit:
     where, part
         See `Override`.
     about
-        One line for people.
+        One line that describes it.
     """
 
     neurons: tuple[int, ...]
@@ -68,7 +68,7 @@ class Intervention:
     edits: tuple[Edit, ...]
 
     def then(self, other: Intervention) -> Intervention:
-        """Give this intervention followed by another one.
+        """Return this intervention followed by another one.
 
         Examples
         --------
@@ -169,7 +169,7 @@ def _edit(
     options: tuple[str, str, Any],
     drive: np.ndarray | None = None,
 ) -> Intervention:
-    """One override with what all of them can be told: where, which part, and when."""
+    """Return one override, with the options that all of them have: where, which part, and when."""
     where, part, when = options
     if where not in ("recurrent", "readout"):
         raise ValueError(f"expected where='recurrent' or 'readout', got {where!r}")
@@ -229,7 +229,7 @@ def ablate(
         or a feature's labels; `reference` must be of the corpus that is then read.
     groups
         For resample with `match`, ``(T,)``: values come from another group (string); taken from `reference` if that is
-        an ``Activations``. A position without such a partner keeps its own value; how many is said in the result.
+        an ``Activations``. A position without such a partner keeps its own value; the result says how many.
     seed
         For resample.
     where
@@ -260,7 +260,7 @@ def ablate(
         raise ValueError(f"expected mode 'zero', 'mean' or 'resample', got {mode!r}")
     if reference is None:
         raise ValueError(f"expected reference=states for mode {mode!r}, got none: pass the result of dni.record")
-    states = reference_of(reference, chosen, part)
+    states = read_reference(reference, chosen, part)
     if mode == "mean":
         mean = states.mean(0)
         return _edit(chosen, mean, mean, f"hold {list(chosen)} at their means", options)
@@ -269,7 +269,7 @@ def ablate(
         drawn = np.random.default_rng(seed).permutation(len(states))
     else:
         groups = getattr(reference, "groups", None) if groups is None else groups
-        drawn, alone = partners(match, groups, len(states), seed)
+        drawn, alone = draw_partners(match, groups, len(states), seed)
         about += f" among positions that match ({alone} of {len(states)} have no partner and keep theirs)"
     return _edit(chosen, zero, zero + 1, about, options, states[drawn])
 
@@ -323,7 +323,7 @@ def clamp(
         about = f"hold {list(chosen)} at plausible {[round(float(one), 3) for one in held]}"
         return _edit(chosen, held, held, about, (where, part, when))
     if density is not None or states is not None or sign is not None:
-        raise ValueError(f"expected density, states and sign beside the value 'plausible' only, got value {value!r}")
+        raise ValueError(f"expected density, states and sign only with the value 'plausible', got value {value!r}")
     given = _finite("value", value)
     if given.shape not in ((), (len(chosen),)):
         raise ValueError(f"expected one value, or one for each of {len(chosen)} neurons, got shape {given.shape}")
@@ -371,7 +371,7 @@ def clamp_to_labels(
     if drive.ndim != 1 or drive.size == 0 or drive.min() < 0 or drive.max() > 1:
         raise ValueError(f"expected a signal of shape (T,) within [0, 1], got shape {drive.shape}")
     if reference is not None:
-        values = reference_of(reference, chosen, part)
+        values = read_reference(reference, chosen, part)
         if len(values) != len(drive):
             raise ValueError(f"expected reference states of the signal's {len(drive)} positions, got {len(values)}")
         lows, highs = fit_line(values, drive)
@@ -385,7 +385,7 @@ def clamp_to_labels(
 def patch(
     neurons: Iterable[int], states: Any, *, where: str = "recurrent", part: str = "h", when: Any = None
 ) -> Intervention:
-    """Give neurons the values they had in another run: of another network, or on corrupted text of the same length.
+    """Set neurons to their values in another run: of another network, or on corrupted text of the same length.
 
     Parameters
     ----------
@@ -398,5 +398,5 @@ def patch(
     """
     chosen = _neurons(neurons)
     zero = np.zeros(len(chosen), np.float32)
-    drive = reference_of(states, chosen, part)
+    drive = read_reference(states, chosen, part)
     return _edit(chosen, zero, zero + 1, f"patch {list(chosen)}", (where, part, when), drive)

@@ -51,7 +51,11 @@ class Text(NamedTuple):
     codes: Any
     resets: Any
     targets: Any = None
-    drives_follow_lanes = True  # and are shared by all sets
+
+    @property
+    def drives_follow_lanes(self) -> bool:
+        """Whether drives are laid out as the lanes, and shared by all sets: they are."""
+        return True
 
     @property
     def n_lanes(self) -> int:
@@ -98,7 +102,11 @@ class Samples(NamedTuple):
     forced: Any
     start: Any
     temperature: Any
-    drives_follow_lanes = False
+
+    @property
+    def drives_follow_lanes(self) -> bool:
+        """Whether drives are laid out as the lanes: each set has its own, which all lanes share."""
+        return False
 
     @property
     def n_lanes(self) -> int:
@@ -279,7 +287,7 @@ def rollout_sets(
     spread = jax.shard_map(
         local,
         mesh=devices,
-        in_specs=(_REPLICATED, source.specs(), _SETS, Bound(_SETS, drives), _REPLICATED, carried),
+        in_specs=(_REPLICATED, source.specs(), _SETS, Bound(_SETS, drives), _REPLICATED, carried),  # type: ignore[arg-type]
         out_specs=(carried, kept),
         check_vma=False,
     )

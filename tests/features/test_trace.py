@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dni_jax as dni
@@ -44,6 +44,7 @@ def values_of(one, strings):
     return one.label(Corpus.from_strings(strings)).columns
 
 
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(STRINGS)
 def test_a_trace_is_what_a_function_of_the_string_would_say(strings):
     np.testing.assert_array_equal(

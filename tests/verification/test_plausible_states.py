@@ -6,7 +6,7 @@ import pytest
 import dni_jax as dni
 from dni_jax.lab.densities import plausibility
 from dni_jax.verification import INTERVENTIONS
-from dni_jax.verification._kinds import intervene
+from dni_jax.verification._overrides import intervene
 
 
 @pytest.fixture(scope="module")

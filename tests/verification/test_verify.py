@@ -8,10 +8,9 @@ from dni_jax.models import predict
 from dni_jax.models._prediction import Predictions
 from dni_jax.probes._bootstrap import string_weights
 from dni_jax.verification import INTERVENTIONS, MEASURES
-from dni_jax.verification._kinds import intervene
 from dni_jax.verification._measures import correct_types, group_sums, means_of
-from dni_jax.verification._sets import draw_variance_matched, neuron_sets, variance_strata
-from dni_jax.verification._verify import held_by
+from dni_jax.verification._overrides import draw_variance_matched, intervene, neuron_sets, variance_strata
+from dni_jax.verification._verify import feature_holds
 
 
 @pytest.fixture(scope="module")
@@ -238,9 +237,9 @@ def test_states_far_from_the_usual_are_seen(model, held_out, relevance):
 
 
 def test_a_feature_holds_above_the_middle():
-    assert held_by(np.asarray([0, 1, 1])).tolist() == [False, True, True]
-    assert held_by(np.asarray([0.0, 0.5, 0.6, 1.0])).tolist() == [False, False, True, True]
-    assert not held_by(np.zeros(3)).any()
+    assert feature_holds(np.asarray([0, 1, 1])).tolist() == [False, True, True]
+    assert feature_holds(np.asarray([0.0, 0.5, 0.6, 1.0])).tolist() == [False, False, True, True]
+    assert not feature_holds(np.zeros(3)).any()
 
 
 def test_a_feature_that_never_holds_has_no_accuracy_there(model, held_out, relevance):

@@ -17,8 +17,7 @@ from dni_jax.app.report._page_data import cluster_rows, page_data, relevance_str
 from dni_jax.app.report._run_files import RunFiles
 from dni_jax.app.report._table import describe, families, family
 from dni_jax.characters import display_name
-from dni_jax.inspection import ranking
-from dni_jax.inspection._store import read_relevance
+from dni_jax.inspection import ranking, read_relevance, relevance_table, write_table
 
 
 class Page(HTMLParser):
@@ -159,6 +158,19 @@ def test_findings_come_with_their_numbers(page):
     assert "Too rare to judge: seldom." in text
     assert "copy as depth=1" in text
     assert "80.0% of class digit; 50.0% without intervention, 52.0% with one random set of neurons set to 1." in text
+
+
+def test_a_run_of_an_earlier_version_has_the_same_page(constructed, written, tmp_path):
+    """In earlier versions, ``auc_within_symbol`` was called ``given_symbol``, and ``class_probability`` ``mass``."""
+    effects = constructed.effects()
+    effects["measure"] = effects["measure"].replace({"class_probability_on": "mass_on"})
+    folder = constructed.write_run(tmp_path / "small", effects=effects)
+    relevance = constructed.relevance().rename(auc_within_symbol="given_symbol")
+    write_table(relevance_table(relevance), folder / "relevance.parquet")
+    assert "given_symbol" in pd.read_parquet(folder / "relevance.parquet")
+    pages = (Page(write_report(run).read_text(encoding="utf-8")) for run in (folder, written.parent))
+    old, new = (json.loads(page.scripts[0]) for page in pages)
+    assert old == new
 
 
 OPTIONAL = ("summary.json", "effects.parquet", "samples.json", "training.csv", "dynamics.parquet", "excerpt.npz")

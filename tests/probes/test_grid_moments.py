@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from dni_jax.probes import choose_grid, multiply, reference, score_neurons, score_products, score_stream
+from dni_jax.probes import ProbeSpec, Sample, accumulate, reference, score_neurons, score_stream
+from dni_jax.probes._engine_grid import ENGINE
 from dni_jax.probes._layout import fixed_blocks
 
 
@@ -22,19 +23,25 @@ def _pieces(arrays, bounds):
     return [tuple(array[i:j] for array in arrays) for i, j in itertools.pairwise(bounds)]
 
 
-def _integers(products):
-    return [getattr(products, name) for name in ("n", "x", "xx", "y", "yy", "xy", "low", "high")]
+def _moments(chunks, sample, n_folds=4):
+    """Moments of some chunks, on the grid of a sample."""
+    spec = ProbeSpec("ols", metrics=("r2", "pearson"))
+    return accumulate(ENGINE, ENGINE.init(spec, Sample(*sample, n_folds)), chunks)
+
+
+def _integers(moments):
+    return [getattr(moments, name) for name in ("n", "x", "xx", "y", "yy", "xy", "low", "high")]
 
 
 def test_halves_merge_to_the_bit_in_any_chunks():
     arrays = _problem()
-    grid = choose_grid(*arrays[:2])
-    whole = multiply([arrays], grid, 4)
+    whole = _moments([arrays], arrays)
+    grid = whole.grid
     first, second = _pieces(arrays, [0, 500, 900])
     for other in (
-        multiply([first], grid, 4) + multiply([second], grid, 4),
-        multiply(_pieces(arrays, [0, 3, 333, 900]), grid, 4),
-        multiply([tuple(array[::-1] for array in arrays)], grid, 4),
+        _moments([first], arrays) + _moments([second], arrays),
+        _moments(_pieces(arrays, [0, 3, 333, 900]), arrays),
+        _moments([tuple(array[::-1] for array in arrays)], arrays),
     ):
         for ours, theirs in zip(_integers(other), _integers(whole), strict=True):
             assert ours.dtype == np.int64
@@ -84,19 +91,15 @@ def test_fixed_blocks_hold_every_position_once():
 
 def test_bad_input():
     hidden, labels, folds = _problem()
-    grid = choose_grid(hidden, labels)
+    sample = (hidden, labels, folds)
     with pytest.raises(ValueError, match="chunk 0: expected values within four ranges of the sample"):
-        multiply([(hidden * 100, labels, folds)], grid, 4)
-    with pytest.raises(ValueError, match="at least one chunk"):
-        multiply([], grid, 4)
+        _moments([(hidden * 100, labels, folds)], sample)
     with pytest.raises(ValueError, match="at least one chunk"):
         score_stream([], n_folds=2)
-    with pytest.raises(ValueError, match="chunk 0: expected 3 features as in the grid, got 1"):
-        multiply([(hidden, labels[:, :1], folds)], grid, 4)
-    products = multiply([(hidden, labels, folds)], grid, 5)
+    with pytest.raises(ValueError, match="chunk 0: expected 3 features as in the sample, got 1"):
+        _moments([(hidden, labels[:, :1], folds)], sample)
+    moments = _moments([sample], sample, n_folds=5)
     with pytest.raises(ValueError, match=r"every fold to hold a position, got none in \[4\]"):
-        score_products(products)
-    with pytest.raises(ValueError, match='expected probe="ols" or "ridge"'):
-        score_products(multiply([(hidden, labels, folds)], grid, 4), probe="ridge", metrics=("accuracy",))
+        ENGINE.score(moments)
     with pytest.raises(ValueError, match="same grid"):
-        products + multiply([(hidden, labels, folds)], choose_grid(hidden[:9], labels[:9]), 5)
+        moments + _moments([sample], tuple(array[:9] for array in sample), n_folds=5)

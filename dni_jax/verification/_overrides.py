@@ -1,4 +1,4 @@
-"""Which neurons are overridden: the best, the worst, and random ones that are alike."""
+"""What is overridden: an intervention on all neurons, and the sets of neurons it is restricted to in turn."""
 
 from __future__ import annotations
 
@@ -8,11 +8,47 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-_STRATUM = 16  # neurons of about the same variance
+from dni_jax.interventions import Intervention, ablate, clamp, clamp_to_labels
+from dni_jax.models import Activations
+
+INTERVENTIONS = ("ablate", "mean", "resample", "clamp", "oracle", "fitted")
+_STRATUM = 16  # neurons of similar variance
+
+
+def intervene(
+    kind: str, states: Activations, signal: Float[np.ndarray, " T"], *, value: float, where: str, seed: int
+) -> Intervention:
+    """Return the intervention of a kind, on all neurons.
+
+    Parameters
+    ----------
+    kind
+        One of `INTERVENTIONS`; see `dni_jax.verify`.
+    states
+        The intact network's, on the text that will be read.
+    signal
+        The feature's labels; only oracle and fitted follow them.
+    value
+        For clamp.
+    where
+        ``"recurrent"`` or ``"readout"``.
+    seed
+        For resample.
+    """
+    everything = range(states.n_neurons)
+    if kind == "clamp":
+        return clamp(everything, value, where=where)
+    if kind in ("oracle", "fitted"):
+        scaled = (signal - signal.min()) / max(float(np.ptp(signal)), 1e-9)
+        varies = np.ptp(signal) > 0  # a line needs two points
+        reference = states if kind == "fitted" and varies else None
+        return clamp_to_labels(everything, scaled.astype(np.float32), reference=reference, where=where)
+    mode = {"ablate": "zero"}.get(kind, kind)
+    return ablate(everything, mode, reference=None if mode == "zero" else states, seed=seed, where=where)
 
 
 class Sets(NamedTuple):
-    """Sets of neurons, row 0 being none, and which rows belong to which feature.
+    """Sets of neurons, of which row 0 is empty, and the rows of each feature.
 
     Attributes
     ----------
@@ -31,7 +67,7 @@ class Sets(NamedTuple):
 
 
 def variance_strata(variances: Float[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
-    """Deal neurons into strata of about 16 by the rank of their activations' variance."""
+    """Return each neuron's stratum: about 16 neurons of similar variance, by rank."""
     n_neurons = len(variances)
     ranks = np.empty(n_neurons, np.int64)
     ranks[np.argsort(variances, kind="stable")] = np.arange(n_neurons)
@@ -41,10 +77,10 @@ def variance_strata(variances: Float[np.ndarray, " N"]) -> Int[np.ndarray, " N"]
 def draw_variance_matched(
     chosen: Int[np.ndarray, " k"], strata: Int[np.ndarray, " N"], n_draws: int, rng: np.random.Generator
 ) -> Int[np.ndarray, "R k"]:
-    """Draw sets with as many neurons of each stratum as some chosen ones have.
+    """Draw sets with as many neurons of each stratum as the chosen set has.
 
-    If nothing but the variance makes the chosen neurons special, they are one more such draw: the share of draws that
-    do at least as much is then an exact p-value.
+    If only their variance distinguishes the chosen neurons, they are one more such draw, and the share of draws that
+    have at least their effect is an exact p-value.
     """
     counts = np.bincount(strata[chosen], minlength=int(strata.max()) + 1)
     drawn = np.empty((n_draws, len(chosen)), np.int64)
@@ -61,7 +97,7 @@ def neuron_sets(
     strata: Int[np.ndarray, " N"] | None,
     seed: int,
 ) -> Sets:
-    """Lay out all sets of some features.
+    """Return all sets of neurons of some features.
 
     Parameters
     ----------
@@ -75,7 +111,7 @@ def neuron_sets(
         From `variance_strata`: each feature has its own draws, matched in variance to its best neurons. None: draws
         among all neurons, shared by the features; the sets of one draw are nested.
     seed
-        Of the draws; a feature's do not depend on the others.
+        Of the draws; those of a feature do not depend on the other features.
     """
     n_neurons = orders.shape[1]
     rows: list[np.ndarray] = [np.zeros(n_neurons, bool)]

@@ -1,4 +1,4 @@
-"""What a caller passes as labels, as labels of some strings at a time or as all of them."""
+"""Labels of some strings at a time, from whatever a caller passes as labels."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dni_jax.text import Corpus
 
 @dataclass(frozen=True)
 class HeldLabels:
-    """Labels in memory, asked for as `LazyLabels` are."""
+    """Labels in memory, with the methods of `LazyLabels`."""
 
     labels: Labels
     states: ChunkedActivations
 
     def label(self, strings: Iterable[tuple[int, int]]) -> Labels:
-        """Give the labels of some strings."""
+        """Return the labels of some strings."""
         return self.labels.take_strings(strings, self.states.offsets)
 
     def select(self, names: list[str]) -> HeldLabels:
-        """Give some of the features."""
+        """Return some of the features."""
         return HeldLabels(self.labels.select(names), self.states)
 
     @property
@@ -38,40 +38,45 @@ class HeldLabels:
 
     @property
     def source(self) -> Any:
-        """What made the labels."""
+        """The library that made the labels."""
         return self.labels.library
 
 
-def labels_in_parts(labels: Any, corpus: Corpus | None, states: ChunkedActivations) -> LazyLabels | HeldLabels:
-    """Give labels, or what makes them, as labels of some strings at a time.
+LabelSource = LazyLabels | HeldLabels
+
+
+def as_label_source(labels: Any, corpus: Corpus | None, states: ChunkedActivations) -> LabelSource:
+    """Return labels, or what makes them, as labels of some strings at a time.
+
+    With states in memory, all labels are made at once.
 
     Raises
     ------
     ValueError
-        Where they are of another text than the states, or no text to label is known.
+        Where they are of another text than the states, or the text to label is unknown.
     """
-    if isinstance(labels, Labels):
-        if len(labels.mask) != states.n_positions:
+    if not isinstance(labels, Labels):
+        lazy = _lazily(labels, corpus if corpus is not None else states.corpus)
+        if states.fingerprint and fingerprint_corpus(lazy.corpus) != states.fingerprint:
             raise ValueError(
-                f"expected labels of the {states.n_positions:,} positions that states are of, got {labels!r}: record "
-                "and label the same corpus"
-            )
-        made: LazyLabels | HeldLabels = HeldLabels(labels, states)
-    else:
-        made = _lazily(labels, corpus if corpus is not None else getattr(states, "corpus", None))
-        if fingerprint_corpus(made.corpus) != states.fingerprint:
-            raise ValueError(
-                f"expected the corpus that the states are of, {states!r}, got another: {made.corpus!r}: pass the one "
+                f"expected the corpus that the states are of, {states!r}, got another: {lazy.corpus!r}: pass the one "
                 "that was recorded"
             )
-    if len(made.names) == 0:
+        if not states.in_memory:
+            return _not_empty(lazy)
+        labels = lazy.label_all()
+    if len(labels.mask) != states.n_positions:
+        raise ValueError(
+            f"expected labels of the {states.n_positions:,} positions that states are of, got {labels!r}: record "
+            "and label the same corpus"
+        )
+    return _not_empty(HeldLabels(labels, states))
+
+
+def _not_empty(source: LabelSource) -> LabelSource:
+    if len(source.names) == 0:
         raise ValueError("expected labels of at least one feature, got none")
-    return made
-
-
-def labels_in_memory(labels: Any, corpus: Corpus | None) -> Labels:
-    """Give labels, or make them all at once."""
-    return labels if isinstance(labels, Labels) else _lazily(labels, corpus).label_all()
+    return source
 
 
 def _lazily(labels: Any, corpus: Corpus | None) -> LazyLabels:
@@ -81,5 +86,5 @@ def _lazily(labels: Any, corpus: Corpus | None) -> LazyLabels:
     if not isinstance(library, FeatureLibrary):
         raise ValueError(f"expected Labels, LazyLabels or a FeatureLibrary, got {type(labels).__name__}")
     if corpus is None:
-        raise ValueError("expected corpus=... beside a library, got none: pass the corpus that the states are of")
+        raise ValueError("expected corpus=... with a library, got none: pass the corpus that the states are of")
     return library.label_lazily(corpus)

@@ -1,11 +1,13 @@
 """The binned engine: counts that merge to the bit, scores close to exact ones, and exact ones on few values."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from dni_jax.probes import choose_levels, count, fit_neurons, score_counts, score_neurons, score_stream
+from dni_jax.probes import ProbeSpec, Sample, accumulate, fit_neurons, score_neurons, score_stream
+from dni_jax.probes._engine_counts import ENGINE, choose_levels
 from dni_jax.probes._registry import PROBES
 from tests.support.probe_problems import problem
 
@@ -19,25 +21,30 @@ def _large(n, seed=0):
     return hidden, labels, rng.integers(0, 5, n).astype(np.int32)
 
 
+def _count(chunks, sample, n_bins=16, n_folds=5, **settings):
+    """Counts of some chunks, on levels of a sample."""
+    spec = ProbeSpec(n_bins=n_bins, **settings).resolve(sample[1])
+    return accumulate(ENGINE, ENGINE.init(spec, Sample(*sample, n_folds)), chunks)
+
+
 def _pieces(arrays, bounds):
     return [tuple(array[i:j] for array in arrays) for i, j in itertools.pairwise(bounds)]
 
 
 def test_halves_merge_to_the_bit():
     arrays = _large(3000)
-    levels = choose_levels(arrays[0], 64)
-    whole = count([arrays], levels, 5)
+    whole = _count([arrays], arrays, 64)
     first, second = _pieces(arrays, [0, 1700, 3000])
-    merged = count([first], levels, 5) + count([second], levels, 5)
-    streamed = count(_pieces(arrays, [0, 1000, 2000, 3000]), levels, 5)
+    merged = _count([first], arrays, 64) + _count([second], arrays, 64)
+    streamed = _count(_pieces(arrays, [0, 1000, 2000, 3000]), arrays, 64)
     for other in (merged, streamed):
         assert other.n_positions == 3000
-        np.testing.assert_array_equal(np.asarray(other.counts), np.asarray(whole.counts))
-    assert np.asarray(whole.counts).dtype == np.int32
-    assert np.asarray(whole.counts)[..., -1].sum() == 3 * 3000
-    np.testing.assert_array_equal(np.asarray(whole.counts)[0, ..., :-1].sum((0, 1)), arrays[1].sum(0))
-    for key, value in score_counts(merged).items():
-        np.testing.assert_array_equal(value, score_counts(whole)[key])
+        np.testing.assert_array_equal(other.counts, whole.counts)
+    assert whole.counts.dtype == np.int32
+    assert whole.counts[..., -1].sum() == 3 * 3000
+    np.testing.assert_array_equal(whole.counts[0, ..., :-1].sum((0, 1)), arrays[1].sum(0))
+    for key, value in ENGINE.score(merged).items():
+        np.testing.assert_array_equal(value, ENGINE.score(whole)[key])
 
 
 @pytest.mark.parametrize(
@@ -71,34 +78,32 @@ def test_close_to_exact(probe):
 def test_left_out_positions_and_several_alphas():
     hidden, labels, folds = _large(2000)
     keep = np.arange(2000) % 3 > 0
-    levels = choose_levels(hidden, 32)
-    masked = count([(hidden, labels, np.where(keep, folds, -1))], levels, 5)
-    cut = count([(hidden[keep], labels[keep], folds[keep])], levels, 5)
-    np.testing.assert_array_equal(np.asarray(masked.counts), np.asarray(cut.counts))
-    scores = score_counts(masked, probe="ridge", alpha=(1.0, 100.0))
-    np.testing.assert_array_equal(scores["accuracy"][1], score_counts(masked, probe="ridge", alpha=100.0)["accuracy"])
+    sample = (hidden, labels, folds)
+    masked = _count([(hidden, labels, np.where(keep, folds, -1))], sample, 32, probe="ridge", alpha=(1.0, 100.0))
+    cut = _count([(hidden[keep], labels[keep], folds[keep])], sample, 32)
+    np.testing.assert_array_equal(masked.counts, cut.counts)
+    one = replace(masked, spec=replace(masked.spec, alpha=100.0))
+    np.testing.assert_array_equal(ENGINE.score(masked)["accuracy"][1], ENGINE.score(one)["accuracy"])
 
 
 def test_bad_input_is_named():
     hidden, labels, folds = _large(300)
-    levels = choose_levels(hidden, 16)
+    sample = (hidden, labels, folds)
     with pytest.raises(ValueError, match="n_bins >= 2"):
         choose_levels(hidden, 1)
     with pytest.raises(ValueError, match="at least one chunk"):
-        count([], levels, 5)
-    with pytest.raises(ValueError, match="at least one chunk"):
         score_stream([], n_folds=5)
     with pytest.raises(ValueError, match="chunk 1: expected finite hidden"):
-        count([(hidden, labels, folds), (hidden * np.float32(np.nan), labels, folds)], levels, 5)
-    with pytest.raises(ValueError, match="chunk 0: expected 3 neurons as in levels, got 2"):
-        count([(hidden[:, :2], labels, folds)], levels, 5)
+        _count([sample, (hidden * np.float32(np.nan), labels, folds)], sample)
+    with pytest.raises(ValueError, match="chunk 0: expected 3 neurons as in the sample, got 2"):
+        _count([(hidden[:, :2], labels, folds)], sample)
     with pytest.raises(ValueError, match="chunk 0: expected folds from -1 to 3"):
-        count([(hidden, labels, folds)], levels, 4)
-    with pytest.raises(ValueError, match="features in every chunk"):
-        count([(hidden, labels, folds), (hidden, labels[:, :1], folds)], levels, 5)
+        _count([sample], sample, n_folds=4)
+    with pytest.raises(ValueError, match="chunk 1: expected 4 features as in the sample, got 1"):
+        _count([sample, (hidden, labels[:, :1], folds)], sample)
     with pytest.raises(ValueError, match=r"got none in \[5\]"):
-        score_counts(count([(hidden, labels, folds)], levels, 6))
+        ENGINE.score(_count([sample], sample, n_folds=6))
     with pytest.raises(ValueError, match="same levels"):
-        count([(hidden, labels, folds)], levels, 5) + count([(hidden, labels, folds)], levels + 1, 5)
-    with pytest.raises(ValueError, match="classifying probe"):
-        score_counts(count([(hidden, labels, folds)], levels, 5), probe="ols")
+        _count([sample], sample) + _count([sample], (hidden + 1, labels, folds))
+    with pytest.raises(ValueError, match="expected positions in use to choose levels from"):
+        _count([sample], (hidden, labels, folds * 0 - 1))
