@@ -6,7 +6,7 @@ that the weights of the looks in its last half give; so Adam is averaged as well
 
 Claims    (a) Averaging over a sampler's draws predicts unseen text better than Adam's weights, which overfit.
           (b) Dropout together with Langevin noise is better than either.
-Command   python -m experiments.bayes.weight_uncertainty [--seeds 0 1 2] [--steps 1200] [--out runs/weight_uncertainty.png]
+Command   python -m experiments.bayes.weight_uncertainty [--seeds 0 1 2] [--out FILE.png]
 Run time  about 2 minutes on 2 CPU cores
 Result    the tables of README.md in this folder
 """

@@ -115,7 +115,8 @@ def test_a_cut_recording_is_refused_and_continued(model, held_out, stored, tmp_p
     done = read_manifest(path).done
     assert done in held_out.offsets
     assert done <= n_chunks * CHUNK
-    with pytest.raises(ValueError, match=f"interrupted after {done:,} of {held_out.n_positions:,} positions: continue with"):
+    message = f"interrupted after {done:,} of {held_out.n_positions:,} positions: continue with"
+    with pytest.raises(ValueError, match=message):
         open_states(path)
     dni.record(model, held_out, ("gates",), store=path, chunk=CHUNK)
     assert contents(path) == contents(stored.path)
