@@ -1,4 +1,4 @@
-"""The paper's first problem, whose answer is known; a Flax network; what is refused."""
+"""The paper's first problem, whose answer is known; Flax networks; memory; invalid settings."""
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ TOY = {"w": jnp.zeros(1_000)}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dense", "sparse", "fastfood"])
-def test_ten_constraints_step_to_1_at_ten_dimensions(kind):
+def test_ten_constraints_need_ten_dimensions(kind):
     found = measure_dimension(
         constraints, TOY, [12, 8, 9, 10, 11], kind, optimizer="lbfgs", performance=met, repeats=3, seed=4
     )
@@ -41,7 +41,7 @@ def test_ten_constraints_step_to_1_at_ten_dimensions(kind):
 
 
 @pytest.mark.slow
-def test_what_remains_below_ten_is_the_least_squares_solution():
+def test_below_ten_dimensions_the_loss_is_that_of_least_squares():
     dims = [3, 9]
     found = measure_dimension(constraints, TOY, dims, optimizer="lbfgs", seed=1)
     p = dni.lab.intrinsic_dimension.random_projection("dense", 1_000, 9, (1, 0))
@@ -52,7 +52,7 @@ def test_what_remains_below_ten_is_the_least_squares_solution():
         assert found.train_loss[place, 0] == pytest.approx(left, rel=1e-4)
         assert found.performance[place, 0] == pytest.approx(-left, rel=1e-4)  # minus the loss, by default
         reached += [d] if left <= 38.5 else []
-    assert found.chance == -385.0  # of the untrained parameters, so that a loss of 38.5 is 90 % of the way
+    assert found.chance == -385.0  # that of the untrained parameters, so a loss of 38.5 is 90 % of the way
     assert found.dimension == reached[0]
 
 
@@ -61,12 +61,12 @@ def quadratic(params):
 
 
 def of_four(**settings):
-    """All four dimensions of a quadratic, by gradient descent."""
+    """Measure a quadratic of four dimensions, by gradient descent."""
     settings = {"optimizer": optax.sgd(0.1), "steps": 50, "full": 0.0, **settings}
     return measure_dimension(quadratic, {"w": jnp.zeros(4)}, [1, 4], **settings)
 
 
-def test_repeats_draw_anew_and_batches_of_dims_change_nothing():
+def test_repeats_differ_and_dims_batch_does_not_matter():
     found = of_four(repeats=2)
     assert found.performance.shape == (2, 2)
     assert found.performance[0, 0] != found.performance[0, 1]
@@ -76,7 +76,7 @@ def test_repeats_draw_anew_and_batches_of_dims_change_nothing():
     assert each.performance[0, 0] != found.performance[0, 0]
 
 
-def test_what_90_percent_means():
+def test_the_threshold():
     found = of_four()
     assert (found.full, found.chance, found.threshold) == (0.0, -4.0, pytest.approx(-0.4))
     assert "full 0," in repr(found)
@@ -91,21 +91,21 @@ def test_what_90_percent_means():
     assert of_four(performance=lambda params: params["w"].sum() + 1, full=4.0, chance="untrained").chance == 1.0
 
 
-def made(dims, performance, **changed):
+def make_result(dims, performance, **changed):
     array = np.asarray(performance, float)
     settings = {"full": 1.0, "chance": 0.0, "target": 0.9, "n_params": 50, "projection": "dense", "n_bytes": 8}
     return IntrinsicDimension(np.asarray(dims), array, 0 * array, **{**settings, **changed}, settings={"steps": 3})
 
 
-def test_a_result_tells_where_it_lies():
-    found = made([2, 5, 9], [[0.1, 0.3], [0.95, 0.8], [0.92, 0.9]])
+def test_result():
+    found = make_result([2, 5, 9], [[0.1, 0.3], [0.95, 0.8], [0.92, 0.9]])
     assert (found.d90, found.bracket, found.by_repeat) == (9, (5, 9), [5, 9])
     assert repr(found).startswith("IntrinsicDimension(d90 = 9 in (5, 9] of D = 50; dense, 2 draws; full 1, chance 0")
-    assert found.table["least"].tolist() == [0.1, 0.8, 0.9]
+    assert found.table["min"].tolist() == [0.1, 0.8, 0.9]
     assert "d90 = 9" in found._repr_html_()
-    assert made([2, 5], [[0.9], [1.0]]).bracket == (0, 2)
-    assert "d90 not reached, in (5, 50]" in repr(made([2, 5], [[0.5], [0.6]]))
-    assert made([2, 5], [[np.nan], [1.0]]).dimension == 5
+    assert make_result([2, 5], [[0.9], [1.0]]).bracket == (0, 2)
+    assert "d90 not reached, in (5, 50]" in repr(make_result([2, 5], [[0.5], [0.6]]))
+    assert make_result([2, 5], [[np.nan], [1.0]]).dimension == 5
 
 
 def digits():
@@ -140,7 +140,7 @@ def test_networks_of_both_flax_interfaces():
         assert found.bracket in ((2, 100), (100, 400))
 
 
-def test_diverged_training_is_told():
+def test_diverged_training_warns():
     with pytest.warns(UserWarning, match="subspaces of 1, 4 dimensions"):
         found = of_four(optimizer=optax.sgd(1e30))
     assert found.dimension is None
@@ -163,12 +163,12 @@ def test_diverged_training_is_told():
         ([1], {"performance": lambda p: p["w"]}, "one number"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(dims, settings, words):
+def test_invalid_settings(dims, settings, words):
     with pytest.raises(ValueError, match=words):
         measure_dimension(quadratic, {"w": jnp.zeros(4)}, dims, **{"optimizer": optax.sgd(0.1), "steps": 1, **settings})
 
 
-def test_what_does_not_fit_is_refused_with_the_bytes_of_what_would():
+def test_the_error_for_memory_names_projections_that_fit():
     n, dims = 1_000, [10, 200]
     needed = projection_bytes("dense", n, 200) + 2 * 2 * 4 * n
     assert training_bytes("dense", n, dims) == needed == 816_000
@@ -180,11 +180,11 @@ def test_what_does_not_fit_is_refused_with_the_bytes_of_what_would():
     with pytest.raises(ValueError, match=words):
         check_fits("dense", n, dims, 500_000)
     with pytest.raises(ValueError, match="got 816,000"):
-        measure_dimension(constraints, TOY, dims, memory=500_000)
+        measure_dimension(constraints, TOY, dims, max_bytes=500_000)
     assert check_fits("fastfood", n, dims, 500_000) < 500_000
 
 
-def test_half_of_what_is_free_is_the_default(monkeypatch):
+def test_the_default_limit_is_half_of_the_free_memory(monkeypatch):
     assert free_bytes() > 2**20
     monkeypatch.setattr(memory_module, "free_bytes", lambda: 1_632_000)
     assert check_fits("dense", 1_000, [10, 200], None) == 816_000
@@ -194,7 +194,7 @@ def test_half_of_what_is_free_is_the_default(monkeypatch):
 
 
 def test_a_containers_limit_counts(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory_module, "_GROUP", tmp_path)
+    monkeypatch.setattr(memory_module, "_CONTROL_GROUP", tmp_path)
     whole = free_bytes()
     (tmp_path / "memory.max").write_text("5000\n")
     (tmp_path / "memory.current").write_text("2000\n")

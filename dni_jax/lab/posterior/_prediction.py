@@ -1,4 +1,4 @@
-"""Bayesian model averaging: the mean of many networks' probabilities, and what it is worth."""
+"""Bayesian model averaging: the mean of many networks' probabilities, and how well it predicts."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from dni_jax.text import Corpus
 
 
 class PredictiveLoss(NamedTuple):
-    """How well networks predict a text, alone and together, in nats a symbol.
+    """How well networks predict a text, each alone and all averaged, in nats a symbol.
 
     Attributes
     ----------
     each
-        float64 ``(D,)``: minus the mean log-probability that each network gives to what comes.
+        float64 ``(D,)``: minus the mean log-probability of the text's symbols under each network.
     average
-        The same of the mean of their probabilities; never above the mean of `each`.
+        The same for the mean of their probabilities; never above the mean of `each`.
     """
 
     each: Float[np.ndarray, " D"]
@@ -41,23 +41,25 @@ class PredictiveLoss(NamedTuple):
 
 
 def predictive_losses(weights: Weights, corpus: Corpus) -> Float[np.ndarray, "D U"]:
-    """Minus the log-probability that each of D networks gives to each of the U symbols of a text.
+    """Compute minus the log-probability of each of the U symbols of a text under each of D networks.
 
     Parameters
     ----------
     weights
-        Of all networks, each array with a leading axis of D.
+        Of all networks: each array has a leading axis of D.
     corpus
-        In the networks' codes. Symbols are in the order of its lanes, boundaries included.
+        In the networks' codes. The symbols are in the order of its lanes, boundaries included.
     """
     lanes = make_lanes(corpus, choose_lane_count(corpus, 64))
     devices = make_grid(weights.head.shape[0], lanes.codes.shape[1])
-    losses = _losses(jax.device_get(weights), lanes.codes, lanes.targets, lanes.resets, devices)
+    losses = _sharded_losses(jax.device_get(weights), lanes.codes, lanes.targets, lanes.resets, devices)
     return np.asarray(losses)[:, lanes.weights > 0]
 
 
 @partial(jax.jit, static_argnames="devices")
-def _losses(weights: Weights, codes: Array, targets: Array, resets: Array, devices: Mesh) -> Float[Array, "D n B"]:
+def _sharded_losses(
+    weights: Weights, codes: Array, targets: Array, resets: Array, devices: Mesh
+) -> Float[Array, "D n B"]:
     def of_one(weights: Weights, codes: Array, targets: Array, resets: Array) -> Array:
         hidden, _ = network_scan(weights, codes, resets, zero_carries(weights, codes.shape[1]))
         return compute_losses(compute_logits(weights, hidden), targets)
@@ -66,38 +68,30 @@ def _losses(weights: Weights, codes: Array, targets: Array, resets: Array, devic
         return map_models(lambda one: of_one(one, *text))(weights)
 
     text = P(None, "lanes")
-    spread = jax.shard_map(
+    sharded = jax.shard_map(
         local,
         mesh=devices,
         in_specs=(P("models"), text, text, text),
         out_specs=P("models", None, "lanes"),
         check_vma=False,
     )
-    return spread(weights, codes, targets, resets)
-
-
-def held_out(weights: Weights, corpus: Corpus) -> PredictiveLoss:
-    """How well D networks predict a text, one by one and as their average.
-
-    Parameters
-    ----------
-    weights
-        Of all networks, each array with a leading axis of D.
-    corpus
-        In the networks' codes.
-    """
-    return combine_losses(predictive_losses(weights, corpus))
+    return sharded(weights, codes, targets, resets)
 
 
 def combine_losses(losses: Float[np.ndarray, "D U"]) -> PredictiveLoss:
-    """Put the losses of D networks on the same symbols together: the average's probability is the mean of theirs.
+    """Combine the losses of D networks on the same symbols: the average's probability is the mean of theirs.
 
     Examples
     --------
-    >>> found = combine_losses(-np.log([[0.5, 0.1], [0.5, 0.3]]))
-    >>> bool(np.isclose(found.average, -np.log([0.5, 0.2]).mean()))
+    >>> combined = combine_losses(-np.log([[0.5, 0.1], [0.5, 0.3]]))
+    >>> bool(np.isclose(combined.average, -np.log([0.5, 0.2]).mean()))
     True
     """
     losses = losses.astype(np.float64)
-    mean = np.log(len(losses)) - logsumexp(-losses, axis=0)
-    return PredictiveLoss(losses.mean(1), float(mean.mean()))
+    average = np.log(len(losses)) - logsumexp(-losses, axis=0)
+    return PredictiveLoss(losses.mean(1), float(average.mean()))
+
+
+def predictive_loss(weights: Weights, corpus: Corpus) -> PredictiveLoss:
+    """Compute how well D networks predict a text, each alone and all averaged; see `predictive_losses`."""
+    return combine_losses(predictive_losses(weights, corpus))

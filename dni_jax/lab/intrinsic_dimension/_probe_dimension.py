@@ -1,4 +1,4 @@
-"""How many dimensions of the states a probe needs for each feature: probes whose weights lie in random subspaces."""
+"""The intrinsic dimension of a feature: how many random directions of the states its probe needs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dni_jax.devices import use_all_cores
 from dni_jax.features import Labels
 from dni_jax.inspection import check_states, folds_of
 from dni_jax.lab.intrinsic_dimension._logistic import Whitened, fit_logistic, whiten
-from dni_jax.lab.intrinsic_dimension._result import around, smallest
+from dni_jax.lab.intrinsic_dimension._result import bracket_of, smallest_reaching
 
 METRICS = ("auc", "balanced_accuracy")
-_AT_A_TIME = 2**26  # decision values of one call of the compiled program
+_DECISIONS_AT_ONCE = 2**26  # in one call of the compiled program
 
 
 class _Split(NamedTuple):
-    """States in random directions, and which positions are learnt from and judged by."""
+    """States in random directions, and the training and held-out positions."""
 
     states: Float[np.ndarray, "T N"]
     whitened: Whitened
@@ -43,15 +43,15 @@ def measure_probe_dimension(
     class_weight: str | None = None,
     folds: int | np.ndarray = 4,
     groups: np.ndarray | None = None,
-    least: float = 0.05,
+    min_gain: float = 0.05,
     seed: int = 0,
 ) -> xr.Dataset:
-    """How many random directions of the states suffice to read each feature: the intrinsic dimension of its probe.
+    """Measure how many random directions of the states suffice to decode each feature: its probe's intrinsic dimension.
 
-    A linear probe's weights are ``P z`` with an N x d matrix P of random orthogonal directions, so that it sees d
-    random mixtures of the neurons, ``P' h``. A feature that any few mixtures tell is spread over the states' strongest
-    directions; one that needs nearly all N hides in a few weak ones. The dimension is the smallest d that comes
-    `target` of the way from chance to the probe of all neurons (Li et al. 2018's d90, of a probe).
+    The weights of a linear probe are ``P z`` with an N x d matrix P of random orthogonal directions, so that it reads d
+    random mixtures of the neurons, ``P' h``. A feature that any few mixtures decode is spread over the states'
+    strongest directions; one that needs nearly all N hides in a few weak ones. The dimension is the smallest d that
+    reaches the share `target` of the way from chance to the probe of all neurons (d90 of Li et al. 2018, for a probe).
 
     Parameters
     ----------
@@ -60,44 +60,43 @@ def measure_probe_dimension(
     labels
         The features' labels on the same positions.
     dims
-        The dimensions to try, up to N; by default powers of two and halfway between, and N.
+        The dimensions to try, up to N; by default powers of two, the midpoints between them, and N.
     target
-        Which share of the way from chance (AUC and balanced accuracy .5, R^2 0) to all N is to be reached.
+        The share of the way from chance (AUC and balanced accuracy .5, R^2 0) to all N that defines the dimension.
     repeats
-        How often to draw directions; repetition r is judged on fold r (modulo their number). Within one, the first d
-        directions are the same for all dimensions and features. The dimension is that of the mean score.
+        How often to draw directions; repetition r is scored on fold r (modulo their number). Within a repetition, the
+        first d directions are the same for all dimensions and features. The dimension is that of the mean score.
     metric : {"auc", "balanced_accuracy"}
-        Of binary features on positions held out; continuous ones have R^2.
+        The score of binary features on held-out positions; continuous ones use R^2.
     C, class_weight
-        Of logistic regression, as scikit-learn's; `class_weight` is None or "balanced".
+        Those of scikit-learn's logistic regression; `class_weight` is None or "balanced".
     alpha
         The penalty of ridge regression, for continuous features.
     folds
-        A number of folds, into which whole strings are dealt; or int ``(T,)``, -1 for positions to leave out.
+        The number of folds, into which whole strings are dealt; or int ``(T,)``, -1 for positions to skip.
     groups
         int ``(T,)``: the string of each position; taken from `states` if they are ``Activations``.
-    least
-        A feature that all N neurons do not tell by this much above chance has no dimension.
+    min_gain
+        A feature that the probe of all N neurons does not decode by this much above chance has no dimension.
     seed
-        Decides directions and folds.
+        Draws directions and folds.
 
     Returns
     -------
     Dataset with ``score`` ``(feature, dim, repeat)``; and ``(feature,)``: ``full``, the mean score of all N neurons;
-    ``threshold``; ``dimension``, NaN where there is none; ``below``, the next smaller of `dims`, or 0. The dimension
-    lies above ``below``. A score is NaN where one class is missing, in the fold or in what is learnt from; one such
-    repetition makes ``full`` NaN, and the feature has no dimension. The attribute ``unfinished`` counts fits that were
-    stopped short of their optimum.
+    ``threshold``; ``dimension``, NaN if there is none; ``below``, the next smaller of `dims`, or 0. The dimension lies
+    above ``below``. A score is NaN where one class is missing, in the held-out fold or in the training positions; one
+    such repetition makes ``full`` NaN, and the feature has no dimension. The attribute ``unfinished`` counts fits that
+    stopped before they converged.
 
     Raises
     ------
     ValueError
-        For settings that cannot be, states that are not finite, and as `dni_jax.inspect` does.
+        For invalid settings, states that are not finite, and as `dni_jax.inspect` does.
 
     Examples
     --------
     >>> import dni_jax as dni
-    >>> from dni_jax.lab.intrinsic_dimension import measure_probe_dimension
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
     >>> hidden = np.random.default_rng(0).normal(size=(corpus.n_positions, 6))
@@ -109,24 +108,24 @@ def measure_probe_dimension(
     use_all_cores()
     hidden = check_states(states, labels)
     _check(target, repeats, metric, class_weight, C, alpha)
-    wanted = _dims(dims, hidden.shape[1])
+    tried = _dims(dims, hidden.shape[1])
     dealt = folds_of(states, labels, folds, groups, seed)
     used = dealt >= 0
     hidden, values, dealt = hidden[used].astype(np.float64), labels.values[used].astype(np.float64), dealt[used]
     n_folds = _check_used(hidden, dealt)
     binary = np.asarray([kind == "binary" for kind in labels.kinds], bool)
-    every = (*wanted.tolist(), *([] if wanted[-1] == hidden.shape[1] else [hidden.shape[1]]))
+    every = (*tried.tolist(), *([] if tried[-1] == hidden.shape[1] else [hidden.shape[1]]))
     score = np.full((len(labels), len(every), repeats), np.nan)
     unfinished = 0
     for repeat in range(repeats):
         split = _split(hidden, dealt == repeat % n_folds, np.random.default_rng((seed, repeat)))
         if binary.any():
-            score[binary, :, repeat], stopped = _classified(split, values[:, binary], every, metric, C, class_weight)
+            score[binary, :, repeat], stopped = _score_binary(split, values[:, binary], every, metric, C, class_weight)
             unfinished += stopped
         if (~binary).any():
-            score[~binary, :, repeat] = _regressed(split, values[:, ~binary], every, alpha)
+            score[~binary, :, repeat] = _score_continuous(split, values[:, ~binary], every, alpha)
     attrs = {"metric": metric, "target": target, "unfinished": unfinished}
-    return _told(labels, wanted, score, np.where(binary, 0.5, 0.0), target, least, attrs)
+    return _summarize(labels, tried, score, np.where(binary, 0.5, 0.0), target, min_gain, attrs)
 
 
 def _dims(dims: Sequence[int] | None, n_neurons: int) -> Int[np.ndarray, " d"]:
@@ -137,7 +136,7 @@ def _dims(dims: Sequence[int] | None, n_neurons: int) -> Int[np.ndarray, " d"]:
     given = np.asarray(dims)
     whole = given.ndim == 1 and given.size > 0 and given.dtype.kind in "iu"
     if not whole or len(set(given.tolist())) < given.size or given.min() < 1 or given.max() > n_neurons:
-        raise ValueError(f"expected different whole dims from 1 to the number of neurons, {n_neurons}, got {dims!r}")
+        raise ValueError(f"expected different integer dims from 1 to the number of neurons, {n_neurons}, got {dims!r}")
     return np.sort(given)
 
 
@@ -155,7 +154,7 @@ def _check(target: float, repeats: int, metric: str, class_weight: str | None, C
 
 
 def _check_used(hidden: np.ndarray, folds: np.ndarray) -> int:
-    """Give the number of folds."""
+    """Return the number of folds."""
     sizes = np.bincount(folds)
     if len(sizes) < 2 or not sizes.all():
         raise ValueError(f"expected at least 2 folds, none of them empty, got positions {sizes.tolist()} by fold")
@@ -165,36 +164,40 @@ def _check_used(hidden: np.ndarray, folds: np.ndarray) -> int:
 
 
 def _split(hidden: np.ndarray, held_out: np.ndarray, rng: np.random.Generator) -> _Split:
-    """Turn states into random orthogonal directions (the Q of a normal random matrix, by the sign of R's diagonal)."""
+    """Rotate states by a random orthogonal matrix.
+
+    The Q of a normal random matrix, with the signs of R's diagonal moved into Q, is uniform over all rotations
+    (Mezzadri 2007).
+    """
     q, r = np.linalg.qr(rng.normal(size=(hidden.shape[1],) * 2))
-    turned = hidden @ (q * np.sign(np.diagonal(r)))
-    return _Split(turned, whiten(turned, ~held_out), ~held_out, held_out)
+    rotated = hidden @ (q * np.sign(np.diagonal(r)))
+    return _Split(rotated, whiten(rotated, ~held_out), ~held_out, held_out)
 
 
-def _classified(
+def _score_binary(
     split: _Split, labels: np.ndarray, dims: tuple[int, ...], metric: str, C: float, class_weight: str | None
 ) -> tuple[Float[np.ndarray, "F d"], int]:
-    """Scores of logistic regression on positions held out, and how many fits were stopped short."""
+    """Return the scores of logistic regression on held-out positions, and how many fits did not converge."""
     train = labels[split.train]
     size = np.stack([(train == 0).sum(0), (train == 1).sum(0)]).astype(np.float64)
     known = (size > 0).all(0)
     costs = np.full(size.shape, C)
     if class_weight == "balanced":
         costs = C * len(train) / (2 * np.maximum(size, 1))
-    columns, judged = (jnp.asarray(split.whitened.columns[rows]) for rows in (split.train, split.held_out))
+    columns, held_out = (jnp.asarray(split.whitened.columns[rows]) for rows in (split.train, split.held_out))
     scores, stopped = np.full((labels.shape[1], len(dims)), np.nan), 0
-    for some in _blocks(np.flatnonzero(known), max(1, _AT_A_TIME // (len(train) * len(dims)))):
-        z, b, short = fit_logistic(
+    for some in _blocks(np.flatnonzero(known), max(1, _DECISIONS_AT_ONCE // (len(train) * len(dims)))):
+        z, b, unconverged = fit_logistic(
             columns,
             jnp.asarray(split.whitened.penalty),
             jnp.asarray(train[:, some], jnp.float32),
             jnp.asarray(costs[:, some], jnp.float32),
             dims,
         )
-        stopped += int(np.asarray(short).sum())
+        stopped += int(np.asarray(unconverged).sum())
         for place, (weights, bias) in enumerate(zip(z, b, strict=True)):
-            decision = np.asarray(judged @ weights + bias)
-            scores[some, place] = _judged(decision, labels[split.held_out][:, some] > 0, metric)
+            decision = np.asarray(held_out @ weights + bias)
+            scores[some, place] = _score_decisions(decision, labels[split.held_out][:, some] > 0, metric)
     return scores, stopped
 
 
@@ -203,40 +206,42 @@ def _blocks(columns: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield columns[first : first + size]
 
 
-def _judged(decision: np.ndarray, truth: Bool[np.ndarray, "T F"], metric: str) -> Float[np.ndarray, " F"]:
-    """AUC or balanced accuracy of each column; NaN without both classes."""
+def _score_decisions(decision: np.ndarray, truth: Bool[np.ndarray, "T F"], metric: str) -> Float[np.ndarray, " F"]:
+    """Compute the AUC or balanced accuracy of each column; NaN without both classes."""
     positive, negative = truth.sum(0).astype(np.float64), (~truth).sum(0).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         if metric == "balanced_accuracy":
-            hits, right = ((decision > 0) & truth).sum(0), ((decision <= 0) & ~truth).sum(0)
-            return (hits / positive + right / negative) / 2
+            true_positive, true_negative = ((decision > 0) & truth).sum(0), ((decision <= 0) & ~truth).sum(0)
+            return (true_positive / positive + true_negative / negative) / 2
         ranks = (rankdata(decision, axis=0) * truth).sum(0)
         return (ranks - positive * (positive + 1) / 2) / (positive * negative)
 
 
-def _regressed(split: _Split, labels: np.ndarray, dims: tuple[int, ...], alpha: float) -> Float[np.ndarray, "F d"]:
-    """R^2 of ridge regression on positions held out."""
+def _score_continuous(
+    split: _Split, labels: np.ndarray, dims: tuple[int, ...], alpha: float
+) -> Float[np.ndarray, "F d"]:
+    """Compute the R^2 of ridge regression on held-out positions."""
     x, y = split.states[split.train], labels[split.train]
     mean_x, mean_y = x.mean(0), y.mean(0)
     gram, cross = (x - mean_x).T @ (x - mean_x), (x - mean_x).T @ (y - mean_y)
-    judged, truth = split.states[split.held_out] - mean_x, labels[split.held_out]
+    held_out, truth = split.states[split.held_out] - mean_x, labels[split.held_out]
     spread = ((truth - truth.mean(0)) ** 2).sum(0)
     scores = np.full((labels.shape[1], len(dims)), np.nan)
     for place, d in enumerate(dims):
-        # Least squares even where neurons repeat each other and alpha is 0.
+        # Least squares rather than solve: the system is singular if neurons are collinear and alpha is 0.
         weights = np.linalg.lstsq(gram[:d, :d] + alpha * np.eye(d), cross[:d], rcond=None)[0]
-        left = ((truth - mean_y - judged[:, :d] @ weights) ** 2).sum(0)
-        scores[spread > 0, place] = 1 - left[spread > 0] / spread[spread > 0]
+        error = ((truth - mean_y - held_out[:, :d] @ weights) ** 2).sum(0)
+        scores[spread > 0, place] = 1 - error[spread > 0] / spread[spread > 0]
     return scores
 
 
-def _told(
+def _summarize(
     labels: Labels,
     dims: Int[np.ndarray, " d"],
     score: Float[np.ndarray, "F d1 R"],
     chance: Float[np.ndarray, " F"],
     target: float,
-    least: float,
+    min_gain: float,
     attrs: dict[str, Any],
 ) -> xr.Dataset:
     measured = np.isfinite(score).all(1)
@@ -245,15 +250,15 @@ def _told(
     full = mean[:, -1]
     threshold = chance + target * (full - chance)
     dimension, below = np.full(len(full), np.nan), np.full(len(full), np.nan)
-    for feature in np.flatnonzero(full - chance >= least):
-        found = smallest(dims, mean[feature, : len(dims)], threshold[feature])
+    for feature in np.flatnonzero(full - chance >= min_gain):
+        found = smallest_reaching(dims, mean[feature, : len(dims)], threshold[feature])
         dimension[feature] = np.nan if found is None else found
-        below[feature] = around(dims, found, 0)[0]
-    of_feature = {"full": full, "threshold": threshold, "dimension": dimension, "below": below}
+        below[feature] = bracket_of(dims, found, 0)[0]
+    by_feature = {"full": full, "threshold": threshold, "dimension": dimension, "below": below}
     return xr.Dataset(
         {
             "score": (("feature", "dim", "repeat"), score[:, : len(dims)]),
-            **{name: ("feature", values) for name, values in of_feature.items()},
+            **{name: ("feature", values) for name, values in by_feature.items()},
         },
         coords={"feature": list(labels.names), "dim": dims, "kind": ("feature", list(labels.kinds))},
         attrs=attrs,
