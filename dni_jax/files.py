@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the version of what is in them."""
+"""Atomic writes, and the format number of written files."""
 
 from __future__ import annotations
 
@@ -11,18 +11,25 @@ from pathlib import Path
 
 from dni_jax import processes
 
-# One number for all files of a run: one program writes them together, and a reader wants to know who wrote the folder.
-# Format 1, before there was a number, is read as what has none.
+# All files of a run share one number, because one version of the program writes them. Files without a number are
+# format 1.
 FORMAT = 2
 
 
 def check_format(found: object, path: str | Path) -> None:
-    """Refuse a file that a newer version has written; None, of a file without a number, is format 1.
+    """Raise an error if a file has a newer format than this version can read.
+
+    Parameters
+    ----------
+    found
+        The format number in the file; None, if it has no number, means format 1.
+    path
+        The file, for the message.
 
     Raises
     ------
     ValueError
-        For a newer format, or something that is no format; names the file.
+        If the format is newer than `FORMAT`, or not a positive integer.
 
     Examples
     --------
@@ -33,7 +40,7 @@ def check_format(found: object, path: str | Path) -> None:
     """
     number = 1 if found is None else found
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ValueError(f"expected {str(path)!r} with the number of its format, got {found!r}: is the file broken?")
+        raise ValueError(f"expected {str(path)!r} with a format number, got {found!r}: is the file broken?")
     if number > FORMAT:
         raise ValueError(
             f"expected {str(path)!r} in format {FORMAT} or older, got format {number}, written by a newer dni_jax: "
@@ -42,44 +49,49 @@ def check_format(found: object, path: str | Path) -> None:
 
 
 @contextmanager
-def atomic_write(path: str | Path, *, by_all: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it into place when the block ends well, remove it otherwise.
+def atomic_write(path: str | Path, *, any_process: bool = False) -> Iterator[Path]:
+    """Yield a temporary path next to `path`; rename it to `path` if the block succeeds, remove it otherwise.
 
-    Works for a file and for a folder (which the block creates). An existing file is replaced in one step; an
-    existing folder is moved away first and removed last, so that one of the two is there at every moment.
+    Works for files and for folders that the block creates. An existing file is replaced in one step. An existing folder
+    is moved aside first and removed last, so the old or the new one exists at every moment.
 
-    Of several processes that do one job, the first alone writes; what others write is thrown away, unless the file is
-    one that each of them may write (`by_all`).
+    Parameters
+    ----------
+    path
+        The file or folder to write.
+    any_process
+        When several processes share a run, only the first one writes, and files of the others are discarded. True lets
+        every process write.
 
     Examples
     --------
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "result.txt"
-    >>> with atomic_write(target) as aside:
-    ...     _ = aside.write_text("whole")
+    >>> with atomic_write(target) as part:
+    ...     _ = part.write_text("whole")
     >>> target.read_text()
     'whole'
     """
     path = Path(path)
-    if not (by_all or processes.is_first()):
-        with tempfile.TemporaryDirectory() as nowhere:
-            yield Path(nowhere) / path.name
+    if not (any_process or processes.is_first()):
+        with tempfile.TemporaryDirectory() as discarded:
+            yield Path(discarded) / path.name
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    own = str(os.getpid()) if processes.is_first() else f"{os.getpid()}-{processes.index()}"
-    aside = path.with_name(f".{path.name}.{own}.part")
-    _remove(aside)
+    writer = str(os.getpid()) if processes.is_first() else f"{os.getpid()}-{processes.index()}"
+    part = path.with_name(f".{path.name}.{writer}.part")
+    _remove(part)
     try:
-        yield aside
+        yield part
         if path.is_dir():
-            old = path.with_name(f".{path.name}.{own}.old")
+            old = path.with_name(f".{path.name}.{writer}.old")
             os.replace(path, old)
-            os.replace(aside, path)
+            os.replace(part, path)
             _remove(old)
         else:
-            os.replace(aside, path)
+            os.replace(part, path)
     finally:
-        _remove(aside)
+        _remove(part)
 
 
 def _remove(path: Path) -> None:

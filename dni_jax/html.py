@@ -1,4 +1,4 @@
-"""Small tables for notebooks: everything escaped, colours inherited, so that they read in light and dark ones."""
+"""Small HTML tables for notebooks: values are escaped, colours inherited, so that they suit light and dark themes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from dni_jax.characters import make_visible
 _CELL = "padding:.15em .7em;border:none;background:none;color:inherit;vertical-align:top;"
 _HEAD = _CELL + "border-bottom:1px solid currentColor;font-weight:600;"
 _TABLE = "border-collapse:collapse;border:none;background:none;color:inherit;margin:.3em 0;"
-_SYMBOLS = 80  # shown
-_WIDE, _HIGH = 120, 24  # of a sparkline, in pixels
+_SYMBOLS = 80  # shown at most
+_WIDE, _HIGH = 120, 24  # size of a sparkline, in pixels
 
 
 class Markup(str):
-    """HTML that is right as it is."""
+    """HTML that needs no escaping."""
 
     __slots__ = ()
 
 
 def cell(value: Any) -> Markup:
-    """Give a value as escaped text: whole numbers by thousands, others by four digits, what is missing as a dash.
+    """Format a value as escaped text: integers with separators, other numbers with four digits, missing ones as a dash.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def _align(value: Any) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]], total: int | None = None) -> Markup:
-    """Give a table; a last line says how many rows are not shown, where there are `total` of them.
+    """Return a table; if there are more than these rows, a last line says how many of the `total` are not shown.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], total: int | Non
 
 
 def facts(named: Mapping[str, Any]) -> Markup:
-    """Give names and values, a line each."""
+    """Return a table with one line for each name and value."""
     body = "".join(
         f'<tr><th scope="row" style="{_CELL}text-align:left;font-weight:normal;opacity:.7">{escape(name)}</th>'
         f'<td style="{_CELL}text-align:left">{cell(value)}</td></tr>'
@@ -94,12 +94,12 @@ def facts(named: Mapping[str, Any]) -> Markup:
 
 
 def card(title: str, *parts: Markup) -> str:
-    """Give a title and what stands below it."""
+    """Return a title with parts below it."""
     return f'<div style="color:inherit"><strong>{escape(title)}</strong>{"".join(parts)}</div>'
 
 
 def code(text: str, length: int | None = None) -> Markup:
-    r"""Give a text, or the beginning of one of `length` characters, with its white space visible.
+    r"""Return a text with visible white space; if it is the beginning of a longer one, `length` is the length of that.
 
     Examples
     --------
@@ -113,18 +113,18 @@ def code(text: str, length: int | None = None) -> Markup:
 
 
 def symbols(characters: Sequence[str]) -> Markup:
-    """Give the first symbols of a vocabulary, and how many there are if those are not all."""
+    """Return the first symbols of a vocabulary, and how many there are if these are not all."""
     return code("".join(characters[:_SYMBOLS]), len(characters))
 
 
 def numbers(values: Sequence[int], limit: int = 20) -> str:
-    """Give the first numbers of a list, and how many follow."""
+    """Return the first `limit` numbers of a list, followed by how many there are if these are not all."""
     rest = f", … ({len(values):,})" if len(values) > limit else ""
     return ", ".join(str(int(value)) for value in values[:limit]) + rest
 
 
 def sparkline(values: Sequence[float]) -> Markup:
-    """Draw a line through some finite numbers, the least at the bottom; nothing for fewer than two."""
+    """Draw a line through finite numbers, the smallest at the bottom; return nothing for fewer than two."""
     heights = np.asarray(values, np.float64)
     if len(heights) < 2 or not np.isfinite(heights).all():
         return Markup("")

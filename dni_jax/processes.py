@@ -1,8 +1,8 @@
-"""Several processes that do one job together: which one this is, its share of the work, and what all of them have.
+"""Several processes that share one job: which one this is, its shard of the work, and exchange between all.
 
-Every process runs the same program on the same settings and makes the same calls in the same order. Work that can be
-split is split inside the calls, and each call gives every process the whole result. One process alone is the first of
-one, and nothing here costs it anything.
+Every process runs the same program with the same settings and makes the same calls in the same order. Work that can
+be split is split inside the calls, and every call returns the whole result in every process. A single process counts
+as the first of one, at no cost.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from jax.sharding import PartitionSpec as P
 
 Value = TypeVar("Value")
 
-_AT_A_TIME = 64 * 2**20  # bytes of all processes that go over the network in one call
+_BYTES_PER_CALL = 64 * 2**20  # that all processes together send over the network in one call
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 def count() -> int:
-    """How many processes work together."""
+    """Return the number of processes that share the job."""
     return jax.process_count() if jax.distributed.is_initialized() and not _alone.get() else 1
 
 
 def index() -> int:
-    """Which of the processes this is, from 0."""
+    """Return the index of this process, starting at 0."""
     return jax.process_index() if jax.distributed.is_initialized() else 0
 
 
 def is_first() -> bool:
-    """Whether this process writes files and speaks for all."""
+    """Return whether this process is the one that writes files and prints."""
     return index() == 0
 
 
 @contextmanager
 def single_process() -> Iterator[None]:
-    """Do what is in the block without the other processes; nothing in it is split.
+    """Run the block in this process only: inside it, `count` is 1 and nothing is split.
 
     Examples
     --------
@@ -59,10 +59,10 @@ def single_process() -> Iterator[None]:
 
 
 def shard(n: int) -> slice:
-    """Give this process' part of n things.
+    """Return this process's shard of n items.
 
-    All parts have the same size, so that one compiled program serves all processes; where n does not divide evenly,
-    parts of the last processes overlap with those before. `all_gather` puts the parts together.
+    All shards have the same size, so that one compiled program serves every process. If n does not divide evenly, the
+    last shards overlap the ones before them. `all_gather` puts the shards together.
 
     Examples
     --------
@@ -72,62 +72,62 @@ def shard(n: int) -> slice:
     return _shard(n, index() if count() > 1 else 0, count())
 
 
-def _shard(n: int, number: int, count: int) -> slice:
+def _shard(n: int, index: int, count: int) -> slice:
     size = -(-n // count)
-    first = max(min(number * size, n - size), 0)
-    return slice(first, first + size)
+    start = max(min(index * size, n - size), 0)
+    return slice(start, start + size)
 
 
 def all_gather(part: np.ndarray, n: int, axis: int = 0) -> np.ndarray:
-    """Put together what every process has made of its `share` of n things, along an axis.
+    """Concatenate the shards of all processes along an axis.
 
     Parameters
     ----------
     part
-        Array whose axis has the length of this process' share.
+        This process's `shard` of the array.
     n
-        How many things there are.
+        Length of the whole axis.
     axis
-        The things' axis.
+        The axis that was split.
 
     Returns
     -------
-    The same array in every process, with n along the axis; each value is some process' own, to the bit.
+    The same array in every process, with length n along the axis. Values are not changed in any bit.
     """
     if count() == 1:
         return part
     first = np.moveaxis(part, axis, 0)
     result = np.empty((n, *first.shape[1:]), part.dtype)
-    for place, own in enumerate(gather_list(first)):
-        result[_shard(n, place, count())] = own
+    for process, values in enumerate(gather_list(first)):
+        result[_shard(n, process, count())] = values
     return np.moveaxis(result, 0, axis)
 
 
 def gather_list(own: np.ndarray) -> list[np.ndarray]:
-    """Give every process the arrays of all, in the processes' order; they must have one shape and type.
+    """Return the arrays of all processes, ordered by process. They must have one shape and dtype.
 
-    Bytes travel, so that no value changes; 64 MiB of all processes at a time.
+    Arrays are sent as bytes, so that no value changes, in messages of 64 MiB.
     """
     if count() == 1:
         return [own]
     flat = np.ascontiguousarray(own).reshape(-1).view(np.uint8)
     result = np.empty((count(), flat.size), np.uint8)
-    size = min(max(_AT_A_TIME // count(), 1), max(flat.size, 1))
+    size = min(max(_BYTES_PER_CALL // count(), 1), max(flat.size, 1))
     for first in range(0, flat.size, size):
-        some = flat[first : first + size]
-        padded = np.pad(some, (0, size - len(some)))  # one program serves all parts
-        result[:, first : first + size] = _exchanged(padded)[:, : len(some)]
+        chunk = flat[first : first + size]
+        padded = np.pad(chunk, (0, size - len(chunk)))  # equal sizes need only one compiled program
+        result[:, first : first + size] = _exchange(padded)[:, : len(chunk)]
     return [row.view(own.dtype).reshape(own.shape) for row in result]
 
 
-def _exchanged(own: np.ndarray) -> np.ndarray:
+def _exchange(own: np.ndarray) -> np.ndarray:
     mesh = _one_device_each()
     row = NamedSharding(mesh, P("processes"))
     whole = jax.make_array_from_process_local_data(row, own[None], (count(), own.size))
-    return np.asarray(_replicated(whole, mesh).addressable_data(0))
+    return np.asarray(_replicate(whole, mesh).addressable_data(0))
 
 
-def _replicated(whole: jax.Array, mesh: Mesh) -> jax.Array:
+def _replicate(whole: jax.Array, mesh: Mesh) -> jax.Array:
     return jax.jit(jnp.copy, out_shardings=NamedSharding(mesh, P()))(whole)
 
 
@@ -139,12 +139,12 @@ def _one_device_each() -> Mesh:
 
 
 def broadcast(make: Callable[[], Value]) -> Value:
-    """Let the first process alone make something, and give it to all; so is what goes wrong there.
+    """Call a function in the first process only, and return its result in every process.
 
     Parameters
     ----------
     make
-        Called in the first process; its result, or the exception it raises, must be one that pickle can hold.
+        Its result is sent with pickle. If it raises, every process raises the same exception.
 
     Examples
     --------
@@ -156,67 +156,68 @@ def broadcast(make: Callable[[], Value]) -> Value:
     packed = b""
     if is_first():
         with single_process():
-            packed = _packed(make)
+            packed = _pickle_result(make)
     size = int(gather_list(np.asarray([len(packed)], np.int64))[0][0])
-    mine = np.frombuffer(packed.ljust(size, b"\0"), np.uint8) if is_first() else np.zeros(size, np.uint8)
-    value, error = pickle.loads(gather_list(mine)[0].tobytes())
+    padded = np.frombuffer(packed.ljust(size, b"\0"), np.uint8) if is_first() else np.zeros(size, np.uint8)
+    value, error = pickle.loads(gather_list(padded)[0].tobytes())
     if error is not None:
         raise error
     return value
 
 
-def _packed(make: Callable[[], Any]) -> bytes:
-    """What was made, or what went wrong; whatever it is, all processes must hear of it, or they would wait for ever."""
+def _pickle_result(make: Callable[[], Any]) -> bytes:
+    """Pickle a result or an exception. Nothing may escape here: the other processes would wait forever."""
     try:
         return pickle.dumps((make(), None))
     except Exception as error:
         try:
             packed = pickle.dumps((None, error))
             pickle.loads(packed)
-        except Exception:  # an exception that pickle cannot hold
+        except Exception:  # some exceptions cannot be pickled, or not be unpickled
             packed = pickle.dumps((None, RuntimeError(f"{type(error).__name__}: {error}")))
         return packed
 
 
 def barrier() -> None:
-    """Wait until every process is here."""
+    """Wait until every process has made this call."""
     gather_list(np.zeros(1, np.uint8))
 
 
 def to_host(tree: Any) -> Any:
-    """Give arrays as NumPy's, whole in every process, wherever their parts lie."""
-    return jax.tree.map(_whole, tree)
+    """Convert the JAX arrays of a tree to whole NumPy arrays in every process, wherever their shards are."""
+    return jax.tree.map(_to_host, tree)
 
 
-def _whole(array: Any) -> Any:
+def _to_host(array: Any) -> Any:
     if not isinstance(array, jax.Array) or array.is_fully_addressable:
         return jax.device_get(array)
     if array.is_fully_replicated:
         return np.asarray(array.addressable_data(0))
     sharding = array.sharding
     assert isinstance(sharding, NamedSharding)
-    return np.asarray(_replicated(array, sharding.mesh).addressable_data(0))  # type: ignore[arg-type]
+    return np.asarray(_replicate(array, sharding.mesh).addressable_data(0))  # type: ignore[arg-type]
 
 
 def place(tree: Any, specs: Any, mesh: Mesh) -> Any:
-    """Lay out arrays, the same in every process, over a mesh; each process moves only the parts of its own devices.
+    """Place arrays that are the same in every process on a mesh. Each process copies only its own devices' shards.
 
     Parameters
     ----------
     tree
         Arrays on the host.
     specs
-        A partition for each branch of the tree, as `jax.shard_map` takes them.
+        A `jax.sharding.PartitionSpec` for each branch of the tree, as in `jax.shard_map`.
     mesh
-        The devices; where they are all of this process, nothing is done, and the program moves the arrays.
+        The devices. If all of them belong to this process, the tree is returned as it is, and the compiled program
+        copies the arrays.
     """
     if not spans_processes(mesh):
         return tree
-    return jax.tree.map(lambda spec, branch: _placed(branch, NamedSharding(mesh, spec)), specs, tree, is_leaf=_is_spec)
+    return jax.tree.map(lambda spec, branch: _place(branch, NamedSharding(mesh, spec)), specs, tree, is_leaf=_is_spec)
 
 
 def spans_processes(mesh: Mesh) -> bool:
-    """Whether a mesh has devices of other processes."""
+    """Return whether a mesh has devices of other processes."""
     return any(device.process_index != jax.process_index() for device in mesh.devices.flat)
 
 
@@ -224,7 +225,7 @@ def _is_spec(value: Any) -> bool:
     return isinstance(value, P)
 
 
-def _placed(branch: Any, sharding: NamedSharding) -> Any:
+def _place(branch: Any, sharding: NamedSharding) -> Any:
     def put(array: Any) -> jax.Array:
         if isinstance(array, jax.Array) and not array.is_fully_addressable:
             return array
@@ -235,7 +236,7 @@ def _placed(branch: Any, sharding: NamedSharding) -> Any:
 
 
 def local_part(array: Any) -> np.ndarray:
-    """What of an array's values lies here: all, or this process' first shard."""
+    """Return the values of an array that this process holds: all of them, or its first shard."""
     if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     return np.asarray(array.addressable_data(0))

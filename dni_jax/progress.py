@@ -1,4 +1,4 @@
-"""Progress bars for people; nothing at all where nobody watches."""
+"""Progress bars on a terminal; silent everywhere else."""
 
 from __future__ import annotations
 
@@ -17,35 +17,36 @@ from dni_jax import processes
 Item = TypeVar("Item")
 Advance = Callable[[float, Callable[[], str]], None]
 
-_AFTER = 0.5  # seconds that work must go on before a bar appears
+_DELAY = 0.5  # seconds before a bar appears
 _hidden: ContextVar[bool] = ContextVar("hidden", default=False)
 
 
 @contextmanager
-def hide(yes: bool = True) -> Iterator[None]:
-    """Show no bars in the block, not even on a terminal."""
-    token = _hidden.set(yes)
+def hide(enabled: bool = True) -> Iterator[None]:
+    """Show no progress bars inside the block."""
+    token = _hidden.set(enabled)
     try:
         yield
     finally:
         _hidden.reset(token)
 
 
-def _is_watched() -> bool:
+def _is_visible() -> bool:
     return sys.stderr.isatty() and not _hidden.get() and processes.is_first()
 
 
 def _ignore(done: float, note: Callable[[], str]) -> None:
-    """Nobody watches."""
+    """Ignore progress when no bar is visible."""
 
 
 @contextmanager
 def bar(description: str, total: float, enabled: bool = True) -> Iterator[Advance]:
-    """Show a bar; yields ``advance(done, note)``, which sets how much is done and asks for a few words beside it.
+    """Show a progress bar and yield ``advance(done, note)``, which updates it.
 
-    Written to standard error, and only to a terminal; work that is over in half a second shows nothing.
+    `note` is a function that returns a short text, shown after the bar. The bar is written to standard error, only if
+    that is a terminal, and only if the work takes longer than half a second.
     """
-    if not enabled or not _is_watched():
+    if not enabled or not _is_visible():
         yield _ignore
         return
     columns = (
@@ -60,7 +61,7 @@ def bar(description: str, total: float, enabled: bool = True) -> Iterator[Advanc
     began = time.monotonic()
 
     def advance(done: float, note: Callable[[], str]) -> None:
-        if time.monotonic() - began > _AFTER:
+        if time.monotonic() - began > _DELAY:
             progress.start()
             progress.update(task, completed=done, note=note())
 
@@ -70,17 +71,17 @@ def bar(description: str, total: float, enabled: bool = True) -> Iterator[Advanc
         progress.stop()
 
 
-def track(items: Sequence[Item], description: str, of: str = "", each: float = 1) -> Iterator[Item]:
-    """Go through items with a bar that tells the rate and the remaining time.
+def track(items: Sequence[Item], description: str, unit: str = "", units_per_item: float = 1) -> Iterator[Item]:
+    """Iterate over items with a progress bar that shows the rate and the remaining time.
 
     Parameters
     ----------
     items
-        What to go through.
+        The items to iterate over.
     description
-        What is being done.
-    of, each
-        What the rate counts, and how many of them there are in an item: ``"characters"``, 2,000.
+        Text in front of the bar.
+    unit, units_per_item
+        Unit of the rate, and how many of them an item has: ``"characters"``, 2,000.
 
     Examples
     --------
@@ -91,14 +92,14 @@ def track(items: Sequence[Item], description: str, of: str = "", each: float = 1
     with bar(description, len(items)) as advance:
         for number, item in enumerate(items):
             yield item
-            rate = (number + 1) * each / max(time.monotonic() - began, 1e-9)
-            advance(number + 1, lambda rate=rate: f"{rate:,.{0 if rate >= 10 else 1}f} {of}/s" if of else "")  # type: ignore[misc]
+            rate = (number + 1) * units_per_item / max(time.monotonic() - began, 1e-9)
+            advance(number + 1, lambda rate=rate: f"{rate:,.{0 if rate >= 10 else 1}f} {unit}/s" if unit else "")  # type: ignore[misc]
 
 
 @contextmanager
 def spinner(description: str) -> Iterator[None]:
-    """Show that something is being worked on that cannot tell how far it is."""
-    if not _is_watched():
+    """Show a spinner while the block runs, for work of unknown length."""
+    if not _is_visible():
         yield
         return
     with Console(stderr=True).status(description):

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-# Settings under the names that files of earlier versions hold.
+# Names in files of earlier versions, and the current names: of settings, of measures in tables of effects, and of
+# columns in tables of relevance and findings.
 RENAMED_SETTINGS = {"products": "matmul_dtype"}
-# Measures of `dni_jax.verify`, likewise, in tables of effects.
 RENAMED_MEASURES = {
     "mass": "class_probability",
     "mass_on": "class_probability_on",
     "mass_off": "class_probability_off",
 }
+RENAMED_COLUMNS = {"given_symbol": "auc_within_symbol"}
 
 
 def with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,38 +24,38 @@ def with_new_names(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained.
+    """Settings of the training.
 
     Attributes
     ----------
     hidden
         Number of neurons in each recurrent layer.
     layers
-        Number of recurrent layers; neurons are numbered from the lowest up.
+        Number of recurrent layers. Neurons are numbered from the lowest layer up.
     cell
         Kind of recurrent cell.
     matmul_dtype
-        What the operands of matrix products are rounded to; bfloat16 is for accelerators. Sums stay float32.
+        Precision of the operands of matrix products. Sums stay float32. Use bfloat16 on accelerators.
     steps
-        Number of gradient steps; by default 1,200, with more than 32 symbols 4,000.
+        Number of gradient steps. Default: 1,200, or 4,000 with more than 32 symbols.
     batch
-        Texts read side by side in one step.
+        Number of texts per step.
     window
-        Characters of each text in one step; gradients reach back that far, states flow on beyond.
+        Number of characters of each text per step. Gradients are truncated there; states are carried on.
     learning_rate
-        Adam's highest rate; by default 0.01, with more than 32 symbols 0.005.
+        Peak learning rate of Adam. Default: 0.01, or 0.005 with more than 32 symbols.
     schedule
-        How the rate falls to a hundredth: along a cosine, along a line, or not at all.
+        Decay of the learning rate to a hundredth: along a cosine, along a line, or no decay.
     warmup
-        Steps in which the rate rises from a tenth; at most a tenth of all steps.
+        Number of steps in which the learning rate rises from a tenth; at most a tenth of all steps.
     clip
-        The gradient's norm is clipped here.
+        Maximum norm of the gradient.
     evaluate_every
-        Steps between two looks at the validation text; each also writes a checkpoint.
+        Number of steps between evaluations on the validation text. Each also writes a checkpoint.
     patience
-        Training stops after so many looks without a better validation loss.
+        Number of evaluations without improvement after which training stops.
     seed
-        Decides the initial weights and the order of the text.
+        Random seed of the initial weights and of the order of the text.
     """
 
     hidden: int = 128
@@ -73,7 +74,7 @@ class TrainConfig:
     seed: int = 0
 
     def check(self) -> None:
-        """Refuse settings that cannot be; names the setting."""
+        """Raise a ValueError that names the first invalid setting."""
         check_counts(self, "hidden", "layers", "steps", "batch", "window", "evaluate_every", "patience")
         if self.warmup < 0:
             raise ValueError(f"expected warmup of at least 0 steps, got {self.warmup}")
@@ -84,24 +85,24 @@ class TrainConfig:
                 raise ValueError(f"expected {name} above 0, got {value}")
 
     def plan(self, n_symbols: int) -> TrainPlan:
-        """Fill in what is None, for a vocabulary of this size.
+        """Replace settings that are None by their defaults for a vocabulary of this size.
 
         Raises
         ------
         ValueError
-            For a setting that cannot be.
+            If a setting is invalid.
         """
         self.check()
         defaults = (1_200, 1e-2) if n_symbols <= 32 else (4_000, 5e-3)
-        given = asdict(self)
+        settings = asdict(self)
         for name, default in zip(("steps", "learning_rate"), defaults, strict=True):
-            given[name] = default if given[name] is None else given[name]
-        return TrainPlan(**given)
+            settings[name] = default if settings[name] is None else settings[name]
+        return TrainPlan(**settings)
 
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """`TrainConfig` with every number decided."""
+    """`TrainConfig` without open defaults."""
 
     hidden: int
     steps: int
@@ -120,7 +121,7 @@ class TrainPlan:
 
 
 def check_counts(config: Any, *names: str) -> None:
-    """Refuse named settings below 1."""
+    """Raise a ValueError if a named setting is below 1."""
     for name in names:
         value = getattr(config, name)
         if value is not None and value < 1:
@@ -128,7 +129,7 @@ def check_counts(config: Any, *names: str) -> None:
 
 
 def check_choices(config: Any) -> None:
-    """Refuse settings that are none of their type's literals."""
+    """Raise a ValueError if a setting is not among the literals of its type."""
     for name, kind in get_type_hints(type(config)).items():
         if get_origin(kind) is Literal and getattr(config, name) not in get_args(kind):
             raise ValueError(f"expected {name} to be one of {', '.join(get_args(kind))}, got {getattr(config, name)!r}")

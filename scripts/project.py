@@ -19,12 +19,10 @@ if hasattr(os, "sched_setaffinity"):  # before JAX counts the cores
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import dni_jax as dni
 from dni_jax import languages
-from dni_jax.interventions import Override
 from dni_jax.models import TrainConfig, TrainedModel, predict
 from dni_jax.probes import choose_levels, count, score_counts
 from dni_jax.text import Corpus
@@ -83,12 +81,11 @@ def network(corpus: Corpus, n_neurons: int, repeats: int) -> dict[str, float]:
     # The difference leaves out what a call does before and behind its steps.
     step = max((train(3 * few) - train(few)) / (2 * few), 1e-9)
     model, some = TrainedModel.init(corpus.vocabulary, config), corpus.head(10_000)
-    masks = np.zeros((4, n_neurons), bool)
-    override = Override(jnp.asarray(masks), jnp.zeros(masks.shape), jnp.ones(masks.shape))
+    nothing = dni.ablate(range(n_neurons)).bind(n_neurons, some.n_positions, sets=np.zeros((4, n_neurons), bool))
     per_second = {
         "training": config.batch * config.window / step,
         "recording": some.n_positions / seconds(lambda: dni.record(model, some).hidden, repeats),
-        "verifying": 4 * some.n_positions / seconds(lambda: predict(model.weights, some, override).loss, repeats),
+        "verifying": 4 * some.n_positions / seconds(lambda: predict(model.weights, some, nothing).loss, repeats),
     }
     forward = operations(n_neurons, len(corpus.vocabulary))
     worth = {"training": 3 * forward, "recording": forward, "verifying": forward}  # backward is twice forward

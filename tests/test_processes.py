@@ -1,4 +1,4 @@
-"""Shares of several processes, put together, are the whole; one process alone has everything."""
+"""Shards of several processes make up the whole; a single process has everything."""
 
 import numpy as np
 import pytest
@@ -10,11 +10,11 @@ from dni_jax.files import atomic_write
 
 def several(monkeypatch, number, count):
     monkeypatch.setattr(processes, "count", lambda: count)
-    monkeypatch.setattr(processes, "number", lambda: number)
+    monkeypatch.setattr(processes, "index", lambda: number)
 
 
 @pytest.mark.parametrize(("n", "count"), [(1, 1), (1, 8), (5, 2), (5, 8), (8, 3), (16, 4), (17, 16)])
-def test_shares_are_of_one_size_and_cover_all(n, count, monkeypatch):
+def test_shards_have_one_size_and_cover_all(n, count, monkeypatch):
     parts = []
     for number in range(count):
         several(monkeypatch, number, count)
@@ -24,7 +24,7 @@ def test_shares_are_of_one_size_and_cover_all(n, count, monkeypatch):
 
 
 @pytest.mark.parametrize(("n", "count", "axis"), [(1, 8, 0), (5, 2, 0), (5, 8, 1), (8, 3, 2)])
-def test_shares_put_together_are_the_whole(n, count, axis, monkeypatch):
+def test_gathered_shards_are_the_whole(n, count, axis, monkeypatch):
     shape = [3, 2, 4]
     shape[axis] = n
     whole = np.random.default_rng(0).normal(size=shape)
@@ -32,7 +32,7 @@ def test_shares_put_together_are_the_whole(n, count, axis, monkeypatch):
     for number in range(count):
         several(monkeypatch, number, count)
         parts.append(np.take(whole, range(n)[processes.shard(n)], axis))
-    monkeypatch.setattr(processes, "gathered", lambda own: [np.moveaxis(part, axis, 0) for part in parts])
+    monkeypatch.setattr(processes, "gather_list", lambda own: [np.moveaxis(part, axis, 0) for part in parts])
     result = processes.all_gather(parts[-1], n, axis)
     np.testing.assert_array_equal(result, whole)
     assert result.dtype == whole.dtype
@@ -60,25 +60,25 @@ def odd_error():
     ("made", "kind", "message"),
     [(ValueError("plain"), ValueError, "plain"), (odd_error(), RuntimeError, "OddError: 1 and 2")],
 )
-def test_what_goes_wrong_in_the_first_is_told_to_all(made, kind, message, monkeypatch):
+def test_an_error_in_the_first_process_is_raised_in_all(made, kind, message, monkeypatch):
     def wrong():
         raise made
 
     several(monkeypatch, 0, 2)
-    monkeypatch.setattr(processes, "gathered", lambda own: [own, own])
+    monkeypatch.setattr(processes, "gather_list", lambda own: [own, own])
     with pytest.raises(kind, match=message):
         processes.broadcast(wrong)
     assert processes.broadcast(lambda: {"a": np.arange(3)})["a"].tolist() == [0, 1, 2]
 
 
 def test_only_the_first_writes(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "number", lambda: 1)
+    monkeypatch.setattr(processes, "index", lambda: 1)
     monkeypatch.setattr(processes, "is_first", lambda: False)
     with atomic_write(tmp_path / "result.txt") as aside:
         aside.write_text("thrown away")
     assert not aside.exists()
     assert list(tmp_path.iterdir()) == []
-    with atomic_write(tmp_path / "kept.txt", by_all=True) as aside:
+    with atomic_write(tmp_path / "kept.txt", any_process=True) as aside:
         aside.write_text("kept")
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 
@@ -87,11 +87,11 @@ def test_only_the_first_writes(tmp_path, monkeypatch):
     ("hosts", "message"),
     [
         (Hosts(True, "10.0.0.1:12345"), "--coordinator, --processes and --process-id together"),
-        (Hosts(False, "10.0.0.1:12345", 2, 0), "beside --distributed"),
+        (Hosts(False, "10.0.0.1:12345", 2, 0), "along with --distributed"),
         (Hosts(True, "10.0.0.1", 2, 0), "HOST:PORT"),
         (Hosts(True, "10.0.0.1:12345", 2, 2), "got 2 of 2 processes"),
     ],
 )
-def test_settings_that_cannot_be_are_named(hosts, message):
+def test_invalid_hosts_are_named(hosts, message):
     with pytest.raises(ValueError, match=message):
         RunConfig(hosts=hosts).check()

@@ -1,4 +1,4 @@
-"""How fast this machine probes (beside scikit-learn's single fits), trains, records and writes."""
+"""How fast this machine fits probes, compared with scikit-learn, and trains, records and generates."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _OTHERS: dict[str, Callable[[], Any]] = {
     "logistic": LogisticRegression,
     "ridge": RidgeClassifier,
 }
-_FITS = 5  # of scikit-learn in one turn; a single one of the exact SVM, which takes seconds
+_FITS = 5  # fits of scikit-learn per measurement; of the exact SVM, which takes seconds, one
 
 
 @dataclass(frozen=True)
-class Grid:
-    """How many probes.
+class ProbeGrid:
+    """The probes to fit in a benchmark: one for each neuron, feature and fold.
 
     Attributes
     ----------
     positions, neurons, features, folds
-        The sizes of the grid.
+        Sizes of the data.
     probe
-        Which probe.
+        Name of the probe.
     """
 
     positions: int = 20_000
@@ -45,7 +45,7 @@ class Grid:
     probe: str = "svm"
 
     def check(self) -> None:
-        """Refuse sizes that cannot be."""
+        """Raise a ValueError for invalid sizes."""
         least = {"positions": 2 * max(self.folds, 1), "neurons": 1, "features": 1, "folds": 2}
         for name, low in least.items():
             if getattr(self, name) < low:
@@ -60,56 +60,56 @@ class Rate:
 
     Attributes
     ----------
-    what
-        What was done.
+    task
+        What was measured.
     per_second, unit
-        The median rate, and what it counts.
+        Median rate, and its unit.
     seconds
-        Of each turn.
-    beside
-        What took turns with it; empty where nothing did.
+        Duration of each repetition.
+    reference
+        Software that was measured in alternation; empty without one.
     ratio, ratio_low, ratio_high
-        How many times faster than that: the median of the turns, and their extremes; None without it.
+        Rate divided by that of the reference: median, minimum and maximum over repetitions. None without a reference.
     """
 
-    what: str
+    task: str
     per_second: float
     unit: str
     seconds: tuple[float, ...]
-    beside: str = ""
+    reference: str = ""
     ratio: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
 
 
-def measure(grid: Grid, repeats: int = 3, say: Callable[[str], None] = lambda line: None) -> list[Rate]:
-    """Time everything, warmed up; every call ends with arrays on the host.
+def measure_rates(grid: ProbeGrid, repeats: int = 3, log: Callable[[str], None] = lambda line: None) -> list[Rate]:
+    """Measure all rates after a warm-up. Every timed call ends with its results on the host.
 
     Parameters
     ----------
     grid
-        The probes.
+        The probes to fit.
     repeats
-        Turns of each.
-    say
-        Takes a line at each stage.
+        Number of repetitions.
+    log
+        Called with a line of text at each stage.
 
     Raises
     ------
     ValueError
-        For sizes that cannot be.
+        For invalid sizes.
     """
     grid.check()
     use_all_cores()
     if repeats < 1:
         raise ValueError(f"expected repeats of at least 1, got {repeats}")
-    say(f"probing {grid.positions:,} positions: {grid.neurons * grid.features * grid.folds:,} probes ({grid.probe})")
-    rates = [_probes(grid, repeats)]
-    say(f"a network of {grid.neurons} neurons: trained on 64 texts x 64 characters, writing with a neuron held")
-    return [*rates, *_network(grid, repeats)]
+    log(f"probing {grid.positions:,} positions: {grid.neurons * grid.features * grid.folds:,} probes ({grid.probe})")
+    rates = [_measure_probes(grid, repeats)]
+    log(f"a network of {grid.neurons} neurons: training on 64 texts x 64 characters, generating with one neuron held")
+    return [*rates, *_measure_network(grid, repeats)]
 
 
-def _probes(grid: Grid, repeats: int) -> Rate:
+def _measure_probes(grid: ProbeGrid, repeats: int) -> Rate:
     rng = np.random.default_rng(0)
     hidden = np.tanh(rng.normal(size=(grid.positions, grid.neurons))).astype(np.float32)
     signal = hidden[:, rng.integers(0, grid.neurons, grid.features)] * rng.uniform(0, 3, grid.features)
@@ -132,7 +132,7 @@ def _probes(grid: Grid, repeats: int) -> Rate:
 
     ours()
     n_probes = grid.neurons * grid.features * grid.folds
-    own, others = _turns(ours, theirs, repeats)
+    own, others = _alternate(ours, theirs, repeats)
     ratios = (n_probes / np.asarray(own)) / (fits / np.asarray(others))
     name = type(_OTHERS[grid.probe]()).__name__
     spread = (float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
@@ -146,7 +146,7 @@ def _probes(grid: Grid, repeats: int) -> Rate:
     )
 
 
-def _network(grid: Grid, repeats: int) -> list[Rate]:
+def _measure_network(grid: ProbeGrid, repeats: int) -> list[Rate]:
     language = get("parentheses")
     corpus = language.sample(20_000, seed=0)
     config = TrainConfig(hidden=grid.neurons, steps=100, batch=64, evaluate_every=100)
@@ -157,25 +157,25 @@ def _network(grid: Grid, repeats: int) -> list[Rate]:
     jobs: dict[str, tuple[int, Callable[[], Any]]] = {
         "training": (read, lambda: train(corpus, config=config, progress=False)),
         "recording": (corpus.n_positions, lambda: record(model, corpus)),
-        "writing": (texts * length, lambda: generate_each(model, held, texts, length)),
+        "generating": (texts * length, lambda: generate_each(model, held, texts, length)),
     }
     rates = []
-    for what, (count, call) in jobs.items():
+    for task, (count, call) in jobs.items():
         call()
-        seconds = tuple(_timed(call) for _ in range(repeats))
-        rates.append(Rate(what, count / float(np.median(seconds)), "characters/s", seconds))
+        seconds = tuple(_time(call) for _ in range(repeats))
+        rates.append(Rate(task, count / float(np.median(seconds)), "characters/s", seconds))
     return rates
 
 
-def _turns(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int) -> tuple[list[float], list[float]]:
+def _alternate(ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int) -> tuple[list[float], list[float]]:
     own, others = [], []
     for _ in range(repeats):
-        own.append(_timed(ours))
-        others.append(_timed(theirs))
+        own.append(_time(ours))
+        others.append(_time(theirs))
     return own, others
 
 
-def _timed(call: Callable[[], Any]) -> float:
+def _time(call: Callable[[], Any]) -> float:
     began = time.perf_counter()
     call()
     return time.perf_counter() - began

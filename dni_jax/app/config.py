@@ -1,4 +1,4 @@
-"""Settings as frozen dataclasses: one definition for Python, the config file and the command line's flags."""
+"""The settings of a run as frozen dataclasses, which define Python arguments, config files and flags at once."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import Positional, arg
 
-from dni_jax.settings import RENAMED_SETTINGS, TrainConfig, check_choices, check_counts
+from dni_jax.settings import TrainConfig, check_choices, check_counts, with_new_names
 
-_READ = ("python", "c")  # languages that are read from files, not sampled
+_FILE_LANGUAGES = ("python", "c")  # read from files instead of sampled from a grammar
 
 
 @dataclass(frozen=True)
 class InspectConfig:
-    """How neurons are scored.
+    """Settings of the inspection, which scores neurons on features.
 
     Attributes
     ----------
     inspect_characters
-        Held-out characters that neurons are scored on; by default 20,000, of real text 100,000.
+        Number of held-out characters to score neurons on. Default: 20,000 for sampled text, 100,000 for files.
     probe
-        Scores binary features; continuous ones are scored by least squares.
+        Classifier for binary features. Continuous features are scored by least squares.
     folds
-        Folds of the cross-validation, to which whole strings (or files) are dealt; by default 20, or as many as
-        there are held-out files.
+        Number of cross-validation folds. Strings (or files) are never split. Default: 20, or the number of held-out
+        files if that is smaller.
     """
 
     inspect_characters: int | None = None
@@ -36,7 +36,7 @@ class InspectConfig:
     folds: int | None = None
 
     def check(self) -> None:
-        """Refuse settings that cannot be; names the setting."""
+        """Raise a ValueError that names the first invalid setting."""
         check_counts(self, "inspect_characters")
         check_choices(self)
         if self.folds is not None and self.folds < 2:
@@ -45,17 +45,17 @@ class InspectConfig:
 
 @dataclass(frozen=True)
 class VerifyConfig:
-    """How a ranking is tested by overriding neurons.
+    """Settings of the verification, which overrides neurons and measures the effect.
 
     Attributes
     ----------
     verify_characters
-        Held-out characters that overridden networks read; by default 10,000, of real text 30,000.
+        Number of held-out characters to measure effects on. Default: 10,000 for sampled text, 30,000 for files.
     random_sets
-        Random sets of neurons that each top set is compared with.
+        Number of random sets of neurons to compare each top set with.
     headlines
-        Features whose neurons are also set to 1, and driven by the labels; every feature's are silenced. By default
-        three that readers ask about first.
+        Features whose top neurons are also set to 1 and driven by the labels. The top neurons of every feature are
+        ablated. Default: three common features of the language.
     """
 
     verify_characters: int | None = None
@@ -63,25 +63,25 @@ class VerifyConfig:
     headlines: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Refuse settings that cannot be; names the setting."""
+        """Raise a ValueError that names the first invalid setting."""
         check_counts(self, "verify_characters", "random_sets")
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """Whether several processes do the run together, and where they find each other.
+    """Settings of a run that several processes share.
 
     Attributes
     ----------
     distributed
-        This is one of several processes that do one run; SLURM, Open MPI, a TPU pod or Kubernetes say which, or else
-        the three settings below.
+        Join other processes that work on the same run. SLURM, Open MPI, TPU pods and Kubernetes are detected;
+        elsewhere, set the three options below.
     coordinator
-        Host and free port of the first process, as every process reaches them: 10.0.0.1:12345.
+        Address of process 0 that every process can reach, with a free port: 10.0.0.1:12345.
     processes
-        How many there are.
+        Number of processes.
     process_id
-        Which of them this is, from 0.
+        Index of this process, starting at 0.
     """
 
     distributed: bool = False
@@ -90,11 +90,11 @@ class Hosts:
     process_id: int | None = None
 
     def check(self) -> None:
-        """Refuse settings that cannot be; names the setting."""
-        given = [getattr(self, name) is not None for name in ("coordinator", "processes", "process_id")]
-        if any(given) and not (all(given) and self.distributed):
+        """Raise a ValueError that names the first invalid setting."""
+        is_set = [getattr(self, name) is not None for name in ("coordinator", "processes", "process_id")]
+        if any(is_set) and not (all(is_set) and self.distributed):
             raise ValueError(
-                "expected --coordinator, --processes and --process-id together, and beside --distributed, got "
+                "expected --coordinator, --processes and --process-id together, along with --distributed, got "
                 f"coordinator {self.coordinator}, processes {self.processes}, process_id {self.process_id}"
             )
         if self.coordinator is not None and not self.coordinator.rpartition(":")[2].isdigit():
@@ -106,51 +106,67 @@ class Hosts:
 
 
 @dataclass(frozen=True)
+class OutputConfig:
+    """What a command prints.
+
+    Attributes
+    ----------
+    quiet
+        Print only the result, no progress.
+    json
+        Print the result as one JSON object. Progress goes to standard error.
+    """
+
+    quiet: bool = False
+    json: bool = False
+
+
+@dataclass(frozen=True)
 class RunConfig:
-    """Which language, how much text, which network, and where the results go.
+    """All settings of a run.
 
     Attributes
     ----------
     language
-        A built-in language: parentheses, arithmetic, c_expressions, python (the standard library's source, or
-        --text), or c (--text names a file, a folder or a tar archive).
+        A built-in language: parentheses, arithmetic, c_expressions, python (reads the standard library, or --text) or
+        c (--text names a file, a folder or a tar archive).
     grammar
-        A Lark grammar of your own instead.
+        Path of a Lark grammar to use instead of a built-in language.
     start
-        The grammar's start rule.
+        Start rule of the grammar.
     text
-        A file or folder of your own text in that language; without it, text is sampled from the grammar.
+        A file or folder with text in the language. Default: text is sampled from the grammar.
     glob
-        Which files under a folder of text to read; of C, by default those that end in .c.
+        Pattern of the files to read in a folder. Default for C: all files that end in .c.
     skip_unparsable
-        Keep text that does not parse, without labels, instead of stopping; of C and the standard library always.
+        Keep text that does not parse, without labels, instead of stopping. Always on for C and the standard library.
     typedefs
-        A file with names of C's types, one a line; few are needed.
+        A file with names of C types, one per line. Few are needed.
     parser_states
-        Ask as well about a shift-reduce parser's states: stack size, rule reduced, tokens expected (LALR grammars).
+        Add features of a shift-reduce parser: stack size, rule reduced, tokens expected. Needs an LALR grammar.
     strings
         Number of strings to sample.
     characters
-        Number of characters of real text to read.
+        Number of characters to read from files.
     text_seed
-        Draws the text: strings that are sampled, files that are read, which of it is held out; by default the
-        training's seed. Runs that share it differ in their networks only.
+        Seed for drawing the text and its held-out part. Default: the training seed. Runs with the same text seed
+        differ only in their networks.
     inspect_every
-        Steps between two looks at what the neurons know while the network learns; by default none.
+        Steps between two inspections during training. Default: inspect only the trained network.
     out
-        The run's folder; without it, the first free one of runs/NAME, runs/NAME-2, ...
+        Folder for the results. Default: the first free one of runs/NAME, runs/NAME-2, ...
     force
-        Replace another run in that folder.
+        Replace an existing run in that folder.
     resume
-        Go on with the run in that folder (without --out: the last runs/NAME) where it was cut off.
+        Continue the run in that folder (without --out: the latest runs/NAME).
     train
-        How the network is trained.
+        Settings of the training.
     inspect
-        How neurons are scored.
+        Settings of the inspection.
     verify
-        How the ranking is tested.
+        Settings of the verification.
     hosts
-        Whether several processes do the run together.
+        Settings of a run that several processes share.
     """
 
     language: Positional[Annotated[str, arg(metavar="LANGUAGE")]] = "parentheses"
@@ -174,28 +190,28 @@ class RunConfig:
     hosts: Hosts = field(default_factory=Hosts)
 
     def check(self) -> None:
-        """Refuse settings that cannot be; names the setting."""
+        """Raise a ValueError that names the first invalid setting."""
         for part in (self.train, self.inspect, self.verify, self.hosts):
             part.check()
         check_counts(self, "strings", "characters", "inspect_every")
         if self.grammar is not None and self.language != RunConfig.language:
             raise ValueError(f"expected a language or --grammar, got both: {self.language} and {self.grammar}")
         if self.skip_unparsable and self.text is None:
-            raise ValueError("expected --skip-unparsable beside --text, got it alone: sampled text always parses")
-        reads = self.grammar is not None or self.language in _READ
+            raise ValueError("expected --text along with --skip-unparsable, got none: sampled text always parses")
+        reads = self.grammar is not None or self.language in _FILE_LANGUAGES
         if self.text is not None and not reads:
             raise ValueError(
-                f"expected --grammar FILE.lark (or one of the languages {', '.join(_READ)}) beside --text, "
+                f"expected --grammar FILE.lark or one of the languages {', '.join(_FILE_LANGUAGES)} along with --text, "
                 f"got --text {self.text}"
             )
         if self.is_c and self.text is None:
             raise ValueError("expected --text PATH of C source code (a file, folder or tar archive) for c, got none")
         if self.typedefs is not None and not self.is_c:
-            raise ValueError(f"expected --typedefs beside the language c only, got it with {self.name}")
+            raise ValueError(f"expected --typedefs with the language c only, got it with {self.name}")
 
     @property
-    def draws_text(self) -> int:
-        """The seed that the text is drawn with."""
+    def resolved_text_seed(self) -> int:
+        """The seed that the text is drawn with: `text_seed`, or else the training seed."""
         return self.train.seed if self.text_seed is None else self.text_seed
 
     @property
@@ -206,62 +222,62 @@ class RunConfig:
     @property
     def is_sampled(self) -> bool:
         """Whether the text is drawn from the grammar, rather than read from files."""
-        return self.text is None and (self.grammar is not None or self.language not in _READ)
+        return self.text is None and (self.grammar is not None or self.language not in _FILE_LANGUAGES)
 
     @property
     def name(self) -> str:
-        """What the run is about: the language, or the grammar's file name."""
+        """The name of the language, or of the grammar file."""
         return str(self.language) if self.grammar is None else Path(self.grammar).stem
 
 
-def from_settings(settings: Mapping[str, Any]) -> RunConfig:
-    """Read a config from what its file holds.
+def config_from_dict(settings: Mapping[str, Any]) -> RunConfig:
+    """Build a config from the nested dictionary that its TOML file holds.
 
     Parameters
     ----------
     settings
-        By name; those of a part (``train``, ``inspect``, ``verify``) in a table of its own. What is missing has its
-        default.
+        Settings by name. Those of ``train``, ``inspect`` and ``verify`` are in nested dictionaries. Missing settings
+        have their defaults.
 
     Raises
     ------
     ValueError
-        For a setting that does not exist or has a value of another type; names it.
+        If a setting does not exist or has a value of the wrong type.
 
     Examples
     --------
-    >>> from_settings({"language": "arithmetic", "train": {"hidden": 64}}).train.hidden
+    >>> config_from_dict({"language": "arithmetic", "train": {"hidden": 64}}).train.hidden
     64
     """
-    moved = dict(settings)
-    for part, kind in (("inspect", InspectConfig), ("verify", VerifyConfig)):  # files of format 1 hold them at the top
-        own = {one.name for one in fields(kind)} & set(moved)
-        moved[part] = {name: moved.pop(name) for name in own} | dict(moved.get(part, {}))
-    return _built(RunConfig, moved)
+    nested = dict(settings)
+    for part, kind in (("inspect", InspectConfig), ("verify", VerifyConfig)):  # format 1 kept them at the top level
+        own = {one.name for one in fields(kind)} & set(nested)
+        nested[part] = {name: nested.pop(name) for name in own} | dict(nested.get(part, {}))
+    return _build(RunConfig, nested)
 
 
-def _built(kind: type[Any], settings: Mapping[str, Any], prefix: str = "") -> Any:
+def _build(kind: type[Any], settings: Mapping[str, Any], prefix: str = "") -> Any:
     hints = get_type_hints(kind)
     if kind is TrainConfig:
-        settings = {RENAMED_SETTINGS.get(name, name): value for name, value in settings.items()}
+        settings = with_new_names(settings)
     unknown = sorted(set(settings) - set(hints))
     if unknown:
         near = get_close_matches(unknown[0], hints, n=1)
-        there = f"did you mean {near[0]}?" if near else f"there are {', '.join(hints)}"
-        raise ValueError(f"expected settings that there are, got {prefix}{unknown[0]}: {there}")
+        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(hints)}"
+        raise ValueError(f"expected the name of a setting, got {prefix}{unknown[0]}: {hint}")
     values: dict[str, Any] = {}
     for name, value in settings.items():
         if is_dataclass(hints[name]):
             if not isinstance(value, Mapping):
                 raise ValueError(f"expected a table [{name}] of settings, got {value!r}")
-            values[name] = _built(hints[name], value, f"{name}.")
+            values[name] = _build(hints[name], value, f"{name}.")
         else:
-            values[name] = _typed(f"{prefix}{name}", value, hints[name])
+            values[name] = _convert(f"{prefix}{name}", value, hints[name])
     return kind(**values)
 
 
-def _typed(name: str, value: Any, hint: Any) -> Any:
-    """Give a value of a file as a setting's type; numbers are not truncated, words not read as numbers."""
+def _convert(name: str, value: Any, hint: Any) -> Any:
+    """Convert a value from a file to the type of its setting, without truncating numbers or parsing text."""
     kinds = [one for one in get_args(hint) if isinstance(one, type)] if get_origin(hint) is UnionType else [hint]
     if get_origin(hint) is tuple and isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
         return tuple(value)

@@ -1,4 +1,4 @@
-"""Several processes, on one machine or many, that do one run together: how they find each other, and how they end."""
+"""Several processes, on one or more machines, that share one run: how they connect, and how they exit."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
+from typing import NoReturn
 
 import jax
 import numpy as np
 
 from dni_jax import processes
-from dni_jax.app.config import Hosts
+from dni_jax.app.config import Hosts, RunConfig
 from dni_jax.devices import use_all_cores
 
-LOST = 3  # exit code where another process was lost
-_ANSWERS = 30  # seconds after which a process that does not answer counts as lost
-_ARRIVES = 300  # seconds within which all processes must have come
-_LEAVES = 10  # seconds that a process waits for the others at its end
-_GRACE = 1.0  # seconds that the first process stays on, so that others can say what went wrong with them
+EXIT_LOST = 3  # exit code of a process that lost another one
+_HEARTBEAT_TIMEOUT = 30  # seconds without an answer after which a process counts as lost
+_START_TIMEOUT = 300  # seconds within which all processes must connect
+_SHUTDOWN_TIMEOUT = 10  # seconds that a process waits for the others when it exits
+_GRACE = 1.0  # seconds that the first process stays alive after an error, so that the others can print theirs
 _WATCHER = """
 import sys
 if not sys.stdin.buffer.readline():
@@ -28,25 +32,46 @@ if not sys.stdin.buffer.readline():
 """
 
 
-def start(hosts: Hosts) -> None:
-    """Find the other processes, and be one of them; before JAX computes anything.
-
-    Parameters
-    ----------
-    hosts
-        Where the others are; without a coordinator, JAX asks SLURM, Open MPI, the TPU pod or Kubernetes.
+@contextmanager
+def connect(config: RunConfig) -> Iterator[None]:
+    """Connect to the other processes of a run, if it is distributed, and wait for them when the block ends.
 
     Raises
     ------
     ValueError
-        Where there is no cluster that JAX knows, the others do not come within 5 minutes, or JAX has begun before.
+        If the processes cannot connect, or were started with different settings.
+    """
+    config.hosts.check()
+    if not config.hosts.distributed:
+        yield
+        return
+    _silence_native_output()
+    start(config.hosts)
+    _print_when_killed(f"dni: {describe_loss()}\n")
+    check_same_settings(repr(replace(config, hosts=Hosts())))
+    yield
+    processes.barrier()  # a process that exits early would count as lost
+    _stop_watchers()
+
+
+def start(hosts: Hosts) -> None:
+    """Connect to the other processes. Must be called before the first JAX computation.
+
+    Parameters
+    ----------
+    hosts
+        How to reach the others. Without a coordinator, JAX detects SLURM, Open MPI, TPU pods and Kubernetes.
+
+    Raises
+    ------
+    ValueError
+        If JAX detects no cluster, the processes do not connect within 5 minutes, or JAX is already initialized.
 
     Notes
     -----
-    A process that is killed is noticed at once where its connections are closed, as they are when a process dies; one
-    that hangs, or whose machine is gone, after 30 seconds. JAX then ends the others: with an exception in the call
-    that waits, or by stopping the process from C++ code (SIGABRT), which Python cannot hinder. A small process beside
-    each waits for that and says how to go on.
+    When a process dies, the others notice at once, because its connections close. When it hangs or its machine
+    disappears, they notice after 30 seconds. JAX then ends them: with an exception in the call that waits, or by
+    aborting from C++ (SIGABRT), which Python cannot catch. A small watcher process therefore prints how to resume.
 
     Examples
     --------
@@ -54,7 +79,7 @@ def start(hosts: Hosts) -> None:
     first of two machines and with ``process_id=1`` on the other.
     """
     use_all_cores()
-    # Else SIGTERM is taken for the notice of a later end, and does not end the process.
+    # With this service, JAX treats SIGTERM as an announcement of preemption, and the process would not end.
     jax.config.update("jax_enable_preemption_service", False)
     method = None if hosts.coordinator is None else "deactivate"
     try:
@@ -63,78 +88,83 @@ def start(hosts: Hosts) -> None:
             hosts.processes,
             hosts.process_id,
             cluster_detection_method=method,
-            initialization_timeout=_ARRIVES,
-            heartbeat_timeout_seconds=_ANSWERS,
-            shutdown_timeout_seconds=_LEAVES,
+            initialization_timeout=_START_TIMEOUT,
+            heartbeat_timeout_seconds=_HEARTBEAT_TIMEOUT,
+            shutdown_timeout_seconds=_SHUTDOWN_TIMEOUT,
         )
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"expected a cluster that JAX knows (SLURM, Open MPI, a TPU pod, Kubernetes), found none ({error}): start "
-            "the processes with srun or mpirun, or give each --coordinator HOST:PORT --processes N --process-id I"
+            "the processes with srun or mpirun, or pass --coordinator HOST:PORT --processes N --process-id I to each"
         ) from error
     except RuntimeError as error:
-        told = str(error).splitlines()[0][:300]
+        reason = str(error).splitlines()[0][:300]
         raise ValueError(
-            f"expected to reach all processes, got: {told}: is the coordinator's port free, can every machine reach "
+            f"expected to reach all processes, got: {reason}: is the coordinator's port free, can every machine reach "
             "it, and were all processes started?"
         ) from error
 
 
-def check_same(settings: str) -> None:
-    """Refuse processes that were started with different settings.
-
-    Raises
-    ------
-    ValueError
-        Names the processes that differ from the first.
-    """
+def check_same_settings(settings: str) -> None:
+    """Raise a ValueError, in every process, if the processes were started with different settings."""
     digest = np.frombuffer(sha256(settings.encode()).digest(), np.uint8)
-    every = processes.gather_list(digest)
-    others = [place for place, each in enumerate(every) if (each != every[0]).any()]
+    digests = processes.gather_list(digest)
+    others = [index for index, each in enumerate(digests) if (each != digests[0]).any()]
     if others:
         raise ValueError(
-            f"expected the same settings in every process, got others in {', '.join(map(str, others))} than in 0: "
-            "start all with the same command (but for --process-id)"
+            "expected the same settings in every process, got different ones in process "
+            f"{', '.join(map(str, others))} than in process 0: start all with the same command, except for --process-id"
         )
 
 
-def watch(message: str) -> None:
-    """Have a message printed to standard error should this process be stopped before `leave` or `finish`."""
+def describe_loss() -> str:
+    """Return the message for a process that ends before the run does."""
+    return (
+        f"process {processes.index()} of {processes.count()} ended before the run did: another process was lost or "
+        "did not answer, or this one was stopped. Finished work is in the run's folder: the same command with --resume "
+        "continues from there, with any number of processes"
+    )
+
+
+def exit_now(code: int) -> NoReturn:
+    """End this process at once after an error; the others notice.
+
+    A normal exit of Python would wait for the other processes, which wait for this one.
+    """
+    _stop_watchers()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if processes.is_first():
+        time.sleep(_GRACE)  # when it exits, JAX aborts the others, which may be about to print the same error
+    os._exit(code)
+
+
+def is_connected() -> bool:
+    """Return whether this process is one of several."""
+    return jax.distributed.is_initialized()
+
+
+def _silence_native_output() -> None:
+    """Discard what C++ libraries print about their connections. Python's own output stays."""
+    sys.stdout.flush()
+    stdout, devnull = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.close(devnull)
+    sys.stdout = open(stdout, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, buffering=1)  # noqa: SIM115
+
+
+def _print_when_killed(message: str) -> None:
+    """Start a watcher that prints a message to standard error if this process ends without `_stop_watchers`."""
     command = [sys.executable, "-I", "-S", "-c", _WATCHER, message]
     _watchers().append(subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True))
 
 
 @cache
 def _watchers() -> list[subprocess.Popen[bytes]]:
-    """Those of this process, to be told of its end wherever that is."""
+    """Return the watchers of this process, which any exit path must be able to stop."""
     return []
 
 
-def finish() -> None:
-    """End a job that has gone well: wait for the others, so that no one is missed while it still works."""
-    processes.barrier()
-    _dismiss()
-
-
-def leave(code: int) -> None:
-    """End this process now, where the job has not gone well; the others notice.
-
-    The usual end of Python would wait for the other processes, which wait for this one.
-    """
-    _dismiss()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if processes.is_first():
-        time.sleep(_GRACE)  # those that were wrong in the same way would be cut off in their message
-    os._exit(code)
-
-
-def _dismiss() -> None:
+def _stop_watchers() -> None:
     while _watchers():
-        watcher = _watchers().pop()
-        watcher.communicate(b"end\n")
-
-
-def is_on() -> bool:
-    """Whether this process is one of several."""
-    return jax.distributed.is_initialized()
+        _watchers().pop().communicate(b"end\n")

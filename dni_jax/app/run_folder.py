@@ -1,4 +1,4 @@
-"""The folder of one run: claimed once, filled piece by piece, marked when whole."""
+"""The folder of one run: its config, the results of each stage, and how far the run has come."""
 
 from __future__ import annotations
 
@@ -14,147 +14,160 @@ from typing import Any
 import tomli_w
 
 from dni_jax import processes
-from dni_jax.app.config import Hosts, RunConfig, from_settings
+from dni_jax.app.config import Hosts, RunConfig, config_from_dict
 from dni_jax.files import FORMAT, atomic_write, check_format
 
 ROOT = Path("runs")
-# What each stage leaves; the last file says that it has ended.
-RESULTS = {
+# The files that each stage writes, in this order: once the last one exists, the stage has finished.
+STAGE_FILES = {
     "inspect": ("findings.csv", "relevance.png", "excerpt.npz", "relevance.parquet"),
     "verify": ("effects.png", "samples.json", "effects.parquet"),
     "analyse": ("attribution.parquet", "posterior.parquet", "step_sizes.csv", "dimension.parquet", "repair.parquet"),
     "report": ("report.html",),
 }
-NOT_OF_THE_RUN = ("out", "force", "resume", "hosts")  # settings that say where and how, not what
+# Settings of one invocation: they do not change the results, and config.toml does not hold them.
+INVOCATION_SETTINGS = ("out", "force", "resume", "hosts")
 
 
-def settings_of(config: RunConfig) -> dict[str, Any]:
-    """What the config file holds: all that decides the results; what is None is left out."""
-    without = {*NOT_OF_THE_RUN, *(() if config.grammar is None else ("language",))}
-    return _given({name: value for name, value in asdict(config).items() if name not in without})
+def config_to_dict(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that decide a run's results, nested as in its TOML file, without those that are None."""
+    excluded = {*INVOCATION_SETTINGS, *(() if config.grammar is None else ("language",))}
+    return _drop_none({name: value for name, value in asdict(config).items() if name not in excluded})
 
 
-def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    whole = {name: _given(value) if isinstance(value, Mapping) else value for name, value in settings.items()}
-    return {name: value for name, value in whole.items() if value is not None}
+def _drop_none(settings: Mapping[str, Any]) -> dict[str, Any]:
+    nested = {name: _drop_none(value) if isinstance(value, Mapping) else value for name, value in settings.items()}
+    return {name: value for name, value in nested.items() if value is not None}
+
+
+def flatten_config(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that decide a run's results as one level of names, including those that are None."""
+    flat: dict[str, Any] = {}
+    for name, value in asdict(config).items():
+        if name not in INVOCATION_SETTINGS:
+            flat |= value if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 def read_config(file: Path) -> RunConfig:
-    """Read the settings of a run, or of a file that a person has written.
+    """Read a config from the TOML file of a run, or from one written by hand.
 
     Raises
     ------
     ValueError
-        Where the file is missing, is no TOML, holds what is no setting, or was written by a newer version; names it.
+        If the file is missing, is not TOML, holds an unknown setting, or was written by a newer version.
     """
     try:
         held = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"expected a run's settings in {str(file)!r}, got: {error}") from error
+        raise ValueError(f"expected the settings of a run in {str(file)!r}, got: {error}") from error
     check_format(held.pop("format", None), file)
     try:
-        return from_settings(held)
+        return config_from_dict(held)
     except ValueError as error:
-        raise ValueError(f"expected a run's settings in {str(file)!r}, got: {error}") from error
+        raise ValueError(f"expected the settings of a run in {str(file)!r}, got: {error}") from error
 
 
-def taken_up(config: RunConfig) -> RunConfig:
-    """Give a config with the settings that the run to resume was begun with.
+def resume_config(config: RunConfig) -> RunConfig:
+    """Return the config of the run to resume, with the invocation settings of `config`.
 
     Raises
     ------
     ValueError
-        Where there is no run to resume, its settings cannot be read, or `config` asks for others.
+        If there is no run to resume, its config cannot be read, or `config` sets something else than it does.
     """
-    return processes.broadcast(lambda: _taken_up(config))
+    return processes.broadcast(lambda: _resume_config(config))
 
 
-def _taken_up(config: RunConfig) -> RunConfig:
-    path = _place(config)
+def _resume_config(config: RunConfig) -> RunConfig:
+    path = _choose_path(config)
     file = path / "config.toml"
     if not file.is_file():
         others = sorted(str(one.parent) for one in path.parent.glob("*/config.toml"))
-        there = f"name one of {', '.join(others[:5])} with --out" if others else "leave --resume out to begin one"
-        raise ValueError(f"expected a run to resume in {str(path)!r}, got none: {there}")
-    begun = read_config(file)
-    ours, default, theirs = (_flat(asdict(replace(one, hosts=Hosts()))) for one in (config, RunConfig(), begun))
-    elsewhere = {*NOT_OF_THE_RUN, *(() if begun.grammar is None else ("language",))}
-    differ = [name for name in ours if name not in elsewhere and ours[name] not in (default[name], theirs[name])]
-    if differ:
+        hint = f"name one of {', '.join(others[:5])} with --out" if others else "omit --resume to start one"
+        raise ValueError(f"expected a run to resume in {str(path)!r}, got none: {hint}")
+    saved = read_config(file)
+    ours, default, theirs = (_flatten(asdict(replace(one, hosts=Hosts()))) for one in (config, RunConfig(), saved))
+    ignored = {*INVOCATION_SETTINGS, *(() if saved.grammar is None else ("language",))}
+    changed = [name for name in ours if name not in ignored and ours[name] not in (default[name], theirs[name])]
+    if changed:
         raise ValueError(
-            f"expected the settings that the run in {str(path)!r} was begun with, got others for: {', '.join(differ)}: "
-            "leave them out, or use another --out for a new run"
+            f"expected the settings that the run in {str(path)!r} was started with, got other values for "
+            f"{', '.join(changed)}: omit them, or start a new run with another --out"
         )
-    return replace(begun, out=str(path), resume=True, hosts=config.hosts)
+    return replace(saved, out=str(path), resume=True, hosts=config.hosts)
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths inside a run's folder.
+    """The files in a run's folder.
 
-    ``config.toml`` appears first and says which run it is; ``summary.json`` grows from stage to stage, and its
-    ``finished`` says that the run is whole. Of several processes the first alone reads and writes the folder.
+    ``config.toml`` is written first and identifies the run. Every stage adds to ``summary.json``; its entry
+    ``finished`` is true once all stages are done. When several processes share a run, only the first one reads and
+    writes the folder.
     """
 
     path: Path
 
     @classmethod
     def claim(cls, config: RunConfig) -> RunFolder:
-        """Find the folder for a run, and write its config.
+        """Choose or create the folder for a run, and write its config.
 
         Raises
         ------
         ValueError
-            Where the folder holds another run, or something that is no run.
+            If the folder holds another run, or files that are not a run.
         """
         return processes.broadcast(lambda: cls._claim(config))
 
     @classmethod
     def _claim(cls, config: RunConfig) -> RunFolder:
-        folder = cls(_place(config))
+        folder = cls(_choose_path(config))
         if folder.is_taken:
             folder._check_taken(config)
         folder.path.mkdir(parents=True, exist_ok=True)
-        folder.settle(config)
+        folder.write_config(config)
         return folder
 
     @classmethod
-    def of(cls, path: str | Path) -> RunFolder:
-        """Find a run that was begun.
+    def open(cls, path: str | Path) -> RunFolder:
+        """Open the folder of an existing run.
 
         Raises
         ------
         ValueError
-            Where there is none.
+            If the folder holds no run.
         """
         folder = cls(Path(path))
         if not folder.has("config.toml"):
             raise ValueError(
-                f"expected the folder of a run, got {str(path)!r}, which has no config.toml: `dni run` makes one, "
-                "`dni train` begins one"
+                f"expected the folder of a run, got {str(path)!r}, which has no config.toml: `dni run` and `dni train` "
+                "create runs"
             )
         return folder
 
     def has(self, name: str) -> bool:
-        """Whether something of this name lies in the folder."""
+        """Whether a file or folder with this name exists."""
         return processes.broadcast(lambda: (self.path / name).exists())
 
     @property
     def is_taken(self) -> bool:
-        """Whether anything but the config of a run that never began lies in the folder."""
+        """Whether the folder holds anything besides the config of a run that was never started."""
         return self.path.exists() and any(path.name != "config.toml" for path in self.path.iterdir())
 
     def _check_taken(self, config: RunConfig) -> None:
         file = self.path / "config.toml"
         if not file.is_file():
-            raise ValueError(f"expected an empty or new folder for --out, got {str(self.path)!r}, which holds no run")
+            raise ValueError(
+                f"expected an empty or new folder for --out, got {str(self.path)!r}, which holds files but no run"
+            )
         if config.force:
             shutil.rmtree(self.path)
             return
         if not config.resume:
             raise ValueError(
                 f"expected an empty or new folder for --out, got {str(self.path)!r}, which holds another run: "
-                "--resume goes on with it, --force replaces it, another --out keeps both"
+                "use --resume to continue it, --force to replace it, or another --out to keep both"
             )
 
     @property
@@ -164,21 +177,21 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """Losses, learning rate and speed at each look of the training."""
+        """Losses, learning rate and speed at each evaluation during training."""
         return self.path / "training.csv"
 
     @property
     def dynamics(self) -> Path:
-        """What the neurons knew while the network learnt, by step."""
+        """Scores of the neurons at several training steps."""
         return self.path / "dynamics.parquet"
 
     @property
     def training(self) -> Path:
-        """States of an unfinished training."""
+        """Checkpoints of an unfinished training."""
         return self.path / "training"
 
-    def drop_training(self) -> None:
-        """Remove the states of a training that has ended."""
+    def remove_training(self) -> None:
+        """Remove the checkpoints of a finished training."""
         if processes.is_first():
             shutil.rmtree(self.training, ignore_errors=True)
 
@@ -189,36 +202,36 @@ class RunFolder:
 
     @property
     def excerpt(self) -> Path:
-        """A little held-out text with its states and labels, for the report."""
+        """A short held-out text with its states and labels, for the report."""
         return self.path / "excerpt.npz"
 
     @property
     def effects(self) -> Path:
-        """What overriding neurons does."""
+        """Effects of overriding neurons."""
         return self.path / "effects.parquet"
 
     @property
     def findings(self) -> Path:
-        """The table of features, the best known first."""
+        """The table of features, sorted by their best neuron's score."""
         return self.path / "findings.csv"
 
     @property
     def samples(self) -> Path:
-        """What the network writes, left alone and with neurons held."""
+        """Texts that the network generates, with and without overridden neurons."""
         return self.path / "samples.json"
 
     @property
     def report(self) -> Path:
-        """The page that shows it all."""
+        """The HTML report."""
         return self.path / "report.html"
 
     def summary(self) -> dict[str, Any]:
-        """What the stages so far have noted.
+        """Read ``summary.json``; empty if it does not exist.
 
         Raises
         ------
         ValueError
-            Where the file is broken, or was written by a newer version; names it.
+            If the file is broken, or was written by a newer version.
         """
         return processes.broadcast(self._summary)
 
@@ -229,49 +242,51 @@ class RunFolder:
         try:
             held = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"expected a run's summary in {str(file)!r}, got: {error}") from error
+            raise ValueError(f"expected valid JSON in {str(file)!r}, got: {error}") from error
         if not isinstance(held, dict):
-            raise ValueError(f"expected a run's summary by name in {str(file)!r}, got a {type(held).__name__}")
+            raise ValueError(f"expected a JSON object in {str(file)!r}, got a {type(held).__name__}")
         check_format(held.pop("format", None), file)
         return held
 
-    def note(self, **more: Any) -> None:
-        """Add to the summary."""
+    def update_summary(self, **more: Any) -> None:
+        """Add entries to ``summary.json``."""
         if processes.is_first():
-            with atomic_write(self.path / "summary.json") as aside:
-                aside.write_text(json.dumps({"format": FORMAT, **self._summary(), **more}, indent=1), encoding="utf-8")
+            with atomic_write(self.path / "summary.json") as part:
+                part.write_text(json.dumps({"format": FORMAT, **self._summary(), **more}, indent=1), encoding="utf-8")
 
     @property
-    def is_whole(self) -> bool:
-        """Whether every stage has ended."""
+    def is_finished(self) -> bool:
+        """Whether every stage has finished."""
         summary = self.summary()
         return bool(summary) and bool(summary.get("finished", True))
 
-    def settle(self, config: RunConfig) -> None:
-        """Write down the settings."""
-        with atomic_write(self.path / "config.toml") as aside:
-            aside.write_text(tomli_w.dumps({"format": FORMAT, **settings_of(config)}), encoding="utf-8")
+    def write_config(self, config: RunConfig) -> None:
+        """Write ``config.toml``."""
+        with atomic_write(self.path / "config.toml") as part:
+            part.write_text(tomli_w.dumps({"format": FORMAT, **config_to_dict(config)}), encoding="utf-8")
 
-    def without(self, *stages: str) -> None:
-        """Remove what some stages have left, and what was made from it."""
-        for name in (name for stage in stages for name in RESULTS[stage] if processes.is_first()):
-            (self.path / name).unlink(missing_ok=True)
+    def remove_results(self, *stages: str) -> None:
+        """Remove the results of some stages."""
+        if processes.is_first():
+            for stage in stages:
+                for name in STAGE_FILES[stage]:
+                    (self.path / name).unlink(missing_ok=True)
         if self.summary():
-            self.note(finished=False)
+            self.update_summary(finished=False)
 
-    def holds(self, stage: str) -> bool:
-        """Whether a stage has left its results."""
-        return self.has(RESULTS[stage][-1])
+    def has_results(self, stage: str) -> bool:
+        """Whether a stage has finished."""
+        return self.has(STAGE_FILES[stage][-1])
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return flat
 
 
-def _place(config: RunConfig) -> Path:
+def _choose_path(config: RunConfig) -> Path:
     if config.out is not None:
         return Path(config.out)
     taken: list[Path] = []

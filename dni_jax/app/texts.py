@@ -1,4 +1,4 @@
-"""The text that a config names: sampled from a grammar, or read from files; and how much of it could be used."""
+"""The language, features and text of a run: sampled from a grammar or read from files."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dni_jax.languages import BaseLanguage, Language
 from dni_jax.progress import bar
 from dni_jax.text import Corpus
 
-_SHOWN = 5  # files that are named one by one
+_MAX_LISTED = 5  # unparsed files to name one by one
 
 
-def language_of(config: RunConfig) -> BaseLanguage:
-    """Give the language that a config names: a built-in one, or a grammar file.
+def get_language(config: RunConfig) -> BaseLanguage:
+    """Return the language of a config: a built-in one, or one from a grammar file.
 
     Raises
     ------
     ValueError
-        Where there is no such language or file, or the grammar cannot do what the config asks for.
+        If the language or file does not exist, or ``parser_states`` is set and the grammar is not LALR.
     """
     if config.grammar is None:
         language = languages.get(config.language)
@@ -34,39 +34,39 @@ def language_of(config: RunConfig) -> BaseLanguage:
             raise ValueError(f"expected a Lark grammar file, got {config.grammar!r}, which does not exist")
         language = Language.from_lark(path.read_text(encoding="utf-8"), start=config.start, name=path.stem)
     if config.parser_states:
-        language.state_features()  # refuses a grammar that is not LALR before anything is trained
+        language.state_features()  # raises for a grammar that is not LALR, before any training
     return language
 
 
-def library_of(config: RunConfig, language: BaseLanguage) -> FeatureLibrary:
-    """Give the features that a config asks for: the language's, and those of its parser's states."""
+def get_features(config: RunConfig, language: BaseLanguage) -> FeatureLibrary:
+    """Return the features of a run: those of its language and, with ``parser_states``, of a parser."""
     library = language.features()
     return library | language.state_features() if config.parser_states else library
 
 
-def read_corpus(config: RunConfig, language: BaseLanguage) -> Corpus:
+def load_corpus(config: RunConfig, language: BaseLanguage) -> Corpus:
     """Sample strings, or read and parse files.
 
     Raises
     ------
     ValueError
-        Where there is no text, it does not parse, or there is too little for training, validation and test.
+        If there is no text, it does not parse, or there is too little to split into training, validation and test.
     """
     if config.is_sampled:
-        corpus = language.sample(config.strings, config.draws_text)
+        corpus = language.sample(config.strings, config.resolved_text_seed)
     else:
         with bar(f"parsing {language.name}", config.characters) as advance:
-            corpus = _read(config, language, lambda done, total: advance(done, str))
+            corpus = _read_files(config, language, lambda done, total: advance(done, str))
     if len(np.unique(corpus.split)) < 3:
         raise ValueError(
             f"expected text for training, validation and test, got {len(np.unique(corpus.groups))} "
-            + ("strings: give more --strings" if config.is_sampled else "pieces of 2,000 characters: give more text")
+            + ("strings: raise --strings" if config.is_sampled else "segments of 2,000 characters: provide more text")
         )
     return corpus
 
 
-def _read(config: RunConfig, language: BaseLanguage, progress: Callable[[int, int], None]) -> Corpus:
-    options: dict[str, Any] = {"max_chars": config.characters, "seed": config.draws_text, "progress": progress}
+def _read_files(config: RunConfig, language: BaseLanguage, progress: Callable[[int, int], None]) -> Corpus:
+    options: dict[str, Any] = {"max_chars": config.characters, "seed": config.resolved_text_seed, "progress": progress}
     if config.is_c:
         assert config.text is not None
         glob = "**/*.c" if config.glob == RunConfig.glob else config.glob
@@ -78,8 +78,8 @@ def _read(config: RunConfig, language: BaseLanguage, progress: Callable[[int, in
     return languages.load_text(language, files, skip_unparsable=skip, parser_states=config.parser_states, **options)
 
 
-def describe(corpus: Corpus) -> list[str]:
-    """Say in a few lines what the text is, and what of it could not be used."""
+def describe_corpus(corpus: Corpus) -> list[str]:
+    """Describe a text in a few lines: its size, how much of it was parsed, and why the rest was not."""
     lines, coverage = [f"text: {corpus}"], corpus.coverage
     if "files" not in coverage:
         return lines
@@ -91,15 +91,15 @@ def describe(corpus: Corpus) -> list[str]:
         )
     if corpus.parsed is not None:
         lines.append(
-            f"  {(~corpus.parsed).sum():,} characters could not be parsed: the network reads them, no score counts them"
+            f"  {(~corpus.parsed).sum():,} characters were not parsed: the network reads them, but scores exclude them"
         )
-    no_c = "some macros' arguments are no C"
-    problems = {one["file"]: one["problem"] or no_c for one in coverage.get("worst", ())} | coverage["failed"]
-    lines += [f"  {name}: {reason.splitlines()[0]}" for name, reason in list(problems.items())[:_SHOWN]]
-    if len(problems) > _SHOWN:
-        lines.append(f"  and {len(problems) - _SHOWN} more, in summary.json")
+    macros = "some macro arguments are not valid C"
+    problems = {one["file"]: one["problem"] or macros for one in coverage.get("worst", ())} | coverage["failed"]
+    lines += [f"  {name}: {reason.splitlines()[0]}" for name, reason in list(problems.items())[:_MAX_LISTED]]
+    if len(problems) > _MAX_LISTED:
+        lines.append(f"  and {len(problems) - _MAX_LISTED} more files; see summary.json")
     if coverage["replaced"]:
         lines.append(f"  {coverage['replaced']} characters outside the symbol table are read as U+FFFD")
     if coverage["groups"] == "segments":
-        lines.append("  few files hold most of the text: segments of it, not files, are split and cross-validated")
+        lines.append("  a few files hold most of the text: segments instead of files are split and cross-validated")
     return lines

@@ -1,16 +1,13 @@
-"""Labels for every character: features from trees, characters and functions, and libraries of them."""
+"""Features: labels for every character, from trees, characters, patterns, functions, procedures and predictors."""
 
-from dni_jax.features._choosing import check_feature_name
-from dni_jax.features._confounders import confounders
-from dni_jax.features._control import control_task
-from dni_jax.features._feature import Feature, FeatureLibrary
-from dni_jax.features._functions import char_feature, feature
-from dni_jax.features._joining import runs
-from dni_jax.features._labels import Labels
+from dni_jax.features._cache import compute_once
+from dni_jax.features._controls import confounders, control_task
+from dni_jax.features._defaults import default_library
+from dni_jax.features._feature import Feature, FeatureLibrary, Violation
+from dni_jax.features._functions import char_feature, feature, regex_feature, symbol_feature
+from dni_jax.features._labels import Labels, check_feature_name
 from dni_jax.features._lazy import LazyLabels
-from dni_jax.features._library import default_library, symbol_feature
 from dni_jax.features._nodes import (
-    BRACKETS,
     depth_features,
     impulse_feature,
     nesting_feature,
@@ -18,14 +15,10 @@ from dni_jax.features._nodes import (
     node_features,
     range_feature,
 )
-from dni_jax.features._patterns import regex_feature
 from dni_jax.features._predictors import CharacterWindow, predictor_feature
-from dni_jax.features._reading import compute_once
 from dni_jax.features._trace import trace
-from dni_jax.features._violation import Violation
 
 __all__ = [
-    "BRACKETS",
     "CharacterWindow",
     "Feature",
     "FeatureLibrary",
@@ -47,7 +40,6 @@ __all__ = [
     "predictor_feature",
     "range_feature",
     "regex_feature",
-    "runs",
     "symbol_feature",
     "trace",
 ]

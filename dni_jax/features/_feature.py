@@ -1,4 +1,4 @@
-"""A feature, a function that gives every character of a corpus one label; and a library of features."""
+"""A feature, which labels every character of a corpus, and a library of features."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from dni_jax.features._checking import checked
-from dni_jax.features._choosing import Wanted, check_feature_name, chosen
-from dni_jax.features._joining import runs
-from dni_jax.features._labels import Labels
-from dni_jax.features._reading import LabelCache
-from dni_jax.features._spans import edge, near, shifted
+from dni_jax.features._cache import LabelCache
+from dni_jax.features._labels import Labels, Pattern, check_column, check_feature_name, select_rows
+from dni_jax.features._ranges import edge_positions, near, shift
 from dni_jax.html import card, table
-from dni_jax.text import Corpus
+from dni_jax.text import Corpus, join_segments
 
 if TYPE_CHECKING:
     from dni_jax.features._lazy import LazyLabels
@@ -30,27 +27,28 @@ _ROWS = 100  # shown in a notebook
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """One thing a neuron may know.
+    """A property of characters that a neuron may know: one label for every character of a corpus.
 
-    Binary features combine with ``&``, ``|`` and ``~``; `lag` and `within` look at the characters around; ``+`` makes
-    a `FeatureLibrary`.
+    Binary features combine with ``&``, ``|`` and ``~``; `lag` and `within` refer to nearby characters; ``+`` makes a
+    `FeatureLibrary`.
 
     Attributes
     ----------
     name
-        How the feature is called in every result.
+        The name of the feature in all results.
     compute
         Takes a corpus, returns one label for each of its T positions.
     kind
         ``"binary"``, ``"continuous"``, or None: binary if all labels are 0 or 1.
     about
-        One line for people.
+        A description, in one line.
     known
-        Takes a corpus, returns bool ``(T,)``: False where the label cannot be known, because it depends on text that
-        the corpus does not hold. None: known wherever the corpus was parsed.
+        Takes a corpus, returns bool ``(T,)``: False where the label is unknown because it depends on text that is
+        missing from the corpus. None: known wherever the corpus was parsed.
     fit
-        For a feature whose labels depend on the corpus as a whole (a scale): takes the whole corpus, returns a feature
-        that gives any part of it the labels it has there. None: a string's labels depend on that string alone.
+        For a feature whose labels depend on the whole corpus, such as a scale: takes the whole corpus, returns a
+        feature that labels any part of it as this one labels the whole. None: the labels of a string depend on that
+        string alone.
 
     Examples
     --------
@@ -91,7 +89,7 @@ class Feature:
         return FeatureLibrary((self,)).label(corpus)
 
     def rename(self, name: str, about: str | None = None) -> Feature:
-        """Give the same feature under another name."""
+        """Return the same feature with another name."""
         return replace(self, name=name, about=self.about if about is None else about)
 
     def __and__(self, other: Feature) -> Feature:
@@ -111,33 +109,40 @@ class Feature:
         )
 
     def lag(self, n: int) -> Feature:
-        """Make the feature whose label is this one's `n` characters before (after, where n is negative).
+        """Return the feature whose label is that of this one `n` characters earlier (later, if n is negative).
 
-        Within one string: its first n characters have the label 0. Where a piece of a longer text does not follow the
-        piece in front of it (after `Corpus.take`), the labels of its first n characters are not known, and
-        `FeatureLibrary.label` masks them for all features alike. ``digit.lag(3)`` is called ``digit@-3``.
+        The first n characters of a string have the label 0. If a segment of a longer text does not follow the one
+        before it (after `Corpus.take`), the labels of its first n characters are unknown, and `FeatureLibrary.label`
+        masks them for all features. The name of ``digit.lag(3)`` is ``digit@-3``.
         """
         n = index(n)
         return Feature(
             f"{self._operand}@{-n:+d}" if n else self.name,
-            lambda corpus: shifted(column_of(self, corpus)[0], runs(corpus).offsets, n, 0),
+            lambda corpus: shift(label_column(self, corpus)[0], join_segments(corpus).offsets, n, 0),
             self.kind,
             f"{self.name} {abs(n)} characters {'before' if n >= 0 else 'after'}",
-            lambda corpus: _whole(corpus, n) & shifted(known(self, corpus), runs(corpus).offsets, n, True),
+            lambda corpus: _complete(corpus, n) & shift(known(self, corpus), join_segments(corpus).offsets, n, True),
             self._fit(lambda fixed: fixed.lag(n)),
         )
 
     def within(self, n: int, direction: str = "previous") -> Feature:
-        """Make the feature that is 1 where this binary one is 1 at most `n` characters before or after.
+        """Return the feature that is 1 if this binary one is 1 at the character or at most `n` characters away.
 
-        The character itself counts: it is at distance 0. Within one string; where a piece of a longer text hides some
-        of the n characters, the label is masked as in `lag`. ``digit.within(3)`` is called ``digit@-3..0`` and
-        ``digit.within(3, "next")`` ``digit@0..+3``. ``digit.lag(1).within(2)`` leaves the character itself out.
+        Only characters of the same string count. If some of the n characters are missing from a segment of a longer
+        text, the label is masked as in `lag`. The name of ``digit.within(3)`` is ``digit@-3..0``, that of
+        ``digit.within(3, "next")`` is ``digit@0..+3``. ``digit.lag(1).within(2)`` excludes the character itself.
+
+        Parameters
+        ----------
+        n
+            The distance, in characters.
+        direction
+            ``"previous"`` or ``"next"``.
 
         Raises
         ------
         ValueError
-            For a negative n, or a direction that is neither ``"previous"`` nor ``"next"``.
+            If n is negative, or the direction is neither ``"previous"`` nor ``"next"``.
         """
         n = index(n)
         if n < 0 or direction not in ("previous", "next"):
@@ -148,19 +153,21 @@ class Feature:
         reach, place = (n, f"{-n}..0") if direction == "previous" else (-n, f"0..+{n}")
         return Feature(
             f"{self._operand}@{place}",
-            lambda corpus: near(_binary(self, corpus, "within") == 1, runs(corpus).offsets, reach),
+            lambda corpus: near(_binary(self, corpus, "within") == 1, join_segments(corpus).offsets, reach),
             "binary",
             f"{self.name} here or at one of the {direction} {n} characters",
-            lambda corpus: _whole(corpus, reach) & (near(~known(self, corpus), runs(corpus).offsets, reach) == 0),
+            lambda corpus: (
+                _complete(corpus, reach) & (near(~known(self, corpus), join_segments(corpus).offsets, reach) == 0)
+            ),
             self._fit(lambda fixed: fixed.within(n, direction)),
         )
 
     def fit_to(self, corpus: Corpus) -> Feature:
-        """Give the feature that labels parts of this corpus as this one labels the whole; see `fit`."""
+        """Return the feature that labels parts of this corpus as this one labels the whole; see `fit`."""
         return self if self.fit is None else replace(self.fit(corpus), name=self.name, kind=self.kind)
 
     def _fit(self, make: Callable[[Feature], Feature]) -> Callable[[Corpus], Feature] | None:
-        """What `fit` is of a feature made from this one."""
+        """Return `fit` for a feature derived from this one by `make`."""
         return None if self.fit is None else lambda corpus: make(self.fit_to(corpus))
 
     @property
@@ -180,49 +187,76 @@ def _both(a: Feature, b: Feature, sign: str, function: np.ufunc) -> Feature:
     )
 
 
-def _whole(corpus: Corpus, n: int) -> Bool[np.ndarray, " T"]:
-    """Whether the `n` characters before each one (after it, n negative) are in the corpus, or outside the string."""
-    whole = np.ones(corpus.n_positions, bool)
-    offsets, begins, ends = runs(corpus)
-    whole[edge(offsets, ~(begins if n >= 0 else ends), n)] = False
-    return whole
+def _complete(corpus: Corpus, n: int) -> Bool[np.ndarray, " T"]:
+    """Return where the corpus has all of the `n` characters before (after, if n is negative) that the string has."""
+    complete = np.ones(corpus.n_positions, bool)
+    offsets, begins, ends = join_segments(corpus)
+    complete[edge_positions(offsets, ~(begins if n >= 0 else ends), n)] = False
+    return complete
 
 
 def known(feature: Feature, corpus: Corpus) -> Bool[np.ndarray, " T"]:
-    """Where a feature's labels are known."""
+    """Return where the labels of a feature are known, bool ``(T,)``."""
     parsed = np.ones(corpus.n_positions, bool) if corpus.parsed is None else corpus.parsed
     if feature.known is None:
         return parsed
-    its = np.asarray(feature.known(corpus))
-    if its.shape != parsed.shape or its.dtype != bool:
+    own = np.asarray(feature.known(corpus))
+    if own.shape != parsed.shape or own.dtype != bool:
         raise ValueError(
             f"feature {feature.name!r}: expected one bool for each of the {corpus.n_positions} positions from its "
-            f"`known`, got {its.dtype} of shape {its.shape}"
+            f"`known`, got {own.dtype} of shape {own.shape}"
         )
-    return its & parsed
+    return own & parsed
 
 
-def column_of(feature: Feature, corpus: Corpus) -> tuple[np.ndarray, str]:
-    """Compute a feature's labels, int8 or float32, and their kind."""
-    return checked(feature.name, feature.kind, np.asarray(feature.compute(corpus)), corpus)
+def label_column(feature: Feature, corpus: Corpus) -> tuple[np.ndarray, str]:
+    """Compute the labels of a feature, int8 or float32, and their kind."""
+    return check_column(feature.name, feature.kind, np.asarray(feature.compute(corpus)), corpus)
 
 
 def _binary(feature: Feature, corpus: Corpus, sign: str) -> np.ndarray:
-    """The labels of a feature that must be binary."""
-    column, kind = column_of(feature, corpus)
+    """Compute the labels of a feature that must be binary."""
+    column, kind = label_column(feature, corpus)
     if kind != "binary":
         raise ValueError(
             f"expected a binary feature for {sign}, got {feature.name!r}, which is continuous: "
-            f"compare its labels with a threshold in a feature of your own"
+            "make a feature that compares its labels with a threshold"
         )
     return column
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Violation(Feature):
+    """A binary feature that holds where a text is wrong, and a test of where strings must not end.
+
+    A feature labels characters, not the end of a string. `unfinished` says where ending is wrong as well.
+
+    Attributes
+    ----------
+    unfinished
+        Takes a corpus, returns bool ``(S,)``: True if a string must not end after its last character. The empty
+        string, which no corpus contains, counts as one that must not end. None: strings may end anywhere.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> from dni_jax.features import Violation
+    >>> letter = dni.char_feature("letter", str.isalpha)
+    >>> odd = lambda corpus: np.diff(corpus.offsets) % 2 == 1
+    >>> rule = Violation("a letter, or of odd length", letter.compute, "binary", unfinished=odd)
+    >>> corpus = dni.Corpus.from_strings(["01x0", "101"])
+    >>> rule.label(corpus).columns[0].tolist(), rule.unfinished(corpus).tolist()
+    ([0, 0, 1, 0, 0, 0, 0], [False, True])
+    """
+
+    unfinished: Callable[[Corpus], np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureLibrary:
     """An ordered set of features with distinct names.
 
-    ``+`` adds features with new names; ``|`` unites two libraries that may share features.
+    ``+`` adds features with new names; ``|`` is the union of libraries that may share features.
 
     Examples
     --------
@@ -240,12 +274,12 @@ class FeatureLibrary:
             twice = sorted({name for name in names if names.count(name) > 1})
             raise ValueError(
                 f"expected distinct names of features, got {twice} more than once: "
-                "rename with feature.rename(...), or unite libraries that share features with |"
+                "rename with feature.rename(...), or use | for libraries that share features"
             )
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The features' names in order."""
+        """The names of the features, in order."""
         return tuple(feature.name for feature in self.features)
 
     def __len__(self) -> int:
@@ -275,32 +309,32 @@ class FeatureLibrary:
         return FeatureLibrary(tuple(dict.fromkeys((*self.features, *_features_of(other)))))
 
     def union(self, *others: Feature | FeatureLibrary) -> FeatureLibrary:
-        """Give the features of all, each once.
+        """Return the features of all libraries, each once.
 
         Raises
         ------
         ValueError
-            Where two different features have the same name.
+            If two different features have the same name.
         """
         return reduce(FeatureLibrary.__or__, others, self)
 
-    def select(self, *wanted: Wanted, kind: str | None = None) -> FeatureLibrary:
-        """Give some of the features, each once, in the order in which they are asked for.
+    def select(self, *patterns: Pattern, kind: str | None = None) -> FeatureLibrary:
+        """Return some of the features, each once, in the order given.
 
         Parameters
         ----------
-        wanted
-            Each a pattern (``"range:*"``, where ``*``, ``?`` and ``[...]`` are as in file names), a compiled regular
-            expression that is searched for in the names, or a list of exact names (needed for a name that itself has
-            a ``*``, such as ``["symbol:*"]``). Nothing: all features.
+        patterns
+            Each is a pattern (``"range:*"``, where ``*``, ``?`` and ``[...]`` mean the same as in file names), a
+            compiled regular expression to search for in the names, or a list of exact names (needed for names that
+            contain a ``*``, such as ``["symbol:*"]``). Without patterns, all features are selected.
         kind
-            ``"binary"`` or ``"continuous"``: only those made as such. A feature whose kind is only decided by its
-            labels is neither; `Labels.select` knows it.
+            Select only ``"binary"`` or only ``"continuous"`` features. A feature whose kind is determined by its labels
+            is neither; `Labels.select` can select it.
 
         Raises
         ------
         ValueError
-            For a name or a pattern that no feature fits; names those that are most alike.
+            If no feature matches a name or pattern; suggests similar names.
 
         Examples
         --------
@@ -310,54 +344,55 @@ class FeatureLibrary:
         ('depth=1', 'depth=2', 'digit')
         """
         kinds = [feature.kind for feature in self.features]
-        return FeatureLibrary(tuple(self.features[row] for row in chosen(self.names, kinds, wanted, kind)))
+        return FeatureLibrary(tuple(self.features[row] for row in select_rows(self.names, kinds, patterns, kind)))
 
-    def drop(self, *unwanted: Wanted, kind: str | None = None) -> FeatureLibrary:
-        """Give the features that `select` would not; all where nothing is named."""
-        gone = self.select(*unwanted, kind=kind) if unwanted or kind else ()
-        return FeatureLibrary(tuple(feature for feature in self.features if feature not in gone))
+    def drop(self, *patterns: Pattern, kind: str | None = None) -> FeatureLibrary:
+        """Return the features that `select` would leave out; all if called without arguments."""
+        dropped = self.select(*patterns, kind=kind) if patterns or kind else ()
+        return FeatureLibrary(tuple(feature for feature in self.features if feature not in dropped))
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row a feature: ``feature`` (its name), ``kind`` ("" where the labels decide) and ``about``."""
+        """Return one row a feature: ``feature`` (its name), ``kind`` ("" if its labels determine it) and ``about``."""
         rows = [(feature.name, feature.kind or "", feature.about) for feature in self.features]
         return pd.DataFrame(rows, columns=["feature", "kind", "about"])
 
     def label_lazily(self, corpus: Corpus) -> LazyLabels:
-        """Give the labels of a corpus as something that makes them part by part, when they are asked for.
+        """Return labels of a corpus that are computed in parts, on request.
 
         Examples
         --------
         >>> import dni_jax as dni
         >>> corpus = dni.Corpus.from_strings(["0(1)", "()"])
-        >>> dni.FeatureLibrary((dni.char_feature("digit", str.isdigit),)).label_lazily(corpus).label([(1, 2)]).mask.tolist()
+        >>> library = dni.FeatureLibrary((dni.char_feature("digit", str.isdigit),))
+        >>> library.label_lazily(corpus).label([(1, 2)]).mask.tolist()
         [True, True]
         """
         from dni_jax.features._lazy import LazyLabels
 
-        return LazyLabels.of_library(self, corpus)
+        return LazyLabels.from_library(self, corpus)
 
     def label(self, corpus: Corpus) -> Labels:
         """Label every character of a corpus.
 
         Returns
         -------
-        `Labels` with one column a feature. Their mask leaves out what could not be parsed, and where any of the
-        features is not known.
+        `Labels` with one column a feature. Their mask excludes characters that could not be parsed, and those where
+        any of the features is unknown.
 
         Raises
         ------
         ValueError
-            Where a feature gives another number of labels than there are characters, a label that is not a finite
-            number, or something else than 0 and 1 for a binary feature; names the feature and the place.
+            If a feature does not return one finite number for each character, or returns a number other than 0 and 1
+            although it is binary; names the feature and the character.
         """
-        reading = LabelCache.of(corpus)
+        cache = LabelCache.wrap(corpus)
         columns, kinds = [], []
         mask = np.ones(corpus.n_positions, bool) if corpus.parsed is None else corpus.parsed
         for feature in self.features:
-            column, kind = column_of(feature, reading)
+            column, kind = label_column(feature, cache)
             columns.append(column)
             kinds.append(kind)
-            mask = mask if feature.known is None else mask & known(feature, reading)
+            mask = mask if feature.known is None else mask & known(feature, cache)
         return Labels(self.names, tuple(kinds), tuple(columns), mask, self)
 
 

@@ -1,10 +1,12 @@
-"""Labels: what the features say about every character."""
+"""Labels: one number for every feature and every character; their checks, and the selection of features by name."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
@@ -12,29 +14,30 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from dni_jax.features._choosing import Wanted, check_feature_name, chosen
 from dni_jax.html import card, table
 from dni_jax.text import Corpus, to_string
+
+Pattern = str | re.Pattern[str] | Sequence[str]
 
 _ROWS = 40  # shown in a notebook
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """One column of labels a feature, one row a position.
+    """The labels of F features at T positions.
 
     Attributes
     ----------
     names
-        The features' names.
+        The names of the features.
     kinds
-        ``"binary"`` (labels 0 and 1) or ``"continuous"`` a feature.
+        For each feature ``"binary"`` (labels 0 and 1) or ``"continuous"``.
     columns
         int8 ``(T,)`` for each binary feature, float32 ``(T,)`` for each continuous one.
     mask
-        bool ``(T,)``: False where a position could not be labelled; it takes no part in any score.
+        bool ``(T,)``: False if a position could not be labelled; it counts in no score.
     library
-        The features that made the labels, if they are known; it can label another corpus.
+        The features that made the labels, which can label another corpus; None if they are unknown.
     """
 
     names: tuple[str, ...]
@@ -60,16 +63,16 @@ class Labels:
 
     @property
     def matrix(self) -> np.ndarray:
-        """``(T, F)``: int8 if all features are binary, float32 otherwise."""
+        """``(T, F)``: all labels as one array, int8 if all features are binary, float32 otherwise."""
         return np.stack(self.columns, axis=1) if self.columns else np.zeros((len(self.mask), 0), np.int8)
 
     def index(self, name: str) -> int:
-        """Give the column of a feature.
+        """Return the index of a feature.
 
         Raises
         ------
         ValueError
-            Where there is no such feature; names those that are most alike.
+            If there is no such feature; suggests similar names.
         """
         check_feature_name(name, self.names)
         return self.names.index(name)
@@ -77,9 +80,9 @@ class Labels:
     def __getitem__(self, name: str) -> np.ndarray:
         return self.columns[self.index(name)]
 
-    def select(self, *wanted: Wanted, kind: str | None = None) -> Labels:
-        """Give some of the features, in the order in which they are asked for; see `FeatureLibrary.select`."""
-        rows = chosen(self.names, self.kinds, wanted, kind)
+    def select(self, *patterns: Pattern, kind: str | None = None) -> Labels:
+        """Return some of the features, in the order given; see `FeatureLibrary.select`."""
+        rows = select_rows(self.names, self.kinds, patterns, kind)
         return Labels(
             tuple(self.names[row] for row in rows),
             tuple(self.kinds[row] for row in rows),
@@ -88,13 +91,13 @@ class Labels:
             self.library,
         )
 
-    def drop(self, *unwanted: Wanted, kind: str | None = None) -> Labels:
-        """Give the features that `select` would not; all where nothing is named."""
-        gone = self.select(*unwanted, kind=kind).names if unwanted or kind else ()
-        return self.select([name for name in self.names if name not in gone])
+    def drop(self, *patterns: Pattern, kind: str | None = None) -> Labels:
+        """Return the features that `select` would leave out; all if called without arguments."""
+        dropped = self.select(*patterns, kind=kind).names if patterns or kind else ()
+        return self.select([name for name in self.names if name not in dropped])
 
     def of_kind(self, kind: str) -> Labels:
-        """Give the binary or the continuous features."""
+        """Return the binary or the continuous features."""
         return self.select(kind=kind)
 
     def take(self, positions: Int[np.ndarray, " n"] | slice) -> Labels:
@@ -126,11 +129,12 @@ class Labels:
 
     @cached_property
     def duplicates(self) -> dict[str, str]:
-        """For each feature whose labels an earlier one has too, exactly or with 0 and 1 exchanged: that one's name."""
+        """The earlier feature that has the same labels, or the same with 0 and 1 exchanged, by the later one's name."""
         first: dict[bytes, str] = {}
         same = {}
         for name, kind, column in zip(self.names, self.kinds, self.columns, strict=True):
             used = column[self.mask]
+            # Exchange 0 and 1 so that every column begins with 0: opposite columns then have equal hashes.
             flipped = 1 - used if kind == "binary" and len(used) and used[0] else used
             key = kind.encode() + hashlib.sha256(np.ascontiguousarray(flipped).tobytes()).digest()
             if key in first:
@@ -141,7 +145,7 @@ class Labels:
 
     @property
     def constant(self) -> tuple[str, ...]:
-        """The features that have the same label at every position in use."""
+        """The features that have the same label at every position that counts."""
         used = self.mask
         return tuple(
             name
@@ -150,13 +154,13 @@ class Labels:
         )
 
     def drop_redundant(self) -> tuple[Labels, pd.DataFrame]:
-        """Leave out the features that can teach nothing new, and say why.
+        """Leave out constant features, and features with the same or the opposite labels as an earlier one.
 
         Returns
         -------
-        The labels of the other features, and a table with one row a feature left out: ``feature``, ``reason``
-        ("always 0", "same labels", "opposite labels", ...) and ``same_as``, the earlier feature that stays ("" for a
-        constant one). Only positions in use count.
+        The labels of the other features, and a table with one row for each feature left out: ``feature``, ``reason``
+        ("always 0", "same labels", "opposite labels", ...) and ``same_as``, the earlier feature that is kept ("" if the
+        feature is constant). Only positions in the mask count.
 
         Examples
         --------
@@ -170,28 +174,28 @@ class Labels:
         for name in self.names:
             if name in constant:
                 used = self[name][self.mask]
-                rows.append((name, f"always {used[0]:g}" if len(used) else "no position in use", ""))
+                rows.append((name, f"always {used[0]:g}" if len(used) else "no position with labels", ""))
             elif name in self.duplicates:
                 first = self.duplicates[name]
                 opposite = (self[name] != self[first])[self.mask].any()
                 rows.append((name, "opposite labels" if opposite else "same labels", first))
-        gone = {row[0] for row in rows}
-        kept = self.select([name for name in self.names if name not in gone])
+        dropped = {row[0] for row in rows}
+        kept = self.select([name for name in self.names if name not in dropped])
         return kept, pd.DataFrame(rows, columns=["feature", "reason", "same_as"], dtype=object)
 
     def coverage(self, corpus: Corpus | None = None) -> pd.DataFrame:
-        """How often each feature is on, where labels are in use.
+        """Return how often each feature holds, over the positions in the mask.
 
         Parameters
         ----------
         corpus
-            The corpus that was labelled; tells the strings.
+            The corpus that was labelled; needed to count strings.
 
         Returns
         -------
-        DataFrame with one row a feature: ``feature``, ``kind``, ``positions`` (in use), ``masked`` (positions left
-        out); for a binary feature ``count`` and ``share`` of the labels 1, and with a corpus ``strings`` and
-        ``strings_share``, in how many strings it is on at all; for each the labels' ``mean``, ``sd``, ``min``, ``max``.
+        DataFrame with one row a feature: ``feature``, ``kind``, ``positions`` (in the mask), ``masked`` (left out);
+        ``mean``, ``sd``, ``min`` and ``max`` of the labels; for a binary feature ``count`` and ``share`` of the labels
+        1, and with a corpus ``strings`` and ``strings_share``: the strings in which the feature holds at all.
 
         Examples
         --------
@@ -232,14 +236,15 @@ class Labels:
             )
 
     def to_dataframe(self, corpus: Corpus | None = None) -> pd.DataFrame:
-        """One row a position: with a corpus its ``string``, ``place`` in it and ``character``; then every feature.
+        """Return one row a position and one column a feature.
 
-        A column ``masked`` is True where the labels do not count. Labels keep their int8 or float32.
+        With a corpus, the first columns are ``string``, ``place`` (in the string) and ``character``. A column
+        ``masked`` is True where the labels do not count. Labels keep their type, int8 or float32.
 
         Raises
         ------
         ValueError
-            Where the corpus is not the one that was labelled, or a feature is called like one of these columns.
+            If the corpus is not the one that was labelled, or a feature has the name of one of these columns.
 
         Examples
         --------
@@ -251,12 +256,14 @@ class Labels:
         before: dict[str, Any] = {}
         if corpus is not None:
             self._check_corpus(corpus)
-            place = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_ids]
+            place = corpus.position_in_string
             before = {"string": corpus.string_ids, "place": place, "character": list(to_string(corpus.text))}
         before["masked"] = ~self.mask
         taken = sorted(set(before) & set(self.names))
         if taken:
-            raise ValueError(f"expected features not called {sorted(before)}, got {taken}: use feature.rename(...)")
+            raise ValueError(
+                f"expected features with other names than {sorted(before)}, got {taken}: use feature.rename(...)"
+            )
         return pd.DataFrame(before | dict(zip(self.names, self.columns, strict=True)))
 
     def _repr_html_(self) -> str:
@@ -266,4 +273,105 @@ class Labels:
         masked = int((~self.mask).sum())
         title = f"Labels: {len(self.mask):,} positions x {len(self):,} features"
         title += f", {masked:,} positions masked" if masked else ""
-        return card(title, table(["feature", "kind", "on", "share on", "mean", "least", "most"], rows, len(self)))
+        return card(title, table(["feature", "kind", "count", "share", "mean", "min", "max"], rows, len(self)))
+
+
+def select_rows(
+    names: Sequence[str], kinds: Sequence[str | None], patterns: tuple[Pattern, ...], kind: str | None
+) -> list[int]:
+    """Return the indices of the features selected, each once, in the order of the patterns.
+
+    Raises
+    ------
+    ValueError
+        If no feature matches a name or pattern, a list contains a name twice, or the kind is unknown.
+    """
+    if kind not in (None, "binary", "continuous"):
+        raise ValueError(f"expected kind 'binary' or 'continuous', got {kind!r}")
+    rows = [row for pattern in patterns for row in _matching_rows(names, pattern)] if patterns else range(len(names))
+    return [row for row in dict.fromkeys(rows) if kind is None or kinds[row] == kind]
+
+
+def _matching_rows(names: Sequence[str], pattern: Pattern) -> list[int]:
+    if isinstance(pattern, str):
+        rows = [row for row, name in enumerate(names) if name == pattern or fnmatchcase(name, pattern)]
+    elif isinstance(pattern, re.Pattern):
+        rows = [row for row, name in enumerate(names) if pattern.search(name)]
+    else:
+        return _listed_rows(names, pattern)
+    if not rows:
+        raise ValueError(_unknown(pattern if isinstance(pattern, str) else pattern.pattern, names))
+    return rows
+
+
+def _listed_rows(names: Sequence[str], listed: Sequence[str]) -> list[int]:
+    row_of = {name: row for row, name in enumerate(names)}
+    for name in listed:
+        check_feature_name(name, names)
+    twice = sorted({name for name in listed if list(listed).count(name) > 1})
+    if twice:
+        raise ValueError(f"expected each feature once, got {twice} more than once")
+    return [row_of[name] for name in listed]
+
+
+def check_feature_name(name: str, names: Sequence[str]) -> None:
+    """Check that a feature exists.
+
+    Raises
+    ------
+    ValueError
+        If `name` is not one of `names`; suggests similar names.
+    """
+    if name not in names:
+        raise ValueError(_unknown(name, names))
+
+
+def _unknown(name: str, names: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, names, n=3, cutoff=0.4)
+    hint = f": did you mean {', '.join(map(repr, close))}?" if close else ""
+    some = ", ".join(map(repr, names[:12])) + (", ..." if len(names) > 12 else "")
+    return f"expected one of the {len(names)} features ({some}), got {name!r}{hint}"
+
+
+def check_column(name: str, kind: str | None, column: np.ndarray, corpus: Corpus) -> tuple[np.ndarray, str]:
+    """Check the labels of a feature; return them as int8 or float32, and their kind.
+
+    Raises
+    ------
+    ValueError
+        If there is not one finite number a position, or a binary feature has a label other than 0 and 1.
+    """
+    if column.shape != (corpus.n_positions,):
+        raise ValueError(
+            f"feature {name!r}: expected one label for each of the {corpus.n_positions} positions, "
+            f"got an array of shape {column.shape}"
+        )
+    if column.dtype.kind not in "biuf":
+        raise ValueError(f"feature {name!r}: expected numbers or bools, got {column.dtype}")
+    if column.dtype.kind == "f":
+        _check_finite(name, corpus, column)
+    only_01 = column.dtype == bool or _is_01(column)
+    if kind == "binary" and not only_01:
+        other = column[(column != 0) & (column != 1)][0]
+        raise ValueError(f"feature {name!r}: expected labels 0 and 1 for a binary feature, got {other}")
+    kind = kind or ("binary" if only_01 else "continuous")
+    return column.astype(np.int8 if kind == "binary" else np.float32, copy=False), kind
+
+
+def _is_01(column: np.ndarray) -> bool:
+    if column.dtype.kind in "iu":
+        return bool(column.max(initial=0) <= 1 and column.min(initial=0) >= 0)
+    return bool(((column == 0) | (column == 1)).all())
+
+
+def _check_finite(name: str, corpus: Corpus, column: np.ndarray) -> None:
+    finite = np.abs(column) <= np.finfo(np.float32).max
+    if not finite.all():
+        where = int(np.flatnonzero(~finite)[0])
+        string = int(corpus.string_ids[where])
+        raise ValueError(
+            f"feature {name!r}: expected finite labels (as float32), got {column[where]} at character "
+            f"{where - int(corpus.offsets[string])} of string {string} ({corpus.strings[string][:40]!r})"
+        )

@@ -1,4 +1,4 @@
-"""Labels that are made part by part, when they are asked for."""
+"""Labels that are computed in parts, on request."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from typing import Any
 import numpy as np
 
 from dni_jax.features._feature import FeatureLibrary
-from dni_jax.features._joining import runs
 from dni_jax.features._labels import Labels
-from dni_jax.text import Corpus, concatenate_ranges
+from dni_jax.text import Corpus, concatenate_ranges, exclusive_sum, join_segments
 
-Strings = Iterable[tuple[int, int]]  # first and last (exclusive) string of each stretch
-_PART = 65_536  # characters that tell the kinds of features that do not say theirs
+_SAMPLE = 65_536  # characters whose labels determine the kind of features that do not declare it
 
 
 @dataclass(frozen=True, eq=False)
 class LazyLabels:
-    """A library and a corpus: labels of any strings, equal to those that `FeatureLibrary.label` makes at once.
+    """Labels of a corpus that are computed for some strings at a time.
 
-    Memory holds the labels of what was asked for last, one byte a binary and four a continuous label. Where a corpus
-    was cut into pieces, the pieces of one text are labelled together, whichever of them are asked for.
+    They are equal to those that `FeatureLibrary.label` computes at once. The labels of the last request stay in memory:
+    one byte for a binary label, four for a continuous one. If the corpus was cut into segments, all segments of a text
+    are labelled together, whichever of them are requested.
 
     Attributes
     ----------
     library
-        The features, each with its kind, and fixed to the corpus where they depend on it as a whole.
+        The features, each with its kind; those that depend on the whole corpus are fitted to it.
     corpus
-        What is labelled.
+        The corpus that is labelled.
     kinds
-        ``"binary"`` or ``"continuous"`` a feature. One that does not say its own is what its labels on the first
-        65,536 characters are; it is an error if later ones do not fit.
+        For each feature ``"binary"`` or ``"continuous"``. If a feature does not declare its kind, its labels on the
+        first 65,536 characters determine it; later labels that do not fit raise an error.
 
     Examples
     --------
@@ -53,14 +52,14 @@ class LazyLabels:
     _last: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of_library(cls, library: FeatureLibrary, corpus: Corpus) -> LazyLabels:
-        """Take up a library for a corpus; see `FeatureLibrary.label_lazily`."""
-        texts = np.searchsorted(corpus.offsets, runs(corpus).offsets)
-        unsure = FeatureLibrary(tuple(feature for feature in library if feature.kind is None))
+    def from_library(cls, library: FeatureLibrary, corpus: Corpus) -> LazyLabels:
+        """Return lazy labels of a corpus; see `FeatureLibrary.label_lazily`."""
+        texts = np.searchsorted(corpus.offsets, join_segments(corpus).offsets)
+        undeclared = FeatureLibrary(tuple(feature for feature in library if feature.kind is None))
         known: dict[str, str] = {}
-        if len(unsure):
-            count = max(int(np.searchsorted(corpus.offsets[texts], _PART, side="right")) - 1, 1)
-            first = unsure.label(corpus.take(np.arange(texts[count])))
+        if len(undeclared):
+            count = max(int(np.searchsorted(corpus.offsets[texts], _SAMPLE, side="right")) - 1, 1)
+            first = undeclared.label(corpus.take(np.arange(texts[count])))
             known = dict(zip(first.names, first.kinds, strict=True))
         features = tuple(feature.fit_to(corpus) for feature in library)
         features = tuple(replace(one, kind=one.kind or known[one.name]) for one in features)
@@ -68,7 +67,7 @@ class LazyLabels:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The features' names."""
+        """The names of the features."""
         return self.library.names
 
     def __len__(self) -> int:
@@ -78,49 +77,49 @@ class LazyLabels:
         binary = self.kinds.count("binary")
         return f"LazyLabels({self.corpus.n_positions:,} positions x {len(self)} features, {binary} binary)"
 
-    def select(self, *wanted: Any, kind: str | None = None) -> LazyLabels:
-        """Give some of the features; see `FeatureLibrary.select`."""
-        rows = [self.names.index(name) for name in self.library.select(*wanted, kind=kind).names]
+    def select(self, *patterns: Any, kind: str | None = None) -> LazyLabels:
+        """Return some of the features; see `FeatureLibrary.select`."""
+        rows = [self.names.index(name) for name in self.library.select(*patterns, kind=kind).names]
         kept, source = (FeatureLibrary(tuple(one.features[row] for row in rows)) for one in (self.library, self.source))
         return LazyLabels(kept, self.corpus, tuple(self.kinds[row] for row in rows), source, self._texts)
 
-    def label(self, strings: Strings) -> Labels:
+    def label(self, strings: Iterable[tuple[int, int]]) -> Labels:
         """Label some strings.
 
         Parameters
         ----------
         strings
-            Stretches of the corpus' strings in ascending order: first and last (exclusive) of each.
+            Ranges of strings in ascending order: the first and the last (exclusive) of each.
 
         Raises
         ------
         ValueError
-            As `FeatureLibrary.label`; also where a feature that seemed binary is not, or where there is no string.
+            As for `FeatureLibrary.label`; also if a feature that seemed binary is not, or there is no such string.
         """
-        stretches = [(int(first), int(last)) for first, last in strings]
-        whole = self._whole_texts(stretches)
+        ranges = [(int(first), int(last)) for first, last in strings]
+        whole = self._whole_texts(ranges)
         if self._last.get("strings") != whole:
             taken = np.concatenate([np.arange(first, last) for first, last in whole])
             self._last.update(strings=whole, labels=self.library.label(self.corpus.take(taken)))
         labels: Labels = self._last["labels"]
         labels = replace(labels, library=self.source)
-        return labels if whole == stretches else labels.take(self._positions(stretches, whole))
+        return labels if whole == ranges else labels.take(self._positions(ranges, whole))
 
     def label_all(self) -> Labels:
         """Label the whole corpus."""
         return self.label([(0, len(self.corpus))])
 
-    def _whole_texts(self, stretches: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Extend stretches to the pieces of the same texts, and join those that overlap."""
-        bounds = [bound for stretch in stretches for bound in stretch]
-        rising = all(first < last for first, last in stretches) and bounds == sorted(bounds)
-        if not stretches or not rising or bounds[0] < 0 or bounds[-1] > len(self.corpus):
+    def _whole_texts(self, ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Extend ranges of strings to all segments of the same texts, and join those that overlap."""
+        bounds = [bound for one in ranges for bound in one]
+        ascending = all(first < last for first, last in ranges) and bounds == sorted(bounds)
+        if not ranges or not ascending or bounds[0] < 0 or bounds[-1] > len(self.corpus):
             raise ValueError(
-                f"expected stretches of strings (first, last) in ascending order within 0 to {len(self.corpus)}, got "
-                f"{stretches[:5]}"
+                f"expected ranges of strings (first, last) in ascending order within 0 to {len(self.corpus)}, got "
+                f"{ranges[:5]}"
             )
         found: list[tuple[int, int]] = []
-        for first, last in stretches:
+        for first, last in ranges:
             low = int(self._texts[np.searchsorted(self._texts, first, side="right") - 1])
             high = int(self._texts[np.searchsorted(self._texts, last, side="left")])
             if found and low < found[-1][1]:
@@ -128,15 +127,15 @@ class LazyLabels:
             found.append((low, high))
         return found
 
-    def _positions(self, stretches: Sequence[tuple[int, int]], whole: Sequence[tuple[int, int]]) -> np.ndarray:
-        """Where the characters of the stretches lie among those of the whole texts."""
+    def _positions(self, ranges: Sequence[tuple[int, int]], whole: Sequence[tuple[int, int]]) -> np.ndarray:
+        """Return the positions of the characters of the ranges among those of the whole texts."""
         offsets = self.corpus.offsets
         sizes = np.array([offsets[last] - offsets[first] for first, last in whole])
-        begins = np.cumsum(sizes) - sizes
+        begins = exclusive_sum(sizes)
         place, starts = 0, []
-        for first, last in stretches:
+        for first, last in ranges:
             while not (whole[place][0] <= first and last <= whole[place][1]):
                 place += 1
             starts.append(begins[place] + offsets[first] - offsets[whole[place][0]])
-        lengths = np.array([offsets[last] - offsets[first] for first, last in stretches])
+        lengths = np.array([offsets[last] - offsets[first] for first, last in ranges])
         return concatenate_ranges(np.array(starts), lengths)

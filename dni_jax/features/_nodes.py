@@ -1,4 +1,4 @@
-"""Features from parse trees: where a node spans, where it begins and ends, how deeply it is nested."""
+"""Features from parse trees: what a node covers, where it begins and ends, how deeply it is nested."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
+from dni_jax.features._cache import compute_once
 from dni_jax.features._feature import Feature
-from dni_jax.features._reading import compute_once
-from dni_jax.features._spans import cover
-from dni_jax.text import Corpus, ParseTrees, iterate_chunks
+from dni_jax.features._ranges import cover
+from dni_jax.text import BRACKETS, Corpus, ParseTrees, iterate_chunks
 
-BRACKETS = "brackets"
-_PART = 1_000_000  # characters whose depth is looked at together
+_CHUNK = 1_000_000  # characters whose depth is computed together
 
 
 class Nodes(NamedTuple):
-    """All nodes that cover a character, kind by kind, each kind's in the trees' order.
+    """All nodes that cover a character, sorted by kind, and within a kind in the order of the trees.
 
-    ``start`` and ``end`` (exclusive) are corpus positions, cut at the ends of the node's string; ``starts_here`` and
-    ``ends_here`` tell whether the node's own first and last character are there. The nodes of kind ``k`` are
+    ``start`` and ``end`` (exclusive) are positions of the corpus, clipped to the node's string. ``starts_here`` and
+    ``ends_here`` are True if the node's own first and last character are there. The nodes of kind ``k`` are
     ``bounds[k]:bounds[k + 1]``.
     """
 
@@ -31,8 +30,8 @@ class Nodes(NamedTuple):
     ends_here: Bool[np.ndarray, " M"]
     bounds: Int[np.ndarray, " K1"]
 
-    def of(self, kinds: Iterable[int]) -> Nodes:
-        """Give the nodes of some kinds; they keep no bounds."""
+    def take_kinds(self, kinds: Iterable[int]) -> Nodes:
+        """Return the nodes of some kinds, without bounds."""
         slices = [slice(self.bounds[kind], self.bounds[kind + 1]) for kind in kinds]
         start, end, starts_here, ends_here = (
             np.concatenate([column[rows] for rows in slices]) if len(slices) > 1 else column[slices[0]]
@@ -48,7 +47,7 @@ def _trees(corpus: Corpus) -> ParseTrees:
 
 
 def _nodes(corpus: Corpus) -> Nodes:
-    """Sort the nodes by kind, once for all features: each then reads its own nodes only."""
+    """Sort the nodes by kind, so that each feature reads only its own nodes."""
     trees = _trees(corpus)
     rows = np.flatnonzero(trees.end > trees.start)
     rule = trees.rule[rows].astype(np.min_scalar_type(len(trees.kinds)))
@@ -61,41 +60,41 @@ def _nodes(corpus: Corpus) -> Nodes:
     return Nodes(np.maximum(start, base), np.minimum(end, top), start >= base, end <= top, bounds)
 
 
-def nodes_of(corpus: Corpus, names: Iterable[str]) -> tuple[Nodes, list[int]]:
-    """All nodes of a corpus, and which kinds are meant by symbols or kinds' names.
+def find_nodes(corpus: Corpus, names: Iterable[str]) -> tuple[Nodes, list[int]]:
+    """Return all nodes of a corpus, and the kinds that have one of these names or symbols.
 
     Raises
     ------
     ValueError
-        Where the corpus has no trees, or the trees have no such kind.
+        If the corpus has no trees, or the trees have no such kind.
     """
-    trees, nodes, wanted = _trees(corpus), compute_once(corpus, "nodes", _nodes), set(names)
-    kinds = [row for row, kind in enumerate(trees.kinds) if kind.symbol in wanted or kind.name in wanted]
+    trees, nodes, names = _trees(corpus), compute_once(corpus, "nodes", _nodes), set(names)
+    kinds = [row for row, kind in enumerate(trees.kinds) if kind.symbol in names or kind.name in names]
     if not kinds:
-        raise ValueError(f"expected a node of the language ({', '.join(trees.symbols)}), got {sorted(wanted)}")
+        raise ValueError(f"expected a node of the language ({', '.join(trees.symbols)}), got {sorted(names)}")
     return nodes, kinds
 
 
 def nesting(corpus: Corpus, names: Iterable[str]) -> Int[np.ndarray, " T"]:
-    """How many nodes of these kinds cover each character, int32."""
-    nodes, kinds = nodes_of(corpus, names)
-    some = nodes.of(kinds)
+    """Count the nodes of these kinds that cover each character, int32 ``(T,)``."""
+    nodes, kinds = find_nodes(corpus, names)
+    some = nodes.take_kinds(kinds)
     steps = np.bincount(some.start, minlength=corpus.n_positions + 1)
     steps -= np.bincount(some.end, minlength=corpus.n_positions + 1)
     return np.cumsum(steps[:-1], dtype=np.int32)
 
 
 def node_range(corpus: Corpus, names: Iterable[str]) -> Int[np.ndarray, " T"]:
-    """1 on every character of each node of these kinds."""
-    nodes, kinds = nodes_of(corpus, names)
-    some = nodes.of(kinds)
+    """Return 1 on every character of each node of these kinds, 0 elsewhere, int8 ``(T,)``."""
+    nodes, kinds = find_nodes(corpus, names)
+    some = nodes.take_kinds(kinds)
     return cover(corpus.n_positions, some.start, some.end)
 
 
 def node_impulse(corpus: Corpus, names: Iterable[str]) -> Int[np.ndarray, " T"]:
-    """1 at the first and the last character of each node of these kinds."""
-    nodes, kinds = nodes_of(corpus, names)
-    some = nodes.of(kinds)
+    """Return 1 at the first and the last character of each node of these kinds, 0 elsewhere, int8 ``(T,)``."""
+    nodes, kinds = find_nodes(corpus, names)
+    some = nodes.take_kinds(kinds)
     labels = np.zeros(corpus.n_positions, np.int8)
     labels[some.start[some.starts_here]] = 1
     labels[some.end[some.ends_here] - 1] = 1
@@ -103,10 +102,10 @@ def node_impulse(corpus: Corpus, names: Iterable[str]) -> Int[np.ndarray, " T"]:
 
 
 def bracket_nesting(corpus: Corpus) -> Int[np.ndarray, " T"]:
-    """How many pairs of brackets enclose each character, a pair's own brackets included.
+    """Count the pairs of brackets that enclose each character; a pair encloses its own brackets.
 
-    Where the parser has matched bracket tokens (kind ``brackets``), these count, so that brackets in strings and
-    comments do not; otherwise every bracket character of the text does.
+    If the parser has matched bracket tokens (symbol ``brackets``), only these count, not the brackets in strings and
+    comments. Otherwise every bracket character of the text counts.
     """
     return compute_once(corpus, "bracket nesting", _bracket_nesting)
 
@@ -122,9 +121,16 @@ def _bracket_nesting(corpus: Corpus) -> Int[np.ndarray, " T"]:
 
 
 def range_feature(name: str, nodes: Iterable[str]) -> Feature:
-    """Make a feature that is 1 on every character of the nodes (symbols or productions) named.
+    """Return a feature that is 1 on every character of some nodes.
 
-    The paper's time representation (Lin & Wu 2017, section 3).
+    This is the time representation of Lin & Wu (2017, section 3).
+
+    Parameters
+    ----------
+    name
+        The name of the feature.
+    nodes
+        Symbols or productions.
     """
     kinds = tuple(nodes)
     return Feature(
@@ -136,9 +142,16 @@ def range_feature(name: str, nodes: Iterable[str]) -> Feature:
 
 
 def impulse_feature(name: str, nodes: Iterable[str]) -> Feature:
-    """Make a feature that is 1 on the first and the last character of the nodes named.
+    """Return a feature that is 1 on the first and the last character of some nodes.
 
-    The paper's signal representation (Lin & Wu 2017, section 3).
+    This is the signal representation of Lin & Wu (2017, section 3).
+
+    Parameters
+    ----------
+    name
+        The name of the feature.
+    nodes
+        Symbols or productions.
     """
     kinds = tuple(nodes)
     return Feature(
@@ -150,22 +163,30 @@ def impulse_feature(name: str, nodes: Iterable[str]) -> Feature:
 
 
 def _scaled_feature(name: str, depth: Callable[[Corpus], np.ndarray], about: str) -> Feature:
-    """Make a feature of a depth, scaled to [0, 1] by the deepest of the corpus."""
+    """Return a feature of a depth, divided by the largest depth in the corpus."""
 
     def scaled(deepest: int) -> Callable[[Corpus], np.ndarray]:
         return lambda corpus: (depth(corpus) / max(deepest, 1)).astype(np.float32)
 
     def fit(corpus: Corpus) -> Feature:
-        deepest = max(int(depth(part).max()) for part in iterate_chunks(corpus, _PART))
+        deepest = max(int(depth(part).max()) for part in iterate_chunks(corpus, _CHUNK))
         return Feature(name, scaled(deepest), "continuous", about)
 
     return Feature(name, lambda corpus: scaled(int(depth(corpus).max()))(corpus), "continuous", about, fit=fit)
 
 
 def nesting_feature(name: str, nodes: Iterable[str], level: int | None = None) -> Feature:
-    """Make a feature of how many of the nodes named enclose a character.
+    """Return a feature of how many of some nodes enclose a character.
 
-    With `level`, binary: exactly so many. Without, continuous and scaled to [0, 1] by the deepest of the corpus.
+    Parameters
+    ----------
+    name
+        The name of the feature.
+    nodes
+        Symbols or productions.
+    level
+        Return the binary feature that exactly this many enclose the character. None: return the continuous feature,
+        the number divided by the largest in the corpus.
     """
     kinds = tuple(nodes)
     words = " or ".join(kinds)
@@ -175,7 +196,7 @@ def nesting_feature(name: str, nodes: Iterable[str], level: int | None = None) -
 
 
 def node_features(nodes: Mapping[str, Iterable[str]]) -> tuple[Feature, ...]:
-    """Make ``range:name`` and ``impulse:name`` for each name of some nodes (symbols or productions)."""
+    """Return ``range:name`` and ``impulse:name`` for each name of some nodes (symbols or productions)."""
     pairs = (
         (range_feature(f"range:{name}", kinds), impulse_feature(f"impulse:{name}", kinds))
         for name, kinds in nodes.items()
@@ -184,13 +205,13 @@ def node_features(nodes: Mapping[str, Iterable[str]]) -> tuple[Feature, ...]:
 
 
 def nesting_features(name: str, nodes: Iterable[str], levels: int) -> tuple[Feature, ...]:
-    """Make ``name`` (how deeply nodes are nested) and ``name=0`` ... for each level."""
+    """Return the `nesting_feature` ``name`` of some nodes, and ``name=0``, ``name=1``, ... for each level."""
     exact = [nesting_feature(f"{name}={level}", nodes, level) for level in range(levels)]
     return (nesting_feature(name, nodes), *exact)
 
 
 def depth_features(levels: int) -> tuple[Feature, ...]:
-    """Make ``depth`` (bracket nesting scaled to [0, 1] by the deepest) and ``depth=0`` ... for each level."""
+    """Return ``depth``, the nesting of brackets divided by the largest in the corpus, and ``depth=0``, ... by level."""
     exact = [_level_feature(level) for level in range(levels)]
     return (_scaled_feature("depth", bracket_nesting, "bracket nesting, 0 to 1"), *exact)
 

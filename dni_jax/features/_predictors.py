@@ -1,4 +1,4 @@
-"""Features from predictors: what a fitted scikit-learn model, or a function of arrays, says about each character."""
+"""Features from predictions: of a fitted scikit-learn model, or of a function of arrays."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from dni_jax.features._cache import encode
 from dni_jax.features._feature import Feature
-from dni_jax.features._joining import Runs, runs
-from dni_jax.features._reading import codes_in
-from dni_jax.features._spans import edge
-from dni_jax.text import Corpus, Vocabulary
+from dni_jax.features._ranges import edge_positions
+from dni_jax.text import Corpus, Texts, Vocabulary, join_segments
 
 METHODS = ("predict", "predict_proba", "decision_function")
-_BYTES = 2**26  # of inputs that a predictor sees in one go
+_BYTES = 2**26  # of inputs in one batch
 
 
 @dataclass(frozen=True)
 class CharacterWindow:
-    """The last `length` characters, one-hot: inputs for a predictor.
+    """The last `length` characters as one-hot vectors: inputs of a predictor.
 
-    Calling it with a corpus gives float32 ``(T, length * V)``, V symbols: first the character itself, then the one
-    before it, and so on. In front of a string stands the boundary (code 0). Train the predictor on the same window.
+    Called with a corpus, it returns float32 ``(T, length * V)`` for V symbols: first the character itself, then the one
+    before it, and so on. Before a string there is the boundary (code 0). Train the predictor on the same window.
 
     Attributes
     ----------
     vocabulary
-        The symbols. A corpus must hold no others.
+        The symbols. The corpus must contain no others.
     length
-        How many characters, the current one included.
+        The number of characters, including the current one.
 
     Examples
     --------
@@ -48,24 +47,24 @@ class CharacterWindow:
             raise ValueError(f"expected a window of at least 1 character, got {self.length}")
 
     @property
-    def width(self) -> int:
+    def n_columns(self) -> int:
         """The number of columns."""
         return self.length * len(self.vocabulary)
 
     def __call__(self, corpus: Corpus) -> Float32[np.ndarray, "T D"]:
-        """Give the inputs of all positions, float32 ``(T, D)``; for a long text, mind the memory."""
-        return self.rows(codes_in(self.vocabulary, corpus), runs(corpus), 0, corpus.n_positions)
+        """Return the inputs of all positions, float32 ``(T, D)``, which need much memory for a long text."""
+        return self.rows(encode(corpus, self.vocabulary), join_segments(corpus), 0, corpus.n_positions)
 
-    def rows(self, codes: np.ndarray, within: Runs, first: int, last: int) -> Float32[np.ndarray, "B D"]:
-        """Give the inputs of the positions ``first .. last`` only."""
+    def rows(self, codes: np.ndarray, texts: Texts, first: int, last: int) -> Float32[np.ndarray, "B D"]:
+        """Return the inputs of the positions ``first .. last`` only."""
         positions = np.arange(first, last)
-        start = within.offsets[np.searchsorted(within.offsets, positions, side="right") - 1]
+        start = texts.offsets[np.searchsorted(texts.offsets, positions, side="right") - 1]
         hot = np.zeros((last - first, self.length, len(self.vocabulary)), np.float32)
         for back in range(self.length):
             before = positions - back
             code = np.where(before >= start, codes[np.maximum(before, 0)], 0)
             hot[np.arange(last - first), back, code] = 1
-        return hot.reshape(last - first, self.width)
+        return hot.reshape(last - first, self.n_columns)
 
 
 def predictor_feature(
@@ -78,33 +77,34 @@ def predictor_feature(
     column: int | None = None,
     kind: str | None = None,
 ) -> Feature:
-    """Make a feature of what a fitted predictor says.
+    """Make a feature of the predictions of a fitted model.
 
     Parameters
     ----------
     name
-        How the feature is called.
+        The name of the feature.
     predictor
         A fitted scikit-learn estimator or pipeline, or a function that takes ``(B, D)`` inputs and returns B labels.
-        It sees the one-hot inputs in batches of at most 64 MiB, so it must judge each row by itself.
+        It gets one-hot inputs in batches of at most 64 MiB, so each prediction must depend on its row only.
     inputs
-        ``"one_hot"``: the last `window` characters by the labelled corpus' vocabulary (`CharacterWindow`; pass one to
-        fix the vocabulary, as for a predictor that should label other corpora); or a function that takes a corpus and
-        returns ``(T, D)``, which the predictor gets as a whole.
+        ``"one_hot"``: the last `window` characters, in the vocabulary of the corpus that is labelled. A
+        `CharacterWindow`: the same in a fixed vocabulary, for a predictor that should label other corpora. Or a
+        function that takes a corpus and returns ``(T, D)``, which are passed to the predictor in one batch.
     window
-        For ``"one_hot"``: how many characters, the current one included.
+        For ``"one_hot"``: the number of characters, including the current one.
     method
         ``"predict"``, ``"predict_proba"`` or ``"decision_function"``.
     column
-        Which column of a result with several, such as one class' probability.
+        Which column of a result with several, such as the probability of one class.
     kind
-        ``"binary"`` or ``"continuous"``; None: probabilities and decisions are continuous, other labels decide.
+        ``"binary"`` or ``"continuous"``; None: continuous for probabilities and decision functions, otherwise
+        determined by the labels.
 
     Raises
     ------
     ValueError
-        For an unknown method or a predictor without it; when labels are computed, where the predictor fails, or gives
-        something else than one number a position. Each names the feature.
+        If the method is unknown, or the predictor does not have it; when labels are computed, if the predictor fails or
+        does not return one number a position.
 
     Examples
     --------
@@ -116,12 +116,12 @@ def predictor_feature(
     >>> predictor_feature("digit after (", tree, inputs).label(corpus).columns[0].tolist()
     [0, 0, 1, 0, 0, 1, 0]
     """
-    call = _callable(name, predictor, method)
+    call = _method(name, predictor, method)
     if isinstance(inputs, str) and inputs != "one_hot":
         raise ValueError(f"feature {name!r}: expected inputs 'one_hot' or a function of a corpus, got {inputs!r}")
     if window < 1:
         raise ValueError(f"feature {name!r}: expected a window of at least 1 character, got {window}")
-    judge = _Judge(name, predictor, call, column)
+    labeller = _Labeller(name, predictor, call, column)
 
     def windows(corpus: Corpus) -> CharacterWindow | None:
         if isinstance(inputs, CharacterWindow):
@@ -130,25 +130,25 @@ def predictor_feature(
 
     def compute(corpus: Corpus) -> np.ndarray:
         characters = windows(corpus)
-        return judge.whole(corpus, inputs) if characters is None else judge.batches(corpus, characters)
+        return labeller.whole(corpus, inputs) if characters is None else labeller.batches(corpus, characters)
 
-    def visible(corpus: Corpus) -> np.ndarray:
+    def known(corpus: Corpus) -> np.ndarray:
         characters = windows(corpus)
-        seen = np.ones(corpus.n_positions, bool)
+        complete = np.ones(corpus.n_positions, bool)
         if characters is not None:
-            within = runs(corpus)
-            seen[edge(within.offsets, ~within.begins, characters.length - 1)] = False
-        return seen
+            texts = join_segments(corpus)
+            complete[edge_positions(texts.offsets, ~texts.begins, characters.length - 1)] = False
+        return complete
 
-    sure = kind or (None if method == "predict" or call is predictor else "continuous")
-    return Feature(name, compute, sure, f"{method} of {_called(predictor)}", visible)
+    kind = kind or (None if method == "predict" or call is predictor else "continuous")
+    return Feature(name, compute, kind, f"{method} of {_predictor_name(predictor)}", known)
 
 
-def _called(predictor: Any) -> str:
+def _predictor_name(predictor: Any) -> str:
     return getattr(predictor, "__name__", type(predictor).__name__)
 
 
-def _callable(name: str, predictor: Any, method: str) -> Callable[[np.ndarray], Any]:
+def _method(name: str, predictor: Any, method: str) -> Callable[[np.ndarray], Any]:
     if method not in METHODS:
         raise ValueError(f"feature {name!r}: expected method= one of {list(METHODS)}, got {method!r}")
     if hasattr(predictor, method):
@@ -156,14 +156,14 @@ def _callable(name: str, predictor: Any, method: str) -> Callable[[np.ndarray], 
     if any(hasattr(predictor, other) for other in METHODS) or not callable(predictor):
         raise ValueError(
             f"feature {name!r}: expected a predictor with {method}(), or a function of (B, D) inputs, "
-            f"got {_called(predictor)}"
+            f"got {_predictor_name(predictor)}"
         )
     return predictor
 
 
 @dataclass(frozen=True)
-class _Judge:
-    """A predictor that is asked for one number a position, and its answers checked."""
+class _Labeller:
+    """A predictor whose results are checked to be one number a position."""
 
     name: str
     predictor: Any
@@ -171,11 +171,11 @@ class _Judge:
     column: int | None
 
     def batches(self, corpus: Corpus, window: CharacterWindow) -> np.ndarray:
-        self.expect(window.width, f"{window.length} characters of {len(window.vocabulary)} symbols")
-        size = max(1, _BYTES // (4 * window.width))
-        codes, within, total = codes_in(window.vocabulary, corpus), runs(corpus), corpus.n_positions
+        self.check_width(window.n_columns, f"{window.length} characters of {len(window.vocabulary)} symbols")
+        size = max(1, _BYTES // (4 * window.n_columns))
+        codes, texts, total = encode(corpus, window.vocabulary), join_segments(corpus), corpus.n_positions
         return np.concatenate(
-            [self.ask(window.rows(codes, within, i, min(i + size, total))) for i in range(0, total, size)]
+            [self.predict(window.rows(codes, texts, i, min(i + size, total))) for i in range(0, total, size)]
         )
 
     def whole(self, corpus: Corpus, inputs: Any) -> np.ndarray:
@@ -185,37 +185,37 @@ class _Judge:
                 f"feature {self.name!r}: expected inputs of shape ({corpus.n_positions}, D) from its inputs function, "
                 f"got shape {array.shape}"
             )
-        self.expect(array.shape[1], "its inputs function")
-        return self.ask(array)
+        self.check_width(array.shape[1], "its inputs function")
+        return self.predict(array)
 
-    def expect(self, width: int, source: str) -> None:
-        wanted = getattr(self.predictor, "n_features_in_", width)
-        if wanted != width:
+    def check_width(self, width: int, source: str) -> None:
+        expected = getattr(self.predictor, "n_features_in_", width)
+        if expected != width:
             raise ValueError(
-                f"feature {self.name!r}: expected {wanted} input columns, as the predictor was fitted on, got {width} "
-                f"({source}): give the CharacterWindow that it was fitted with as inputs="
+                f"feature {self.name!r}: expected {expected} input columns, as the predictor was fitted on, got "
+                f"{width} ({source}): pass the CharacterWindow that it was fitted with as inputs="
             )
 
-    def ask(self, rows: np.ndarray) -> np.ndarray:
+    def predict(self, rows: np.ndarray) -> np.ndarray:
         try:
-            answer = np.asarray(self.call(rows))
+            result = np.asarray(self.call(rows))
         except Exception as error:
             raise ValueError(
                 f"feature {self.name!r}: its predictor fails on inputs of shape {rows.shape} with "
                 f"{type(error).__name__}: {error}"
             ) from error
-        if self.column is not None and answer.ndim == 2 and -answer.shape[1] <= self.column < answer.shape[1]:
-            answer = answer[:, self.column]
-        elif self.column is not None or answer.shape != (len(rows),):
+        if self.column is not None and result.ndim == 2 and -result.shape[1] <= self.column < result.shape[1]:
+            result = result[:, self.column]
+        elif self.column is not None or result.shape != (len(rows),):
             classes = getattr(self.predictor, "classes_", None)
             hint = "" if classes is None else f"; its columns are the classes {np.asarray(classes).tolist()}"
             raise ValueError(
                 f"feature {self.name!r}: expected one label for each of {len(rows)} rows (column={self.column}), got "
-                f"an array of shape {answer.shape}: choose column= where there are several{hint}"
+                f"an array of shape {result.shape}: choose column= if there are several{hint}"
             )
-        if answer.dtype.kind not in "biuf":
+        if result.dtype.kind not in "biuf":
             raise ValueError(
-                f"feature {self.name!r}: expected numbers from the predictor, got {answer.dtype} such as "
-                f"{answer[0]!r}: ask for method='predict_proba' with the class' column="
+                f"feature {self.name!r}: expected numbers from the predictor, got {result.dtype} such as "
+                f"{result[0]!r}: use method='predict_proba' with the column= of a class"
             )
-        return answer
+        return result

@@ -1,4 +1,4 @@
-"""Features from procedures that read a string symbol by symbol: an automaton, a parser, a simulation."""
+"""Features from procedures that read a string symbol by symbol, such as automata, parsers and simulations."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
+from dni_jax.features._cache import compute_once
 from dni_jax.features._feature import Feature, FeatureLibrary
-from dni_jax.features._joining import runs
-from dni_jax.features._reading import compute_once
-from dni_jax.text import Corpus, to_string
+from dni_jax.text import Corpus, join_segments, to_string
 
 Procedure = Callable[[Iterator[str]], Iterable[Any]]
 
-# A field's declared values, or None for numbers.
+# The declared values of each field, or None for numbers.
 _Fields = dict[str, tuple[Hashable, ...] | None]
 
 _Columns = dict[str, np.ndarray]
 
-_WHOLE = ""  # the field of a procedure that yields one value
+_WHOLE = ""  # the field of a procedure that yields single values
 
 
 def trace(
@@ -32,39 +31,39 @@ def trace(
     values: Sequence[Hashable] | None = None,
     kind: str | None = None,
 ) -> Feature | FeatureLibrary:
-    """Make features of a procedure that consumes symbols one by one: each value that it yields is one label.
+    """Make features of a procedure that reads symbols one by one; each value that it yields is a label.
 
-    The procedure runs anew on each string, once for all its features. It must yield exactly one value after each
-    symbol that it takes, so that no label knows what comes later; what it would do behind the last symbol is not
-    asked for. Pieces of a text that demonstrably follow each other are read as one string; the labels of others, whose
-    beginning is missing, are not known and masked.
+    The procedure runs once on each string, for all of its features. It must yield exactly one value after each symbol
+    that it takes, so that no label depends on later symbols. It is stopped after the last symbol. Segments of a text
+    that follow each other in the corpus are read as one string. Segments whose beginning is missing have unknown labels
+    and are masked.
 
     Parameters
     ----------
     function
-        A generator function, or any that returns an iterator: takes an iterator of characters, yields values.
+        A generator function, or any function that returns an iterator: takes an iterator of characters, yields values.
     name
-        How the features are called; None takes the function's name.
+        The name of the features; None takes the name of the function.
     fields
-        Where each value is a dict, a dataclass or another object with attributes, a tuple or a list: the keys, the
-        attributes, or names for the parts in their order. Each makes a feature ``name:field``. As a mapping it may
-        also give the values that a field takes, for those that are no numbers; see `values`.
+        If each value is a dict, an object with attributes, a tuple or a list: the keys, the attributes, or names for
+        the parts in order. Each makes a feature ``name:field``. A mapping can also list the values of fields that are
+        not numbers; see `values`.
     values
-        Where the values are no numbers, such as the states of an automaton: all that can occur. Each makes a binary
-        feature ``name=value`` (``name:field=value``).
+        If the values are not numbers, such as the states of an automaton: all values that can occur. Each makes a
+        binary feature ``name=value`` (or ``name:field=value``).
     kind
-        ``"binary"`` or ``"continuous"`` for a procedure that yields numbers; None decides by the labels.
+        ``"binary"`` or ``"continuous"`` for a procedure that yields numbers; None: determined by the labels.
 
     Returns
     -------
-    A `Feature`; with `fields` or `values` a `FeatureLibrary`.
+    A `Feature`, or a `FeatureLibrary` if `fields` or `values` are given.
 
     Raises
     ------
     ValueError
-        For contradictory arguments. When labels are computed: where the procedure fails, takes a symbol before the
-        label of the last one is given, gives labels too early or too few, or yields something else than was declared
-        or than finite numbers; names the string and the place.
+        If the arguments contradict each other. When labels are computed, if the procedure fails, takes a symbol before
+        it has yielded a value for the last one, yields a value too early or too few values, or yields values other than
+        finite numbers or those declared; names the string and the character.
 
     Examples
     --------
@@ -92,27 +91,27 @@ def trace(
     >>> labels["brackets:depth"].tolist()
     [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0]
     """
-    name = _name(function) if name is None else name
+    name = _function_name(function) if name is None else name
     declared = _declared(name, fields, values, kind)
-    key = object()  # the features made here share what is worked out for a corpus; others do not
+    key = object()  # shared by the features of this call, and by no others
 
     def columns(corpus: Corpus) -> _Columns:
         return compute_once(corpus, key, lambda corpus: _columns(name, function, declared, corpus))
 
     features = []
-    for field, its in declared.items():
+    for field, allowed in declared.items():
         label = f"{name}:{field}" if field else name
-        if its is None:
+        if allowed is None:
             features.append(_number_feature(label, columns, field, kind))
         else:
-            features += [_value_feature(f"{label}={value}", columns, field, row) for row, value in enumerate(its)]
+            features += [_value_feature(f"{label}={value}", columns, field, row) for row, value in enumerate(allowed)]
     return features[0] if fields is None and values is None else FeatureLibrary(tuple(features))
 
 
-def _name(function: Procedure) -> str:
+def _function_name(function: Procedure) -> str:
     name = getattr(function, "__name__", "<lambda>")
     if name == "<lambda>":
-        raise ValueError(f"expected a name for the trace, got a function without one ({function!r}): give name=")
+        raise ValueError(f"expected a name for the trace, got a function without one ({function!r}): pass name=")
     return str(name)
 
 
@@ -131,49 +130,51 @@ def _declared(
     if fields is None:
         declared: _Fields = {_WHOLE: None if values is None else tuple(values)}
     elif isinstance(fields, Mapping):
-        declared = {field: None if its is None else tuple(its) for field, its in fields.items()}
+        declared = {field: None if allowed is None else tuple(allowed) for field, allowed in fields.items()}
     else:
         declared = dict.fromkeys(fields)
-    if not declared or any(its is not None and len(its) == 0 for its in declared.values()):
-        raise ValueError(f"trace {name!r}: expected at least one field, and one value where values are given, got none")
+    if not declared or any(allowed is not None and len(allowed) == 0 for allowed in declared.values()):
+        raise ValueError(
+            f"trace {name!r}: expected at least one field, and at least one value in each list of values, got none"
+        )
     return declared
 
 
 def _number_feature(name: str, columns: Callable[[Corpus], _Columns], field: str, kind: str | None) -> Feature:
-    return Feature(name, lambda corpus: columns(corpus)[field], kind, "", _begun)
+    return Feature(name, lambda corpus: columns(corpus)[field], kind, "", _is_known)
 
 
 def _value_feature(name: str, columns: Callable[[Corpus], _Columns], field: str, row: int) -> Feature:
-    return Feature(name, lambda corpus: columns(corpus)[field] == row, "binary", "", _begun)
+    return Feature(name, lambda corpus: columns(corpus)[field] == row, "binary", "", _is_known)
 
 
-def _begun(corpus: Corpus) -> Bool[np.ndarray, " T"]:
-    """Whether the text in front of each character is there."""
-    offsets, begins, _ = runs(corpus)
+def _is_known(corpus: Corpus) -> Bool[np.ndarray, " T"]:
+    """Return where the corpus has all of the text before a character."""
+    offsets, begins, _ = join_segments(corpus)
     return np.repeat(begins, np.diff(offsets))
 
 
 def _columns(name: str, function: Procedure, declared: _Fields, corpus: Corpus) -> _Columns:
-    """Run the procedure on every string that begins in the corpus; give a column a field."""
-    offsets, begins, _ = runs(corpus)
+    """Run the procedure on every string whose beginning is in the corpus; return one column a field."""
+    offsets, begins, _ = join_segments(corpus)
     if not begins.any():
-        raise ValueError(f"trace {name!r}: expected strings from their beginning on, got only pieces of longer ones")
+        raise ValueError(f"trace {name!r}: expected strings from their beginning, got only later segments of strings")
     text = to_string(corpus.text)
-    parts: dict[str, list[np.ndarray]] = {field: [] for field in declared}
-    for (first, last), begun in zip(itertools.pairwise(offsets.tolist()), begins, strict=True):
+    columns: dict[str, list[np.ndarray]] = {field: [] for field in declared}
+    for (first, last), known in zip(itertools.pairwise(offsets.tolist()), begins, strict=True):
         where = _Place(f"trace {name!r}", corpus, first)
-        given = _run(function, text[first:last], where) if begun else None
-        for field, its in declared.items():
-            if given is None:
-                parts[field].append(np.zeros(last - first, np.int8))
+        yielded = _run(function, text[first:last], where) if known else None
+        for field, allowed in declared.items():
+            if yielded is None:
+                columns[field].append(np.zeros(last - first, np.int8))
                 continue
-            column = given if field == _WHOLE else _picked(given, field, list(declared), where)
-            parts[field].append(_numbers(column, where) if its is None else _codes(column, its, where))
-    return {field: np.concatenate(those) for field, those in parts.items()}
+            values = yielded if field == _WHOLE else _select_field(yielded, field, list(declared), where)
+            columns[field].append(_to_numbers(values, where) if allowed is None else _to_codes(values, allowed, where))
+    return {field: np.concatenate(parts) for field, parts in columns.items()}
 
 
 class _Place:
-    """Words an error with the string and the character where it happened."""
+    """Makes errors that name the string and the character where they happened."""
 
     def __init__(self, what: str, corpus: Corpus, first: int) -> None:
         self._what, self._corpus, self._first = what, corpus, first
@@ -182,17 +183,17 @@ class _Place:
         position = min(self._first + character, self._corpus.n_positions - 1)
         string = int(np.searchsorted(self._corpus.offsets, position, side="right")) - 1
         inside = position - int(self._corpus.offsets[string])
-        shown = self._corpus.strings[string]
-        shown = shown if len(shown) <= 40 else shown[max(inside - 20, 0) : inside + 20]
-        return ValueError(f"{self._what}: {problem}, at character {inside} of string {string} ({shown!r}){hint}")
+        excerpt = self._corpus.strings[string]
+        excerpt = excerpt if len(excerpt) <= 40 else excerpt[max(inside - 20, 0) : inside + 20]
+        return ValueError(f"{self._what}: {problem}, at character {inside} of string {string} ({excerpt!r}){hint}")
 
 
 class _AheadError(Exception):
-    """The procedure takes a symbol before it has given the label of the last one."""
+    """The procedure takes a symbol before it has yielded a value for the last one."""
 
 
 class _Symbols:
-    """The characters of a string, handed out one at a time."""
+    """An iterator over the characters of a string that notes how many were taken and answered."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -212,7 +213,7 @@ class _Symbols:
 
 
 def _run(function: Procedure, text: str, where: _Place) -> list[Any]:
-    """Give the procedure's value after each character."""
+    """Return the value that the procedure yields after each character."""
     symbols = _Symbols(text)
     values: list[Any] = []
     early = False
@@ -231,7 +232,7 @@ def _run(function: Procedure, text: str, where: _Place) -> list[Any]:
             raise where.error(max(symbols.taken - 1, 0), problem) from error
     if symbols.ahead:
         problem = "a call for the next symbol before the value of this one"
-        hint = ": a label must not know what comes later"
+        hint = ": a label must not depend on later symbols"
     elif early:
         problem = "a value before the symbol was taken"
         hint = ": take one for each value, with next(symbols) or in a for loop"
@@ -243,26 +244,26 @@ def _run(function: Procedure, text: str, where: _Place) -> list[Any]:
     raise where.error(len(values), f"expected one value after each symbol, got {problem}", hint)
 
 
-def _picked(given: list[Any], field: str, names: list[str], where: _Place) -> list[Any]:
-    """Take one field of each value."""
-    place, picked = names.index(field), []
-    for character, value in enumerate(given):
+def _select_field(yielded: list[Any], field: str, names: list[str], where: _Place) -> list[Any]:
+    """Return one field of each value."""
+    place, selected = names.index(field), []
+    for character, value in enumerate(yielded):
         try:
             if isinstance(value, Mapping):
-                picked.append(value[field])
+                selected.append(value[field])
             elif isinstance(value, (tuple, list)):
                 if len(value) != len(names):
                     raise LookupError(field)
-                picked.append(value[place])
+                selected.append(value[place])
             else:
-                picked.append(getattr(value, field))
+                selected.append(getattr(value, field))
         except (LookupError, AttributeError) as error:
             raise where.error(character, f"expected values with the fields {names}, got {value!r}") from error
-    return picked
+    return selected
 
 
-def _numbers(column: list[Any], where: _Place) -> np.ndarray:
-    """Bring numbers into an array."""
+def _to_numbers(column: list[Any], where: _Place) -> np.ndarray:
+    """Convert numbers to an array."""
     try:
         array = np.asarray(column)
     except ValueError:
@@ -273,7 +274,7 @@ def _numbers(column: list[Any], where: _Place) -> np.ndarray:
         raise where.error(
             character,
             f"expected numbers or bools, got {column[character]!r}",
-            ": declare what is yielded, with values=[...] or fields=[...]",
+            ": declare other values with values=[...] or fields=[...]",
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         character = int(np.flatnonzero(~np.isfinite(array))[0])
@@ -281,8 +282,8 @@ def _numbers(column: list[Any], where: _Place) -> np.ndarray:
     return array
 
 
-def _codes(column: list[Any], values: tuple[Hashable, ...], where: _Place) -> Int[np.ndarray, " L"]:
-    """Number the values as declared."""
+def _to_codes(column: list[Any], values: tuple[Hashable, ...], where: _Place) -> Int[np.ndarray, " L"]:
+    """Convert values to their indices among those declared."""
     number = {value: row for row, value in enumerate(values)}
     try:
         return np.asarray([number[value] for value in column], np.int32)

@@ -59,7 +59,7 @@ def labels_in_parts(labels: Any, corpus: Corpus | None, states: ChunkedActivatio
         made: LazyLabels | HeldLabels = HeldLabels(labels, states)
     else:
         made = _lazily(labels, corpus if corpus is not None else getattr(states, "corpus", None))
-        if fingerprint_corpus(made.corpus) != states.about:
+        if fingerprint_corpus(made.corpus) != states.fingerprint:
             raise ValueError(
                 f"expected the corpus that the states are of, {states!r}, got another: {made.corpus!r}: pass the one "
                 "that was recorded"

@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
-from dni_jax.features import Labels, runs
+from dni_jax.features import Labels
 from dni_jax.inspection._checking import check_corpus, check_states, groups_of, where_stated
 from dni_jax.inspection._significance import METRIC_OF
 from dni_jax.probes import direct_scores
-from dni_jax.text import Corpus
+from dni_jax.text import Corpus, join_segments
 
 
 def lags(
@@ -105,7 +105,7 @@ def _strings(
     """A number for each stretch of positions that follow one another in one string."""
     if corpus is not None and groups is None:
         check_corpus(corpus, labels)
-        offsets = runs(corpus).offsets
+        offsets = join_segments(corpus).offsets
         return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     where = groups_of(states, groups)
     if where is None or where.shape != (len(labels.mask),):

@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from jaxtyping import Float
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from dni_jax.probes import check_hidden
 
@@ -90,6 +88,9 @@ def _clusters(distance: Float[np.ndarray, "N N"], most: float) -> np.ndarray:
     """Cluster numbers, the largest cluster first, then the one with the lowest neuron."""
     if len(distance) == 1:
         return np.zeros(1, np.int64)
+    from scipy.cluster.hierarchy import fcluster, linkage  # takes half a second to import
+    from scipy.spatial.distance import squareform
+
     labels = fcluster(linkage(squareform(distance, checks=False), "complete"), most + 1e-12, "distance")
     _, first, inverse, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
     place = np.empty(len(sizes), np.int64)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from dni_jax.features import Labels
 from dni_jax.inspection._checking import check_states, known_groups, where_stated
@@ -174,6 +173,8 @@ def _profile(relevance: xr.Dataset, k: int) -> Float[np.ndarray, "F k"]:
 
 def spearman(one: Float[np.ndarray, "M N F"], other: Float[np.ndarray, "M N F"]) -> Float[np.ndarray, "M F"]:
     """Rank correlation along the second axis, ties sharing their mean rank; NaN without any spread, or with NaN."""
+    from scipy.stats import rankdata  # takes a second to import
+
     a, b = (rankdata(part, axis=1, nan_policy="propagate") for part in (one, other))
     a, b = (part - part.mean(1, keepdims=True) for part in (a, b))
     scale = np.sqrt((a * a).sum(1) * (b * b).sum(1))

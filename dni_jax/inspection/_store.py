@@ -12,6 +12,7 @@ import xarray as xr
 
 from dni_jax import processes
 from dni_jax.files import FORMAT, atomic_write, check_format
+from dni_jax.settings import RENAMED_COLUMNS
 
 _FORMAT_KEY = b"dni_jax.format"
 _ATTRS_KEY = b"PANDAS_ATTRS"  # where pandas keeps a frame's attrs
@@ -134,12 +135,13 @@ def read_relevance(path: str | Path) -> xr.Dataset:
 
 
 def _read(path: str | Path) -> xr.Dataset:
-    table = read_table(path)
+    table = read_table(path).rename(columns=RENAMED_COLUMNS)
     try:
         features = list(dict.fromkeys(table["feature"]))
         dataset = xr.Dataset.from_dataframe(table.set_index(["neuron", "feature", "fold"])).sel(feature=features)
         first = {"neuron": 0, "fold": 0}
         dims = table.attrs.get("dims", {"baseline": ["feature", "fold"]})
+        dims = {RENAMED_COLUMNS.get(name, name): own for name, own in dims.items()}
         for name, own in dims.items():
             dataset[name] = dataset[name].isel({dim: 0 for dim in first if dim not in own})
         return dataset.assign_attrs(table.attrs.get("about", {})).assign_coords(

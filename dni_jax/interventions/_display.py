@@ -1,4 +1,4 @@
-"""What overrides look like in a notebook: which neurons, which part, what value, when and where."""
+"""Overrides in a notebook: which neurons, which part, what value, when and where."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _SETS, _VALUES = 10, 6  # shown
 
 
 def html_of_edits(edits: Sequence[Any]) -> str:
-    """Give a table with one row an override, in the order in which they are applied."""
+    """Return a table with one row an override, in the order in which they are applied."""
     rows = [(numbers(edit.neurons), edit.part, _value(edit), _when(edit), edit.where) for edit in edits]
     return card(f"Intervention of {len(rows)} override{'s' if len(rows) != 1 else ''}", table(_HEADER, rows))
 
 
 def html_of_override(override: Any) -> str:
-    """Give a table with one row a set of neurons."""
+    """Return a table with one row a set of neurons."""
     masks = np.asarray(override.mask).reshape(-1, np.shape(override.mask)[-1])
     lows, highs = (np.broadcast_to(np.asarray(each), np.shape(override.mask)) for each in (override.low, override.high))
     rows = []
@@ -37,7 +37,7 @@ def _value(edit: Any) -> str:
         return _few(edit.low)
     if edit.drive.ndim == 1:
         return f"labels: 0 is {_few(edit.low)}, 1 is {_few(edit.high)}"
-    return f"values given for {len(edit.drive):,} positions"
+    return f"one value for each of {len(edit.drive):,} positions"
 
 
 def _when(edit: Any) -> str:
@@ -47,7 +47,7 @@ def _when(edit: Any) -> str:
 
 
 def _few(values: Any) -> str:
-    """Give one number where all are the same, else the first few."""
+    """Return one number where all are the same, else the first few."""
     values = np.asarray(values)
     if len(values) and (values == values[0]).all():
         return f"{float(values[0]):.4g}"

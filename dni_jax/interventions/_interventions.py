@@ -1,18 +1,19 @@
-"""What a person asks for: silence these neurons, hold those, drive them by labels, patch them from another run."""
+"""What can be done to neurons: silence them, hold them, drive them by labels, patch them from another run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool
 
 from dni_jax.interventions._display import html_of_edits
-from dni_jax.interventions._override import Drive, Override, Where
+from dni_jax.interventions._override import Bound, Drive, Override, Where
 from dni_jax.interventions._plausible import plausible_values
-from dni_jax.interventions._references import fit_line, partners, reference_of
+from dni_jax.interventions._references import draw_partners, fit_line, read_reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Edit:
     where, part
         See `Override`.
     about
-        One line for people.
+        One line that describes it.
     """
 
     neurons: tuple[int, ...]
@@ -44,6 +45,21 @@ class Edit:
     part: str
     about: str
 
+    def select(self, neurons: Container[int], n_positions: int | None = None) -> Edit:
+        """Return the override of some of the neurons, on a text's first positions."""
+        chosen = [place for place, neuron in enumerate(self.neurons) if neuron in neurons]
+        numbers = tuple(self.neurons[place] for place in chosen)
+        drive = None if self.drive is None else self.drive[:n_positions]
+        return replace(
+            self,
+            neurons=numbers,
+            low=self.low[chosen],
+            high=self.high[chosen],
+            drive=drive[:, chosen] if drive is not None and drive.ndim == 2 else drive,
+            when=None if self.when is None else self.when[:n_positions],
+            about=f"{self.about}, of these {list(numbers)}",
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Intervention:
@@ -52,7 +68,7 @@ class Intervention:
     edits: tuple[Edit, ...]
 
     def then(self, other: Intervention) -> Intervention:
-        """Give this intervention followed by another one.
+        """Return this intervention followed by another one.
 
         Examples
         --------
@@ -67,10 +83,27 @@ class Intervention:
     def _repr_html_(self) -> str:
         return html_of_edits(self.edits)
 
+    def select(self, neurons: Iterable[int], n_positions: int | None = None) -> Intervention | None:
+        """Return what this does to some of its neurons, on a text's first positions; None where that is nothing.
+
+        Examples
+        --------
+        >>> ablate(range(8)).select([3])
+        Intervention(silence [0, 1, 2, 3, 4, 5, 6, 7], of these [3])
+        """
+        wanted = set(neurons)
+        edits = [edit.select(wanted, n_positions) for edit in self.edits if wanted & set(edit.neurons)]
+        return Intervention(tuple(edits)) if edits else None
+
     def bind(
-        self, n_neurons: int, n_positions: int, parts: Sequence[str] = ("h",)
-    ) -> tuple[tuple[Override, ...], tuple[Drive, ...]]:
-        """Give the overrides for a network, and what each follows through time.
+        self,
+        n_neurons: int,
+        n_positions: int,
+        parts: Sequence[str] = ("h",),
+        *,
+        sets: Bool[np.ndarray, "M N"] | None = None,
+    ) -> Bound:
+        """Return the overrides for a network, and what each follows through time.
 
         Parameters
         ----------
@@ -78,10 +111,14 @@ class Intervention:
             The network's size N, and how many positions T it will read (or steps it will write).
         parts
             What the network's neurons have.
+        sets
+            Masks of M sets of neurons, to override each of them by itself: of this intervention's neurons, those in
+            the set. Drives, which may be large, are shared.
 
         Returns
         -------
-        The overrides; and for each a `Drive` of arrays ``(T,)`` or ``(T, N)``.
+        Overrides of N neurons, with `sets` of arrays ``(M, N)``; and for each a `Drive` of arrays ``(T,)`` or
+        ``(T, N)``.
 
         Raises
         ------
@@ -99,9 +136,12 @@ class Intervention:
             mask = np.zeros(n_neurons, bool)
             low, high = np.zeros(n_neurons, np.float32), np.zeros(n_neurons, np.float32)
             mask[neurons], low[neurons], high[neurons] = True, edit.low, edit.high
-            overrides.append(Override(jnp.asarray(mask), jnp.asarray(low), jnp.asarray(high), edit.where, edit.part))
+            if sets is not None:
+                mask = mask & np.asarray(sets)
+            lows, highs = (jnp.asarray(np.broadcast_to(each, mask.shape)) for each in (low, high))
+            overrides.append(Override(jnp.asarray(mask), lows, highs, edit.where, edit.part))
             drives.append(_spread(edit, n_neurons, n_positions))
-        return tuple(overrides), tuple(drives)
+        return Bound(tuple(overrides), tuple(drives))
 
 
 def _spread(edit: Edit, n_neurons: int, n_positions: int) -> Drive:
@@ -129,7 +169,7 @@ def _edit(
     options: tuple[str, str, Any],
     drive: np.ndarray | None = None,
 ) -> Intervention:
-    """One override with what all of them can be told: where, which part, and when."""
+    """Return one override, with the options that all of them have: where, which part, and when."""
     where, part, when = options
     if where not in ("recurrent", "readout"):
         raise ValueError(f"expected where='recurrent' or 'readout', got {where!r}")
@@ -189,7 +229,7 @@ def ablate(
         or a feature's labels; `reference` must be of the corpus that is then read.
     groups
         For resample with `match`, ``(T,)``: values come from another group (string); taken from `reference` if that is
-        an ``Activations``. A position without such a partner keeps its own value; how many is said in the result.
+        an ``Activations``. A position without such a partner keeps its own value; the result says how many.
     seed
         For resample.
     where
@@ -220,7 +260,7 @@ def ablate(
         raise ValueError(f"expected mode 'zero', 'mean' or 'resample', got {mode!r}")
     if reference is None:
         raise ValueError(f"expected reference=states for mode {mode!r}, got none: pass the result of dni.record")
-    states = reference_of(reference, chosen, part)
+    states = read_reference(reference, chosen, part)
     if mode == "mean":
         mean = states.mean(0)
         return _edit(chosen, mean, mean, f"hold {list(chosen)} at their means", options)
@@ -229,7 +269,7 @@ def ablate(
         drawn = np.random.default_rng(seed).permutation(len(states))
     else:
         groups = getattr(reference, "groups", None) if groups is None else groups
-        drawn, alone = partners(match, groups, len(states), seed)
+        drawn, alone = draw_partners(match, groups, len(states), seed)
         about += f" among positions that match ({alone} of {len(states)} have no partner and keep theirs)"
     return _edit(chosen, zero, zero + 1, about, options, states[drawn])
 
@@ -283,7 +323,7 @@ def clamp(
         about = f"hold {list(chosen)} at plausible {[round(float(one), 3) for one in held]}"
         return _edit(chosen, held, held, about, (where, part, when))
     if density is not None or states is not None or sign is not None:
-        raise ValueError(f"expected density, states and sign beside the value 'plausible' only, got value {value!r}")
+        raise ValueError(f"expected density, states and sign only with the value 'plausible', got value {value!r}")
     given = _finite("value", value)
     if given.shape not in ((), (len(chosen),)):
         raise ValueError(f"expected one value, or one for each of {len(chosen)} neurons, got shape {given.shape}")
@@ -331,7 +371,7 @@ def clamp_to_labels(
     if drive.ndim != 1 or drive.size == 0 or drive.min() < 0 or drive.max() > 1:
         raise ValueError(f"expected a signal of shape (T,) within [0, 1], got shape {drive.shape}")
     if reference is not None:
-        values = reference_of(reference, chosen, part)
+        values = read_reference(reference, chosen, part)
         if len(values) != len(drive):
             raise ValueError(f"expected reference states of the signal's {len(drive)} positions, got {len(values)}")
         lows, highs = fit_line(values, drive)
@@ -345,7 +385,7 @@ def clamp_to_labels(
 def patch(
     neurons: Iterable[int], states: Any, *, where: str = "recurrent", part: str = "h", when: Any = None
 ) -> Intervention:
-    """Give neurons the values they had in another run: of another network, or on corrupted text of the same length.
+    """Set neurons to their values in another run: of another network, or on corrupted text of the same length.
 
     Parameters
     ----------
@@ -358,5 +398,5 @@ def patch(
     """
     chosen = _neurons(neurons)
     zero = np.zeros(len(chosen), np.float32)
-    drive = reference_of(states, chosen, part)
+    drive = read_reference(states, chosen, part)
     return _edit(chosen, zero, zero + 1, f"patch {list(chosen)}", (where, part, when), drive)

@@ -16,7 +16,7 @@ Where = Literal["recurrent", "readout"]
 
 
 class Drive(NamedTuple):
-    """What an override follows through time, each one row a position (of one step: without that axis), or None.
+    """What an override follows through time: arrays with one row a position (for one step, without that axis), or None.
 
     Attributes
     ----------
@@ -66,13 +66,28 @@ class Override:
     def _repr_html_(self) -> str:
         return html_of_override(self)
 
-    def of(self, neurons: slice) -> Override:
-        """Give the override of some of the neurons."""
+    def select(self, neurons: slice) -> Override:
+        """Return the override of a range of neurons."""
         mask, low, high = (array[..., neurons] for array in (self.mask, self.low, self.high))
         return Override(mask, low, high, self.where, self.part)
 
 
 Driven = tuple[Override, Drive]
+
+
+class Bound(NamedTuple):
+    """An intervention bound to a network and a text, by `Intervention.bind`.
+
+    Attributes
+    ----------
+    overrides
+        What is overridden, in order.
+    drives
+        What each of them follows through time.
+    """
+
+    overrides: tuple[Override, ...] = ()
+    drives: tuple[Drive, ...] = ()
 
 
 def apply_overrides(
@@ -90,7 +105,7 @@ def apply_overrides(
     neurons
         Which of the N these are.
     part
-        Overrides of other parts are passed over.
+        Overrides of other parts are skipped.
     """
     for override, drive in edits:
         if override.part != part:
@@ -98,5 +113,5 @@ def apply_overrides(
         value = drive.value
         if value is not None and value.ndim and value.shape[-1] == override.mask.shape[-1]:
             value = value[..., neurons]
-        values = override.of(neurons)(values, Drive(value, drive.when))
+        values = override.select(neurons)(values, Drive(value, drive.when))
     return values

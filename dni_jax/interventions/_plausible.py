@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from dni_jax.interventions._references import reference_of
+from dni_jax.interventions._references import read_reference
 
 _STATES = 512  # visited states that an override is judged by
 _STEPS = 64  # from the median to the most extreme value
@@ -18,7 +18,7 @@ _HALVINGS = 8
 def plausible_values(
     neurons: Sequence[int], density: Any, states: Any, percentile: float = 5.0, sign: Any = None
 ) -> Float[np.ndarray, " k"]:
-    """Give the values at which neurons can be held together without leaving the states that a network visits.
+    """Return values at which neurons can be held together without leaving the states that a network visits.
 
     All neurons go together from their medians (strength 0) to the most extreme visited values on their sides (strength
     1). At each strength they are held at their values in up to 512 visited states, evenly spread over the
@@ -45,12 +45,12 @@ def plausible_values(
         Without a density or states, for numbers out of range, or where not even the medians are plausible.
     """
     if density is None or states is None or not hasattr(density, "percentile"):
-        raise ValueError("expected density=dni.plausibility(states) and states= beside value 'plausible', got none")
+        raise ValueError("expected density=dni.plausibility(states) and states= with value 'plausible', got none")
     if not 0 <= percentile <= 100:
         raise ValueError(f"expected percentile between 0 and 100, got {percentile}")
     mask = getattr(states, "mask", None)
     n_neurons = np.shape(getattr(states, "hidden", states))[-1]
-    rows = reference_of(states, range(n_neurons))
+    rows = read_reference(states, range(n_neurons))
     chosen = list(neurons)
     if max(chosen) >= n_neurons:
         raise ValueError(f"expected neurons 0 to {n_neurons - 1}, got {max(chosen)}")
@@ -74,7 +74,7 @@ def plausible_values(
 
 
 def _ends(values: np.ndarray, sign: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Give each neuron's median, and its extreme on the side asked for."""
+    """Return each neuron's median, and its extreme on the chosen side."""
     middle, low, high = np.median(values, axis=0), values.min(axis=0), values.max(axis=0)
     if sign is None:
         return middle, np.where(high - middle >= middle - low, high, low)
@@ -85,7 +85,7 @@ def _ends(values: np.ndarray, sign: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _strongest(plausible: Any) -> float | None:
-    """Give the greatest strength from 0 to 1 that is plausible; None where none is."""
+    """Return the greatest strength from 0 to 1 that is plausible; None where none is."""
     strengths = np.linspace(0, 1, _STEPS + 1)
     found = np.flatnonzero(plausible(strengths))
     if not len(found):

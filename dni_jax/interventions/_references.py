@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 
-def reference_of(states: Any, neurons: Sequence[int], part: str = "h") -> Float[np.ndarray, "T k"]:
-    """Some neurons' values of a part, out of ``Activations`` or an array ``(T, N)``.
+def read_reference(states: Any, neurons: Sequence[int], part: str = "h") -> Float[np.ndarray, "T k"]:
+    """Return some neurons' values of a part, from ``Activations`` or an array ``(T, N)``.
 
     Raises
     ------
@@ -20,7 +20,9 @@ def reference_of(states: Any, neurons: Sequence[int], part: str = "h") -> Float[
     array = _part(states, part)
     if array.ndim != 2 or max(neurons) >= array.shape[1]:
         raise ValueError(f"expected reference states of shape (T, N) with N > {max(neurons)}, got shape {array.shape}")
-    chosen = np.asarray(array[:, list(neurons)], np.float32)
+    # All neurons of a large recording are not copied.
+    everything = list(neurons) == list(range(array.shape[1]))
+    chosen = np.asarray(array if everything else array[:, list(neurons)], np.float32)
     if not np.isfinite(chosen).all():
         raise ValueError("expected finite numbers for reference, got NaN or infinity")
     return chosen
@@ -39,7 +41,7 @@ def _part(states: Any, part: str) -> np.ndarray:
     return np.asarray(recorded)
 
 
-def partners(match: Any, groups: Any, n_positions: int, seed: int) -> tuple[Int[np.ndarray, " T"], int]:
+def draw_partners(match: Any, groups: Any, n_positions: int, seed: int) -> tuple[Int[np.ndarray, " T"], int]:
     """Draw for each position another one that matches, from another group.
 
     Parameters
@@ -64,7 +66,7 @@ def partners(match: Any, groups: Any, n_positions: int, seed: int) -> tuple[Int[
     """
     match = np.asarray(match)
     if groups is None:
-        raise ValueError("expected groups=(T,) beside an array of reference states and match=, got none")
+        raise ValueError("expected groups=(T,) with an array of reference states and match=, got none")
     groups = np.asarray(groups)
     if match.shape != (n_positions,) or groups.shape != (n_positions,):
         raise ValueError(
@@ -83,7 +85,7 @@ def partners(match: Any, groups: Any, n_positions: int, seed: int) -> tuple[Int[
         first, last = np.searchsorted(own, own, "left"), np.searchsorted(own, own, "right")
         others = len(members) - (last - first)
         drawn = (rng.random(len(members)) * others).astype(np.int64)
-        drawn += np.where(drawn >= first, last - first, 0)  # passes over the own group
+        drawn += np.where(drawn >= first, last - first, 0)  # skips the own group
         result[members] = np.where(others > 0, members[np.minimum(drawn, len(members) - 1)], members)
     alone = int((groups[result] == groups).sum())
     return result, alone
@@ -92,7 +94,7 @@ def partners(match: Any, groups: Any, n_positions: int, seed: int) -> tuple[Int[
 def fit_line(
     states: Float[np.ndarray, "T k"], signal: Float[np.ndarray, " T"]
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """Values at signal 0 and 1 on the least squares line through each neuron's states.
+    """Return values at signal 0 and 1 on the least squares line through each neuron's states.
 
     Raises
     ------
@@ -101,7 +103,7 @@ def fit_line(
     """
     centred = signal.astype(np.float64) - signal.mean(dtype=np.float64)
     if not centred.any():
-        raise ValueError("expected a signal that varies beside reference=, got a constant one: give low= and high=")
+        raise ValueError("expected a signal that varies with reference=, got a constant one: pass low= and high=")
     values = states.astype(np.float64)
     slope = centred @ (values - values.mean(0)) / (centred @ centred)
     low = values.mean(0) - slope * signal.mean(dtype=np.float64)

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool
 
-from dni_jax.features import Feature, FeatureLibrary, compute_once, runs
+from dni_jax.features import Feature, FeatureLibrary, compute_once
 from dni_jax.languages._parse_table import ParseTable
 from dni_jax.languages._shift_reduce import ParserStates, ShiftReduceParser
-from dni_jax.text import Corpus, to_string
+from dni_jax.text import Corpus, join_segments, to_string
 
 _SIZES = 8  # stack size=0 ... stack size=7
 _MANY = 64  # with more rules there are features of their symbols only; with more symbols, none of the one below the top
@@ -54,7 +54,7 @@ def _states_of(parser: ShiftReduceParser, corpus: Corpus) -> ParserStates:
         columns = {name: corpus.records[_record(parser, name)] for name in _COLUMNS}
         table = parser.table
         return ParserStates(**columns, rules=table.kinds, symbols=table.symbols, expected_sets=table.expected_sets)
-    offsets, begins, ends = runs(corpus)
+    offsets, begins, ends = join_segments(corpus)
     if not (begins.all() and ends.all()):
         raise ValueError(
             f"expected whole strings for a parser, got {int((~(begins & ends)).sum())} segments of longer ones: "

@@ -4,8 +4,6 @@ from dni_jax.models._activations import Activations
 from dni_jax.models._arrays import from_arrays
 from dni_jax.models._capture import record_module
 from dni_jax.models._chunked import ChunkedActivations
-from dni_jax.models._evaluation import Predictions, StateGaussian, compute_losses, cross_entropy, predict
-from dni_jax.models._exchange import from_flax, from_keras, from_torch, to_flax
 from dni_jax.models._fingerprints import fingerprint_corpus
 from dni_jax.models._generation import generate, generate_each
 from dni_jax.models._lanes import choose_lane_count, make_lanes
@@ -14,15 +12,18 @@ from dni_jax.models._network import (
     CharNetwork,
     RecurrentLayer,
     compute_logits,
+    compute_losses,
     input_table,
     network_scan,
     network_step,
     zero_carries,
 )
 from dni_jax.models._population import Population, load_population
+from dni_jax.models._prediction import Predictions, StateGaussian, cross_entropy, predict
 from dni_jax.models._prefetch import prefetch
 from dni_jax.models._recording import record
-from dni_jax.models._state import Evaluation, State
+from dni_jax.models._rollout import Emit, Samples, Text, rollout
+from dni_jax.models._state import Evaluation, TrainState
 from dni_jax.models._steps import Batch, init_state, make_optimizer, take_steps
 from dni_jax.models._stored import StoredActivations, open_states
 from dni_jax.models._streamed import StreamedActivations, stream
@@ -31,6 +32,7 @@ from dni_jax.models._trained import TrainedModel, load
 from dni_jax.models._training import make_batches, train, train_population
 from dni_jax.models._weights import LayerWeights, Weights, named_arrays
 from dni_jax.models.cells import Carry
+from dni_jax.models.exchange import from_flax, from_keras, from_torch, to_flax
 from dni_jax.settings import TrainConfig, TrainPlan
 
 __all__ = [
@@ -40,17 +42,20 @@ __all__ = [
     "Carry",
     "CharNetwork",
     "ChunkedActivations",
+    "Emit",
     "Evaluation",
     "LayerWeights",
     "Population",
     "Predictions",
     "RecurrentLayer",
-    "State",
+    "Samples",
     "StateGaussian",
     "StoredActivations",
     "StreamedActivations",
+    "Text",
     "TrainConfig",
     "TrainPlan",
+    "TrainState",
     "TrainedModel",
     "Weights",
     "choose_lane_count",
@@ -80,6 +85,7 @@ __all__ = [
     "prefetch",
     "record",
     "record_module",
+    "rollout",
     "stream",
     "take_steps",
     "to_flax",

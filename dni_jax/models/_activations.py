@@ -53,8 +53,8 @@ class Activations:
     members: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @classmethod
-    def stacked(cls, each: Sequence[Activations], members: Mapping[str, Sequence[Any]]) -> Activations:
-        """Put the states of several models on the same text together."""
+    def stack(cls, each: Sequence[Activations], members: Mapping[str, Sequence[Any]]) -> Activations:
+        """Stack the states of several models on the same text."""
         arrays = {
             name: np.stack([getattr(one, name) for one in each])
             for name in ("hidden", "cell", "gates", "logits")
@@ -64,7 +64,7 @@ class Activations:
         return cls(groups=first.groups, mask=first.mask, gate_names=first.gate_names, members=members, **arrays)
 
     def of_model(self, number: int) -> Activations:
-        """Give the states of one model of a population."""
+        """Return the states of one model of a population."""
         names = [name for name in ("hidden", "cell", "gates", "logits") if getattr(self, name) is not None]
         return replace(self, members={}, **{name: getattr(self, name)[number] for name in names})
 

@@ -12,7 +12,7 @@ from dni_jax.models._activations import Activations
 from dni_jax.text import Corpus
 
 _ROWS = "one row a character, without rows of begin or end symbols"
-_BLOCK = 65_536  # rows looked through for NaN at a time
+_BLOCK = 65_536  # rows checked for NaN at a time
 
 
 def from_arrays(states: Any, corpus: Corpus) -> Activations:
@@ -24,7 +24,7 @@ def from_arrays(states: Any, corpus: Corpus) -> Activations:
         NumPy, JAX or PyTorch arrays (on any device, with or without gradients) of a floating type, as one of
 
         - ``(T, N)``: one row a character, string after string in the corpus' order;
-        - ``(S, L, N)``: string by string, padded behind the ends to exactly the longest string's length L; what is
+        - ``(S, L, N)``: string by string, padded after the ends to exactly the longest string's length L; what is
           in the padding does not matter;
         - S arrays ``(L_s, N)`` in a list or tuple: one a string.
 
@@ -66,7 +66,7 @@ def from_arrays(states: Any, corpus: Corpus) -> Activations:
         else:
             raise ValueError(
                 f"expected states (T, N) with T = {corpus.n_positions:,}, (S, L, N) with S = {len(corpus):,} and "
-                f"L = {lengths.max():,}, or a list of S arrays (L_s, N), got shape {array.shape}: give {_ROWS}"
+                f"L = {lengths.max():,}, or a list of S arrays (L_s, N), got shape {array.shape}: pass {_ROWS}"
             )
     check_neurons(hidden)
     check_finite(hidden, corpus)
@@ -82,7 +82,7 @@ def strings_of(states: Any, corpus: Corpus, lengths: Sequence[int] | np.ndarray,
         if array.ndim != 2 or len(array) != length:
             hint = "states[0] of a batch of one" if array.shape[:1] == (1,) and array.ndim == 3 else rows
             raise ValueError(
-                f"expected states of string {number} of shape ({length}, N), got {array.shape}: give {hint}"
+                f"expected states of string {number} of shape ({length}, N), got {array.shape}: pass {hint}"
             )
         if array.shape[1] != arrays[0].shape[1] or array.dtype != arrays[0].dtype:
             raise ValueError(
@@ -93,7 +93,7 @@ def strings_of(states: Any, corpus: Corpus, lengths: Sequence[int] | np.ndarray,
 
 
 def floating(array: Any, name: str) -> np.ndarray:
-    """Give a floating array of any framework as NumPy's, half precision widened."""
+    """Return a floating array of any framework as NumPy's, half precision widened."""
     values = as_numpy(array, name)
     if not jnp.issubdtype(values.dtype, jnp.floating):
         raise ValueError(f"expected {name} of a real floating type, got {values.dtype}: try astype('float32')")
@@ -101,7 +101,7 @@ def floating(array: Any, name: str) -> np.ndarray:
 
 
 def as_numpy(array: Any, name: str) -> np.ndarray:
-    """Give an array of any framework as NumPy's."""
+    """Return an array of any framework as NumPy's."""
     try:
         if hasattr(array, "detach"):  # PyTorch's, without importing it
             array = array.detach().cpu()
@@ -128,7 +128,7 @@ def check_finite(hidden: np.ndarray, corpus: Corpus) -> None:
             string = int(corpus.string_ids[position])
             raise ValueError(
                 f"expected finite states, got {hidden[position, neuron]} for neuron {neuron} at character "
-                f"{position - corpus.offsets[string]} of string {string}: look for an overflow in the network"
+                f"{position - corpus.offsets[string]} of string {string}: check for an overflow in the network"
             )
 
 
@@ -136,7 +136,7 @@ def _check_padded(shape: tuple[int, ...], lengths: np.ndarray) -> None:
     longest = int(lengths.max())
     if shape[:2] != (len(lengths), longest):
         extra = shape[1] - longest
-        hint = "give one row a character"
+        hint = "pass one row a character"
         if shape[0] == len(lengths) and extra > 0:
             hint = (
                 f"cut the padding with states[:, :{longest}], or, if the first row is a begin symbol's, take "

@@ -27,7 +27,7 @@ def record_module(
     batch: int | None = None,
     **options: Any,
 ) -> dict[str, np.ndarray]:
-    """Run a Flax module and keep what its submodules put out.
+    """Run a Flax module and return the outputs of its submodules.
 
     Parameters
     ----------
@@ -41,16 +41,16 @@ def record_module(
         `fnmatch.fnmatchcase` (``*`` goes across ``/``); a compiled regular expression, searched in the path; or
         several of these. ``"."`` is the module itself. None: all.
     variables
-        A Linen module's variables, as ``module.init`` gives them.
+        A Linen module's variables, as ``module.init`` returns them.
     batch
-        How many rows of the inputs' leading axis to run at a time; the outputs, kept in main memory, are laid
-        end to end along theirs. Each part starts from the module as it was given. None: all at once.
+        How many rows of the inputs' leading axis to run at a time; the outputs, kept in main memory, are
+        concatenated along theirs. Each part starts from the module as it was passed. None: all at once.
     options
         Keyword arguments of the call, the same for every part (``train=False``).
 
     Returns
     -------
-    A dict of NumPy arrays with the shapes and dtypes the submodules put out. Its names are the paths, followed by
+    A dict of NumPy arrays with the shapes and dtypes of the submodules' outputs. Its names are the paths, followed by
 
     - ``#0``, ``#1``, ... where a submodule is called several times in one run;
     - the place in the output where that is not one array: ``cell[0][1]``, ``cell[1]`` for a cell that returns

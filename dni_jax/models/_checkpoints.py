@@ -1,4 +1,4 @@
-"""States of a training on disk, each whole or absent, and the way back to them."""
+"""Checkpoints of a training: saved whole or not at all, and restored."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from dni_jax import processes
-from dni_jax.models._state import Evaluation, Run
+from dni_jax.models._state import Evaluation, TrainingRun
 from dni_jax.settings import RENAMED_SETTINGS, TrainPlan
 from dni_jax.text import Corpus
 
 
 def fingerprint(plans: Sequence[TrainPlan], corpus: Corpus) -> str:
-    """A short name of everything that a training depends on."""
+    """Return a short name of everything that a training depends on."""
     digest = hashlib.sha256()
     old_name = {new: old for old, new in RENAMED_SETTINGS.items()}  # so that old checkpoints are still recognised
     for plan in plans:
@@ -31,19 +30,27 @@ def fingerprint(plans: Sequence[TrainPlan], corpus: Corpus) -> str:
     return digest.hexdigest()[:16]
 
 
-def first_alone() -> ocp.options.MultiprocessingOptions:
-    """Let Orbax work in the first of several processes without the others."""
+def import_orbax() -> Any:
+    """Return `orbax.checkpoint`, which takes a second to import and is needed only for files."""
+    import orbax.checkpoint
+
+    return orbax.checkpoint
+
+
+def first_process_only() -> Any:
+    """Return options with which Orbax works in the first of several processes alone."""
+    ocp = import_orbax()
     if not jax.distributed.is_initialized():
         return ocp.options.MultiprocessingOptions()
     return ocp.options.MultiprocessingOptions(
-        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first_alone"
+        primary_host=0, active_processes={0}, barrier_sync_key_prefix="first_process_only"
     )
 
 
 class Checkpoints:
     """The last two states of one training, under a folder; with no folder, nothing is kept.
 
-    Of several processes the first alone reads and writes the folder.
+    Of several processes only the first reads and writes the folder.
     """
 
     def __init__(self, path: str | Path | None, plans: Sequence[TrainPlan], corpus: Corpus) -> None:
@@ -52,34 +59,36 @@ class Checkpoints:
         self._manager = None
         if self.path is not None and processes.is_first():
             self.path.mkdir(parents=True, exist_ok=True)
+            ocp = import_orbax()
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=2,
                 enable_async_checkpointing=False,
                 create=False,
-                multiprocessing_options=first_alone(),
+                multiprocessing_options=first_process_only(),
             )
             self._manager = ocp.CheckpointManager(self.path, options=options)
 
     @property
     def latest(self) -> Path | None:
-        """The folder of the last state, if there is one."""
+        """The folder of the last checkpoint, if there is one."""
         step = None if self._manager is None else self._manager.latest_step()
         return None if step is None or self.path is None else self.path / str(step)
 
-    def save(self, run: Run, step: int) -> None:
-        """Write where a training stands."""
+    def save(self, run: TrainingRun, step: int) -> None:
+        """Save the state of a training."""
         if self.path is None:
             return
         arrays = processes.to_host({"state": run.state, "best": run.best})
         if self._manager is None:
             return
-        looks = [[asdict(look) for look in looks] for looks in run.looks]
-        about = {"training": self._name, "looks": looks, "diverged": run.diverged}
+        rows = [[asdict(evaluation) for evaluation in each] for each in run.evaluations]
+        about = {"training": self._name, "evaluations": rows, "diverged": run.diverged}
+        ocp = import_orbax()
         parts = ocp.args.Composite(arrays=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about))
         self._manager.save(step, args=parts)
 
-    def restore_into(self, run: Run) -> int:
-        """Put a training where its last whole checkpoint stands; gives the step (0 without a checkpoint).
+    def restore_into(self, run: TrainingRun) -> int:
+        """Restore a training from its last whole checkpoint, and return its step (0 without a checkpoint).
 
         Raises
         ------
@@ -90,10 +99,11 @@ class Checkpoints:
             return 0
         step, found = processes.broadcast(lambda: self._restored(run))
         if step:
-            run.state, run.best, run.looks, run.diverged = found.state, found.best, found.looks, found.diverged
+            run.state, run.best, run.diverged = found.state, found.best, found.diverged
+            run.evaluations = found.evaluations
         return step
 
-    def _restored(self, run: Run) -> tuple[int, Run]:
+    def _restored(self, run: TrainingRun) -> tuple[int, TrainingRun]:
         steps = [] if self._manager is None else sorted(self._manager.all_steps(), reverse=True)
         problems = []
         for step in steps:
@@ -105,32 +115,34 @@ class Checkpoints:
                 problems.append(f"{step}: {str(error).splitlines()[0][:200]}")
                 continue
             if problems:
-                told = f"broken checkpoints were passed over ({'; '.join(problems)}); going on from step {step}"
-                warnings.warn(told, stacklevel=2)
+                skipped = f"skipped broken checkpoints ({'; '.join(problems)}); training resumes at step {step}"
+                warnings.warn(skipped, stacklevel=2)
             return int(step), run
         if problems:
             raise ValueError(
                 f"expected a whole checkpoint in {str(self.path)!r}, got broken ones ({'; '.join(problems)}): "
-                "remove the folder to begin anew"
+                "remove the folder to start again"
             )
         return 0, run
 
-    def _restore(self, run: Run, step: int) -> None:
+    def _restore(self, run: TrainingRun, step: int) -> None:
+        ocp = import_orbax()
         about = self._part(step, about=ocp.args.JsonRestore())
         if about["training"] != self._name:
             raise _AnotherTrainingError(
                 f"expected a checkpoint of this training in {str(self.path)!r}, got one of another corpus or of other "
-                "settings: use another folder, or the settings it was begun with"
+                "settings: use another folder, or the settings it was started with"
             )
         wanted = jax.device_get({"state": run.state, "best": run.best})
         arrays = self._part(step, arrays=ocp.args.StandardRestore(wanted))
         run.state, run.best = arrays["state"], arrays["best"]
-        run.looks = [[Evaluation(**row) for row in looks] for looks in about["looks"]]
+        rows = about["evaluations"] if "evaluations" in about else about["looks"]  # as earlier versions called them
+        run.evaluations = [[Evaluation(**row) for row in each] for each in rows]
         run.diverged = about["diverged"]
 
     def _part(self, step: int, **what: Any) -> Any:
         assert self._manager is not None
-        return self._manager.restore(step, args=ocp.args.Composite(**what))[next(iter(what))]
+        return self._manager.restore(step, args=import_orbax().args.Composite(**what))[next(iter(what))]
 
 
 class _AnotherTrainingError(ValueError):

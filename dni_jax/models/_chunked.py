@@ -1,4 +1,4 @@
-"""States of a corpus that come string by string, because all together they would not fit into memory."""
+"""States of a corpus that are read in chunks of whole strings, because they do not fit into memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from jaxtyping import Float, Int
 from dni_jax.models._prefetch import prefetch
 from dni_jax.text import chunk_bounds
 
-Strings = Sequence[tuple[int, int]]  # first and last (exclusive) string of each stretch, in ascending order
+Strings = Sequence[tuple[int, int]]  # first and last (exclusive) string of each range, in ascending order
 CHUNK = 65_536
 
 
 class ChunkedActivations(ABC):
-    """Hidden states that are read or computed when they are asked for, some strings at a time.
+    """Hidden states that are read or computed on demand, some strings at a time.
 
     Attributes
     ----------
@@ -28,20 +28,20 @@ class ChunkedActivations(ABC):
     n_neurons
         The number of neurons N.
     chunk
-        How many positions go together by default.
-    about
-        A short name of the text: `dni_jax.models._fingerprints.fingerprint_corpus`.
+        How many positions a chunk has by default.
+    fingerprint
+        Of the text: `dni_jax.models.fingerprint_corpus`.
     """
 
     offsets: Int[np.ndarray, " S1"]
     string_groups: Int[np.ndarray, " S"]
     n_neurons: int
     chunk: int
-    about: str
+    fingerprint: str
 
     @abstractmethod
     def read(self, strings: Strings, neurons: slice = slice(None)) -> Float[np.ndarray, "t n"]:
-        """Give the states at all characters of some strings, of some neighbouring neurons."""
+        """Return the states at all characters of some strings, of a range of neurons."""
 
     @property
     def n_positions(self) -> int:
@@ -59,12 +59,12 @@ class ChunkedActivations(ABC):
         return None
 
     def chunks(self, size: int | None = None) -> Iterator[tuple[slice, Float[np.ndarray, "t N"]]]:
-        """Yield positions and states of whole strings in order; a thread reads one chunk ahead.
+        """Yield positions and states of whole strings in order; a thread prefetches the next chunk.
 
         Parameters
         ----------
         size
-            How many positions to give at most (a longer string comes by itself); by default `chunk`.
+            The most positions in a chunk (a longer string is a chunk of its own); by default `chunk`.
         """
         stretches = chunk_bounds(self.offsets, size or self.chunk)
         reading = prefetch(((first, last), self.read([(first, last)])) for first, last in stretches)

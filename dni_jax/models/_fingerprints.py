@@ -1,4 +1,4 @@
-"""Short names of everything that recorded states depend on."""
+"""Fingerprints of everything that recorded states depend on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dni_jax.text import Corpus
 
 
 def fingerprint_corpus(corpus: Corpus) -> str:
-    """Name a text: its characters, how they are cut into strings and pieces, and the strings' groups.
+    """Return a fingerprint of a text: its characters, its cuts into strings and pieces, and the strings' groups.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def fingerprint_corpus(corpus: Corpus) -> str:
 
 
 def fingerprint_network(model: TrainedModel) -> str:
-    """Name a network: its weights, its kind, and how it reads text."""
+    """Return a fingerprint of a network: its weights, its kind, and how it reads text."""
     arrays = named_arrays(model.weights)
     about = (
         sorted(arrays),
@@ -42,10 +42,11 @@ def fingerprint_network(model: TrainedModel) -> str:
 
 
 def fingerprint_intervention(intervention: Intervention | None, model: TrainedModel, n_positions: int) -> str | None:
-    """Name what an intervention does to a network that reads so many positions."""
+    """Return a fingerprint of what an intervention does to a network that reads so many positions."""
     if intervention is None:
         return None
-    leaves, structure = jax.tree.flatten(intervention.bind(model.n_neurons, n_positions, model.parts))
+    # A plain pair: the fingerprint names the tree's structure, and must not change with the class that holds it.
+    leaves, structure = jax.tree.flatten(tuple(model.bind(intervention, n_positions)))
     return _digest(str(structure), *leaves)
 
 

@@ -1,4 +1,4 @@
-"""The outputs of a Flax module's submodules, caught while it runs."""
+"""The outputs of a Flax module's submodules, captured while it runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = "."
 
 @dataclass
 class Outputs:
-    """What was caught in one run.
+    """What was captured in one run.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ def run_nnx(
 
     def call(original: Any, part: Any, *args: Any, **kwargs: Any) -> Any:
         bound = original.__get__(part, type(part))
-        again = bool(calling) and calling[-1] == id(part)  # super().__call__ is no second call
+        again = bool(calling) and calling[-1] == id(part)  # super().__call__ is not a second call
         path = path_of.get(id(part))
         if path is None or again:
             return bound(*args, **kwargs)
@@ -106,19 +106,19 @@ def run_linen(
 
 @contextmanager
 def _replaced_calls(owners: list[type], call: Callable[..., Any]) -> Iterator[None]:
-    """Let `call` stand before the classes' own ``__call__`` for a while (Python looks it up on classes only)."""
+    """Replace the classes' own ``__call__`` by `call` for a while (Python looks it up on classes only)."""
     with _PATCHING:
         originals = {owner: vars(owner)["__call__"] for owner in dict.fromkeys(owners)}
         try:
             for owner, original in originals.items():
-                type.__setattr__(owner, "__call__", _standing_before(original, call))
+                type.__setattr__(owner, "__call__", _wrap(original, call))
             yield
         finally:
             for owner, original in originals.items():
                 type.__setattr__(owner, "__call__", original)
 
 
-def _standing_before(original: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap(original: Any, call: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         return call(original, self, *args, **kwargs)

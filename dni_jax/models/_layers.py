@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from dni_jax.models._weights import LayerWeights, MatmulDtype
-from dni_jax.models.cells import CELLS, Carry, Cell, Edit, unedited
+from dni_jax.models.cells import CELLS, Carry, Cell, Edit, no_edit
 
 
 class Lookup(NamedTuple):
@@ -20,15 +20,15 @@ class Lookup(NamedTuple):
     codes: Int[Array, "R B"]
 
     def rows(self) -> Array:
-        """What a scan walks over."""
+        """Return what a scan iterates over."""
         return self.codes
 
     def at(self, row: Array) -> Float[Array, "B G"]:
-        """The input's pre-activations of one step."""
+        """Return the input's pre-activations of one step."""
         return self.table[row]
 
     def gradient(self, d_input: Float[Array, "R B G"]) -> Lookup:
-        """The table's gradient: a scatter-add, five times as fast as a one-hot product."""
+        """Return the table's gradient: a scatter-add, five times as fast as a one-hot product."""
         rows = d_input.reshape(-1, d_input.shape[-1])
         return Lookup(jnp.zeros_like(self.table).at[self.codes.reshape(-1)].add(rows), None)  # type: ignore[arg-type]
 
@@ -39,15 +39,15 @@ class Dense(NamedTuple):
     values: Float[Array, "R B G"]
 
     def rows(self) -> Array:
-        """What a scan walks over."""
+        """Return what a scan iterates over."""
         return self.values
 
     def at(self, row: Array) -> Float[Array, "B G"]:
-        """The input's pre-activations of one step."""
+        """Return the input's pre-activations of one step."""
         return row
 
     def gradient(self, d_input: Float[Array, "R B G"]) -> Dense:
-        """The gradient is the input's own."""
+        """Return the gradient, which is the input's own."""
         return Dense(d_input)
 
 
@@ -72,20 +72,20 @@ def product(a: Array, b: Array, matmul_dtype: MatmulDtype) -> Array:
 
 
 def zero_carry(batch: int, hidden: int, cell: str) -> Carry:
-    """The state before the first symbol."""
+    """Return the state before the first symbol."""
     zero = jnp.zeros((batch, hidden))
     return Carry(zero if CELLS[cell].has_memory else None, zero)
 
 
 def reset_carry(carry: Carry, reset: Bool[Array, " B"]) -> Carry:
-    """The state with the lanes that start anew at zero."""
+    """Return the state with the lanes that start a string at zero."""
     return jax.tree.map(lambda part: jnp.where(reset[:, None], jnp.zeros_like(part), part), carry)
 
 
 def layer_step(
-    settings: Settings, from_input: Float[Array, "B G"], layer: LayerWeights, old: Carry, edit: Edit = unedited
+    settings: Settings, from_input: Float[Array, "B G"], layer: LayerWeights, old: Carry, edit: Edit = no_edit
 ) -> tuple[Carry, tuple[Array, ...]]:
-    """Take one step; gives the new state and what the cell keeps of it (the activated gates first)."""
+    """Take one step; return the new state and what the cell keeps of it (the activated gates first)."""
     from_state = product(old.h, layer.wh, settings.matmul_dtype)
     if layer.bh is not None:
         from_state = from_state + layer.bh
@@ -96,11 +96,11 @@ def layer_step(
 def layer_scan(
     settings: Settings, source: Lookup | Dense, layer: LayerWeights, resets: Bool[Array, "R B"], carry: Carry
 ) -> tuple[Float[Array, "R B N"], Carry]:
-    """Hidden states of R steps in B lanes, and the state behind them.
+    """Return hidden states of R steps in B lanes, and the state after them.
 
     The gradient flows to the input and to the recurrent weights (``wh``, ``bh``) only: the incoming carry is a
     constant, as truncated backpropagation wants, and ``wx`` and ``b`` are in the input. It emits the pre-activations'
-    gradient step by step and forms the recurrent kernel's in one product behind the scan.
+    gradient step by step and forms the recurrent kernel's in one product after the scan.
     """
 
     def body(state: Carry, inputs: tuple[Array, Array]) -> tuple[Carry, Array]:

@@ -1,4 +1,4 @@
-"""What a store of states says about itself: whose they are, and how far it is complete."""
+"""The description of a store of states: what they depend on, and how many are there."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Manifest:
         return self.done == self.n_positions
 
     def difference(self, other: Manifest) -> str | None:
-        """Say in which respect another recording is not this one; None where it is the same."""
+        """Describe how another recording differs from this one; None where it is the same."""
         words = {
             "corpus": "another corpus",
             "network": "another network (other weights or another vocabulary)",
@@ -68,8 +68,8 @@ class Manifest:
         return None
 
     def write(self, folder: Path) -> None:
-        """Put it into a store in one step; it is on disk when this returns."""
-        with atomic_write(folder / NAME) as aside, aside.open("w", encoding="utf-8") as file:
+        """Write it into a store in one step; it is on disk when this returns."""
+        with atomic_write(folder / NAME) as part, part.open("w", encoding="utf-8") as file:
             json.dump({"format": FORMAT, **asdict(self)}, file, indent=1)
             file.flush()
             os.fsync(file.fileno())

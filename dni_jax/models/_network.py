@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from dni_jax.interventions import Drive, Driven, Override, apply_overrides
 from dni_jax.models._layers import Dense, Lookup, Settings, layer_scan, layer_step, product, reset_carry, zero_carry
 from dni_jax.models._weights import LayerWeights, MatmulDtype, Weights
-from dni_jax.models.cells import CELLS, Carry, Cell, unedited
+from dni_jax.models.cells import CELLS, Carry, Cell, no_edit
 
 Carries = tuple[Carry, ...]
 
@@ -54,7 +54,7 @@ class RecurrentLayer(nnx.Module):
         return LayerWeights(self.wx[...], self.wh[...], self.b[...], None if self.bh is None else self.bh[...])
 
     def __call__(self, inputs: Float[Array, "B L I"]) -> Float[Array, "B L N"]:
-        """Hidden states after each step, from the zero state."""
+        """Return hidden states after each step, from the zero state."""
         layer, settings = self.weights, Settings(self.cell, "float32")
         values = product(inputs.swapaxes(0, 1), layer.wx, settings.matmul_dtype) + layer.b
         zero = zero_carry(inputs.shape[0], layer.hidden, self.cell)
@@ -120,19 +120,19 @@ class CharNetwork(nnx.Module):
         matmul_dtype: MatmulDtype = "float32",
         seed: int = 0,
     ) -> CharNetwork:
-        """Give the network of ``rngs=nnx.Rngs(seed)``, made by one compiled program: op by op it takes seconds."""
+        """Return the network of ``rngs=nnx.Rngs(seed)``, made by one compiled program: op by op it takes seconds."""
         return cls.from_weights(_initial_weights(jax.random.key(seed), n_symbols, tuple(sizes), cell, matmul_dtype))
 
     @classmethod
     def from_weights(cls, weights: Weights) -> CharNetwork:
-        """Give a network with these parameters, without drawing initial ones."""
+        """Return a network with these parameters, without drawing initial ones."""
         n_symbols, settings = weights.head.shape[-1], (weights.sizes, weights.cell, weights.matmul_dtype)
         module = nnx.eval_shape(lambda: cls(n_symbols, *settings, rngs=nnx.Rngs(0)))
         module.set_weights(weights)
         return module
 
     def set_weights(self, weights: Weights) -> None:
-        """Put other parameters in place, for example another framework's."""
+        """Replace the parameters, for example by another framework's."""
         for layer, given in zip(self.layers, weights.layers, strict=True):
             layer.wx.set_value(given.wx)
             layer.wh.set_value(given.wh)
@@ -143,7 +143,7 @@ class CharNetwork(nnx.Module):
         cast("nnx.Param[Array]", self.head.bias).set_value(weights.head_b)
 
     def __call__(self, codes: Int[Array, "B L"]) -> Float[Array, "B L V"]:
-        """Logits of the next symbol after each symbol, from the zero state."""
+        """Return logits of the next symbol after each symbol, from the zero state."""
         weights = self.weights
         zero = zero_carries(weights, codes.shape[0])
         hidden, _ = network_scan(weights, codes.T, jnp.zeros(codes.T.shape, bool), zero)
@@ -158,12 +158,12 @@ def _initial_weights(
 
 
 def get_cell(name: str) -> Cell:
-    """Give the cell of a name.
+    """Return the cell of a name.
 
     Raises
     ------
     ValueError
-        Where there is none.
+        For an unknown name.
     """
     if name not in CELLS:
         raise ValueError(f"expected a cell among {', '.join(CELLS)}, got {name!r}")
@@ -171,24 +171,30 @@ def get_cell(name: str) -> Cell:
 
 
 def zero_carries(weights: Weights, batch: int) -> Carries:
-    """The state of all layers before the first symbol."""
+    """Return the state of all layers before the first symbol."""
     return tuple(zero_carry(batch, size, weights.cell) for size in weights.sizes)
 
 
 def compute_logits(weights: Weights, hidden: Float[Array, "*batch N"]) -> Float[Array, "*batch V"]:
-    """Logits of the next symbol, from the top layer's state."""
+    """Return logits of the next symbol, from the top layer's state."""
     return product(hidden, weights.head, weights.matmul_dtype) + weights.head_b
 
 
+def compute_losses(logits: Float[Array, "*batch V"], targets: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """Return minus the log-probability of each target, in nats."""
+    chosen = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - chosen
+
+
 def input_table(weights: Weights) -> Float[Array, "V G"]:
-    """The lowest layer's input as a table: a one-hot symbol picks a row."""
+    """Return the lowest layer's input as a table: a one-hot symbol picks a row."""
     return weights.layers[0].wx + weights.layers[0].b
 
 
 def network_scan(
     weights: Weights, codes: Int[Array, "R B"], resets: Bool[Array, "R B"], carries: Carries
 ) -> tuple[Float[Array, "R B N"], Carries]:
-    """Hidden states of the top layer over R steps in B lanes, and the state of all layers behind them.
+    """Return hidden states of the top layer over R steps in B lanes, and the state of all layers after them.
 
     The gradient flows to all weights but the head's; the incoming carries are constants (see `layer_scan`).
     """
@@ -199,8 +205,8 @@ def network_scan(
     for number, (layer, carry) in enumerate(zip(weights.layers, carries, strict=True)):
         if number:
             source = Dense(product(hidden, layer.wx, weights.matmul_dtype) + layer.b)
-        hidden, behind = layer_scan(settings, source, layer, resets, carry)
-        last.append(behind)
+        hidden, after = layer_scan(settings, source, layer, resets, carry)
+        last.append(after)
     return hidden, tuple(last)
 
 
@@ -226,34 +232,34 @@ def network_step(
     resets
         Lanes that start from the zero state.
     overrides, drives
-        See `apply_overrides`; neurons are numbered through all layers. One to be seen at the readout only is of h.
+        See `apply_overrides`; neurons are numbered through all layers. An override at the readout only is of h.
 
     Returns
     -------
-    The state that the network goes on with; the state that this step's prediction is read from, and which higher
-    layers see; and the activated gates of each layer that lead to the latter.
+    The state that the network continues from; the state that this step's prediction and higher layers are computed
+    from; and the activated gates of each layer that lead to the latter.
     """
     old = [reset_carry(carry, resets) for carry in carries]
     flowing = tuple(zip(overrides, drives, strict=True))
     lasting = tuple(pair for pair in flowing if pair[0].where == "recurrent")
-    new, gates = _climb(weights, table[codes], old, lasting)
+    new, gates = _step_layers(weights, table[codes], old, lasting)
     if len(lasting) == len(flowing):
         return new, new, gates
-    shown, gates = _climb(weights, table[codes], old, flowing)
+    shown, gates = _step_layers(weights, table[codes], old, flowing)
     return new, shown, gates
 
 
-def _climb(
+def _step_layers(
     weights: Weights, from_input: Array, old: list[Carry], edits: tuple[Driven, ...]
 ) -> tuple[Carries, list[tuple[Array, ...]]]:
-    """Go through the layers of one step, each seeing the edited state of the one below."""
+    """Compute the layers of one step, each from the edited state of the one below."""
     settings = Settings(weights.cell, weights.matmul_dtype)
     new: list[Carry] = []
     gates = []
     for number, (layer, carry, span) in enumerate(zip(weights.layers, old, weights.layer_slices, strict=True)):
         if number:
             from_input = product(new[-1].h, layer.wx, weights.matmul_dtype) + layer.b
-        edit = partial(_edited, edits, span) if edits else unedited
+        edit = partial(_edited, edits, span) if edits else no_edit
         after, kept = layer_step(settings, from_input, layer, carry, edit)
         new.append(after)
         gates.append(kept[: len(settings.cell_type.gates)])
@@ -265,6 +271,6 @@ def _edited(edits: tuple[Driven, ...], span: slice, part: str, value: Array) -> 
 
 
 def all_hidden(carries: Carries) -> Float[Array, "B N"]:
-    """The hidden states of all layers side by side."""
+    """Return the hidden states of all layers, concatenated."""
     parts = [carry.h for carry in carries]
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)

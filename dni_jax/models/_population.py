@@ -27,7 +27,7 @@ class Population(Sequence[TrainedModel]):
         The networks.
     diverged
         For each, the step at which its loss stopped being finite, or None; its weights are then those of its best
-        look before.
+        evaluation before.
     """
 
     models: tuple[TrainedModel, ...]
@@ -40,7 +40,7 @@ class Population(Sequence[TrainedModel]):
     def __getitem__(self, index: slice) -> Population: ...
 
     def __getitem__(self, index: int | slice) -> TrainedModel | Population:
-        """Give one network, or some as a population."""
+        """Return one network, or some as a population."""
         if isinstance(index, slice):
             return Population(self.models[index], self.diverged[index])
         return self.models[index]
@@ -80,11 +80,11 @@ class Population(Sequence[TrainedModel]):
         """Write all networks to a folder; it appears whole or not at all. Of several processes the first writes."""
         if not processes.is_first():
             return
-        with atomic_write(path) as aside:
-            aside.mkdir()
+        with atomic_write(path) as folder:
+            folder.mkdir()
             for number, model in enumerate(self.models):
-                model.save(aside / str(number))
-            (aside / _INDEX).write_text(json.dumps({"diverged": self.diverged}), encoding="utf-8")
+                model.save(folder / str(number))
+            (folder / _INDEX).write_text(json.dumps({"diverged": self.diverged}), encoding="utf-8")
 
 
 def load_population(path: str | Path) -> Population:

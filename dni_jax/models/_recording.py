@@ -1,4 +1,4 @@
-"""Recording: a network reads a corpus, and its states at every character are kept."""
+"""Recording: a network reads a corpus, and its states at every character are returned."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, overload
 from dni_jax import processes
 from dni_jax.interventions import Intervention
 from dni_jax.models._activations import Activations
+from dni_jax.models._collect import choose_states, collect_states
 from dni_jax.models._lanes import choose_lane_count, make_lanes
 from dni_jax.models._population import Population
-from dni_jax.models._running import Bound, asked_for, states_of
 from dni_jax.models._stored import StoredActivations
 from dni_jax.models._storing import record_into
 from dni_jax.models._trained import TrainedModel
 from dni_jax.text import Corpus
 
 _STEPS = 256  # time steps in one call of the compiled program
-_LANES = 256  # texts read side by side
+_LANES = 256  # texts read in parallel
 
 
 @overload
@@ -57,10 +57,10 @@ def record(
     intervention: Intervention | None = None,
     dtype: str = "float32",
 ) -> Activations | StoredActivations:
-    """Let a network read a corpus, and keep its states.
+    """Run a network over a corpus, and return its states.
 
-    Beside the result, memory holds the states of 256 texts x 256 characters at a time. With a `store`, the result is
-    on disk, and memory holds three chunks. Several processes share the texts, and each gets all states.
+    Apart from the result, memory holds the states of 256 texts x 256 characters at a time. With a `store`, the result
+    is on disk, and memory holds three chunks. Several processes share the texts, and each gets all states.
 
     Parameters
     ----------
@@ -71,15 +71,15 @@ def record(
     what
         Which of ``"hidden"``, ``"cell"``, ``"gates"``, ``"logits"``; hidden is always kept.
     store
-        A folder to write the states to while the network runs, as arrays in Zarr's format, version 3. One that was
-        cut off is continued where the last whole chunk ends, to the same bits; a complete one is not recorded again.
+        A folder to write the states to while the network runs, as arrays in Zarr's format, version 3. An interrupted
+        one is continued after its last whole chunk, to the same bits; a complete one is not recorded again.
         See `dni_jax.models.open_states`.
     chunk
         With a store, how many characters to read and write at a time, in whole strings; by default 65,536.
     intervention
         What to override at every step; the states are those after it.
     dtype : {"float32", "float16"}
-        What states are kept in; float16 takes half the memory and keeps three digits.
+        The type of the result; float16 takes half the memory and keeps three digits.
 
     Returns
     -------
@@ -88,8 +88,8 @@ def record(
     Raises
     ------
     ValueError
-        For a symbol the network does not know, an intervention that does not fit, a cell asked of a network that has
-        none, states that are not finite, a store that holds another recording, or one that several processes would
+        For a symbol outside the network's vocabulary, an intervention that does not fit, ``"cell"`` of a network that
+        has none, states that are not finite, a store that holds another recording, or one that several processes would
         write.
 
     Examples
@@ -111,23 +111,21 @@ def record(
                 "of them into a store of its own"
             )
         each = [record(one, corpus, what, intervention=intervention, dtype=dtype) for one in model]
-        return Activations.stacked(each, {"seed": model.seeds, "learning_rate": model.learning_rates})
-    asked = asked_for(model, what, dtype)
+        return Activations.stack(each, {"seed": model.seeds, "learning_rate": model.learning_rates})
+    emit = choose_states(model, what, dtype)
     if store is not None:
         if processes.count() > 1:
             raise ValueError(
                 f"expected one process to record into a store, got {processes.count()} of them: do it beforehand, in a "
                 "process of its own, or leave store= out"
             )
-        return record_into(store, model, corpus, asked, intervention, dtype, chunk)
+        return record_into(store, model, corpus, emit, intervention, chunk)
     if chunk is not None:
         raise ValueError(f"expected chunk only with a store, got chunk={chunk!r} without one: pass store=path")
     read = model.encode(corpus)
     lanes = make_lanes(
         read, choose_lane_count(read, _LANES), multiple=_STEPS if read.n_positions > _LANES * _STEPS else 1
     )
-    bound: Bound = ((), ())
-    if intervention is not None:
-        bound = intervention.bind(model.n_neurons, corpus.n_positions, model.parts)
-    result: Any = states_of(model, lanes, bound, asked, dtype, _STEPS, corpus.n_positions, shared=True)
+    bound = model.bind(intervention, corpus.n_positions)
+    result: Any = collect_states(model, lanes, bound, emit, _STEPS, corpus.n_positions, shared=True)
     return Activations(groups=corpus.position_groups, gate_names=model.weights.cell_type.gates, **result)

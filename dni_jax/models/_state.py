@@ -1,4 +1,4 @@
-"""Where a training stands: of one network, or of a population that trains as one program."""
+"""The state of a training: of one network, or of a population that trains as one program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dni_jax.models._network import Carries
 from dni_jax.models._weights import Weights
 
 
-class State(NamedTuple):
+class TrainState(NamedTuple):
     """Everything that a later step depends on, besides the text; all arrays have a leading axis of M models."""
 
     weights: Weights
@@ -24,14 +24,14 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One look at the validation text during training.
+    """Losses at one step of a training.
 
     Attributes
     ----------
     step, characters
         Steps taken, and characters read in them.
     train_loss, validation_loss
-        Nats a symbol: the mean over the steps since the look before, and on the validation text.
+        Nats a symbol: the mean over the steps since the evaluation before, and on the validation text.
     seconds
         Since training began, its interruptions left out.
     learning_rate, gradient_norm
@@ -52,42 +52,42 @@ class Evaluation:
         return math.isfinite(self.train_loss) and math.isfinite(self.validation_loss)
 
 
-def stale(looks: list[Evaluation]) -> int:
-    """Looks since the best one."""
-    losses = [look.validation_loss for look in looks]
+def count_since_best(evaluations: list[Evaluation]) -> int:
+    """Return how many evaluations there were after the best one."""
+    losses = [evaluation.validation_loss for evaluation in evaluations]
     return len(losses) - 1 - int(np.argmin(losses)) if losses else 0
 
 
 @dataclass(eq=False)
-class Run:
-    """A training under way: its state, the weights of each model's best look, and all looks.
+class TrainingRun:
+    """A training in progress: its state, the weights of each model's best evaluation, and all evaluations.
 
-    The arrays of `state` are used up by every step; `best` is kept on the host.
+    Every step consumes the arrays of `state`; `best` is kept on the host.
 
     Attributes
     ----------
-    looks
-        One list a model; a model that has ended gets no more.
+    evaluations
+        One list a model; a model that has stopped gets no more.
     diverged
         For each model, the step at which its loss stopped being finite, or None.
     """
 
-    state: State
+    state: TrainState
     best: Weights
-    looks: list[list[Evaluation]]
+    evaluations: list[list[Evaluation]]
     diverged: list[int | None]
 
     def active(self, patience: int) -> list[bool]:
-        """Which models still train."""
-        pairs = zip(self.looks, self.diverged, strict=True)
-        return [step is None and stale(looks) < patience for looks, step in pairs]
+        """Return which models still train."""
+        pairs = zip(self.evaluations, self.diverged, strict=True)
+        return [step is None and count_since_best(each) < patience for each, step in pairs]
 
-    def add(self, looks: dict[int, Evaluation]) -> None:
-        """Note looks of some models, and keep the weights of those that are their best."""
+    def add(self, evaluations: dict[int, Evaluation]) -> None:
+        """Add evaluations of some models, and keep the weights of those that are their best."""
         improved = []
-        for model, look in looks.items():
-            self.looks[model].append(look)
-            if stale(self.looks[model]) == 0:
+        for model, evaluation in evaluations.items():
+            self.evaluations[model].append(evaluation)
+            if count_since_best(self.evaluations[model]) == 0:
                 improved.append(model)
         if improved:
             now = processes.to_host(self.state.weights)

@@ -15,9 +15,8 @@ from jaxtyping import Array, Float
 
 from dni_jax import processes
 from dni_jax.devices import map_models
-from dni_jax.models._evaluation import compute_losses
-from dni_jax.models._network import Carries, compute_logits, network_scan, zero_carries
-from dni_jax.models._state import State
+from dni_jax.models._network import Carries, compute_logits, compute_losses, network_scan, zero_carries
+from dni_jax.models._state import TrainState
 from dni_jax.models._weights import Weights
 from dni_jax.settings import TrainPlan
 
@@ -33,11 +32,11 @@ class Batch(NamedTuple):
 
 _MODELS = P("models")
 _TEXT = Batch(*[P("models", None, None, "lanes")] * 4)
-_STANDS = State(_MODELS, _MODELS, P("models", "lanes"))  # type: ignore[arg-type]
+_STATE = TrainState(_MODELS, _MODELS, P("models", "lanes"))  # type: ignore[arg-type]
 
 
 def rate_schedule(plan: TrainPlan) -> optax.Schedule:
-    """The learning rate's share of its highest value, by step."""
+    """Return the learning rate by step, as a share of its highest value."""
     warm = min(plan.warmup, plan.steps // 10)
     rest = max(plan.steps - warm, 1)
     falling = {
@@ -49,9 +48,9 @@ def rate_schedule(plan: TrainPlan) -> optax.Schedule:
 
 
 def make_optimizer(plan: TrainPlan) -> optax.GradientTransformation:
-    """Adam with clipping and a schedule, for a highest rate of 1.
+    """Return Adam with clipping and a schedule, for a highest rate of 1.
 
-    Plans that differ in rate and seed give one and the same object, so that a compiled step is found again.
+    Plans that differ in rate and seed get the same object, so that JAX finds the compiled step again.
     """
     return _optimizer(TrainPlan(**{**vars(plan), "learning_rate": 1.0, "seed": 0}))
 
@@ -63,24 +62,24 @@ def _optimizer(plan: TrainPlan) -> optax.GradientTransformation:
 
 
 @partial(jax.jit, static_argnames=("optimizer", "lanes"))
-def init_state(each: Sequence[Weights], optimizer: Any, lanes: int) -> State:
-    """Where the training of networks of one shape starts, in so many lanes."""
+def init_state(each: Sequence[Weights], optimizer: Any, lanes: int) -> TrainState:
+    """Return the state in which networks of one shape start training, in so many lanes."""
     weights = jax.tree.map(lambda *parts: jnp.stack(parts), *each)
     zero = zero_carries(each[0], lanes)
     carries = jax.tree.map(lambda part: jnp.zeros((len(each), *part.shape)), zero)
-    return State(weights, jax.vmap(optimizer.init)(weights), carries)
+    return TrainState(weights, jax.vmap(optimizer.init)(weights), carries)
 
 
 @partial(jax.jit, static_argnames=("optimizer", "devices"), donate_argnums=0)
 def take_steps(
-    state: State, rates: Float[Array, " M"], batch: Batch, optimizer: Any, devices: Mesh
-) -> tuple[State, tuple[Float[Array, "M K"], Float[Array, "M K"]]]:
+    state: TrainState, rates: Float[Array, " M"], batch: Batch, optimizer: Any, devices: Mesh
+) -> tuple[TrainState, tuple[Float[Array, "M K"], Float[Array, "M K"]]]:
     """Take K gradient steps of each model.
 
     Parameters
     ----------
     state
-        Where the models stand; its arrays are used up.
+        The models' state; its arrays are donated.
     rates
         Each model's highest learning rate.
     batch
@@ -92,33 +91,33 @@ def take_steps(
 
     Returns
     -------
-    The state behind the steps; the loss of each step, and the gradient's norm before clipping.
+    The state after the steps; the loss of each step, and the gradient's norm before clipping.
     """
 
-    def one(state: State, rate: Array, batch: Batch) -> tuple[State, tuple[Array, Array]]:
+    def one(state: TrainState, rate: Array, batch: Batch) -> tuple[TrainState, tuple[Array, Array]]:
         return jax.lax.scan(partial(_step, optimizer=optimizer, rate=rate), state, batch)
 
     spread = jax.shard_map(
         map_models(one),
         mesh=devices,
-        in_specs=(_STANDS, _MODELS, _TEXT),
-        out_specs=(_STANDS, (_MODELS, _MODELS)),
+        in_specs=(_STATE, _MODELS, _TEXT),
+        out_specs=(_STATE, (_MODELS, _MODELS)),
         check_vma=False,
     )
     return spread(state, rates, batch)
 
 
-def shard_state(state: State, rates: Float[Array, " M"], devices: Mesh) -> tuple[State, Float[Array, " M"]]:
-    """Lay out what a training starts from over the devices of all processes."""
-    return processes.place(state, _STANDS, devices), processes.place(rates, _MODELS, devices)
+def shard_state(state: TrainState, rates: Float[Array, " M"], devices: Mesh) -> tuple[TrainState, Float[Array, " M"]]:
+    """Spread what a training starts from over the devices of all processes."""
+    return processes.place(state, _STATE, devices), processes.place(rates, _MODELS, devices)
 
 
 def shard_batch(batch: Batch, devices: Mesh) -> Batch:
-    """Give a batch to the devices; each process moves only the lanes and models of its own."""
+    """Move a batch to the devices; each process moves only its own lanes and models."""
     return processes.place(batch, _TEXT, devices)
 
 
-def _step(state: State, batch: Batch, *, optimizer: Any, rate: Array) -> tuple[State, tuple[Array, Array]]:
+def _step(state: TrainState, batch: Batch, *, optimizer: Any, rate: Array) -> tuple[TrainState, tuple[Array, Array]]:
     """Take one step of one model on this device's lanes; gradients are summed over devices."""
     total = jax.lax.psum(batch.weights.sum(), "lanes")
 
@@ -133,4 +132,4 @@ def _step(state: State, batch: Batch, *, optimizer: Any, rate: Array) -> tuple[S
         update, memory = optimizer.update(gradient, state.optimizer, state.weights)
         update = jax.tree.map(lambda change: rate * change, update)
         norm = optax.tree.norm(gradient)
-    return State(optax.apply_updates(state.weights, update), memory, carries), (loss, norm)
+    return TrainState(optax.apply_updates(state.weights, update), memory, carries), (loss, norm)

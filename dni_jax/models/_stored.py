@@ -1,4 +1,4 @@
-"""States on disk, read part by part."""
+"""States on disk, read in parts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from dni_jax.models._manifest import Manifest, read_manifest
 from dni_jax.text import Corpus
 
 STRINGS = "strings.npz"
-_MOST = 2**32
+_MAX_BYTES = 2**32
 
 
 class StoredArray:
-    """An array on disk; a part of it is read when it is asked for with ``array[...]``, as from a NumPy array.
+    """An array on disk; ``array[...]`` reads a part of it, as from a NumPy array.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class StoredArray:
             raise ValueError(f"expected whole chunks of states on disk, got a broken one: {error}") from error
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        check_size(self.nbytes, _MOST)
+        check_size(self.nbytes, _MAX_BYTES)
         whole = self[...]
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
@@ -89,7 +89,7 @@ def _index(key: Any, size: int) -> Any:
 
 
 class StoredActivations(ChunkedActivations):
-    """Recorded states in a folder; like `Activations`, but nothing is read before it is asked for.
+    """Recorded states in a folder; like `Activations`, but read on demand.
 
     Attributes
     ----------
@@ -113,11 +113,11 @@ class StoredActivations(ChunkedActivations):
         self.gate_names = manifest.gate_names
         with np.load(path / STRINGS) as strings:
             self.offsets, self.string_groups = strings["offsets"], strings["groups"]
-        self.n_neurons, self.chunk, self.about = manifest.n_neurons, manifest.chunk, manifest.corpus
+        self.n_neurons, self.chunk, self.fingerprint = manifest.n_neurons, manifest.chunk, manifest.corpus
 
     @property
     def ranges(self) -> tuple[np.ndarray, np.ndarray]:
-        """Smallest and largest state of each neuron, noted while recording."""
+        """Smallest and largest state of each neuron, collected during recording."""
         return np.asarray(self.manifest.low), np.asarray(self.manifest.high)
 
     def read(self, strings: Strings, neurons: slice = slice(None)) -> Float[np.ndarray, "t n"]:
@@ -140,24 +140,24 @@ class StoredActivations(ChunkedActivations):
         return whole
 
     def check_corpus(self, corpus: Corpus) -> None:
-        """Refuse a corpus that is not the one whose states these are.
+        """Raise for a corpus other than the one that these states are of.
 
         Raises
         ------
         ValueError
             Where characters, strings or groups differ.
         """
-        if fingerprint_corpus(corpus) != self.about:
+        if fingerprint_corpus(corpus) != self.fingerprint:
             raise ValueError(
                 f"expected the corpus that {str(self.path)!r} was recorded from, {self!r}, got another: {corpus!r}"
             )
 
-    def load(self, most: int = _MOST) -> Activations:
+    def load(self, max_bytes: int = _MAX_BYTES) -> Activations:
         """Read everything into memory.
 
         Parameters
         ----------
-        most
+        max_bytes
             How many bytes that may take; 4 GiB by default.
 
         Raises
@@ -166,7 +166,7 @@ class StoredActivations(ChunkedActivations):
             Where it takes more.
         """
         arrays: dict[str, Any] = {name: getattr(self, name) for name in self.manifest.what}
-        check_size(sum(array.nbytes for array in arrays.values()), most)
+        check_size(sum(array.nbytes for array in arrays.values()), max_bytes)
         read = {name: array[...] for name, array in arrays.items()}
         return Activations(groups=self.groups, gate_names=self.gate_names, **read)
 
@@ -175,12 +175,13 @@ class StoredActivations(ChunkedActivations):
         return self._describe("StoredActivations") + f"{more}, {self.hidden.dtype} in {str(self.path)!r})"
 
 
-def check_size(n_bytes: int, most: int) -> None:
-    """Refuse what would not fit into memory."""
-    if n_bytes > most:
+def check_size(n_bytes: int, max_bytes: int) -> None:
+    """Raise for what would not fit into memory."""
+    if n_bytes > max_bytes:
         raise ValueError(
-            f"expected states of at most {most / 2**30:.2f} GiB to be read into memory, got {n_bytes / 2**30:.2f} GiB: "
-            "take parts with .hidden[...] or .chunks(), or allow more with .load(most=...)"
+            f"expected states of at most {max_bytes / 2**30:.2f} GiB to be read into memory, got "
+            f"{n_bytes / 2**30:.2f} GiB: read parts with .hidden[...] or "
+            ".chunks(), or allow more with .load(max_bytes=...)"
         )
 
 
@@ -203,7 +204,7 @@ def open_states(path: str | Path) -> StoredActivations:
 
     Returns
     -------
-    StoredActivations. ``.hidden[...]`` reads a part, ``.chunks()`` all in order, ``.load()`` gives `Activations`;
+    StoredActivations. ``.hidden[...]`` reads a part, ``.chunks()`` all in order, ``.load()`` returns `Activations`;
     `dni_jax.inspect` reads it chunk by chunk. The arrays are Zarr's: ``zarr.open(path + "/hidden")`` reads them, too.
 
     Raises
@@ -227,9 +228,9 @@ def open_states(path: str | Path) -> StoredActivations:
     manifest = read_manifest(folder)
     if not manifest.complete:
         raise ValueError(
-            f"expected a complete store in {str(path)!r}, got one that was cut off after {manifest.done:,} of "
-            f"{manifest.n_positions:,} positions: go on with dni.record(model, corpus, store={str(path)!r}) and the "
-            "settings it was begun with, or remove it"
+            f"expected a complete store in {str(path)!r}, got one that was interrupted after {manifest.done:,} of "
+            f"{manifest.n_positions:,} positions: continue with dni.record(model, corpus, store={str(path)!r}) and "
+            "the settings it was started with, or remove it"
         )
     try:
         states = StoredActivations(folder, manifest)
@@ -241,7 +242,7 @@ def open_states(path: str | Path) -> StoredActivations:
 
 
 def _check_chunks(folder: Path, array: Any) -> None:
-    """Refuse an array of which a chunk is missing: it would read as NaN."""
+    """Raise for an array that lacks a chunk: it would read as NaN."""
     sizes = [-(-n // step) for n, step in zip(array.shape, array.chunk_layout.read_chunk.shape, strict=True)]
     for place in np.ndindex(*sizes):
         file = folder.joinpath("c", *map(str, place))

@@ -1,4 +1,4 @@
-"""Recording into a store: states are written while the network reads on, and a cut leaves what is whole."""
+"""Recording into a store: states are written while the network runs, and an interruption leaves whole chunks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dni_jax.files import atomic_write
 from dni_jax.interventions import Intervention
 from dni_jax.models._fingerprints import fingerprint_corpus, fingerprint_intervention, fingerprint_network
 from dni_jax.models._manifest import NAME, Manifest, read_manifest
+from dni_jax.models._rollout import Emit
 from dni_jax.models._stored import STRINGS, StoredActivations, open_array, open_states
 from dni_jax.models._streamed import Reader, chunk_size
 from dni_jax.models._trained import TrainedModel
@@ -27,12 +28,11 @@ def record_into(
     path: str | Path,
     model: TrainedModel,
     corpus: Corpus,
-    what: tuple[str, ...],
+    emit: Emit,
     intervention: Intervention | None,
-    dtype: str,
     chunk: int | None,
 ) -> StoredActivations:
-    """Record a corpus into a store, new or cut off; see `dni_jax.record`.
+    """Record a corpus into a store, new or interrupted; see `dni_jax.record`.
 
     Raises
     ------
@@ -40,31 +40,31 @@ def record_into(
         Where the folder holds something else, or the recording of another text, network or setting.
     """
     folder, size = Path(path), chunk_size(chunk)
-    reader = Reader(model, corpus, what, intervention, dtype, size)
+    reader = Reader(model, corpus, emit, intervention, size)
     wanted = Manifest(
         corpus=fingerprint_corpus(corpus),
         network=fingerprint_network(model),
         intervention=fingerprint_intervention(intervention, model, corpus.n_positions),
-        what=what,
-        dtype=dtype,
+        what=emit.names,
+        dtype=emit.dtype,
         chunk=size,
         n_positions=corpus.n_positions,
         n_neurons=model.n_neurons,
         gate_names=model.weights.cell_type.gates,
     )
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        begun = read_manifest(folder)
-        different = begun.difference(wanted)
+        found = read_manifest(folder)
+        different = found.difference(wanted)
         if different:
             raise ValueError(
                 f"expected a store of this recording in {str(path)!r}, got one of {different}: use another folder, "
-                "remove this one, or pass what it was begun with"
+                "remove this one, or pass the settings it was started with"
             )
     else:
         _create(folder, wanted, corpus, reader)
-        begun = wanted
-    if not begun.complete:
-        _fill(folder, begun, corpus, reader)
+        found = wanted
+    if not found.complete:
+        _fill(folder, found, corpus, reader)
     return open_states(folder)
 
 
@@ -77,16 +77,16 @@ def _create(folder: Path, manifest: Manifest, corpus: Corpus, reader: Reader) ->
         "gates": (len(manifest.gate_names), manifest.n_neurons),
         "logits": (weights.head.shape[-1],),
     }
-    with atomic_write(folder) as aside:
-        aside.mkdir()
-        np.savez(aside / STRINGS, offsets=corpus.offsets, groups=corpus.groups)
+    with atomic_write(folder) as part:
+        part.mkdir()
+        np.savez(part / STRINGS, offsets=corpus.offsets, groups=corpus.groups)
         for name in manifest.what:
-            open_array(aside / name, metadata=_metadata((manifest.n_positions, *shapes[name]), manifest.dtype))
-        manifest.write(aside)
+            open_array(part / name, metadata=_metadata((manifest.n_positions, *shapes[name]), manifest.dtype))
+        manifest.write(part)
 
 
 def _metadata(shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
-    """What Zarr knows of an array; states that were never written read as NaN, and every chunk has a checksum."""
+    """Return Zarr's metadata of an array; states that were never written read as NaN, and chunks have checksums."""
     columns = (*shape[1:-1], min(shape[-1], _COLUMNS))
     row = int(np.prod(columns)) * np.dtype(dtype).itemsize
     return {
@@ -102,7 +102,7 @@ def _metadata(shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
 
 
 def _fill(folder: Path, manifest: Manifest, corpus: Corpus, reader: Reader) -> None:
-    """Write what is missing; the manifest moves on when a chunk is durably on disk."""
+    """Write what is missing; the manifest advances when a chunk is durably on disk."""
     for left in folder.glob(f".{NAME}.*.part"):  # by a process that was killed
         left.unlink()
     arrays = {name: open_array(folder / name) for name in manifest.what}

@@ -1,4 +1,4 @@
-"""States that are computed when they are asked for, and kept nowhere."""
+"""States that are computed on demand and not kept."""
 
 from __future__ import annotations
 
@@ -8,53 +8,51 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from dni_jax.interventions import Intervention
+from dni_jax.interventions import Bound, Intervention
 from dni_jax.models._chunked import CHUNK, ChunkedActivations, Strings
+from dni_jax.models._collect import choose_states, collect_states
 from dni_jax.models._fingerprints import fingerprint_corpus
 from dni_jax.models._lanes import make_lanes
 from dni_jax.models._population import Population
-from dni_jax.models._running import Bound, asked_for, states_of
+from dni_jax.models._rollout import Emit
 from dni_jax.models._trained import TrainedModel
 from dni_jax.text import Corpus, concatenate_ranges
 
-_LANES = 256  # texts read side by side
+_LANES = 256  # texts read in parallel
 _STEPS = 64  # time steps in one call of the compiled program; lanes are padded to a multiple
 
 
 class Reader:
-    """A network that reads some strings of a corpus at a time, always as one compiled program."""
+    """A network that reads some strings of a corpus at a time, always with the same compiled program."""
 
     def __init__(
         self,
         model: TrainedModel,
         corpus: Corpus,
-        what: tuple[str, ...],
+        emit: Emit,
         intervention: Intervention | None,
-        dtype: str,
         chunk: int,
     ) -> None:
-        self.model, self.what, self.dtype = model, what, dtype
+        self.model, self.emit = model, emit
         self.corpus = replace(model.encode(corpus), trees=None, parsed=None, records={})
-        self.bound: Bound = ((), ())
-        if intervention is not None:
-            self.bound = intervention.bind(model.n_neurons, corpus.n_positions, model.parts)
+        self.bound = model.bind(intervention, corpus.n_positions)
         wanted = min(_LANES, max(chunk // _LANES, 1), len(corpus))
         self.n_lanes = wanted - wanted % 2 if wanted > 1 else wanted
 
     def read(self, strings: Strings) -> dict[str, np.ndarray]:
-        """Give each kind of states at all characters of some strings, in the corpus' order."""
+        """Return each kind of states at all characters of some strings, in the corpus' order."""
         some = self.corpus.take(np.concatenate([np.arange(first, last) for first, last in strings]))
         bound = self.bound
-        if bound[0]:
+        if bound.overrides:
             first, last = (self.corpus.offsets[list(ends)] for ends in zip(*strings, strict=True))
             positions = concatenate_ranges(first, last - first)
-            bound = (bound[0], jax.tree.map(lambda rows: rows[positions], bound[1]))
+            bound = Bound(bound.overrides, jax.tree.map(lambda rows: rows[positions], bound.drives))
         lanes = make_lanes(some, self.n_lanes, multiple=_STEPS)
-        return states_of(self.model, lanes, bound, self.what, self.dtype, _STEPS, some.n_positions)
+        return collect_states(self.model, lanes, bound, self.emit, _STEPS, some.n_positions)
 
 
 class StreamedActivations(ChunkedActivations):
-    """The states of a network that runs when they are asked for; see `stream`.
+    """The states of a network that runs when they are read; see `stream`.
 
     Attributes
     ----------
@@ -65,7 +63,7 @@ class StreamedActivations(ChunkedActivations):
     def __init__(self, reader: Reader, corpus: Corpus, chunk: int) -> None:
         self.offsets, self.string_groups = corpus.offsets, corpus.groups
         self.n_neurons, self.chunk, self.corpus = reader.model.n_neurons, chunk, corpus
-        self.about = fingerprint_corpus(corpus)
+        self.fingerprint = fingerprint_corpus(corpus)
         self._reader = reader
 
     def read(self, strings: Strings, neurons: slice = slice(None)) -> Float[np.ndarray, "t n"]:
@@ -84,7 +82,7 @@ def stream(
     dtype: str = "float16",
     chunk: int | None = None,
 ) -> StreamedActivations:
-    """Give the hidden states of a network without keeping them: it runs while they are used.
+    """Return the hidden states of a network without keeping them: it runs while they are used.
 
     Parameters
     ----------
@@ -112,9 +110,9 @@ def stream(
     True
     """
     if isinstance(model, Population):
-        raise ValueError(f"expected one network, got a population of {len(model)}: take one after the other")
-    size, what = chunk_size(chunk), asked_for(model, ("hidden",), dtype)
-    return StreamedActivations(Reader(model, corpus, what, intervention, dtype, size), corpus, size)
+        raise ValueError(f"expected one network, got a population of {len(model)}: stream one after the other")
+    size, emit = chunk_size(chunk), choose_states(model, ("hidden",), dtype)
+    return StreamedActivations(Reader(model, corpus, emit, intervention, size), corpus, size)
 
 
 def chunk_size(chunk: int | None) -> int:

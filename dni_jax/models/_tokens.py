@@ -1,4 +1,4 @@
-"""States of a network that reads tokens, brought to the characters by the tokens' offsets."""
+"""States of a network that reads tokens, assigned to characters by the tokens' offsets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def from_tokens(
     corpus: Corpus,
     assign: str = "containing",
 ) -> Activations:
-    """Take states that another network had at every token, and give them to the characters.
+    """Assign the states that another network had at every token to characters.
 
     Parameters
     ----------
@@ -52,12 +52,12 @@ def from_tokens(
     ------
     ValueError
         For sizes that do not match, offsets that leave the string, go back or overlap (names the string and the
-        token), NaN or infinity, or no token at all; with "completed", for text behind the last token.
+        token), NaN or infinity, or no token at all; with "completed", for text after the last token.
 
     Notes
     -----
     A byte-level tokenizer may cut inside a character; its tokens then share this one character, which is no overlap.
-    "containing" gives it the last of them.
+    With "containing" it gets the state of the last of them.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def _spans(given: Any, corpus: Corpus, number: int) -> Int[np.ndarray, "n 2"]:
         token = int(tokens[1:][bad.argmax()])
         raise ValueError(
             f"expected tokens from left to right without overlaps in string {number}, got {_pair(spans[token])} of "
-            f"token {token} after {_pair(before[bad.argmax()])}: give each character one token"
+            f"token {token} after {_pair(before[bad.argmax()])}: assign each character to one token"
         )
     return spans
 

@@ -1,4 +1,4 @@
-"""A trained network with its vocabulary, its settings, and how training went."""
+"""A trained network with its vocabulary, its settings, and how its training went."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from flax import nnx
 
 from dni_jax import processes
 from dni_jax.devices import use_all_cores
 from dni_jax.files import atomic_write
 from dni_jax.html import Markup, card, facts, sparkline, symbols
-from dni_jax.models._checkpoints import first_alone
+from dni_jax.interventions import Bound, Intervention
+from dni_jax.models._checkpoints import first_process_only, import_orbax
 from dni_jax.models._network import CharNetwork
 from dni_jax.models._weights import Weights, check_finite, named_arrays, with_arrays
 from dni_jax.settings import TrainConfig, TrainPlan, with_new_names
@@ -29,7 +29,7 @@ FORMAT = 2  # of a saved model; raised when an older version could not read it
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A character network that knows its symbols.
+    """A character network with its vocabulary.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class TrainedModel:
     config
         How it was trained; None for a network that came from elsewhere.
     history
-        One row a look at the validation text: ``step``, ``characters``, ``train_loss``, ``validation_loss`` (nats a
-        symbol), ``seconds``, ``learning_rate``, ``gradient_norm``.
+        One row an evaluation: ``step``, ``characters``, ``train_loss``, ``validation_loss`` (nats a symbol),
+        ``seconds``, ``learning_rate``, ``gradient_norm``.
     boundary
-        Whether the network reads a boundary before a string and predicts one behind it. One that came from elsewhere
-        may know none: it then reads a string's first symbol in the zero state.
+        Whether the network reads a boundary before a string and predicts one after it. A network from elsewhere may
+        have none: it then reads a string's first symbol in the zero state.
     """
 
     module: CharNetwork
@@ -113,7 +113,7 @@ class TrainedModel:
             losses = [row["validation_loss"] for row in self.history]
             line = sparkline(losses)
             about["validation loss"] = Markup(f"{self.validation_loss:.4f} nats a symbol {line}")
-            about["looked at"] = f"{len(losses):,} times, last at step {int(self.history[-1]['step']):,}"
+            about["evaluated"] = f"{len(losses):,} times, last at step {int(self.history[-1]['step']):,}"
         if self.config is not None:
             plan = self.config
             about["training"] = (
@@ -124,12 +124,12 @@ class TrainedModel:
         return card(f"TrainedModel ({origin})", facts(about))
 
     def encode(self, corpus: Corpus) -> Corpus:
-        """Give a corpus as this network reads it: in its own codes, with boundaries only if it knows them.
+        """Return a corpus as this network reads it: in its own codes, with boundaries only if it has them.
 
         Raises
         ------
         ValueError
-            For a symbol that the network does not know; names the string and the place.
+            For a symbol that is not in the vocabulary; the message names the string and the position.
         """
         if not self.boundary:
             none = np.zeros(len(corpus), bool)
@@ -141,11 +141,15 @@ class TrainedModel:
             first = int(unknown[0])
             string = int(corpus.string_ids[first])
             raise ValueError(
-                f"expected symbols that the network knows, {''.join(self.vocabulary.characters)!r}, got "
+                f"expected symbols of the network's vocabulary, {''.join(self.vocabulary.characters)!r}, got "
                 f"{chr(corpus.text[first])!r} at position {first - corpus.offsets[string]} of string {string} "
                 f"({len(unknown)} such characters): train on a corpus that holds it, or remove it from the text"
             )
         return replace(corpus, vocabulary=self.vocabulary)
+
+    def bind(self, intervention: Intervention | None, n_positions: int) -> Bound:
+        """Bind an intervention to this network and a text of so many positions; None overrides nothing."""
+        return Bound() if intervention is None else intervention.bind(self.n_neurons, n_positions, self.parts)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a folder; it appears whole or not at all, and replaces one that was there.
@@ -169,16 +173,16 @@ class TrainedModel:
             "config": None if self.config is None else asdict(self.config),
             "history": [dict(row) for row in self.history],
         }
-        with atomic_write(path) as aside:
-            aside.mkdir()
-            (aside / "model.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
-            with ocp.StandardCheckpointer(multiprocessing_options=first_alone()) as checkpointer:
+        with atomic_write(path) as folder:
+            folder.mkdir()
+            (folder / "model.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+            with import_orbax().StandardCheckpointer(multiprocessing_options=first_process_only()) as checkpointer:
                 arrays = {name: np.asarray(array) for name, array in named_arrays(self.weights).items()}
-                checkpointer.save((aside / "weights").resolve(), arrays)
+                checkpointer.save((folder / "weights").resolve(), arrays)
 
 
 def load(path: str | Path) -> TrainedModel:
-    """Read a model that `TrainedModel.save` has written; of several processes the first reads, and gives it to all.
+    """Read a model that `TrainedModel.save` has written; of several processes the first reads it for all.
 
     Raises
     ------
@@ -196,7 +200,7 @@ def _load(path: Path) -> TrainedModel:
         vocabulary = Vocabulary(tuple(about["characters"]))
         config = None if about["config"] is None else TrainPlan(**about["config"])
         wanted = nnx.eval_shape(lambda: CharNetwork(len(vocabulary), **about["network"], rngs=nnx.Rngs(0)).weights)
-        with ocp.StandardCheckpointer(multiprocessing_options=first_alone()) as checkpointer:
+        with import_orbax().StandardCheckpointer(multiprocessing_options=first_process_only()) as checkpointer:
             arrays = checkpointer.restore((path / "weights").resolve())
         weights = with_arrays(wanted, arrays)
         check_finite(weights, repr(str(path)))

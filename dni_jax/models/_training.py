@@ -1,4 +1,4 @@
-"""Training: truncated backpropagation through many texts side by side, of one network or of a population."""
+"""Training: truncated backpropagation through many texts in parallel, of one network or of a population."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from jax.sharding import Mesh
 from dni_jax import processes
 from dni_jax.devices import make_global_grid
 from dni_jax.models._checkpoints import Checkpoints
-from dni_jax.models._evaluation import cross_entropies
 from dni_jax.models._lanes import make_lanes
 from dni_jax.models._population import Population
-from dni_jax.models._state import Evaluation, Run
+from dni_jax.models._prediction import cross_entropies
+from dni_jax.models._state import Evaluation, TrainingRun
 from dni_jax.models._steps import Batch, init_state, make_optimizer, rate_schedule, shard_batch, shard_state, take_steps
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import Weights
@@ -43,7 +43,7 @@ def train(
     checkpoints: str | Path | None = None,
     ideal: float | None = None,
     progress: bool = True,
-    on_evaluation: Callable[[Evaluation], None] = lambda look: None,
+    on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
     inspect_every: int | None = None,
     on_inspect: Callable[[int, TrainedModel], None] = lambda step, model: None,
     **settings: Any,
@@ -53,35 +53,35 @@ def train(
     Parameters
     ----------
     corpus
-        Its ``train`` strings are learnt, its ``validation`` strings stop the training; without validation strings
-        every step is taken.
+        Training reads its ``train`` strings and stops by its ``validation`` strings; without validation strings
+        all steps are taken.
     config
         The settings; `settings` (``hidden=``, ``seed=``, ``steps=``, ...) replace single ones. See `TrainConfig`.
     validation
-        Other text to stop by, all of it; the corpus' own validation strings are then left alone.
+        Other text to stop by, all of it; the corpus' own validation strings are then not used.
     checkpoints
-        A folder: the state is written there at every look, and training goes on from the last one found, bit by bit
+        A folder: the state is saved there at every evaluation, and training resumes from the last one, to the same bits
         as if it had never stopped.
     ideal
-        The best possible cross entropy; shown beside the loss.
+        The best possible cross entropy; shown with the loss.
     progress
         Whether to show a bar (only on a terminal).
     on_evaluation
-        Called at every look at the validation text.
+        Called with every evaluation on the validation text.
     inspect_every
         Steps between two calls of `on_inspect`; None never calls it.
     on_inspect
-        Called with the step and the network as it then is, to ask about it while it learns.
+        Called with the step and the network at that step, to inspect it during training.
 
     Returns
     -------
-    TrainedModel with the weights of the best look.
+    TrainedModel with the weights of the best evaluation.
 
     Raises
     ------
     ValueError
-        Where the loss is no longer finite; names the step. Where a checkpoint belongs to other settings. For symbols of
-        `validation` that the corpus does not have.
+        Where the loss is no longer finite (the message names the step), where a checkpoint belongs to other settings,
+        and for symbols of `validation` that the corpus does not have.
 
     Examples
     --------
@@ -94,9 +94,9 @@ def train(
     _check_every(inspect_every)
     training = _Training(corpus, [plan], validation, checkpoints, ideal)
 
-    def hook(run: Run, step: int, looks: dict[int, Evaluation]) -> None:
-        if looks:
-            on_evaluation(looks[0])
+    def hook(run: TrainingRun, step: int, evaluations: dict[int, Evaluation]) -> None:
+        if evaluations:
+            on_evaluation(evaluations[0])
         if inspect_every is not None and step % inspect_every == 0:
             on_inspect(step, training.model(run, 0, processes.to_host(run.state.weights)))
 
@@ -116,15 +116,15 @@ def train_population(
     checkpoints: str | Path | None = None,
     ideal: float | None = None,
     progress: bool = True,
-    on_evaluation: Callable[[int, Mapping[int, Evaluation]], None] = lambda step, looks: None,
+    on_evaluation: Callable[[int, Mapping[int, Evaluation]], None] = lambda step, evaluations: None,
     inspect_every: int | None = None,
     on_inspect: Callable[[int, Mapping[int, TrainedModel]], None] = lambda step, models: None,
     **settings: Any,
 ) -> Population:
     """Train networks of one shape together, as one program: each seed with each learning rate.
 
-    Every network becomes, but for rounding, what `train` makes with its seed and rate alone: it has its own initial
-    weights, its own order of the text, and stops by itself. Models are spread over the devices first.
+    Up to rounding, every network becomes what `train` makes of its seed and rate: it has its own initial weights and
+    its own order of the text, and stops by its own validation loss. Models are spread over devices before lanes are.
 
     Parameters
     ----------
@@ -137,13 +137,14 @@ def train_population(
     config, validation, checkpoints, ideal, progress, settings
         See `train`; ``hidden=``, ``cell=``, ``steps=`` and all others are shared.
     on_evaluation
-        Called at every look at the validation text with the step, and the looks of those that still train by number.
+        Called at every evaluation with the step, and the evaluations of the networks that still train, by number.
     inspect_every, on_inspect
-        See `train`; called with the step, and the networks that still train by number.
+        See `train`; called with the step, and the networks that still train, by number.
 
     Returns
     -------
-    Population, the seeds of the first rate first. A network that diverges keeps its best weights; a warning names it.
+    Population: all seeds of the first rate, then of the second, and so on. A network that diverges keeps its best
+    weights; a warning names it.
 
     Raises
     ------
@@ -167,23 +168,23 @@ def train_population(
     plans = [replace(one, seed=int(seed)).plan(len(corpus.vocabulary)) for one in shared for seed in seeds]
     training = _Training(corpus, plans, validation, checkpoints, ideal)
 
-    def hook(run: Run, step: int, looks: dict[int, Evaluation]) -> None:
-        if looks:
-            on_evaluation(step, looks)
+    def hook(run: TrainingRun, step: int, evaluations: dict[int, Evaluation]) -> None:
+        if evaluations:
+            on_evaluation(step, evaluations)
         if inspect_every is not None and step % inspect_every == 0:
-            # One that stops at this very look still trained up to it.
-            numbers = [one for one, active in enumerate(run.active(base.patience)) if active or one in looks]
+            # A network that stops at this evaluation still trained up to it.
+            numbers = [one for one, active in enumerate(run.active(base.patience)) if active or one in evaluations]
             now = jax.device_get(run.state.weights)
             on_inspect(step, {number: training.model(run, number, now) for number in numbers})
 
     run = training.fit(hook, inspect_every, progress)
-    gone = [model for model, step in enumerate(run.diverged) if step is not None]
-    if len(gone) == len(plans):
+    diverged = [model for model, step in enumerate(run.diverged) if step is not None]
+    if len(diverged) == len(plans):
         raise ValueError("all networks diverged; of the first: " + training.describe_divergence(run, 0))
-    for model in gone:
+    for model in diverged:
         plan = plans[model]
-        told = training.describe_divergence(run, model)
-        warnings.warn(f"seed {plan.seed} with learning rate {plan.learning_rate:g}: {told}", stacklevel=2)
+        message = training.describe_divergence(run, model)
+        warnings.warn(f"seed {plan.seed} with learning rate {plan.learning_rate:g}: {message}", stacklevel=2)
     models = tuple(training.model(run, number, run.best) for number in range(len(plans)))
     return Population(models, tuple(run.diverged))
 
@@ -194,7 +195,7 @@ def _check_every(inspect_every: int | None) -> None:
 
 
 class _Training:
-    """One training of M networks on one text: everything that stays the same from step to step."""
+    """One training of M networks on one text: what stays the same from step to step."""
 
     def __init__(
         self,
@@ -212,22 +213,24 @@ class _Training:
             self.validation = self.starts[0].encode(validation)
         self.store = Checkpoints(checkpoints, plans, corpus)
 
-    def begin(self) -> Run:
-        """Where training starts."""
+    def start(self) -> TrainingRun:
+        """Return the training before its first step."""
         state = init_state([model.weights for model in self.starts], make_optimizer(self.plan), self.plan.batch)
         n_models = len(self.plans)
         best = processes.to_host(state.weights)
-        return Run(state, best, [[] for _ in range(n_models)], [None] * n_models)
+        return TrainingRun(state, best, [[] for _ in range(n_models)], [None] * n_models)
 
-    def fit(self, hook: Callable[[Run, int, dict[int, Evaluation]], None], every: int | None, progress: bool) -> Run:
-        """Take all steps, or as many as the validation text allows."""
-        plan, run = self.plan, self.begin()
+    def fit(
+        self, hook: Callable[[TrainingRun, int, dict[int, Evaluation]], None], every: int | None, progress: bool
+    ) -> TrainingRun:
+        """Take all steps, or stop early by the validation loss."""
+        plan, run = self.plan, self.start()
         step = self.store.restore_into(run)
         optimizer, devices = make_optimizer(plan), self._devices()
         rates = jnp.asarray([each.learning_rate for each in self.plans], jnp.float32)
         run.state, rates = shard_state(run.state, rates, devices)
         chunk = math.gcd(_CHUNK, plan.evaluate_every, every or 0)
-        before = max((looks[-1].seconds for looks in run.looks if looks), default=0.0)
+        before = max((each[-1].seconds for each in run.evaluations if each), default=0.0)
         began = time.perf_counter() - before
         pending: list[tuple[Any, Any]] = []
         batches = make_batches(self.text, self.plans, step, chunk) if any(run.active(plan.patience)) else ()
@@ -238,13 +241,13 @@ class _Training:
                 step += batch.codes.shape[1]
                 seconds = time.perf_counter() - began
                 advance(step, partial(self._note, run, step, seconds, taken[0]))
-                looking = step % plan.evaluate_every == 0 or step >= plan.steps
-                looks: dict[int, Evaluation] = {}
-                if looking:
-                    looks = self._look(run, step, pending, began)
+                evaluates = step % plan.evaluate_every == 0 or step >= plan.steps
+                evaluations: dict[int, Evaluation] = {}
+                if evaluates:
+                    evaluations = self._evaluate(run, step, pending, began)
                     pending = []
-                hook(run, step, looks)
-                if looking and not any(run.active(plan.patience)):
+                hook(run, step, evaluations)
+                if evaluates and not any(run.active(plan.patience)):
                     break
         return run
 
@@ -259,49 +262,51 @@ class _Training:
             )
         return devices
 
-    def _look(self, run: Run, step: int, pending: list[tuple[Any, Any]], began: float) -> dict[int, Evaluation]:
-        """Evaluation at the validation text; note what is finite, write it down, and give it."""
+    def _evaluate(
+        self, run: TrainingRun, step: int, pending: list[tuple[Any, Any]], began: float
+    ) -> dict[int, Evaluation]:
+        """Evaluate all networks; add the finite results to the run, save a checkpoint, and return them."""
         losses, norms = (np.concatenate(processes.to_host(each), axis=1) for each in zip(*pending, strict=True))
         train_loss = losses.mean(axis=1)
-        unseen = train_loss if self.validation is None else cross_entropies(run.state.weights, self.validation)
-        losses, norms, train_loss, unseen = self._agreed(losses, norms, train_loss, unseen)
+        validation = train_loss if self.validation is None else cross_entropies(run.state.weights, self.validation)
+        losses, norms, train_loss, validation = self._broadcast(losses, norms, train_loss, validation)
         share = float(rate_schedule(self.plan)(step - 1))
-        looks: dict[int, Evaluation] = {}
+        evaluations: dict[int, Evaluation] = {}
         for model, active in enumerate(run.active(self.plan.patience)):
-            look = Evaluation(
+            evaluation = Evaluation(
                 step=step,
                 characters=step * self.plan.batch * self.plan.window,
                 train_loss=float(train_loss[model]),
-                validation_loss=float(unseen[model]),
+                validation_loss=float(validation[model]),
                 seconds=time.perf_counter() - began,
                 learning_rate=share * self.plans[model].learning_rate,
                 gradient_norm=float(norms[model].mean()),
             )
-            if active and look.is_finite:
-                looks[model] = look
+            if active and evaluation.is_finite:
+                evaluations[model] = evaluation
             elif active:
                 wrong = np.flatnonzero(~np.isfinite(losses[model]))
                 run.diverged[model] = step - losses.shape[1] + int(wrong[0]) + 1 if len(wrong) else step
-        run.add(looks)
-        if looks:
+        run.add(evaluations)
+        if evaluations:
             self.store.save(run, step)
-        return looks
+        return evaluations
 
     @staticmethod
-    def _agreed(*numbers: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The first process' numbers: others may have rounded differently, and all must stop at the same step."""
+    def _broadcast(*numbers: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the first process' numbers: others may round differently, and all must stop at the same step."""
         return processes.broadcast(lambda: numbers)
 
-    def model(self, run: Run, number: int, weights: Weights) -> TrainedModel:
-        """One of the networks, with its row of some weights, and its history so far."""
+    def model(self, run: TrainingRun, number: int, weights: Weights) -> TrainedModel:
+        """Return one of the networks, with its row of some weights, and its history so far."""
         own = jax.tree.map(lambda array: array[number], weights)
         return TrainedModel.from_weights(
-            own, self.vocabulary, self.plans[number], [asdict(look) for look in run.looks[number]]
+            own, self.vocabulary, self.plans[number], [asdict(evaluation) for evaluation in run.evaluations[number]]
         )
 
-    def describe_divergence(self, run: Run, model: int) -> str:
-        """Say when a network's loss stopped being finite, what is kept, and what to try."""
-        last = run.looks[model][-1].step if run.looks[model] else 0
+    def describe_divergence(self, run: TrainingRun, model: int) -> str:
+        """Describe when a network's loss stopped being finite, what is kept, and what to try."""
+        last = run.evaluations[model][-1].step if run.evaluations[model] else 0
         where = f" in {self.store.latest}" if self.store.latest else ""
         kept = f"; the last finite state, of step {last}, is kept{where}" if last else "; no finite state was reached"
         return (
@@ -309,14 +314,14 @@ class _Training:
             "lower the learning rate, or clip gradients at a smaller norm"
         )
 
-    def _note(self, run: Run, step: int, seconds: float, loss: Any) -> str:
-        """A few words for the progress bar."""
+    def _note(self, run: TrainingRun, step: int, seconds: float, loss: Any) -> str:
+        """Return the progress bar's text."""
         words = [f"loss {float(np.nanmean(processes.local_part(loss)[:, -1])):.3f}"]
-        unseen = min((looks[-1].validation_loss for looks in run.looks if looks), default=None)
-        if unseen is not None and self.ideal:
-            words.append(f"unseen {unseen:.4f} ({unseen / self.ideal - 1:.2%} above ideal)")
-        elif unseen is not None:
-            words.append(f"unseen {unseen / math.log(2):.3f} bits a character")
+        validation = min((each[-1].validation_loss for each in run.evaluations if each), default=None)
+        if validation is not None and self.ideal:
+            words.append(f"validation {validation:.4f} ({validation / self.ideal - 1:.2%} above ideal)")
+        elif validation is not None:
+            words.append(f"validation {validation / math.log(2):.3f} bits a character")
         read = len(self.plans) * step * self.plan.batch * self.plan.window
         return ", ".join([*words, f"{read / max(seconds, 1e-9):,.0f} characters/s"])
 
@@ -326,7 +331,7 @@ def _validation(corpus: Corpus) -> Corpus | None:
 
 
 def _windows(text: Corpus, plan: TrainPlan) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yield the text of one step after the other; every epoch lays the strings out in a new order."""
+    """Yield the text of each step; every epoch has the strings in a new order."""
     for epoch in count():
         order = np.random.default_rng((plan.seed, epoch)).permutation(len(text))
         lanes = make_lanes(text, plan.batch, order, plan.window)
@@ -336,7 +341,7 @@ def _windows(text: Corpus, plan: TrainPlan) -> Iterator[tuple[np.ndarray, ...]]:
 
 
 def make_batches(text: Corpus, plans: Sequence[TrainPlan], done: int, chunk: int) -> Iterator[Batch]:
-    """Yield the steps behind those already done, `chunk` of them at a time; equal seeds read the same text."""
+    """Yield the text of the steps after those done, `chunk` of them at a time; equal seeds read the same text."""
     seeds = {plan.seed: plan for plan in plans}
     windows = [islice(_windows(text, plan), done, plan.steps) for plan in seeds.values()]
     row = [list(seeds).index(plan.seed) for plan in plans]

@@ -28,7 +28,7 @@ class LayerWeights:
     b
         float32 ``(G,)``.
     bh
-        float32 ``(G,)``: the state's own bias, for cells that use the state's blocks apart; else None.
+        float32 ``(G,)``: the state's own bias, for cells that use input and state separately; else None.
     """
 
     wx: Any
@@ -84,13 +84,13 @@ class Weights:
 
     @property
     def layer_slices(self) -> tuple[slice, ...]:
-        """Which neurons belong to each layer; they are numbered from the lowest layer up."""
+        """The neurons of each layer; they are numbered from the lowest layer up."""
         ends = np.cumsum(self.sizes).tolist()
         return tuple(slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True))
 
 
 def named_arrays(weights: Weights) -> dict[str, Any]:
-    """All parameters by name: ``"layers.0.wx"``, ..., ``"head"``, ``"head_b"``."""
+    """Return all parameters by name: ``"layers.0.wx"``, ..., ``"head"``, ``"head_b"``."""
     arrays = {
         f"layers.{number}.{name}": getattr(layer, name)
         for number, layer in enumerate(weights.layers)
@@ -118,7 +118,7 @@ def check_finite(weights: Weights, source: str) -> None:
 
 
 def with_arrays(like: Weights, arrays: Mapping[str, Any]) -> Weights:
-    """Give weights of the same shapes, with the arrays that stand under `named_arrays`' names.
+    """Return weights of the same shapes, with arrays named as by `named_arrays`.
 
     Raises
     ------

@@ -6,10 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from dni_jax.features import BRACKETS
 from dni_jax.plot._segment import CELL, TITLE, cut_segment, number_columns, write_characters
 from dni_jax.plot._style import ADVANCE, FONT, LETTERING, PALETTE, axes_width, new_axes, replace_missing_glyphs
-from dni_jax.text import Corpus
+from dni_jax.text import BRACKETS, Corpus
 
 _ROW, _NAME = 0.19, 7.0  # inches: a level of the tree; points: the size of a node's name
 _GAP, _EMPTY = 0.06, 0.12  # columns: on either side of a bar; the width of a node without characters

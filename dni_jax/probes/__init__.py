@@ -1,6 +1,8 @@
 """Probes: what a single neuron knows about a feature, as pure functions on arrays."""
 
-from dni_jax.probes import reference
+from importlib import import_module
+from types import ModuleType
+
 from dni_jax.probes._binned import score_counts
 from dni_jax.probes._bootstrap import bootstrap_auc, bootstrap_held_out, string_weights, weighted_auc, weighted_pearson
 from dni_jax.probes._check import check_hidden
@@ -53,3 +55,10 @@ __all__ = [
     "weighted_auc",
     "weighted_pearson",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import `reference` when it is first used, because it needs scikit-learn."""
+    if name != "reference":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.reference")

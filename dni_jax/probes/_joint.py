@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
-from sklearn.exceptions import ConvergenceWarning
 
 from dni_jax.probes import _check
 from dni_jax.probes import _metrics as metrics
@@ -209,6 +208,8 @@ def _warn_of_unfinished(last_step: Float[np.ndarray, "A K F"]) -> int:
     """Count the fits that were stopped short of their optimum, and warn of them."""
     unfinished = int((last_step > _TOLERANCE).sum())
     if unfinished:
+        from sklearn.exceptions import ConvergenceWarning
+
         warnings.warn(
             f"{unfinished} of {last_step.size} joint logistic fits still moved by up to {last_step.max():.1g} of their "
             f"largest weight after {_MOST_STEPS} steps: labels that are nearly separable need a smaller C",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import t as student
 
 
 def fold_margin(
@@ -63,6 +62,8 @@ def fold_margin(
             f"{confidence} and {look}"
         )
     error = 6 * (1 - confidence) / (np.pi**2 * look**2)
+    from scipy.stats import t as student  # takes a second to import
+
     quantile = float(student.ppf(1 - error / 2, n_folds - 1))
     spread = np.maximum(np.std(scores.astype(np.float64), axis=-1, ddof=1), least)
     if read == 1:

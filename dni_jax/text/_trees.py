@@ -11,6 +11,8 @@ from jaxtyping import Int
 
 from dni_jax.text._ragged import concatenate_ranges, offsets_from_lengths, row_ids
 
+BRACKETS = "brackets"  # the symbol of the pairs of brackets that parsers record in addition to a grammar's nodes
+
 
 @dataclass(frozen=True)
 class NodeKind:

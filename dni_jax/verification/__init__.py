@@ -1,8 +1,7 @@
 """The causal verdict: what happens to the network when the neurons that know a feature are overridden."""
 
-from dni_jax.verification._kinds import INTERVENTIONS
 from dni_jax.verification._measures import MEASURES
-from dni_jax.verification._sets import draw_variance_matched, variance_strata
+from dni_jax.verification._overrides import INTERVENTIONS, draw_variance_matched, variance_strata
 from dni_jax.verification._verify import verify
 from dni_jax.verification._writing import TextMeasures, measure_texts, symbol_shares
 

@@ -1,4 +1,4 @@
-"""How well a network predicts, over everything and where a feature holds, with intervals over groups of text."""
+"""How well a network predicts, overall and where a feature holds, with intervals over groups of text."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Sums(NamedTuple):
     positions: Float[np.ndarray, "X G"]
 
     def means(self) -> Float[np.ndarray, "M X"]:
-        """Each measure over all groups; NaN where it has no position."""
+        """Return each measure over all groups; NaN where it has no position."""
         return _ratio(self.total.sum(-1), self.positions.sum(-1))
 
     def resampled(self, weights: Float[np.ndarray, "B G"]) -> Float[np.ndarray, "B M X"]:
-        """Each measure with groups drawn anew, `weights` saying how often each."""
+        """Return each measure with groups resampled; `weights` says how often each is drawn."""
         return _ratio(np.einsum("bg,msg->bms", weights, self.total), (weights @ self.positions.T)[:, None, :])
 
 
@@ -53,14 +53,14 @@ def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=np.broadcast_to(count, total.shape) > 0)
 
 
-def type_numbers(corpus: Corpus) -> tuple[tuple[str, ...], Int[np.ndarray, " V"]]:
-    """The classes of symbols (digit, parenthesis, ...) and each symbol's."""
+def number_types(corpus: Corpus) -> tuple[tuple[str, ...], Int[np.ndarray, " V"]]:
+    """Return the classes of symbols (digit, parenthesis, ...), and the class of each symbol."""
     names = tuple(dict.fromkeys(corpus.vocabulary.types))
     return names, np.asarray([names.index(name) for name in corpus.vocabulary.types], np.int32)
 
 
 def correct_types(predictions: Predictions, corpus: Corpus) -> Bool[np.ndarray, "M T"]:
-    """Whether the most probable character is of the same class (digit, parenthesis, ...) as the one that came."""
+    """Return whether the most probable character is of the class (digit, parenthesis, ...) of the one that came."""
     _, table = type_numbers(corpus)
     return table[predictions.best] == table[corpus.flat_codes]
 
@@ -97,7 +97,7 @@ def group_sums(
 def means_of(
     values: Sequence[Float[np.ndarray, "M T"]], predicted: Bool[np.ndarray, " T"], on: Bool[np.ndarray, " T"]
 ) -> Float[np.ndarray, "M X"]:
-    """Each of `MEASURES` over all positions, as `group_sums` and `Sums.means` give it, by one product a value."""
+    """Return each of `MEASURES` over all positions: `Sums.means` of `group_sums`, by one matrix product a value."""
     masks = np.stack([predicted, predicted & on, predicted & ~on]).astype(np.float64)
     right, loss, class_probability = (_ratio(value @ masks.T, masks.sum(axis=1)[None]) for value in values[:3])
     distance = _ratio(values[3] @ masks[:1].T, masks[:1].sum(axis=1)[None])

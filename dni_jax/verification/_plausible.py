@@ -1,4 +1,4 @@
-"""How plausible the states are that an override leads to, on a bounded number of positions."""
+"""How plausible the states under an override are, on a bounded number of positions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from dni_jax.interventions import Drive, Intervention, Override
+from dni_jax.interventions import Intervention
 from dni_jax.models import TrainedModel, record
 from dni_jax.text import Corpus
-from dni_jax.verification._kinds import intervention_of
-from dni_jax.verification._sets import Sets
+from dni_jax.verification._overrides import Sets
 
 _READ = 4_000  # characters, from the corpus' beginning
-_JUDGED = 256  # of their states, evenly spread
+_SCORED = 256  # of their states, evenly spread
 _DRAWS = 8  # random sets of each feature and k
 
 STATISTICS = ("log_density", "percentile")
@@ -22,7 +21,7 @@ STATISTICS = ("log_density", "percentile")
 
 @runtime_checkable
 class Density(Protocol):
-    """A density of states, as `dni_jax.plausibility` fits one; anything with these members serves."""
+    """A density of states, as `dni_jax.plausibility` fits one, or anything with these members."""
 
     @property
     def n_neurons(self) -> int:
@@ -36,7 +35,7 @@ class Density(Protocol):
 
 
 def check_density(density: Density | None, n_neurons: int) -> None:
-    """Refuse a density of other neurons."""
+    """Raise for a density of other neurons."""
     if density is not None and density.n_neurons != n_neurons:
         raise ValueError(
             f"expected a density of this model's {n_neurons} neurons, got one of {density.n_neurons}: "
@@ -45,26 +44,26 @@ def check_density(density: Density | None, n_neurons: int) -> None:
 
 
 def plausibility_variables(
-    density: Density, model: TrainedModel, corpus: Corpus, override: Override, drive: Drive | None, sets: Sets
+    density: Density, model: TrainedModel, corpus: Corpus, change: Intervention, sets: Sets
 ) -> dict[str, Any]:
-    """Judge the intact network, the best and the worst sets, and the first 8 random sets of each size.
+    """Score the states of the intact network, the best and the worst sets, and the first 8 random sets of each size.
 
-    Each set's network reads the first strings of the corpus, at most 4,000 characters (one string at least), and 256 of
-    its states, evenly spread, are judged: a set costs about as much as reading them, however long the corpus is.
+    For each set the network reads the first strings of the corpus, at most 4,000 characters (one string at least), and
+    256 of its states, evenly spaced, are scored: the cost of a set does not depend on the length of the corpus.
 
     Returns
     -------
-    For each of `STATISTICS` four variables, medians over the judged states: ``*_intact``, ``*_top``, ``*_bottom`` and
+    For each of `STATISTICS` four variables, medians over the scored states: ``*_intact``, ``*_top``, ``*_bottom`` and
     ``*_random``, the last one the mean over the random sets.
     """
     text = corpus.head(_READ)
-    places = np.unique(np.linspace(0, text.n_positions - 1, _JUDGED).astype(int))
+    places = np.unique(np.linspace(0, text.n_positions - 1, _SCORED).astype(int))
     random = sets.random[..., :_DRAWS]
     wanted = np.unique(np.concatenate([[0], *(rows.ravel() for rows in (sets.top, sets.bottom, random))]))
     found = np.full((len(sets.masks), len(STATISTICS)), np.nan)
     for row in wanted.tolist():
-        changed = intervention_of(override, drive, row, text.n_positions)
-        found[row] = _judge(density, model, text, changed, places)
+        restricted = change.select(np.flatnonzero(sets.masks[row]).tolist(), text.n_positions)
+        found[row] = _score(density, model, text, restricted, places)
     result: dict[str, Any] = {}
     for column, name in enumerate(STATISTICS):
         values = found[:, column]
@@ -75,8 +74,8 @@ def plausibility_variables(
     return result
 
 
-def _judge(
-    density: Density, model: TrainedModel, text: Corpus, changed: Intervention | None, places: Int[np.ndarray, " n"]
+def _score(
+    density: Density, model: TrainedModel, text: Corpus, restricted: Intervention | None, places: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " 2"]:
-    judged = density.log_prob(record(model, text, intervention=changed).hidden[places])
-    return np.asarray([np.median(judged), np.median(density.percentile_of(judged))])
+    scores = density.log_prob(record(model, text, intervention=restricted).hidden[places])
+    return np.asarray([np.median(scores), np.median(density.percentile_of(scores))])

@@ -1,4 +1,4 @@
-"""Do the neurons that know a feature matter? Overriding them, against random neurons, in batched calls."""
+"""Does the network use the neurons that know a feature? They are overridden, and compared with random neurons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from dni_jax.inspection import ranking
 from dni_jax.models import Activations, StateGaussian, TrainedModel, predict, record
 from dni_jax.probes import string_weights
 from dni_jax.text import Corpus
-from dni_jax.verification._kinds import INTERVENTIONS, plan_of
 from dni_jax.verification._measures import (
     LOSSES,
     MEASURES,
@@ -22,10 +21,10 @@ from dni_jax.verification._measures import (
     correct_types,
     group_sums,
     means_of,
-    type_numbers,
+    number_types,
 )
+from dni_jax.verification._overrides import INTERVENTIONS, Sets, intervene, neuron_sets, variance_strata
 from dni_jax.verification._plausible import Density, check_density, plausibility_variables
-from dni_jax.verification._sets import Sets, neuron_sets, variance_strata
 
 _BOOTSTRAP = 500
 _INTERVAL = (0.025, 0.975)
@@ -106,7 +105,7 @@ def verify(
       97.5th percentile);
     - ``p`` ``(feature, k, measure)``: share of random sets that harm at least as much, the top set counted in; and
       ``p_differs``: share that lie at least as far from the middle of all sets, on either side;
-    - ``neurons`` ``(feature, k, place)``: the neurons overridden, -1 behind the k-th;
+    - ``neurons`` ``(feature, k, place)``: the neurons overridden, -1 after the k-th;
     - with a density, ``percentile_top`` and ``percentile_bottom`` ``(feature, k)``: the median state's percentile among
       visited ones (about 50 is usual, 0 is like none of them); ``percentile_random``, its mean over the first 8 draws;
       ``percentile_intact``; and the same four of ``log_density``, in nats.
@@ -136,21 +135,21 @@ def verify(
             "pass what dni.inspect found in the states of this model"
         )
     corpus = model.encode(corpus)
-    marks = _labels(relevance, labels, corpus).select(names)
+    selected = _labels(relevance, labels, corpus).select(names)
     orders = np.stack([ranking(relevance, name, by) for name in names])
     states = record(model, corpus)
-    asked = _Asked(model, corpus, states, ks, n_random, intervention, value, where, match, density, seed)
+    request = _Request(model, corpus, states, ks, n_random, intervention, value, where, match, density, seed)
     alone = match is not None or intervention in ("oracle", "fitted")
     jobs = [[place] for place in range(len(names))] if alone else [list(range(len(names)))]
-    parts = [_effects(asked, marks.select([names[n] for n in job]), orders[job]) for job in jobs]
+    parts = [_effects(request, selected.select([names[n] for n in job]), orders[job]) for job in jobs]
     dataset = parts[0] if len(parts) == 1 else xr.concat(parts, "feature", data_vars="all")
     about = {"intervention": intervention, "characters": corpus.n_positions, "n_random": n_random}
     dataset = dataset.assign_attrs(**about, match=match or "none", where=where)
     return dataset.isel(feature=0) if isinstance(features, str) else dataset
 
 
-class _Asked(NamedTuple):
-    """What is asked for beside the features."""
+class _Request(NamedTuple):
+    """What is verified, apart from the features."""
 
     model: TrainedModel
     corpus: Corpus
@@ -183,63 +182,68 @@ def _check(
 def _labels(relevance: xr.Dataset, labels: Labels | FeatureLibrary | None, corpus: Corpus) -> Labels:
     source = relevance.attrs.get("library") if labels is None else labels
     if source is None:
-        raise ValueError("expected labels=library.label(corpus) beside a relevance that was read from disk, got none")
+        raise ValueError("expected labels=library.label(corpus) with a relevance that was read from disk, got none")
     made = source.label(corpus) if isinstance(source, FeatureLibrary) else source
     if len(made.mask) != corpus.n_positions:
         raise ValueError(f"expected labels of the corpus' {corpus.n_positions} positions, got {len(made.mask)}")
     return made
 
 
-def held_by(column: np.ndarray) -> Bool[np.ndarray, " T"]:
-    """Where a feature holds: label 1, or above the middle of a continuous feature's range."""
+def feature_holds(column: np.ndarray) -> Bool[np.ndarray, " T"]:
+    """Return where a feature holds: at label 1, or above the middle of a continuous feature's range."""
     return column > (float(column.min()) + float(column.max())) / 2
 
 
-def _effects(asked: _Asked, marks: Labels, orders: Int[np.ndarray, "F N"]) -> xr.Dataset:
-    """Measure some features whose sets go through the network in one call."""
-    model, corpus, states, ks = asked.model, asked.corpus, asked.states, asked.ks
-    strata = None if asked.match is None else variance_strata(states.hidden.var(axis=0))
-    sets = neuron_sets(orders, ks, asked.n_random, strata, asked.seed)
-    signal = marks.columns[0].astype(np.float32)
-    override, drive = plan_of(asked.intervention, sets.masks, states, signal, asked.value, asked.where, asked.seed)
-    held = [held_by(column) & marks.mask for column in marks.columns]
-    type_names, types = type_numbers(corpus)
-    own = [int(np.bincount(types[corpus.flat_codes[on]], minlength=len(type_names)).argmax()) for on in held]
-    asked_types = sorted(set(own))
-    classes = (types[:, None] == np.asarray(asked_types)).astype(np.float32)
-    visited = StateGaussian.of(states.hidden)
-    predictions = predict(model.weights, corpus, override, drive, classes=classes, visited=visited)
-    counted = predictions.predicted & marks.mask
+def _effects(request: _Request, labels: Labels, orders: Int[np.ndarray, "F N"]) -> xr.Dataset:
+    """Measure some features, whose sets go through the network in one call."""
+    model, corpus, states, ks = request.model, request.corpus, request.states, request.ks
+    strata = None if request.match is None else variance_strata(states.hidden.var(axis=0))
+    sets = neuron_sets(orders, ks, request.n_random, strata, request.seed)
+    signal = labels.columns[0].astype(np.float32)
+    change = intervene(
+        request.intervention, states, signal, value=request.value, where=request.where, seed=request.seed
+    )
+    overrides = change.bind(model.n_neurons, corpus.n_positions, model.parts, sets=sets.masks)
+    held = [feature_holds(column) & labels.mask for column in labels.columns]
+    type_names, types = number_types(corpus)
+    main_types = [int(np.bincount(types[corpus.flat_codes[on]], minlength=len(type_names)).argmax()) for on in held]
+    used_types = sorted(set(main_types))
+    classes = (types[:, None] == np.asarray(used_types)).astype(np.float32)
+    gaussian = StateGaussian.fit(states.hidden)
+    predictions = predict(model.weights, corpus, overrides, classes=classes, gaussian=gaussian)
+    counted = predictions.predicted & labels.mask
     groups = corpus.position_groups
-    draw = string_weights(len(np.unique(groups)), _BOOTSTRAP, asked.seed)
+    draw = string_weights(len(np.unique(groups)), _BOOTSTRAP, request.seed)
     right, loss, distance = (
         np.asarray(each, np.float64)
         for each in (correct_types(predictions, corpus), predictions.loss, predictions.distance)
     )
-    probabilities = [predictions.class_probability[..., place].astype(np.float64) for place in range(len(asked_types))]
+    probabilities = [predictions.class_probability[..., place].astype(np.float64) for place in range(len(used_types))]
     found = []
     for place, on in enumerate(held):
-        values = (right, loss, probabilities[asked_types.index(own[place])], distance)
+        values = (right, loss, probabilities[used_types.index(main_types[place])], distance)
         first = np.concatenate([[0], sets.top[place]])
         sums = group_sums([value[first] for value in values], counted, on, groups)
         means = means_of(values, counted, on)
         found.append({name: means[rows] for name, rows in _rows(sets, place).items()} | _intervals(sums, draw))
     arrays = {name: np.stack([each[name] for each in found]) for name in found[0]}
-    dataset = _dataset(arrays, orders, marks.names, ks).assign_coords(symbols=("feature", [type_names[n] for n in own]))
-    if asked.density is None:
+    dataset = _dataset(arrays, orders, labels.names, ks).assign_coords(
+        symbols=("feature", [type_names[n] for n in main_types])
+    )
+    if request.density is None:
         return dataset
-    return dataset.assign(plausibility_variables(asked.density, model, corpus, override, drive, sets))
+    return dataset.assign(plausibility_variables(request.density, model, corpus, change, sets))
 
 
 def _rows(sets: Sets, place: int) -> dict[str, Any]:
-    """Which sets one feature's variables are of."""
+    """Return the rows of the sets of one feature's variables."""
     return {"intact": 0, "top": sets.top[place], "bottom": sets.bottom[place], "random": sets.random[place]}
 
 
 def _intervals(sums: Sums, draw: np.ndarray) -> dict[str, np.ndarray]:
-    """The interval of the top sets' effects, from the sums of the intact network and of the top sets."""
-    again = sums.resampled(draw)
-    effect = again[:, 1:] - again[:, :1]
+    """Return the interval of the top sets' effects, from the sums of the intact network and of the top sets."""
+    resampled = sums.resampled(draw)
+    effect = resampled[:, 1:] - resampled[:, :1]
     return {"low": _quantile(effect, _INTERVAL[0]), "high": _quantile(effect, _INTERVAL[1])}
 
 

@@ -1,4 +1,4 @@
-"""What a network writes: measurements of produced text."""
+"""Measures of the text that a network generates."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TextMeasures:
 
 
 def symbol_shares(texts: Sequence[str], boundary: str = "") -> dict[str, float]:
-    """Share of each class of characters (digit, parenthesis, ...) in some texts; `boundary` marks are not counted.
+    """Return the share of each class of characters (digit, parenthesis, ...) in some texts, without `boundary` marks.
 
     Examples
     --------
@@ -54,14 +54,14 @@ def symbol_shares(texts: Sequence[str], boundary: str = "") -> dict[str, float]:
 
 
 def measure_texts(texts: Sequence[str], boundary: str = "", language: BaseLanguage | None = None) -> TextMeasures:
-    r"""Measure texts that a network wrote.
+    r"""Measure texts that a network generated.
 
     Parameters
     ----------
     texts
         From `dni_jax.generate`.
     boundary
-        What stands between two strings: ``model.vocabulary.boundary_text``. Without it each text is one string, cut
+        What separates two strings: ``model.vocabulary.boundary_text``. Without it each text is one string, cut
         off at its end.
     language
         Decides which strings parse.
@@ -80,7 +80,7 @@ def measure_texts(texts: Sequence[str], boundary: str = "", language: BaseLangua
     strings = [(part, end < len(parts) - 1) for parts in _split(texts, boundary) for end, part in enumerate(parts)]
     characters = sum(len(part) for part, _ in strings)
     if not characters:
-        raise ValueError("expected texts with at least one character beside boundaries, got none")
+        raise ValueError("expected texts with at least one character that is no boundary, got none")
     walks = [_walk(part, whole) for part, whole in strings]
     partners, alone = sum(walk[0] for walk in walks), sum(walk[1] for walk in walks)
     depths = np.bincount(np.concatenate([np.asarray(walk[2], np.int64) for walk in walks]))
@@ -101,7 +101,7 @@ def _split(texts: Sequence[str], boundary: str) -> list[list[str]]:
 
 
 def _walk(text: str, whole: bool) -> tuple[int, int, list[int]]:
-    """Count brackets with and without a partner, and give each character's depth."""
+    """Count brackets with and without a partner, and return each character's depth."""
     open_brackets: list[str] = []
     partners, alone, depths = 0, 0, []
     for character in text:

@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_results_and_a_table_a_person_can_read(fini
     printed = capsys.readouterr().out
     for name in ("relevance.parquet", "effects.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "again" / name))
-    words = ("best possible predictor", "feature", "neurons", "score", "AUC", "base", "top 10", "random", "Results:")
+    words = ("best possible predictor", "feature", "neurons", "score", "AUC", "base", "symbol", "top 10", "random", "p used", "Results:")
     for word in (*words, "report.html"):
         assert word in printed
 
@@ -76,7 +76,7 @@ def test_another_run_is_not_overwritten(finished, capsys):
 
 def test_a_folder_that_is_no_run_is_never_touched(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("all my work")
-    assert "holds no run" in refused(["run", "parentheses", "--out", str(tmp_path), "--force", *SMALL], capsys)
+    assert "holds files but no run" in refused(["run", "parentheses", "--out", str(tmp_path), "--force", *SMALL], capsys)
     assert (tmp_path / "thesis.txt").read_text() == "all my work"
 
 
@@ -89,7 +89,7 @@ def test_resume_knows_its_settings(finished, tmp_path, capsys):
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / "summary.json").unlink()
     main(["run", "--out", str(tmp_path / "run"), "--resume"])
-    assert "going on with the run" in capsys.readouterr().out
+    assert "resuming the run" in capsys.readouterr().out
     assert (tmp_path / "run" / "config.toml").read_text() == (finished / "config.toml").read_text()
     for name in ("relevance.parquet", "effects.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "run" / name))
@@ -97,16 +97,16 @@ def test_resume_knows_its_settings(finished, tmp_path, capsys):
 
 def test_default_folders_do_not_collide(tmp_path, monkeypatch):
     from dni_jax.app.config import RunConfig
-    from dni_jax.app.run_folder import RunFolder, taken_up
+    from dni_jax.app.run_folder import RunFolder, resume_config
 
     monkeypatch.chdir(tmp_path)
     config = RunConfig()
     assert str(RunFolder.claim(config).path) == "runs/parentheses"
     (tmp_path / "runs" / "parentheses" / "training").mkdir()
     assert str(RunFolder.claim(config).path) == "runs/parentheses-2"
-    assert taken_up(RunConfig(resume=True)).out == "runs/parentheses"
+    assert resume_config(RunConfig(resume=True)).out == "runs/parentheses"
     with pytest.raises(ValueError, match="to resume"):
-        taken_up(RunConfig(language="arithmetic", resume=True))
+        resume_config(RunConfig(language="arithmetic", resume=True))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.app.cli import main
-from dni_jax.app.config import InspectConfig, RunConfig, TrainConfig, VerifyConfig, from_settings
-from dni_jax.app.run_folder import RESULTS, RunFolder, read_config, settings_of
+from dni_jax.app.cli._main import COMMANDS
+from dni_jax.app.config import InspectConfig, RunConfig, TrainConfig, VerifyConfig, config_from_dict
+from dni_jax.app.run_folder import STAGE_FILES, RunFolder, read_config, config_to_dict
 from tests.support.cli_runs import SMALL, refused
 
 
@@ -34,14 +35,14 @@ def test_stage_after_stage_is_the_whole_run(finished, tmp_path, capsys):
     folder = tmp_path / "steps"
     trained, _ = spoken(["train", "parentheses", "--out", str(folder), *SMALL], capsys)
     assert trained["neurons"] == 12
-    assert not RunFolder(folder).is_whole
+    assert not RunFolder(folder).is_finished
     assert not (folder / "relevance.parquet").exists()
     inspected, said = spoken(["inspect", str(folder)], capsys)
     assert "12 neurons x 51 features x 4 folds" in said
     assert all(row["effect"] is None for row in inspected["findings"])
-    assert not RunFolder(folder).is_whole
+    assert not RunFolder(folder).is_finished
     verified, _ = spoken(["verify", str(folder)], capsys)
-    assert RunFolder(folder).is_whole
+    assert RunFolder(folder).is_finished
     assert verified["loss"] == trained["loss"]
     for name in ("relevance.parquet", "effects.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(folder / name))
@@ -50,7 +51,7 @@ def test_stage_after_stage_is_the_whole_run(finished, tmp_path, capsys):
 
 
 def test_a_stage_wants_the_one_before(copied, capsys):
-    RunFolder(copied).without("inspect", "verify", "report")
+    RunFolder(copied).remove_results("inspect", "verify", "report")
     assert "dni inspect" in refused(["verify", str(copied)], capsys)
     assert "dni inspect" in refused(["generate", str(copied), "--feature", "digit"], capsys)
     shutil.rmtree(copied / "checkpoint")
@@ -68,7 +69,7 @@ def test_results_are_not_replaced_unless_told(copied, capsys):
     assert not (copied / "effects.parquet").exists()  # was made from the former scores
     config = read_config(copied / "config.toml")
     assert config.inspect == InspectConfig(2000, "svm", 3)
-    assert not RunFolder(copied).is_whole
+    assert not RunFolder(copied).is_finished
 
 
 @pytest.mark.slow
@@ -97,9 +98,9 @@ def test_a_settings_file_stands_behind_the_flags(finished, tmp_path, capsys):
 def test_settings_survive_the_file_and_old_files_are_read():
     parts = {"inspect": InspectConfig(folds=7), "verify": VerifyConfig(headlines=("a",))}
     config = RunConfig(train=TrainConfig(hidden=3), **parts)
-    assert from_settings(settings_of(config)) == config
+    assert config_from_dict(config_to_dict(config)) == config
     old = {"language": "parentheses", "probe": "ridge", "folds": 5, "random_sets": 9, "train": {"hidden": 3}}
-    read = from_settings(old)
+    read = config_from_dict(old)
     assert (read.inspect.probe, read.inspect.folds, read.verify.random_sets) == ("ridge", 5, 9)
 
 
@@ -115,13 +116,13 @@ def test_settings_survive_the_file_and_old_files_are_read():
         ({"colour": 1}, "got colour"),
     ],
 )
-def test_settings_of_the_wrong_type_are_named(settings, words):
+def test_config_to_dict_the_wrong_type_are_named(settings, words):
     with pytest.raises(ValueError, match=words):
-        from_settings(settings)
+        config_from_dict(settings)
 
 
 def test_whole_numbers_are_read_where_fractions_are_expected():
-    assert from_settings({"train": {"clip": 2}}).train.clip == 2.0
+    assert config_from_dict({"train": {"clip": 2}}).train.clip == 2.0
 
 
 def test_quiet_says_the_result_only(finished, capsys):
@@ -157,17 +158,17 @@ def test_labelling_shows_figure_1(capsys, monkeypatch, tmp_path):
 
 
 def test_answers_that_are_short_are_said():
-    from dni_jax.app.cli._stages import _answers
+    from dni_jax.app.cli._pipeline import _summarize_analyses
 
     needed = pd.DataFrame({"feature": ["digit", "symbol:\n", "never"], "dimension": [3.0, 8.0, np.nan]})
     rates = {"per_1000_before": [6.5, 6.5], "per_1000": [0.25, 6.0], "loss_before": [0.7, 0.7], "loss": [0.69, 0.7]}
-    assert _answers({"attribution": [4, 1], "dimension": needed, "repair": pd.DataFrame(rates)}) == [
-        "Predictions rest most on neurons 4 1.",
-        "Most random directions: symbol:↵ needs 8.",
-        "A repair through all neurons brings first mistakes in 1,000 symbols from 6.50 to 0.25, and the loss from "
-        "0.7000 to 0.6900 nats.",
+    assert _summarize_analyses({"attribution": [4, 1], "dimension": needed, "repair": pd.DataFrame(rates)}) == [
+        "Predictions depend most on neurons 4 1.",
+        "The feature that needs the most random directions of the state is symbol:↵: 8.",
+        "Repairing the head through all neurons reduces first mistakes per 1,000 symbols from 6.50 to 0.25, and changes "
+        "the loss from 0.7000 to 0.6900 nats per symbol.",
     ]
-    assert _answers({"run": "here", "dimension": needed.tail(1), "repair": None}) == []
+    assert _summarize_analyses({"run": "here", "dimension": needed.tail(1), "repair": None}) == []
 
 
 def test_languages_are_listed(capsys):
@@ -179,7 +180,7 @@ def test_languages_are_listed(capsys):
 def test_further_questions_are_asked_and_shown(copied, capsys):
     told, said = spoken(["analyse", str(copied), "--draws", "2"], capsys)
     assert {"attribution", "posterior", "dimension", "repair"} <= set(told)
-    for name in RESULTS["analyse"]:
+    for name in STAGE_FILES["analyse"]:
         assert (copied / name).is_file(), (name, said)
     page = (copied / "report.html").read_text(encoding="utf-8")
     for words in ("What predictions rest on", "How sure the ranking is", "How many dimensions", "What a small change"):
@@ -198,16 +199,12 @@ def test_bench_measures_beside_scikit_learn(capsys):
     probing, *others = told["rates"]
     assert probing["ratio_low"] <= probing["ratio"] <= probing["ratio_high"]
     assert probing["per_second"] == pytest.approx(4 * 3 * 4 / np.median(probing["seconds"]))
-    assert [one["what"] for one in others] == ["training", "recording", "writing"]
+    assert [one["task"] for one in others] == ["training", "recording", "generating"]
     assert "positions of at least" in refused(["bench", "--positions", "3"], capsys)
 
 
 def test_every_command_has_an_example(capsys):
-    from dni_jax.app.cli import _asking as asking
-    from dni_jax.app.cli import _runs as runs
-    from dni_jax.app.cli import _stages as stages
-
-    for name in {**stages.COMMANDS, **runs.COMMANDS, **asking.COMMANDS}:
+    for name in COMMANDS:
         with pytest.raises(SystemExit) as stop:
             main([name, "--help"])
         assert stop.value.code == 0

@@ -186,7 +186,7 @@ def test_a_lost_process_ends_the_other_and_the_run_goes_on(lost, by, uninterrupt
     both[lost].communicate()
     assert code not in (0, 2)
     assert f"process {1 - lost} of 2 ended before the run did" in err
-    assert "--resume goes on from there" in err
+    assert "--resume continues from there" in err
     port = free_port()
     again = [None] if by == signal.SIGSTOP or lost else [0, 1]  # by one process, or again by two
     each = [
@@ -211,7 +211,7 @@ def test_what_is_wrong_with_the_processes_is_said(tmp_path):
     both = [run(tmp_path / "two", *SMALL, "--seed", str(number), port=port, number=number) for number in range(2)]
     for code, out, err in [ended(one) for one in both]:
         assert code == 2, err
-        assert "expected the same settings in every process, got others in 1 than in 0" in err
+        assert "expected the same settings in every process, got different ones in process 1 than in process 0" in err
         assert "Traceback" not in err + out
     assert not (tmp_path / "two").exists()
 

@@ -6,14 +6,14 @@ import tomllib
 import pytest
 
 from dni_jax.app.config import RunConfig, TrainConfig
-from dni_jax.app.run_folder import RunFolder, read_config, taken_up
+from dni_jax.app.run_folder import RunFolder, read_config, resume_config
 from dni_jax.files import FORMAT
 
 
 @pytest.fixture
 def folder(tmp_path):
     folder = RunFolder.claim(RunConfig(out=str(tmp_path / "run"), strings=70, train=TrainConfig(hidden=5)))
-    folder.note(loss=0.5, ideal=None)
+    folder.update_summary(loss=0.5, ideal=None)
     return folder
 
 
@@ -26,7 +26,7 @@ def test_both_files_carry_the_number(folder):
 
 
 def resumed(folder):
-    return taken_up(RunConfig(out=str(folder.path), resume=True))
+    return resume_config(RunConfig(out=str(folder.path), resume=True))
 
 
 def test_a_run_without_a_number_goes_on(folder):
@@ -53,7 +53,7 @@ def test_a_newer_run_is_refused(folder):
 def test_a_number_that_is_none_is_refused(folder, number):
     file = folder.path / "config.toml"
     file.write_text(file.read_text().replace(f"format = {FORMAT}", f"format = {number}"))
-    with pytest.raises(ValueError, match=r"config\.toml' with the number of its format"):
+    with pytest.raises(ValueError, match=r"config\.toml' with a format number"):
         read_config(file)
 
 

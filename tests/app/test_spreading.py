@@ -6,13 +6,11 @@ import sys
 import warnings
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import dni_jax as dni
 from dni_jax import devices
-from dni_jax.interventions import Override
 from dni_jax.models import predict
 
 
@@ -96,19 +94,20 @@ def test_all_at_once_is_one_after_the_other(corpus, held_out, monkeypatch):
     """What an accelerator does in parallel: training, looks, predictions and texts come out the same."""
     small = {"hidden": 8, "batch": 16, "window": 16, "steps": 20, "evaluate_every": 10, "progress": False}
     masks = np.random.default_rng(0).random((5, 8)) < 0.3
-    override = Override(jnp.asarray(masks), jnp.zeros(masks.shape), jnp.ones(masks.shape))
 
     def everything():
         jax.clear_caches()
         models = dni.train_population(corpus, seeds=(0, 1), **small)
         some = held_out.take(np.arange(20))
-        predictions = predict(models[0].weights, models[0].encode(some), override)
+        silenced = dni.ablate(range(8)).bind(8, some.n_positions, sets=masks)
+        predictions = predict(models[0].weights, models[0].encode(some), silenced)
         texts = dni.models.generate_each(models[1], [None, dni.clamp([1], 1.0), dni.clamp([2], 0.5)], n=4, length=20)
         return jax.tree.leaves([model.weights for model in models]), predictions.loss, texts, models[0].history
 
     in_turn = everything()
     monkeypatch.setattr("dni_jax.devices.jax.default_backend", lambda: "gpu")
-    monkeypatch.setattr("dni_jax.models._evaluation._SETS_AT_ONCE", 2)
+    monkeypatch.setattr("dni_jax.models._rollout.SETS_AT_ONCE", 2)
+    monkeypatch.setattr("dni_jax.models._prediction.SETS_AT_ONCE", 2)
     at_once = everything()
     monkeypatch.undo()
     jax.clear_caches()

@@ -102,7 +102,7 @@ def test_masked_positions_do_not_count():
 
 def test_too_few_symbols():
     one = dni.char_feature("a", lambda c: c == "a")
-    with pytest.raises(ValueError, match="symbols enough for a control task that is not feature 'a' itself, got 2"):
+    with pytest.raises(ValueError, match="enough symbols for a control task other than feature 'a' itself, got 2"):
         dni.features.control_task(one, Corpus.from_strings(["aab"]))
 
 

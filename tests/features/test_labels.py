@@ -71,7 +71,7 @@ def test_distinct_says_what_is_left_out_and_why():
     assert len(report) == 0
     unused = Labels(labels.names, labels.kinds, labels.columns, np.zeros(5, bool)).drop_redundant()
     assert len(unused[0]) == 0
-    assert set(unused[1]["reason"]) == {"no position in use"}
+    assert set(unused[1]["reason"]) == {"no position with labels"}
 
 
 def test_coverage_counts_positions_in_use_and_strings():

@@ -63,7 +63,7 @@ def test_range_impulse_and_nesting_against_a_walk_over_every_node(corpus):
         np.testing.assert_array_equal(exact, covered == level)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(ll1_grammars(), st.integers(1, 9), st.randoms(use_true_random=False))
 def test_random_grammars_whole_cut_and_shuffled(text, size, random):
     sampled = Language.from_lark(text, start="r0").sample(4, seed=0, max_length=120)
@@ -79,7 +79,7 @@ def test_random_grammars_whole_cut_and_shuffled(text, size, random):
     check_against_a_walk(pieces.take(np.asarray(order[: 1 + len(order) // 2])))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(small_weighted_grammars(), st.integers(1, 5))
 def test_ambiguous_grammars_with_empty_nodes(grammar, size):
     text, weights = as_lark(reachable(grammar))

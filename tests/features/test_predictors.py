@@ -32,7 +32,7 @@ def test_window(corpus, length):
     window = dni.features.CharacterWindow(corpus.vocabulary, length)
     inputs = window(corpus)
     assert inputs.dtype == np.float32
-    assert inputs.shape == (corpus.n_positions, window.width)
+    assert inputs.shape == (corpus.n_positions, window.n_columns)
     np.testing.assert_array_equal(inputs, window_by_hand(corpus, length))
     pieces = segment_corpus(corpus, 5)
     np.testing.assert_array_equal(window(pieces), inputs)

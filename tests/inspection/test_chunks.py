@@ -19,7 +19,7 @@ class Held(ChunkedActivations):
 
     def __init__(self, hidden, offsets, groups, chunk, about=""):
         self.hidden_, self.offsets, self.string_groups = hidden, offsets, groups
-        self.n_neurons, self.chunk, self.about, self.reads = hidden.shape[1], chunk, about, 0
+        self.n_neurons, self.chunk, self.fingerprint, self.reads = hidden.shape[1], chunk, about, 0
 
     def read(self, strings, neurons=slice(None)):
         self.reads += sum(int(self.offsets[b] - self.offsets[a]) for a, b in strings)

@@ -9,7 +9,7 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.interventions import Drive, Override, apply_overrides
-from dni_jax.interventions._references import fit_line, partners
+from dni_jax.interventions._references import draw_partners, fit_line
 
 
 def test_override_replaces_only_its_neurons():
@@ -40,7 +40,7 @@ def test_overrides_of_some_neurons_only():
     np.testing.assert_array_equal(
         apply_overrides([(override, Drive(signal))], hidden, slice(0, 2)), [[0.5, -1], [0.25, -1]]
     )
-    assert override.of(upper).mask.tolist() == [True, True]
+    assert override.select(upper).mask.tolist() == [True, True]
 
 
 def test_ablate_zero_mean_resample(model, held_out, states):
@@ -166,7 +166,7 @@ def test_partners_are_drawn_evenly():
     match, groups = np.asarray([0, 0, 0, 0, 1]), np.asarray([0, 0, 1, 2, 2])
     counts = np.zeros((5, 5))
     for seed in range(3_000):
-        drawn, alone = partners(match, groups, 5, seed)
+        drawn, alone = draw_partners(match, groups, 5, seed)
         counts[np.arange(5), drawn] += 1
         assert alone == 1
     expected = np.asarray([[0, 0, 1 / 2, 1 / 2, 0], [0, 0, 1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 0, 1 / 3, 0],
@@ -204,3 +204,22 @@ def test_a_drive_along_the_neurons_own_line(model, held_out, states, labels):
 def test_bad_references_parts_and_times_are_named(model, held_out, states, make, message):
     with pytest.raises(ValueError, match=message):
         dni.record(model, held_out, intervention=make(states))
+
+
+def test_sets_restrict_an_intervention(states):
+    """Each set overrides those of the intervention's neurons that are in it, as one made for them alone would."""
+    sets = np.zeros((3, 24), bool)
+    sets[1, [2, 9]] = sets[2, 5] = True
+    whole = dni.ablate([2, 5, 7], "mean", reference=states).then(dni.patch([2, 9], states))
+    (first, second), (_, follows) = whole.bind(24, len(states.hidden), sets=sets)
+    np.testing.assert_array_equal(np.flatnonzero(first.mask[1]), [2])
+    np.testing.assert_array_equal(np.flatnonzero(second.mask[1]), [2, 9])
+    assert not first.mask[0].any()
+    assert first.low.shape == (3, 24)
+    alone = whole.select([2, 9], 100)
+    (mean, patched), (_, part) = alone.bind(24, 100)
+    np.testing.assert_array_equal(np.flatnonzero(mean.mask), [2])
+    np.testing.assert_allclose(mean.low[2], first.low[1, 2], rtol=1e-6)
+    np.testing.assert_array_equal(np.flatnonzero(patched.mask), [2, 9])
+    np.testing.assert_array_equal(part.value, follows.value[:100])
+    assert whole.select([0, 1]) is None

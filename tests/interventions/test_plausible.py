@@ -81,7 +81,7 @@ def test_errors(states):
     with pytest.raises(ValueError, match=r"expected density=dni\.plausibility"):
         dni.clamp([0], "plausible")
     asked = {"density": Independent(10), "states": states}
-    with pytest.raises(ValueError, match="beside the value 'plausible' only"):
+    with pytest.raises(ValueError, match="only with the value 'plausible'"):
         dni.clamp([0], 1.0, **asked)
     with pytest.raises(ValueError, match="'plausible' for the part 'h'"):
         dni.clamp([0], "strongest", **asked)

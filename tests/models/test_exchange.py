@@ -8,7 +8,7 @@ from flax import nnx
 
 import dni_jax as dni
 from dni_jax.models import cross_entropy
-from dni_jax.models._exchange import from_flax, from_keras, from_torch, to_flax
+from dni_jax.models.exchange import from_flax, from_keras, from_torch, to_flax
 from dni_jax.text import Corpus
 
 CHARACTERS = ["c", "a", "<s>", "b"]  # neither sorted, nor all of them characters

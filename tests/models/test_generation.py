@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.models._generation import draw
+from dni_jax.models._rollout import draw
 
 
 def test_draw_inverts_the_cumulative_distribution():

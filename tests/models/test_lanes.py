@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dni_jax.models._evaluation import at_positions
 from dni_jax.models._lanes import choose_lane_count, make_lanes
 from dni_jax.text import Corpus, segment_corpus
 
@@ -54,7 +53,7 @@ def test_pieces_begin_without_a_boundary_and_end_without_a_target():
 def test_values_follow_their_positions():
     corpus = Corpus.from_strings(["ab", "cde"])
     lanes = make_lanes(corpus, 2)
-    laid = at_positions(np.arange(10.0).reshape(5, 2), lanes)
+    laid = lanes.from_positions(np.arange(10.0).reshape(5, 2))
     held = lanes.positions >= 0
     np.testing.assert_array_equal(laid[held][:, 0], 2.0 * lanes.positions[held])
     assert (laid[~held] == 0).all()

@@ -96,7 +96,7 @@ def test_chunks_come_in_order_and_whole_strings(stored):
 
 def test_too_much_for_memory_is_refused(stored):
     with pytest.raises(ValueError, match=r"take parts with .hidden\[...\]"):
-        stored.load(most=1000)
+        stored.load(max_bytes=1000)
 
 
 def test_zarr_reads_it(stored):

@@ -1,5 +1,6 @@
 """Training learns, stops, resumes to the bit, and says what is wrong."""
 
+import hashlib
 import json
 import shutil
 
@@ -11,6 +12,7 @@ import pytest
 import dni_jax as dni
 from dni_jax.models import TrainConfig, cross_entropy
 from dni_jax.models import _training as module
+from dni_jax.models._checkpoints import fingerprint
 from dni_jax.text import Corpus
 
 SMALL = {"hidden": 8, "batch": 4, "window": 16, "evaluate_every": 10, "progress": False}
@@ -278,3 +280,25 @@ def test_texts_of_one_symbol_or_none(text, corpus, model):
     assert dni.record(model, tiny).hidden.shape == (len(text), 24)
     assert np.isfinite(cross_entropy(model.weights, tiny))
     assert dni.train(tiny, steps=2, **SMALL).history[-1]["step"] == 2
+
+
+def test_earlier_names_of_settings_are_read(model, tmp_path):
+    model.save(tmp_path / "model")
+    file = tmp_path / "model" / "model.json"
+    about = json.loads(file.read_text())
+    for part in ("network", "config"):
+        about[part]["products"] = about[part].pop("matmul_dtype")
+    file.write_text(json.dumps(about))
+    again = dni.load(tmp_path / "model")
+    assert again.config == model.config
+    np.testing.assert_array_equal(again.weights.head, model.weights.head)
+
+
+def test_checkpoints_keep_their_fingerprint(corpus):
+    """A checkpoint of an earlier version, which called the matmul_dtype products, is still this training's."""
+    plan = TrainConfig(hidden=4).plan(5)
+    settings = {"products" if name == "matmul_dtype" else name: value for name, value in vars(plan).items()}
+    digest = hashlib.sha256(repr(sorted(settings.items())).encode())
+    for array in (corpus.text, corpus.offsets, corpus.split):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    assert fingerprint([plan], corpus) == digest.hexdigest()[:16]

@@ -102,7 +102,7 @@ def write_run(path, auc, *, hidden=None, seed=0, layers=1, loss=0.63, finished=T
         best = {name: [int(relevance["score"].sel(feature=name).mean("fold").values.argmax())] for name in FEATURES}
         findings = pd.DataFrame({"feature": FEATURES, "neurons": list(best.values()), "folds": FOLDS, "same_as": ""})
         findings.assign(auc=np.nan).to_csv(folder.path / "findings.csv", index=False)
-        folder.note(loss=loss, ideal=0.6, positions=20_000, finished=True)
+        folder.update_summary(loss=loss, ideal=0.6, positions=20_000, finished=True)
     return Made(folder, relevance, effects)
 
 

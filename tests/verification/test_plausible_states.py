@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.app.report._plausibility import plausibility_table
 from dni_jax.lab.densities import plausibility
 from dni_jax.verification import INTERVENTIONS
-from dni_jax.verification._kinds import intervention_of, plan_of
+from dni_jax.verification._overrides import intervene
 
 
 @pytest.fixture(scope="module")
@@ -42,34 +41,24 @@ def test_intact_is_usual_and_five_neurons_at_one_are_not(effect):
 
 @pytest.mark.parametrize("kind", INTERVENTIONS)
 def test_every_kind_as_an_intervention(kind, states):
-    """A set's intervention holds what its row of the plan holds, on the first positions."""
+    """Selected neurons get what their set gets, on the first positions."""
     masks = np.zeros((2, states.n_neurons), bool)
     masks[1, [2, 5]] = True
     signal = (np.arange(len(states.hidden)) % 2).astype(np.float32)
-    override, drive = plan_of(kind, masks, states, signal, 0.5, "readout", 0)
-    assert intervention_of(override, drive, 0, 7) is None
-    (own,), (follows,) = intervention_of(override, drive, 1, 7).bind(states.n_neurons, 7)
+    whole = intervene(kind, states, signal, value=0.5, where="readout", seed=0)
+    (override,), (drive,) = whole.bind(states.n_neurons, len(signal), sets=masks)
+    assert whole.select([], 7) is None
+    (own,), (follows,) = whole.select([2, 5], 7).bind(states.n_neurons, 7)
+    np.testing.assert_array_equal(override.mask, masks)
     np.testing.assert_array_equal(own.mask, masks[1])
     np.testing.assert_array_equal(np.asarray(own.low)[[2, 5]], np.asarray(override.low)[1, [2, 5]])
     assert own.where == "readout"
-    if drive is None:
+    if drive.value is None:
         assert follows.value is None
     elif drive.value.ndim == 2:
         np.testing.assert_array_equal(follows.value[:, [2, 5]], drive.value[:7, [2, 5]])
     else:
         np.testing.assert_array_equal(follows.value, drive.value[:7])
-
-
-def test_table(effect):
-    table = plausibility_table(effect)
-    assert len(table) == 4
-    assert list(table.columns) == ["feature", "k", "distance", "percentile", "random percentile", "intact percentile"]
-    row = table[(table["feature"] == "digit") & (table["k"] == 5)].iloc[0]
-    assert row["percentile"] == effect["percentile_top"].sel(feature="digit", k=5).item()
-    one = plausibility_table(effect.sel(feature="digit"))
-    assert one["feature"].tolist() == ["digit", "digit"]
-    with pytest.raises(ValueError, match="density="):
-        plausibility_table(effect.drop_vars("percentile_top"))
 
 
 def test_density_of_other_neurons(model, held_out, relevance, states):

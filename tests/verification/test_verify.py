@@ -1,18 +1,16 @@
 """The causal verdict on networks whose answer is known, and its bookkeeping against brute force."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import dni_jax as dni
 from dni_jax.models import predict
-from dni_jax.models._evaluation import Predictions
+from dni_jax.models._prediction import Predictions
 from dni_jax.probes._bootstrap import string_weights
 from dni_jax.verification import INTERVENTIONS, MEASURES
-from dni_jax.verification._kinds import plan_of
 from dni_jax.verification._measures import correct_types, group_sums, means_of
-from dni_jax.verification._sets import draw_variance_matched, neuron_sets, variance_strata
-from dni_jax.verification._verify import held_by
+from dni_jax.verification._overrides import draw_variance_matched, intervene, neuron_sets, variance_strata
+from dni_jax.verification._verify import feature_holds
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +64,9 @@ def test_measures_against_brute_force(model, held_out, relevance, labels, verdic
     right, loss, on = map(np.asarray, (right, loss, on))
     inside = np.ones(held_out.n_positions, bool)
     inside[held_out.offsets[:-1]] = False
-    from dni_jax.interventions import Override
-
-    mask = np.zeros((1, model.n_neurons), bool)
-    mask[0, neurons] = True
-    zero = jnp.zeros(mask.shape)
-    predictions = predict(weights, held_out, Override(jnp.asarray(mask), zero, zero))
+    everything = np.ones((1, model.n_neurons), bool)
+    bound = dni.ablate(neurons).bind(model.n_neurons, held_out.n_positions, sets=everything)
+    predictions = predict(weights, held_out, bound)
     np.testing.assert_allclose(predictions.loss[0, inside], loss, atol=1e-4)
     np.testing.assert_array_equal(correct_types(predictions, held_out)[0, inside], right)
     ones = np.ones(predictions.loss.shape)
@@ -198,8 +193,8 @@ def test_what_an_intervention_holds(model, held_out, relevance, labels):
         inside[held_out.offsets[:-1]] = False
         sets = np.zeros((1, 24), bool)
         sets[0, best] = True
-        override, drive = plan_of(kind, sets, states, signal.astype(np.float32), 0.5, "recurrent", 0)
-        found = predict(weights, held_out, override, drive).loss[0]
+        whole = intervene(kind, states, signal.astype(np.float32), value=0.5, where="recurrent", seed=0)
+        found = predict(weights, held_out, whole.bind(24, held_out.n_positions, sets=sets)).loss[0]
         np.testing.assert_allclose(found[inside], losses[inside[1:]], atol=1e-4)
 
 
@@ -242,9 +237,9 @@ def test_states_far_from_the_usual_are_seen(model, held_out, relevance):
 
 
 def test_a_feature_holds_above_the_middle():
-    assert held_by(np.asarray([0, 1, 1])).tolist() == [False, True, True]
-    assert held_by(np.asarray([0.0, 0.5, 0.6, 1.0])).tolist() == [False, False, True, True]
-    assert not held_by(np.zeros(3)).any()
+    assert feature_holds(np.asarray([0, 1, 1])).tolist() == [False, True, True]
+    assert feature_holds(np.asarray([0.0, 0.5, 0.6, 1.0])).tolist() == [False, False, True, True]
+    assert not feature_holds(np.zeros(3)).any()
 
 
 def test_a_feature_that_never_holds_has_no_accuracy_there(model, held_out, relevance):

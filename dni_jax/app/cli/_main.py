@@ -1,4 +1,7 @@
-"""The command line as a whole: its commands, the settings that a run or a file gives them, how it refuses."""
+"""The command line: its commands, their defaults, and how errors end.
+
+Commands import what they need when they are called, so that ``--help`` and wrong flags do not wait for JAX.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,21 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NoReturn
 
-import jax
 import tyro
-from rich.console import Console
-from rich.text import Text
 
-from dni_jax import processes
-from dni_jax.app import distributed
-from dni_jax.app.cli import _asking as asking
-from dni_jax.app.cli import _joining as joining
-from dni_jax.app.cli import _runs as runs
-from dni_jax.app.cli import _stages as stages
-from dni_jax.app.cli import _sweeping as sweeping
+from dni_jax.app.cli import _pipeline, _results, _sweep, _tools
 from dni_jax.app.config import RunConfig
-from dni_jax.app.run_folder import read_config
 
-_MARKS = (
+COMMANDS: dict[str, Callable[..., None]] = {
+    **_pipeline.COMMANDS,
+    **_sweep.COMMANDS,
+    **_results.COMMANDS,
+    **_tools.COMMANDS,
+}
+_MARKERS = (
     tyro.conf.OmitArgPrefixes,
     tyro.conf.FlagCreatePairsOff,
     tyro.conf.DisallowNone,
@@ -36,112 +36,138 @@ _MARKS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; wrong input ends with a message and exit code 2."""
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    if given == ["--version"]:
+    """Run the command line. Invalid input ends with a message and exit code 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if words == ["--version"]:
         print(f"dni_jax {version('dni_jax')}")
         return
+    logging.getLogger("absl").setLevel(logging.ERROR)
     try:
-        app(_held(given), brief=given[0].startswith("-")).cli(
+        make_app(_read_defaults(words), summaries=words[0].startswith("-")).cli(
             prog="dni",
-            description="Which neurons of a recurrent network know X, how sure are we, and does the network use it?",
-            args=given,
-            config=_MARKS,
+            description="Find the neurons of a recurrent network that encode a feature, test whether chance explains "
+            "the finding, and check whether the network uses them.",
+            args=words,
+            config=_MARKERS,
         )
     except ValueError as error:
         _stop(str(error))
     except OSError as error:
         _stop(_explain(error))
     except KeyboardInterrupt:
-        ways = dict.fromkeys(("run", "train"), "`--resume`") | {"sweep": "the same command"}
-        again = f"; {ways[given[0]]} goes on where it was cut off" if given[0] in ways else ""
-        _say_error(f"stopped{again}")
-        sys.stdout.flush()
-        # A compiler thread may still be at work, and must not find the interpreter gone.
-        distributed.leave(130)
+        _stop_interrupted(words[0])
     except Exception as error:
-        if not distributed.is_on():
-            raise
-        _stop_together(error)
+        _stop_crashed(error)
 
 
-def app(held: RunConfig, brief: bool = False) -> tyro.extras.SubcommandApp:
+def make_app(defaults: RunConfig, summaries: bool = False) -> tyro.extras.SubcommandApp:
     """Put the commands together.
 
     Parameters
     ----------
-    held
-        Has the settings that stand where a flag is not given.
-    brief
-        Say of each command only its first sentence.
+    defaults
+        Default values of the settings.
+    summaries
+        Show only the first sentence of each command's help.
     """
-    made = tyro.extras.SubcommandApp()
-    defaults = {"run": {"config": held}, "train": {"config": held}}
-    defaults |= {part: {"settings": getattr(held, part)} for part in ("inspect", "verify")}
-    several = {**sweeping.COMMANDS, **runs.COMMANDS}
-    commands: dict[str, Callable[..., None]] = {**stages.COMMANDS, **several, **asking.COMMANDS}
-    for name, command in commands.items():
-        about = (inspect.getdoc(command) or "").partition("\n\n")[0].replace("\n", " ")
-        made.command(name=name, help=about if brief else None)(_beginning_with(command, defaults.get(name, {})))
-    return made
+    app = tyro.extras.SubcommandApp()
+    replaced = {"run": {"config": defaults}, "train": {"config": defaults}}
+    replaced |= {part: {"settings": getattr(defaults, part)} for part in ("inspect", "verify")}
+    for name, command in COMMANDS.items():
+        summary = (inspect.getdoc(command) or "").partition("\n\n")[0].replace("\n", " ")
+        app.command(name=name, help=summary if summaries else None)(_with_defaults(command, replaced.get(name, {})))
+    return app
 
 
-def _beginning_with(command: Callable[..., None], defaults: Mapping[str, Any]) -> Callable[..., None]:
-    """Give the same command with other defaults; parameters that have one come last."""
+def _with_defaults(command: Callable[..., None], defaults: Mapping[str, Any]) -> Callable[..., None]:
+    """Return the same command with other default values in its signature."""
 
     @wraps(command)
     def same(*args: Any, **kwargs: Any) -> None:
         command(*args, **kwargs)
 
-    own = inspect.signature(command)
-    parameters = [one.replace(default=defaults.get(name, one.default)) for name, one in own.parameters.items()]
+    signature = inspect.signature(command)
+    parameters = [one.replace(default=defaults.get(name, one.default)) for name, one in signature.parameters.items()]
     ordered = sorted(parameters, key=lambda one: one.default is not inspect.Parameter.empty)
-    same.__signature__ = own.replace(parameters=ordered)  # type: ignore[attr-defined]
+    same.__signature__ = signature.replace(parameters=ordered)  # type: ignore[attr-defined]
     return same
 
 
-def _held(given: Sequence[str]) -> RunConfig:
-    """The settings of the run that a stage goes on with, or of the file that ``--config`` names."""
-    command, rest = (given[0], list(given[1:])) if given else ("", [])
+def _read_defaults(words: Sequence[str]) -> RunConfig:
+    """Return the settings of the run that a stage continues, or of the file that ``--config`` names."""
+    file = _find_config(words[0], words[1:])
+    if file is None:
+        return RunConfig()
+    from dni_jax.app.run_folder import read_config
+
+    return read_config(file)
+
+
+def _find_config(command: str, words: Sequence[str]) -> Path | None:
     if command in ("run", "train"):
-        for place, word in enumerate(rest):
+        for place, word in enumerate(words):
             if word.startswith("--config="):
-                return read_config(Path(word.partition("=")[2]))
-            if word == "--config" and place + 1 < len(rest):
-                return read_config(Path(rest[place + 1]))
+                return Path(word.partition("=")[2])
+            if word == "--config" and place + 1 < len(words):
+                return Path(words[place + 1])
     if command in ("inspect", "verify"):
-        named = [Path(word) for word in rest if (Path(word) / "config.toml").is_file()]
-        if named:
-            return read_config(named[0] / "config.toml")
-    return RunConfig()
+        configs = [Path(word) / "config.toml" for word in words]
+        return next((config for config in configs if config.is_file()), None)
+    return None
 
 
 def _explain(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"expected room for the results, but the disk is full{where}: free some, then go on with --resume"
+        return (
+            f"expected room for the results, but the disk is full{where}: free some space, then continue with --resume"
+        )
     if error.errno in (errno.EACCES, errno.EROFS):
-        return f"expected a folder that can be written to, got {error.strerror}{where}: try another --out"
+        return f"expected a writable folder, got {error.strerror}{where}: try another --out"
     return f"{error.strerror or error}{where}"
 
 
-def _say_error(message: str) -> None:
+def _print_error(message: str) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
     Console(stderr=True, highlight=False).print(Text.assemble(("dni: ", "bold red"), message), soft_wrap=True)
 
 
-def _stop(message: str) -> None:
-    if not distributed.is_on():
-        _say_error(message)
+def _stop(message: str) -> NoReturn:
+    distributed = _connected()
+    if distributed is None:
+        _print_error(message)
         sys.exit(2)
-    _say_error(f"process {processes.index()}: {message}")
-    distributed.leave(2)
+    _print_error(f"process {distributed.processes.index()}: {message}")
+    distributed.exit_now(2)
 
 
-def _stop_together(error: Exception) -> None:
-    """Stop one of several processes, which may be because another was lost."""
+def _stop_interrupted(command: str) -> NoReturn:
+    from dni_jax.app import distributed
+
+    continues = dict.fromkeys(("run", "train"), "`--resume`") | {"sweep": "the same command"}
+    hint = f"; {continues[command]} continues from the last checkpoint" if command in continues else ""
+    _print_error(f"stopped{hint}")
+    # A normal exit would tear down the interpreter while a compiler thread may still run.
+    distributed.exit_now(130)
+
+
+def _stop_crashed(error: Exception) -> NoReturn:
+    """Raise an unexpected error again. Of several processes, end this one: another one may have been lost."""
+    distributed = _connected()
+    if distributed is None:
+        raise error
+    import jax
+
     if isinstance(error, jax.errors.JaxRuntimeError):
-        _say_error(f"{joining.lost()} ({str(error).splitlines()[0][:200]})")
-        distributed.leave(distributed.LOST)
+        _print_error(f"{distributed.describe_loss()} ({str(error).splitlines()[0][:200]})")
+        distributed.exit_now(distributed.EXIT_LOST)
     traceback.print_exception(error)
-    distributed.leave(1)
+    distributed.exit_now(1)
+
+
+def _connected() -> ModuleType | None:
+    """Return the module `dni_jax.app.distributed` if this process is one of several, without importing it."""
+    distributed = sys.modules.get("dni_jax.app.distributed")
+    return distributed if distributed is not None and distributed.is_connected() else None

@@ -1,35 +1,51 @@
-"""The main job and its stages, each of which works on what the one before has left in a run's folder."""
+"""A run and its stages: training, inspection, verification, further analyses, report.
 
-from dni_jax.app.pipeline._analysing import attribute_stage, best_by_lag, dimension_stage, posterior_stage, repair_stage
-from dni_jax.app.pipeline._inspecting import BY, inspect_stage, inspected_before, relevance_before
+Each stage works on what the stages before it have written into the run's folder.
+"""
+
+from dni_jax.app.pipeline._analysing import (
+    attribute_stage,
+    dimension_stage,
+    posterior_stage,
+    rank_attributed,
+    repair_stage,
+)
+from dni_jax.app.pipeline._inspecting import RANK_BY, inspect_stage, load_inspection, load_relevance
 from dni_jax.app.pipeline._job import Job
-from dni_jax.app.pipeline._reporting import report_all, report_stage
-from dni_jax.app.pipeline._run import RunResult, begun, complete, read_findings, result_of, run
-from dni_jax.app.pipeline._together import share_network, train_together
-from dni_jax.app.pipeline._training import train_stage
+from dni_jax.app.pipeline._run import (
+    RunResult,
+    finish_run,
+    make_result,
+    read_findings,
+    report_stage,
+    run,
+    start_run,
+    write_reports,
+)
+from dni_jax.app.pipeline._training import copy_network, train_stage, train_together
 from dni_jax.app.pipeline._verifying import verify_stage
 
 __all__ = [
-    "BY",
+    "RANK_BY",
     "Job",
     "RunResult",
     "attribute_stage",
-    "begun",
-    "best_by_lag",
-    "complete",
+    "copy_network",
     "dimension_stage",
+    "finish_run",
     "inspect_stage",
-    "inspected_before",
+    "load_inspection",
+    "load_relevance",
+    "make_result",
     "posterior_stage",
+    "rank_attributed",
     "read_findings",
-    "relevance_before",
     "repair_stage",
-    "report_all",
     "report_stage",
-    "result_of",
     "run",
-    "share_network",
+    "start_run",
     "train_stage",
     "train_together",
     "verify_stage",
+    "write_reports",
 ]

@@ -1,4 +1,4 @@
-"""The second stage: which neurons know which features, and whether chance or simpler things explain it."""
+"""The inspection stage: scores of neurons for features, their significance, and baselines."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from dni_jax.inspection import (
 from dni_jax.models import record
 from dni_jax.progress import spinner
 
-BY = "auc"  # ranks rare features too, where every accuracy is the majority's
+RANK_BY = "auc"  # also ranks rare features, on which the accuracy of every neuron is the baseline
 
 
 @dataclass(frozen=True, eq=False)
-class Inspected:
-    """What the stage has found.
+class Inspection:
+    """The result of the inspection stage.
 
     Attributes
     ----------
     relevance
         Dataset (neuron, feature, fold) with p-values and baselines.
     best
-        One row a feature: its best neurons.
+        One row per feature, with its best neurons.
     labels
-        Of the text that neurons were scored on.
+        Labels of the inspected text.
     """
 
     relevance: xr.Dataset
@@ -49,67 +49,67 @@ class Inspected:
     labels: Labels
 
     @classmethod
-    def of(cls, relevance: xr.Dataset, labels: Labels) -> Inspected:
-        """Find the best neurons of every feature."""
-        return cls(relevance, best_per_feature(relevance, by=BY), labels)
+    def from_relevance(cls, relevance: xr.Dataset, labels: Labels) -> Inspection:
+        """Find the best neurons for every feature."""
+        return cls(relevance, best_per_feature(relevance, by=RANK_BY), labels)
 
     @property
     def names(self) -> list[str]:
-        """Features that vary."""
+        """Names of the features that vary."""
         return [name for name in self.labels.names if name not in self.labels.constant]
 
     @property
     def distinct(self) -> list[str]:
-        """Features that vary and are not an earlier one once more."""
+        """Names of the features that vary and do not repeat the labels of an earlier one."""
         return [name for name in self.names if name not in self.labels.duplicates]
 
 
-def inspect_stage(job: Job) -> Inspected:
+def inspect_stage(job: Job) -> Inspection:
     """Score all neurons on all features, with p-values and baselines.
 
-    Leaves ``relevance.parquet``, ``relevance.png``, ``findings.csv``, ``excerpt.npz`` and the summary's ``positions``.
+    Writes ``relevance.parquet``, ``relevance.png``, ``findings.csv``, ``excerpt.npz`` and ``positions`` in the summary.
     """
     corpus, model = job.inspected, job.model
     labels = job.library.label(corpus)
-    folds, seed = job.folds(corpus), job.config.train.seed
+    folds, seed = job.count_folds(corpus), job.config.train.seed
     grid = f"{model.n_neurons} neurons x {len(labels)} features x {folds} folds"
-    job.say(f"inspecting: {grid} on {corpus.n_positions:,} characters")
-    began = time.perf_counter()
+    job.log(f"inspecting: {grid} on {corpus.n_positions:,} characters")
+    start = time.perf_counter()
     with spinner("inspecting"):
         states = record(model, corpus)
         relevance = inspect(states, labels, job.config.inspect.probe, folds, seed=seed)
-    job.say(f"  {model.n_neurons * len(labels) * folds:,} probes in {time.perf_counter() - began:.1f} s")
-    began = time.perf_counter()
+    job.log(f"  {model.n_neurons * len(labels) * folds:,} probes in {time.perf_counter() - start:.1f} s")
+    start = time.perf_counter()
     language = job.language if job.config.is_sampled else None
     relevance = significance(relevance, states, labels, corpus, language=language)
     with spinner("comparing with an untrained network and control tasks"):
         relevance = baselines(relevance, states, labels, corpus, model=model, n_controls=1, seed=seed)
     null = f"{relevance.attrs['n_null']} repetitions of the null {relevance.attrs['null']!r}"
-    job.say(f"  {null}, an untrained network and a control task in {time.perf_counter() - began:.1f} s")
-    found = Inspected.of(relevance, labels)
-    write_findings(job.folder.findings, found)
-    save(relevance_figure(relevance.sel(feature=found.distinct)), job.folder.path / "relevance.png")
+    job.log(f"  {null}, an untrained network and a control task in {time.perf_counter() - start:.1f} s")
+    inspection = Inspection.from_relevance(relevance, labels)
+    write_findings(job.folder.findings, inspection)
+    save(relevance_figure(relevance.sel(feature=inspection.distinct)), job.folder.path / "relevance.png")
     make_excerpt(corpus, states, labels, relevance=relevance).save(job.folder.excerpt)
-    job.folder.note(positions=relevance.attrs["positions"])
+    job.folder.update_summary(positions=relevance.attrs["positions"])
     write_table(relevance_table(relevance), job.folder.relevance)
-    return found
+    return inspection
 
 
-def write_findings(path: Path, found: Inspected, effects: xr.Dataset | None = None) -> pd.DataFrame:
-    """Write the table of features, and give it; `effects` of silencing all of them complete it."""
-    findings = summarise(found.best, found.labels.duplicates, effects)
-    with atomic_write(path) as aside:
-        findings.to_csv(aside, index=False)
+def write_findings(path: Path, inspection: Inspection, effects: xr.Dataset | None = None) -> pd.DataFrame:
+    """Write the table of features, with the `effects` of ablation if they are known, and return it."""
+    findings = findings_table(inspection.best, inspection.labels.duplicates, effects)
+    with atomic_write(path) as part:
+        findings.to_csv(part, index=False)
     return findings
 
 
-def summarise(best: pd.DataFrame, duplicates: Mapping[str, str], effects: xr.Dataset | None) -> pd.DataFrame:
-    """One row a feature, the best known first.
+def findings_table(best: pd.DataFrame, duplicates: Mapping[str, str], effects: xr.Dataset | None) -> pd.DataFrame:
+    """Return one row per feature, sorted by the score of its best neuron.
 
-    Columns as in `dni_jax.inspection.best_per_feature`, and for the largest k verified: ``effect`` (loss in nats a
-    character over the characters that the feature holds for, with its best neurons silenced, less the intact
-    network's), ``random`` (the same for random neurons, mean), ``random_high`` (their 97.5th percentile) and
-    ``p_effect``; NaN before that. ``same_as`` names an earlier feature with the same labels, or is empty.
+    The columns are those of `dni_jax.inspection.best_per_feature`, ``same_as`` (an earlier feature with the same
+    labels, or empty) and, for the largest number k of ablated neurons: ``effect`` (change of the loss where the feature
+    holds, in nats per character, with its k best neurons ablated), ``random`` and ``random_high`` (mean and 97.5th
+    percentile of the same for random neurons) and ``p_effect``. The effects are NaN before verification.
     """
     table = best.assign(same_as=[duplicates.get(name, "") for name in best["feature"]])
     columns = {"effect": "top_effect", "random": "random_effect", "random_high": "random_effect_high", "p_effect": "p"}
@@ -123,27 +123,15 @@ def summarise(best: pd.DataFrame, duplicates: Mapping[str, str], effects: xr.Dat
     return merged.sort_values(["strength", "lift"], ascending=False, kind="stable").reset_index(drop=True)
 
 
-def inspected_before(job: Job) -> Inspected:
-    """Read back what the stage has left.
-
-    Raises
-    ------
-    ValueError
-        Where it has not.
-    """
-    return Inspected.of(relevance_before(job), job.library.label(job.inspected))
+def load_inspection(job: Job) -> Inspection:
+    """Load the result of the inspection stage. Raises a ValueError if there is none."""
+    return Inspection.from_relevance(load_relevance(job), job.library.label(job.inspected))
 
 
-def relevance_before(job: Job) -> xr.Dataset:
-    """Read back the scores that the stage has left.
-
-    Raises
-    ------
-    ValueError
-        Where it has not.
-    """
-    if not job.folder.holds("inspect"):
+def load_relevance(job: Job) -> xr.Dataset:
+    """Load the scores of the inspection stage. Raises a ValueError if there are none."""
+    if not job.folder.has_results("inspect"):
         raise ValueError(
-            f"expected scores in {str(job.folder.relevance)!r}, got none: dni inspect {job.folder.path} makes them"
+            f"expected scores in {str(job.folder.relevance)!r}, got none: run dni inspect {job.folder.path}"
         )
     return read_relevance(job.folder.relevance)

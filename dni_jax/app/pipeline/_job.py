@@ -1,4 +1,4 @@
-"""What every stage of a run works with: its settings, its folder, its text."""
+"""What every stage of a run works with: its settings, folder, text, features and network."""
 
 from __future__ import annotations
 
@@ -13,116 +13,110 @@ import numpy as np
 from dni_jax import processes
 from dni_jax.app.config import RunConfig
 from dni_jax.app.run_folder import RunFolder, read_config
-from dni_jax.app.texts import describe, language_of, library_of, read_corpus
+from dni_jax.app.texts import describe_corpus, get_features, get_language, load_corpus
 from dni_jax.features import FeatureLibrary
 from dni_jax.languages import BaseLanguage
 from dni_jax.models import TrainedModel, load
 from dni_jax.text import Corpus
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 _FOLDS = 20
-_HELD_OUT = {"sampled": (20_000, 10_000), "text": (100_000, 30_000)}
+_CHARACTERS = {"sampled": (20_000, 10_000), "files": (100_000, 30_000)}  # held out, to inspect and to verify
 
 
-def silent(line: str) -> None:
-    """Say nothing."""
+def ignore(line: str) -> None:
+    """Discard a log line."""
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One run at work.
+    """One run in progress.
 
     Attributes
     ----------
     config
-        What was asked for.
+        Settings of the run.
     folder
-        Where the results go.
+        Folder for the results.
     language
-        What the config names.
-    say
-        Takes one line of text at each stage.
-    given
-        All text, where it has been read already.
+        Language of the text.
+    log
+        Called with a line of text at each stage.
+    text
+        All text of the run, if it is already loaded.
     """
 
     config: RunConfig
     folder: RunFolder
     language: BaseLanguage
-    say: Say = silent
-    given: Corpus | None = None
+    log: Log = ignore
+    text: Corpus | None = None
 
     @classmethod
-    def begin(cls, config: RunConfig, say: Say = silent, text: Corpus | None = None) -> Job:
-        """Check a config and claim its folder; `text` is what it names, where that has been read already.
+    def start(cls, config: RunConfig, log: Log = ignore, text: Corpus | None = None) -> Job:
+        """Check a config and claim its folder.
 
         Raises
         ------
         ValueError
-            For anything in the config that cannot be done, or a folder that holds something else.
+            If a setting is invalid, or the folder holds something else.
         """
         config.check()
-        language = language_of(config)
-        return cls(config, RunFolder.claim(config), language, say, text)
+        language = get_language(config)
+        return cls(config, RunFolder.claim(config), language, log, text)
 
     @classmethod
-    def of(cls, path: str | Path, say: Say = silent, **parts: Any) -> Job:
-        """Go on with a run in a folder; `parts` of its settings (``inspect=InspectConfig(...)``) may be others.
+    def open(cls, path: str | Path, log: Log = ignore, **changes: Any) -> Job:
+        """Open an existing run, with changes to its settings such as ``inspect=InspectConfig(...)``.
 
         Raises
         ------
         ValueError
-            Where there is no run, or it cannot be done as asked.
+            If the folder holds no run, or a setting is invalid.
         """
-        folder = RunFolder.of(path)
-        config = processes.broadcast(lambda: replace(read_config(folder.path / "config.toml"), **parts))
+        folder = RunFolder.open(path)
+        config = processes.broadcast(lambda: replace(read_config(folder.path / "config.toml"), **changes))
         config.check()
-        return cls(config, folder, language_of(config), say)
+        return cls(config, folder, get_language(config), log)
 
     @cached_property
     def corpus(self) -> Corpus:
-        """All text, in its three parts."""
-        if self.given is not None:
-            return self.given
-        corpus = read_corpus(self.config, self.language)
-        for line in describe(corpus):
-            self.say(line)
+        """All text: training, validation and test."""
+        if self.text is not None:
+            return self.text
+        corpus = load_corpus(self.config, self.language)
+        for line in describe_corpus(corpus):
+            self.log(line)
         return corpus
 
     @cached_property
     def held_out(self) -> Corpus:
-        """Text that the network has not learnt from, in an order of its own."""
-        return self.corpus.test.shuffle(self.config.draws_text)
+        """The test text, shuffled."""
+        return self.corpus.test.shuffle(self.config.resolved_text_seed)
 
     @cached_property
     def inspected(self) -> Corpus:
-        """The text that neurons are scored on."""
-        return self.held_out.head(self.config.inspect.inspect_characters or self._usual[0])
+        """The text to score neurons on."""
+        return self.held_out.head(self.config.inspect.inspect_characters or self._default_characters[0])
 
     @cached_property
     def verified(self) -> Corpus:
-        """The text that overridden networks read."""
-        return self.held_out.head(self.config.verify.verify_characters or self._usual[1])
+        """The text to measure effects on."""
+        return self.held_out.head(self.config.verify.verify_characters or self._default_characters[1])
 
     @property
-    def _usual(self) -> tuple[int, int]:
-        return _HELD_OUT["sampled" if self.config.is_sampled else "text"]
+    def _default_characters(self) -> tuple[int, int]:
+        return _CHARACTERS["sampled" if self.config.is_sampled else "files"]
 
     @cached_property
     def library(self) -> FeatureLibrary:
-        """What is asked."""
-        return library_of(self.config, self.language)
+        """The features to score neurons on."""
+        return get_features(self.config, self.language)
 
     @cached_property
     def model(self) -> TrainedModel:
-        """The network that the run has trained.
-
-        Raises
-        ------
-        ValueError
-            Where it has not.
-        """
+        """The trained network of the run. Raises a ValueError if there is none."""
         if not self.folder.has(self.folder.model.name):
             path = self.folder.path
             raise ValueError(
@@ -130,15 +124,15 @@ class Job:
             )
         return load(self.folder.model)
 
-    def folds(self, corpus: Corpus) -> int:
-        """Into how many folds a text is dealt."""
+    def count_folds(self, corpus: Corpus) -> int:
+        """Return the number of cross-validation folds for a text."""
         return self.config.inspect.folds or min(_FOLDS, len(np.unique(corpus.groups)))
 
     def check_folds(self) -> None:
-        """Refuse before training what would be refused after it."""
+        """Raise a ValueError, before any training, if the held-out text is too small for the folds."""
         groups, folds = len(np.unique(self.inspected.groups)), self.config.inspect.folds or 2
         if groups < folds:
             raise ValueError(
                 f"expected at least as many held-out strings (or files) as folds, got {groups} strings for {folds} "
-                "folds: lower --folds, raise --inspect-characters, or give more text"
+                "folds: lower --folds, raise --inspect-characters, or provide more text"
             )

@@ -1,7 +1,8 @@
-"""The main job, stage after stage in one run folder: network, scores, verdict, page."""
+"""A run from its config to its report: all stages, one after another, in one folder."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,32 +10,35 @@ import pandas as pd
 
 from dni_jax import processes
 from dni_jax.app.config import RunConfig
-from dni_jax.app.pipeline._inspecting import Inspected, inspect_stage, inspected_before
-from dni_jax.app.pipeline._job import Job, Say, silent
-from dni_jax.app.pipeline._reporting import report_stage
+from dni_jax.app.pipeline._inspecting import Inspection, inspect_stage, load_inspection
+from dni_jax.app.pipeline._job import Job, Log, ignore
 from dni_jax.app.pipeline._training import train_stage
 from dni_jax.app.pipeline._verifying import KS, verify_stage
-from dni_jax.app.run_folder import taken_up
+from dni_jax.app.report import make_excerpt, write_overview, write_report
+from dni_jax.app.run_folder import RunFolder, resume_config
+from dni_jax.inspection import read_relevance
+from dni_jax.models import record
+from dni_jax.settings import RENAMED_COLUMNS
 from dni_jax.text import Corpus
 
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """What a run has found.
+    """The result of a run.
 
     Attributes
     ----------
     path
-        The run's folder.
+        Folder of the run.
     findings
-        One row a feature, the best known first: neurons, score, AUC, baseline, effect of silencing.
+        One row per feature, sorted by score: best neurons, score, AUC, baseline, effect of ablation.
     loss, ideal
-        The network's cross entropy on held-out strings and, for sampled languages, the best possible one on the same
-        strings; nats a symbol.
+        Cross entropy of the network on held-out strings and, for sampled languages, the best possible one on the same
+        strings, in nats per symbol.
     k
-        How many neurons the effects in `findings` are about.
+        Number of ablated neurons for the effects in `findings`.
     least_p
-        The smallest p there can be with the run's number of random sets.
+        Smallest possible p-value of an effect, which the number of random sets determines.
     """
 
     path: Path
@@ -45,68 +49,121 @@ class RunResult:
     least_p: float
 
 
-def run(config: RunConfig, say: Say = silent) -> RunResult:
-    """Do the main job and write the run folder.
+def run(config: RunConfig, log: Log = ignore) -> RunResult:
+    """Execute all stages of a run and write its folder.
 
     Parameters
     ----------
     config
-        What to run; see `RunConfig`. With ``resume``, stages that have left their results are not done again.
-    say
-        Takes one line of text at each stage.
+        Settings of the run. With ``resume``, finished stages are not repeated.
+    log
+        Called with a line of text at each stage.
 
     Raises
     ------
     ValueError
-        For anything in the config that cannot be done; says what was expected, what came, and what to try.
+        If a setting is invalid.
     """
-    return complete(begun(config, say))
+    return finish_run(start_run(config, log))
 
 
-def complete(job: Job) -> RunResult:
-    """Do what is left of a run: stages that have left their results are not done again."""
+def finish_run(job: Job) -> RunResult:
+    """Execute the stages of a run that are not finished."""
     train_stage(job)
-    found = _inspected(job)
-    findings = _findings(job, found)
+    inspection = _inspect(job)
+    findings = _verify(job, inspection)
     report_stage(job.folder)
-    job.folder.note(finished=True)
-    return result_of(job, findings)
+    job.folder.update_summary(finished=True)
+    return make_result(job, findings)
 
 
-def begun(config: RunConfig, say: Say = silent, text: Corpus | None = None) -> Job:
-    """Begin a run, or take one up; `text` is what it names, where that has been read already."""
-    job = Job.begin(taken_up(config) if config.resume else config, say, text)
+def start_run(config: RunConfig, log: Log = ignore, text: Corpus | None = None) -> Job:
+    """Start a run, or resume one. `text` is its text, if it is already loaded."""
+    job = Job.start(resume_config(config) if config.resume else config, log, text)
     if config.resume:
-        say(f"going on with the run in {job.folder.path}")
+        log(f"resuming the run in {job.folder.path}")
     return job
 
 
-def _inspected(job: Job) -> Inspected:
-    if not job.folder.holds("inspect"):
+def _inspect(job: Job) -> Inspection:
+    if not job.folder.has_results("inspect"):
         return inspect_stage(job)
-    job.say(f"scores: taken from {job.folder.relevance}")
-    return inspected_before(job)
+    job.log(f"scores: loaded from {job.folder.relevance}")
+    return load_inspection(job)
 
 
-def _findings(job: Job, found: Inspected) -> pd.DataFrame:
-    if not job.folder.holds("verify"):
-        return verify_stage(job, found)
-    job.say(f"effects: taken from {job.folder.effects}")
+def _verify(job: Job, inspection: Inspection) -> pd.DataFrame:
+    if not job.folder.has_results("verify"):
+        return verify_stage(job, inspection)
+    job.log(f"effects: loaded from {job.folder.effects}")
     return read_findings(job.folder.findings)
 
 
 def read_findings(path: Path) -> pd.DataFrame:
-    """Read the table of features as `run` gives it."""
-    table = processes.broadcast(lambda: pd.read_csv(path, keep_default_na=True))
+    """Read the table of findings, also from runs of earlier versions."""
+    table = processes.broadcast(lambda: pd.read_csv(path)).rename(columns=RENAMED_COLUMNS)
     return table.assign(
         same_as=lambda table: table["same_as"].fillna(""),
         neurons=lambda table: [tuple(int(n) for n in text.strip("()[]").split(",") if n) for text in table["neurons"]],
     )
 
 
-def result_of(job: Job, findings: pd.DataFrame) -> RunResult:
-    """Give what a run has found so far."""
+def make_result(job: Job, findings: pd.DataFrame) -> RunResult:
+    """Return the result of a run so far."""
     summary = job.folder.summary()
     k = max(k for k in KS if k <= job.model.n_neurons)
-    least = 1 / (1 + job.config.verify.random_sets)
-    return RunResult(job.folder.path, findings, summary["loss"], summary["ideal"], k, least)
+    least_p = 1 / (1 + job.config.verify.random_sets)
+    return RunResult(job.folder.path, findings, summary["loss"], summary["ideal"], k, least_p)
+
+
+def report_stage(folder: RunFolder, log: Log = ignore) -> Path:
+    """Write the report of a run from the results that exist, and return its path.
+
+    Writes ``report.html``, and ``excerpt.npz`` if the run is from an older version without it.
+
+    Raises
+    ------
+    ValueError
+        If the run has no scores yet, or a file is broken.
+    """
+    if folder.has_results("inspect") and not folder.has(folder.excerpt.name):
+        _write_excerpt(folder, log)
+    path = processes.broadcast(lambda: write_report(folder.path))
+    log(f"report: {path}")
+    return path
+
+
+def write_reports(runs: Sequence[str | Path], out: Path | None, log: Log = ignore) -> list[Path]:
+    """Write the reports of runs and, for several runs, an overview; return all paths.
+
+    Parameters
+    ----------
+    runs
+        Folders of the runs.
+    out
+        Path of the overview. Default: ``overview.html`` next to the first run.
+
+    Raises
+    ------
+    ValueError
+        As in `report_stage`, or for `out` with a single run.
+    """
+    folders = [RunFolder.open(run) for run in runs]
+    if out is not None and len(folders) == 1:
+        raise ValueError(f"expected several runs with --out, the path of their overview, got one: {runs[0]}")
+    pages = [report_stage(folder, log) for folder in folders]
+    if len(folders) > 1:
+        paths = [folder.path for folder in folders]
+        pages.append(write_overview(paths, out or paths[0].parent / "overview.html"))
+        log(f"overview: {pages[-1]}")
+    return pages
+
+
+def _write_excerpt(folder: RunFolder, log: Log) -> None:
+    try:
+        job = Job.open(folder.path, log)
+        corpus = job.inspected
+        states, labels = record(job.model, corpus), job.library.label(corpus)
+        make_excerpt(corpus, states, labels, relevance=read_relevance(folder.relevance)).save(folder.excerpt)
+    except ValueError as error:
+        log(f"no example text in the report of {folder.path}: {error}")

@@ -1,117 +1,193 @@
-"""The first stage: a network that has read the text, and how well it predicts."""
+"""The training stage: networks of one run, or of several runs at once, and their loss on held-out text."""
 
 from __future__ import annotations
 
+import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from dni_jax.app.pipeline._job import Job
+from dni_jax.files import atomic_write
 from dni_jax.inspection import continue_table, dynamics_table, inspect
-from dni_jax.models import Evaluation, TrainedModel, cross_entropy, record, train
+from dni_jax.models import Evaluation, TrainedModel, cross_entropy, record, train, train_population
 from dni_jax.text import Corpus
 
 _IDEAL_STRINGS = 2_000
-_WATCHED = 5_000  # held-out characters that a network is asked about while it learns
+_DYNAMICS_CHARACTERS = 5_000  # held-out characters to inspect a network on during training
 
 
 def train_stage(job: Job) -> TrainedModel:
-    """Train the network, or take up where an interrupted training stopped, and note its loss on unseen text.
+    """Train the network, or resume an interrupted training, and compute its loss on held-out text.
 
-    Leaves ``checkpoint/``, ``training.csv``, with ``inspect_every`` ``dynamics.parquet``, and the summary's ``loss``,
-    ``ideal`` (the best possible one, for sampled text), ``unigram`` and ``coverage``.
+    Writes ``checkpoint/``, ``training.csv`` and, with ``inspect_every``, ``dynamics.parquet``. Adds to the summary:
+    ``loss``, ``ideal`` (the best possible loss, for sampled text), ``unigram`` and ``coverage``.
     """
     job.check_folds()
     if job.folder.has(job.folder.model.name):
-        job.say(f"network: taken from {job.folder.model}")
+        job.log(f"network: loaded from {job.folder.model}")
         model = job.model
     else:
-        model = _trained(job)
-    unseen = _first_strings(job.held_out)
-    loss = cross_entropy(model.weights, unseen)
-    ideal = job.language.ideal_cross_entropy(unseen) if job.config.is_sampled else None
+        model = _train(job)
+    held_out = _head(job.held_out)
+    loss = cross_entropy(model.weights, held_out)
+    ideal = job.language.ideal_cross_entropy(held_out) if job.config.is_sampled else None
     unigram = unigram_cross_entropy(job.corpus.train, job.held_out)
     if ideal is None:
-        beside = f"a predictor that knows only how frequent each symbol is has {unigram:.4f}"
+        reference = f"symbol frequencies alone reach {unigram:.4f}"
     else:
-        beside = f"the best possible predictor has {ideal:.4f} (gap {loss / ideal - 1:.2%})"
-    job.say(f"network: {loss:.4f} nats a symbol on unseen text; {beside}")
-    job.folder.note(loss=loss, ideal=ideal, unigram=unigram, coverage=job.corpus.coverage, finished=False)
+        reference = f"the best possible predictor reaches {ideal:.4f} (gap {loss / ideal - 1:.2%})"
+    job.log(f"network: {loss:.4f} nats per symbol on held-out text; {reference}")
+    job.folder.update_summary(loss=loss, ideal=ideal, unigram=unigram, coverage=job.corpus.coverage, finished=False)
     return model
 
 
-def _trained(job: Job) -> TrainedModel:
+def _train(job: Job) -> TrainedModel:
     config, folder = job.config, job.folder
-    ask = watching(job)
-    began = time.perf_counter()
+    start = time.perf_counter()
     model = train(
         job.corpus,
         config=config.train,
         checkpoints=folder.training,
-        ideal=validation_ideal(job),
-        on_evaluation=lambda look: note_look(job, look),
+        ideal=_validation_ideal(job),
+        on_evaluation=lambda evaluation: record_evaluation(job, evaluation),
         inspect_every=config.inspect_every,
-        on_inspect=ask,
+        on_inspect=make_dynamics_hook(job),
     )
-    continue_table(folder.metrics, _rows(model.history))  # one that was cut off between checkpoint and row is there too
+    # If a run stopped between writing a checkpoint and its row, the row is only in the history.
+    continue_table(folder.metrics, _rows(model.history))
     model.save(folder.model)
-    folder.drop_training()
+    folder.remove_training()
     steps = int(model.history[-1]["step"])
     early = " (stopped early)" if model.config is not None and steps < model.config.steps else ""
-    job.say(f"network: {model} after {steps:,} steps{early}, {time.perf_counter() - began:.0f} s")
+    job.log(f"network: {model} after {steps:,} steps{early}, {time.perf_counter() - start:.0f} s")
     return model
 
 
-def note_look(job: Job, look: Evaluation) -> None:
-    """Add a look at the validation text to ``training.csv``."""
-    continue_table(job.folder.metrics, _rows([asdict(look)]))
+def record_evaluation(job: Job, evaluation: Evaluation) -> None:
+    """Append an evaluation on the validation text to ``training.csv``."""
+    continue_table(job.folder.metrics, _rows([asdict(evaluation)]))
 
 
-def watching(job: Job) -> Callable[[int, TrainedModel], None]:
-    """Give what notes in ``dynamics.parquet`` what a network knows at a step of its training."""
+def make_dynamics_hook(job: Job) -> Callable[[int, TrainedModel], None]:
+    """Return a function that inspects a network during training and appends its scores to ``dynamics.parquet``."""
     config = job.config
-    watched = job.held_out.head(_WATCHED)
-    labels = job.library.label(watched)
+    corpus = job.held_out.head(_DYNAMICS_CHARACTERS)
+    labels = job.library.label(corpus)
 
-    def note_knowledge(step: int, model: TrainedModel) -> None:
-        states = record(model, watched)
-        relevance = inspect(states, labels, config.inspect.probe, job.folds(watched), seed=config.train.seed)
+    def inspect_step(step: int, model: TrainedModel) -> None:
+        states = record(model, corpus)
+        relevance = inspect(states, labels, config.inspect.probe, job.count_folds(corpus), seed=config.train.seed)
         continue_table(job.folder.dynamics, dynamics_table(relevance, step))
 
-    return note_knowledge
+    return inspect_step
 
 
-def validation_ideal(job: Job) -> float | None:
-    """The best possible cross entropy on the validation text, for sampled languages."""
+def train_together(
+    jobs: Sequence[Job], seeds: Sequence[int], rates: Sequence[float] | None, checkpoints: Path
+) -> dict[int, str]:
+    """Train the networks of several runs as one population. Each run's folder gets the files of a training alone.
+
+    Parameters
+    ----------
+    jobs
+        One per network, ordered by learning rate, then seed. They share their text and all other training settings.
+    seeds, rates
+        As in `dni_jax.train_population`.
+    checkpoints
+        Folder for checkpoints, which is removed after the training.
+
+    Returns
+    -------
+    Error messages of the networks that diverged, by their index. Their folders get no network.
+
+    Raises
+    ------
+    ValueError
+        If all networks diverge, or the settings of a run are invalid.
+    """
+    first = jobs[0]
+    for job in jobs:
+        job.check_folds()
+    every = first.config.inspect_every
+    hooks = [] if every is None else [make_dynamics_hook(job) for job in jobs]
+
+    def record_evaluations(step: int, evaluations: Mapping[int, Evaluation]) -> None:
+        for number, evaluation in evaluations.items():
+            record_evaluation(jobs[number], evaluation)
+
+    def inspect_step(step: int, models: Mapping[int, TrainedModel]) -> None:
+        for number, model in models.items():
+            hooks[number](step, model)
+
+    with warnings.catch_warnings():
+        # The return value reports diverged networks.
+        warnings.filterwarnings("ignore", message=r"seed \d+ with learning rate")
+        population = train_population(
+            first.corpus,
+            seeds,
+            rates,
+            config=first.config.train,
+            checkpoints=checkpoints,
+            ideal=_validation_ideal(first),
+            on_evaluation=record_evaluations,
+            inspect_every=every,
+            on_inspect=inspect_step,
+        )
+    diverged = {}
+    for number, (job, model, step) in enumerate(zip(jobs, population, population.diverged, strict=True)):
+        if step is not None:
+            diverged[number] = (
+                f"expected a finite loss, got NaN or infinity at step {step}: lower the learning rate or --clip"
+            )
+        elif not job.folder.model.exists():
+            model.save(job.folder.model)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return diverged
+
+
+def copy_network(job: Job, other: Job) -> None:
+    """Copy the network of another run with the same training settings. The checkpoint is copied last, as a marker."""
+    pairs = [(getattr(job.folder, name), getattr(other.folder, name)) for name in ("metrics", "dynamics", "model")]
+    for own, theirs in pairs:
+        if theirs.exists() and not own.exists():
+            with atomic_write(own) as part:
+                (shutil.copytree if theirs.is_dir() else shutil.copyfile)(theirs, part)
+
+
+def _validation_ideal(job: Job) -> float | None:
+    """Return the best possible cross entropy on the validation text, or None if the text is not sampled."""
     if not job.config.is_sampled:
         return None
-    return job.language.ideal_cross_entropy(_first_strings(job.corpus.validation))
+    return job.language.ideal_cross_entropy(_head(job.corpus.validation))
 
 
-def _rows(looks: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+def _rows(evaluations: Sequence[Mapping[str, float]]) -> pd.DataFrame:
     return pd.DataFrame(
-        [{**look, "characters_per_second": look["characters"] / max(look["seconds"], 1e-9)} for look in looks]
+        [{**one, "characters_per_second": one["characters"] / max(one["seconds"], 1e-9)} for one in evaluations]
     )
 
 
-def _first_strings(corpus: Corpus) -> Corpus:
-    """As many strings as the ideal predictor is computed on in a second."""
+def _head(corpus: Corpus) -> Corpus:
+    """Return the first strings, as many as the ideal predictor can process in a second."""
     return corpus.take(np.arange(min(len(corpus), _IDEAL_STRINGS)))
 
 
 def unigram_cross_entropy(train: Corpus, held_out: Corpus) -> float:
-    """Cross entropy, in nats a symbol, of the symbols' frequencies in the training text, boundaries included.
+    """Return the cross entropy, in nats per symbol, of a predictor that knows only symbol frequencies.
 
-    Each symbol is counted once more than it was seen, so that a new one is not impossible.
+    Frequencies are those of the training text, string boundaries included, with add-one smoothing.
     """
 
     def counts(corpus: Corpus) -> np.ndarray:
-        seen = np.bincount(corpus.flat_codes, minlength=len(corpus.vocabulary)).astype(float)
-        seen[0] = corpus.ends.sum()
-        return seen
+        symbols = np.bincount(corpus.flat_codes, minlength=len(corpus.vocabulary)).astype(float)
+        symbols[0] = corpus.ends.sum()
+        return symbols
 
-    known, asked = counts(train) + 1, counts(held_out)
-    return float(-(asked * np.log(known / known.sum())).sum() / asked.sum())
+    frequencies, actual = counts(train) + 1, counts(held_out)
+    return float(-(actual * np.log(frequencies / frequencies.sum())).sum() / actual.sum())

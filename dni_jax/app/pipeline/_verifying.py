@@ -1,4 +1,4 @@
-"""The third stage: what the network does, and writes, with those neurons overridden."""
+"""The verification stage: the effects of overriding the neurons that were found, on the loss and on generated text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax import processes
-from dni_jax.app.pipeline._inspecting import BY, Inspected, write_findings
+from dni_jax.app.pipeline._inspecting import RANK_BY, Inspection, write_findings
 from dni_jax.app.pipeline._job import Job
 from dni_jax.app.report import dynamics_figure, effects_figure, save
 from dni_jax.files import atomic_write
@@ -24,106 +24,106 @@ from dni_jax.models import generate, record
 from dni_jax.verification import measure_texts, verify
 
 KS = (1, 5, 10)
-# What a reader asks about first, where the language has it.
+# Preferred features for figures and samples, if the language has them.
 _HEADLINES = ("digit", "parenthesis", "range:string", "range:comment", "operator", "depth=1")
 
 
-def verify_stage(job: Job, found: Inspected) -> pd.DataFrame:
-    """Silence the neurons of every feature; set to 1, and drive by labels, those of the headlines; give the findings.
+def verify_stage(job: Job, inspection: Inspection) -> pd.DataFrame:
+    """Ablate the top neurons of every feature; also clamp and drive those of the headline features.
 
-    Leaves ``effects.parquet``, ``effects.png``, ``samples.json`` and ``findings.csv``.
+    Writes ``effects.parquet``, ``effects.png``, ``samples.json`` and ``findings.csv``, and returns the findings.
     """
-    folder, headlines = job.folder, headlines_of(job, found)
-    write_findings(folder.findings, found)
-    effects = _effects(job, found, headlines)
+    folder, headlines = job.folder, choose_headlines(job, inspection)
+    write_findings(folder.findings, inspection)
+    effects = _measure_effects(job, inspection, headlines)
     save(effects_figure(effects, headlines), folder.path / "effects.png")
     if processes.is_first() and folder.dynamics.exists():
-        save(dynamics_figure(read_table(folder.dynamics), found.distinct), folder.path / "dynamics.png")
-    _write_samples(job, found, headlines)
-    findings = write_findings(folder.findings, found, effects["ablate"])
+        save(dynamics_figure(read_table(folder.dynamics), inspection.distinct), folder.path / "dynamics.png")
+    _write_samples(job, inspection, headlines)
+    findings = write_findings(folder.findings, inspection, effects["ablate"])
     table = pd.concat([effects_table(dataset) for dataset in effects.values()], ignore_index=True)
     write_table(table, folder.effects)
     return findings
 
 
-def _density(job: Job) -> Density | None:
-    """The Gaussian of visited states, which says how far off them an override goes; None for too little text."""
+def _fit_density(job: Job) -> Density | None:
+    """Fit a Gaussian to visited states, to measure how plausible overridden states are; None for too little text."""
     corpus = job.inspected
     try:
         return plausibility(record(job.model, corpus), "gaussian", seed=job.config.train.seed)
     except ValueError as error:
-        job.say(f"  how plausible overridden states are is not told: {error}")
+        job.log(f"  the plausibility of overridden states is unknown: {error}")
         return None
 
 
-def headlines_of(job: Job, found: Inspected) -> list[str]:
-    """The features that are asked about most closely: those of the config, or those readers ask about first."""
-    asked = list(dict.fromkeys(job.config.verify.headlines))
-    unknown = [name for name in asked if name not in found.names]
+def choose_headlines(job: Job, inspection: Inspection) -> list[str]:
+    """Return the features to verify most closely: those of the config, or common ones of the language."""
+    names = list(dict.fromkeys(job.config.verify.headlines))
+    unknown = [name for name in names if name not in inspection.names]
     if unknown:
         raise ValueError(
-            f"expected --headlines among the features that vary in this text, got {unknown}: there are "
-            f"{', '.join(found.names)}"
+            f"expected --headlines among the features that vary in this text, got {unknown}: choose from "
+            f"{', '.join(inspection.names)}"
         )
-    return asked or headline_features(found.best, found.distinct)
+    return names or headline_features(inspection.best, inspection.distinct)
 
 
-def _effects(job: Job, found: Inspected, headlines: Sequence[str]) -> dict[str, xr.Dataset]:
+def _measure_effects(job: Job, inspection: Inspection, headlines: Sequence[str]) -> dict[str, xr.Dataset]:
     corpus, model, n_random = job.verified, job.model, job.config.verify.random_sets
     ks = [k for k in KS if k <= model.n_neurons]
-    began = time.perf_counter()
-    sets = (2 * len(found.names) + n_random) * len(ks)
-    job.say(f"verifying: {sets} sets of neurons silenced on {corpus.n_positions:,} unseen characters")
-    settings: dict[str, Any] = {"ks": ks, "n_random": n_random, "by": BY, "seed": job.config.train.seed}
-    settings |= {"labels": job.library, "density": _density(job)}
-    # So many features share their random sets; those of the headlines are matched to their neurons.
-    effects = {"ablate": verify(model, corpus, found.relevance, found.names, match=None, **settings)}
+    start = time.perf_counter()
+    sets = (2 * len(inspection.names) + n_random) * len(ks)
+    job.log(f"verifying: {sets} sets of neurons ablated on {corpus.n_positions:,} unseen characters")
+    settings: dict[str, Any] = {"ks": ks, "n_random": n_random, "by": RANK_BY, "seed": job.config.train.seed}
+    settings |= {"labels": job.library, "density": _fit_density(job)}
+    # To save time, all features share their random sets; those of the headlines are matched to the neurons.
+    effects = {"ablate": verify(model, corpus, inspection.relevance, inspection.names, match=None, **settings)}
     for kind in ("clamp", "oracle"):
-        effects[kind] = verify(model, corpus, found.relevance, headlines, intervention=kind, **settings)
-    job.say(f"  done in {time.perf_counter() - began:.1f} s")
+        effects[kind] = verify(model, corpus, inspection.relevance, headlines, intervention=kind, **settings)
+    job.log(f"  done in {time.perf_counter() - start:.1f} s")
     return effects
 
 
-def headline_features(best: pd.DataFrame, names: Sequence[str], most: int = 3) -> list[str]:
-    """The features that figures and samples show: those readers ask about first, then the best known."""
+def headline_features(best: pd.DataFrame, names: Sequence[str], n: int = 3) -> list[str]:
+    """Return up to n features for figures and samples: common ones first, then those with the best scores."""
     strength = best.set_index("feature")["strength"]
-    rest = sorted((n for n in names if n not in _HEADLINES), key=lambda n: -strength[n])
-    return [n for n in (*_HEADLINES, *rest) if n in names][:most]
+    rest = sorted((name for name in names if name not in _HEADLINES), key=lambda name: -strength[name])
+    return [name for name in (*_HEADLINES, *rest) if name in names][:n]
 
 
 def effects_table(effects: xr.Dataset) -> pd.DataFrame:
-    """One row for each feature, k and measure of one intervention."""
+    """Return one row per feature, k and measure of one intervention."""
     frame = effects.drop_vars(["random", "neurons"]).to_dataframe().reset_index()
     frame.insert(0, "intervention", effects.attrs["intervention"])
-    chosen = {
+    neurons = {
         (str(f), int(k)): [int(n) for n in effects["neurons"].sel(feature=f, k=k).values if n >= 0]
         for f in effects["feature"].values
         for k in effects["k"].values
     }
-    frame["neurons"] = [chosen[str(row.feature), int(row.k)] for row in frame.itertuples()]
+    frame["neurons"] = [neurons[str(row.feature), int(row.k)] for row in frame.itertuples()]
     return frame
 
 
-def _write_samples(job: Job, found: Inspected, features: Sequence[str]) -> None:
-    """Write texts: the network left alone, with the best neurons of a feature set to 1, and with random ones."""
+def _write_samples(job: Job, inspection: Inspection, features: Sequence[str]) -> None:
+    """Write texts of the intact network, with the top neurons of a feature set to 1, and with random ones."""
     model, seed = job.model, job.config.train.seed
     k = min(10, model.n_neurons)
-    drawn = np.random.default_rng(seed).permutation(model.n_neurons)[:k].tolist()
+    random = np.random.default_rng(seed).permutation(model.n_neurons)[:k].tolist()
     samples = {
-        "intact": written(job, None, n=16, length=200),
-        "random neurons set to 1": written(job, drawn, n=16, length=200),
+        "intact": sample_text(job, None, n=16, length=200),
+        "random neurons set to 1": sample_text(job, random, n=16, length=200),
     }
     for feature in features:
-        best = ranking(found.relevance, feature, BY)[:k].tolist()
-        samples[f"{feature} neurons set to 1"] = written(job, best, n=16, length=200)
+        best = ranking(inspection.relevance, feature, RANK_BY)[:k].tolist()
+        samples[f"{feature} neurons set to 1"] = sample_text(job, best, n=16, length=200)
     for sample in samples.values():
         sample["texts"] = sample["texts"][:4]
-    with atomic_write(job.folder.samples) as aside:
-        aside.write_text(json.dumps(samples, indent=1, ensure_ascii=False), encoding="utf-8")
+    with atomic_write(job.folder.samples) as part:
+        part.write_text(json.dumps(samples, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def written(job: Job, neurons: Sequence[int] | None, **options: Any) -> dict[str, Any]:
-    """Let the network write with some neurons set to 1, and measure the texts."""
+def sample_text(job: Job, neurons: Sequence[int] | None, **options: Any) -> dict[str, Any]:
+    """Generate texts with some neurons set to 1, and measure them."""
     intervention = None if neurons is None else clamp(neurons, 1.0)
     texts = generate(job.model, seed=job.config.train.seed, intervention=intervention, **options)
     measures = asdict(measure_texts(texts, job.model.vocabulary.boundary_text, job.language))

@@ -1,4 +1,4 @@
-"""Runs that can be asked in SQL."""
+"""Runs that can be queried with SQL."""
 
 from __future__ import annotations
 
@@ -12,67 +12,66 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from dni_jax.app.query._contents import Contents
-from dni_jax.app.query._folders import find_runs, short_names
-from dni_jax.app.query._views import bind, columns_of, connected, message_of
+from dni_jax.app.query._folders import RunContents, find_runs, short_names
+from dni_jax.app.query._views import check_query, connect, format_error, list_columns
 from dni_jax.inspection import read_relevance
 from dni_jax.models import TrainedModel, load
 
-_SHOWN = 6  # names in a message
-_WHOLE = 2.0**53  # above it, not every whole number is a float64
+_MAX_LISTED = 6  # names in a message
+_MAX_EXACT = 2.0**53  # above it, not every integer is a float64
 
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """Run folders, and SQL over all of them; see `open_runs`.
+    """Run folders to query with SQL; see `open_runs`.
 
-    It knows what was in the folders when they were opened: open them again to see more.
+    The contents of the folders are those at the time of opening. Open the runs again to see newer results.
     """
 
-    contents: tuple[Contents, ...]
+    contents: tuple[RunContents, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The runs' names: the shortest ending of each path that no other one has."""
+        """Names of the runs: for each, the shortest ending of its path that no other run has."""
         return tuple(run.name for run in self.contents)
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The runs' folders, in the order of `names`."""
+        """Folders of the runs, in the order of `names`."""
         return tuple(run.path for run in self.contents)
 
     @property
     def tables(self) -> dict[str, dict[str, str]]:
-        """The views and tables that SQL can ask, each with its columns and their types."""
-        with connected(self.contents) as connection:
-            return columns_of(connection)
+        """Tables that queries can use, each with its columns and their SQL types."""
+        with connect(self.contents) as connection:
+            return list_columns(connection)
 
     def query(self, sql: str) -> pd.DataFrame:
-        """Answer one question in SQL (DuckDB's dialect).
+        """Run one SQL query (DuckDB's dialect) and return its result.
 
         Every table has a column ``run`` to join on:
 
-        - ``runs``: one row a run: ``path``, ``finished``, every setting of its ``config.toml`` (NULL where it was left
-          to the program), ``loss`` and ``ideal`` (nats a symbol), ``gap`` (``loss / ideal - 1``), ``positions``;
-        - ``scores``: one row a run, neuron and feature: the means over folds, and the number of ``folds`` that could
-          judge; what most questions are about;
-        - ``relevance``: the same with one row a fold; ``effects``: what overriding neurons does, as from `verify`;
-        - where a run has them, ``findings`` (one row a feature), ``training`` and ``dynamics`` (one row a step).
+        - ``runs``: one row per run: ``path``, ``finished``, every setting of its ``config.toml`` (NULL if it was left
+          at its default), ``loss`` and ``ideal`` (nats per symbol), ``gap`` (``loss / ideal - 1``), ``positions``
+        - ``scores``: one row per run, neuron and feature: means over folds, and the number of ``folds`` with a score;
+          the table for most queries
+        - ``relevance``: the same with one row per fold
+        - ``effects``: the effects of overriding neurons, as from `verify`
+        - if a run has them: ``findings`` (one row per feature), ``training`` and ``dynamics`` (one row per step)
 
-        Runs of older versions stand beside newer ones; what they lack is NULL. Files are read as far as the question
-        needs. A connection lives as long as the call.
+        Runs of older and newer versions can be mixed; values that older ones lack are NULL. Only the columns that a
+        query needs are read from disk.
 
         Parameters
         ----------
         sql
-            SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, SHOW TABLES or PIVOT ... IN. Nothing that could change a file is
-            let through, and no file is read but the runs' own tables.
+            SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, SHOW TABLES or PIVOT ... IN. Statements that could change a file
+            are refused, and so is reading any file except the tables of the runs.
 
         Raises
         ------
         ValueError
-            For SQL that DuckDB does not take (with its message and the tables there are), or that asks for anything
-            but reading.
+            If DuckDB rejects the query (with its message and a list of all tables), or it does more than read.
 
         Examples
         --------
@@ -84,41 +83,41 @@ class Runs:
         >>> runs.query("SELECT run, language, hidden, finished FROM runs").values.tolist()
         [['first', 'parentheses', 128, False]]
         """
-        with connected(self.contents) as connection:
+        with connect(self.contents) as connection:
             try:
-                answer = connection.sql(bind(connection, sql))
-                return _tidy(answer.df(), [str(kind) for kind in answer.types])
+                result = connection.sql(check_query(connection, sql))
+                return _to_python(result.df(), [str(kind) for kind in result.types])
             except duckdb.Error as error:
-                there = "\n".join(f"  {view}: {', '.join(held)}" for view, held in columns_of(connection).items())
+                tables = "\n".join(f"  {view}: {', '.join(held)}" for view, held in list_columns(connection).items())
                 raise ValueError(
-                    f"expected SQL that DuckDB can answer over {self!r}, got: {message_of(error)}\nThere are:\n{there}"
+                    f"expected a valid query over {self!r}, got: {format_error(error)}\nTables:\n{tables}"
                 ) from error
 
     def relevance(self, run: str) -> xr.Dataset:
-        """One run's relevance, as `dni_jax.inspect` gave it.
+        """Return the relevance of one run, as `dni_jax.inspect` computed it.
 
         Raises
         ------
         ValueError
-            Where there is no such run, or it has not come so far.
+            If there is no such run, or it does not have this result yet.
         """
-        return read_relevance(self._one(run).path / "relevance.parquet")
+        return read_relevance(self._get(run).path / "relevance.parquet")
 
     def model(self, run: str) -> TrainedModel:
-        """One run's network.
+        """Return the network of one run.
 
         Raises
         ------
         ValueError
-            Where there is no such run, or it has not come so far.
+            If there is no such run, or it does not have this result yet.
         """
-        return load(self._one(run).path / "checkpoint")
+        return load(self._get(run).path / "checkpoint")
 
-    def _one(self, run: str) -> Contents:
+    def _get(self, run: str) -> RunContents:
         for one in self.contents:
             if one.name == run:
                 return one
-        raise ValueError(f"expected one of the runs {_listed(self.names)}, got {run!r}")
+        raise ValueError(f"expected one of the runs {_join(self.names)}, got {run!r}")
 
     def __len__(self) -> int:
         return len(self.contents)
@@ -127,7 +126,7 @@ class Runs:
         return iter(self.names)
 
     def __repr__(self) -> str:
-        return f"{len(self)} run{'s' if len(self) != 1 else ''} ({_listed(self.names)})"
+        return f"{len(self)} run{'s' if len(self) != 1 else ''} ({_join(self.names)})"
 
     def _repr_html_(self) -> str:
         rows = [
@@ -142,19 +141,19 @@ class Runs:
 
 
 def open_runs(paths: str | Path | Sequence[str | Path]) -> Runs:
-    """Open run folders, to ask all of them in SQL.
+    """Open run folders, to query all of them with SQL.
 
     Parameters
     ----------
     paths
-        A run's folder, a pattern (``runs/*``; ``runs/**/`` looks into folders of folders), or several of them. A
-        pattern passes over what is no run.
+        A run folder, a pattern (``runs/*``; ``runs/**/`` also searches nested folders), or a list of them. Patterns
+        skip folders that hold no run.
 
     Raises
     ------
     ValueError
-        Where a folder named as it is holds no run, there is no run at all, or a file of a run is broken or written by a
-        newer version; names the file.
+        If a path without wildcards is not a run folder, there is no run at all, or a file of a run is broken or was
+        written by a newer version.
 
     Examples
     --------
@@ -171,25 +170,25 @@ def open_runs(paths: str | Path | Sequence[str | Path]) -> Runs:
     ['second']
     """
     folders = find_runs(paths)
-    return Runs(tuple(Contents.of(name, path) for name, path in zip(short_names(folders), folders, strict=True)))
+    return Runs(tuple(RunContents.read(name, path) for name, path in zip(short_names(folders), folders, strict=True)))
 
 
-def _tidy(frame: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
-    """Whole numbers as such, also sums of them; lists as Python's."""
+def _to_python(frame: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
+    """Convert sums of integers, which DuckDB returns as floats, to integers, and arrays in cells to lists."""
     columns = {}
     for place, kind in enumerate(kinds):
-        held = frame.iloc[:, place]
-        if kind == "HUGEINT" and (held.dropna().abs() <= _WHOLE).all():
-            held = held.astype("Int64" if held.isna().any() else "int64")
-        elif held.dtype == object:
-            held = held.map(lambda one: one.tolist() if isinstance(one, np.ndarray) else one)
-        columns[frame.columns[place]] = held
+        column = frame.iloc[:, place]
+        if kind == "HUGEINT" and (column.dropna().abs() <= _MAX_EXACT).all():
+            column = column.astype("Int64" if column.isna().any() else "int64")
+        elif column.dtype == object:
+            column = column.map(lambda cell: cell.tolist() if isinstance(cell, np.ndarray) else cell)
+        columns[frame.columns[place]] = column
     return pd.DataFrame(columns, columns=frame.columns)
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def _join(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return ", ".join(names[:_MAX_LISTED]) + more
 
 
 def _number(value: float | None) -> str:

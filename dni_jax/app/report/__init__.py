@@ -1,4 +1,4 @@
-"""Figures of a run, and its report: one page that holds everything."""
+"""Figures and pages about runs: ``report.html`` for one run, an overview for several."""
 
 from dni_jax.app.report._excerpt import Excerpt, make_excerpt
 from dni_jax.app.report._figures import dynamics_figure, effects_figure, relevance_figure, save

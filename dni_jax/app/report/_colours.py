@@ -1,17 +1,17 @@
-"""Colours of the page: diverging maps that are even to the eye, for light and for dark paper."""
+"""Colours of the page: perceptually uniform diverging colour maps, for light and dark pages."""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
-LEVELS = 15  # on either side of neutral
+LEVELS = 15  # colours on either side of neutral
 
-_COOL, _WARM = 252.0, 52.0  # hues of OKLCH: blue and orange differ for colour-blind readers too
+_COOL, _WARM = 252.0, 52.0  # hues in OKLCH: blue and orange, which colour-blind readers can tell apart
 
 
 class Theme(NamedTuple):
-    """Lightness and chroma (of OKLCH) of the neutral colour and of the two ends."""
+    """Lightness of the neutral colour, and lightness and chroma of the two ends, in OKLCH."""
 
     neutral: float
     end: float
@@ -22,7 +22,7 @@ THEMES = {"light": Theme(0.972, 0.62, 0.15), "dark": Theme(0.27, 0.76, 0.15)}
 
 
 def diverging(theme: str) -> list[str]:
-    """Give the colours from the lowest level to the highest, ``2 * LEVELS + 1`` of them as ``#rrggbb``.
+    """Return the ``2 * LEVELS + 1`` colours of a theme from the lowest level to the highest, as ``#rrggbb``.
 
     Lightness and chroma change in equal steps of OKLCH (Ottosson 2020) from the neutral middle to blue below and
     orange above, so that equal differences look equal.
@@ -43,13 +43,13 @@ def diverging(theme: str) -> list[str]:
 
 
 def ink(colour: str) -> str:
-    """Give black or white, whichever has more contrast on a colour (WCAG 2's relative luminance)."""
+    """Return black or white, whichever has more contrast on a colour (by the relative luminance of WCAG 2)."""
     light = luminance(colour)
     return "#000000" if (light + 0.05) ** 2 >= 1.05 * 0.05 else "#ffffff"
 
 
 def luminance(colour: str) -> float:
-    """Give the relative luminance of ``#rrggbb``, from 0 to 1."""
+    """Return the relative luminance of ``#rrggbb``, from 0 to 1."""
     linear = [_linear(int(colour[at : at + 2], 16) / 255) for at in (1, 3, 5)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -59,7 +59,7 @@ def _linear(value: float) -> float:
 
 
 def _in_gamut(lightness: float, chroma: float, hue: float) -> str:
-    """The colour, with as much of its chroma as sRGB can show."""
+    """Return a colour with as much of the chroma as sRGB can show."""
     while True:
         red, green, blue = _srgb(lightness, chroma, hue)
         if min(red, green, blue) >= -1e-4 and max(red, green, blue) <= 1 + 1e-4:
@@ -85,7 +85,7 @@ def _gamma(value: float) -> float:
 
 
 def heat_css() -> str:
-    """Give the style sheet of the classes ``h0`` (lowest) to ``h30`` (highest), and ``--hN`` for charts."""
+    """Return the style sheet: classes ``h0`` (lowest) to ``h30`` (highest), and variables ``--hN`` for charts."""
     rules = {theme: _variables(diverging(theme)) for theme in THEMES}
     classes = "".join(f".h{n}{{background-color:var(--h{n});color:var(--i{n})}}" for n in range(2 * LEVELS + 1))
     dark = f'@media (prefers-color-scheme:dark){{:root:not([data-theme="light"]){{{rules["dark"]}}}}}'

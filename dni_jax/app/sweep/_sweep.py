@@ -1,4 +1,4 @@
-"""A sweep from its config to the page that compares its runs."""
+"""Executing a sweep, from its config to the comparison of its runs."""
 
 from __future__ import annotations
 
@@ -10,31 +10,27 @@ from pathlib import Path
 
 import pandas as pd
 
-from dni_jax.app.sweep._comparing import compare
+from dni_jax.app.sweep._comparison import compare_runs
 from dni_jax.app.sweep._config import SweepConfig
-from dni_jax.app.sweep._execution import Workers
-from dni_jax.app.sweep._folder import SweepFolder
-from dni_jax.app.sweep._planning import Group
-from dni_jax.app.sweep._states import FAILED, Watch
+from dni_jax.app.sweep._folder import POPULATIONS, Group, SweepFolder
+from dni_jax.app.sweep._states import FAILED, RunMonitor
 from dni_jax.app.sweep._tables import sweep_table
-from dni_jax.app.sweep._task import TOGETHER, Outcome
-from dni_jax.app.texts import language_of
-
-Say = Callable[[str], None]
+from dni_jax.app.sweep._workers import Outcome, Workers
+from dni_jax.app.texts import get_language
 
 
 @dataclass(frozen=True, eq=False)
 class SweepResult:
-    """What a sweep has left.
+    """The result of a sweep.
 
     Attributes
     ----------
     path
-        The sweep's folder.
+        Folder of the sweep.
     table
-        One row a run; see `sweep_table`.
+        One row per run; see `sweep_table`.
     failed
-        The runs that failed, by name, with what went wrong; their folders hold it all as ``error.txt``.
+        Error messages of the runs that failed, by name; ``error.txt`` in their folders has the details.
     """
 
     path: Path
@@ -44,29 +40,29 @@ class SweepResult:
 
 def sweep(
     config: SweepConfig,
-    say: Say = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     *,
     workers: Workers = Workers(),  # noqa: B008
     force: bool = False,
-    watched: Callable[[Watch], AbstractContextManager[object]] = lambda watch: nullcontext(),
+    monitor: Callable[[RunMonitor], AbstractContextManager[object]] = lambda monitor: nullcontext(),
 ) -> SweepResult:
-    """Do every run of a sweep that is not whole yet, and compare all of them.
+    """Execute all unfinished runs of a sweep, and compare its runs.
 
-    A sweep that was cut off goes on: whole runs are not done again, others from the last state of their training. A run
-    that fails is noted and ends no other; the next call tries it again.
+    Calling this again continues an interrupted sweep: finished runs are kept, and training resumes from the last
+    checkpoint. A run that fails does not stop the others; the next call tries it again.
 
     Parameters
     ----------
     config
         The runs; see `SweepConfig` and `read_sweep`.
-    say
-        Takes one line of text: the plan, warnings, what failed.
+    log
+        Called with one line of text for the plan, each warning and each failed run.
     workers
-        Who does the tasks: how many at a time, in processes or on a cluster.
+        Where to execute the tasks, and how many in parallel.
     force
         Replace another sweep in the folder.
-    watched
-        Shows how far the runs are while the work goes on.
+    monitor
+        Context manager that shows the progress of the runs while they are executed.
 
     Returns
     -------
@@ -75,45 +71,45 @@ def sweep(
     Raises
     ------
     ValueError
-        Before anything is begun: for a folder that holds something else, a language that there is not, a cluster that
-        cannot be had.
+        Before any run starts, if the folder holds something else, a language does not exist, or the cluster is
+        unavailable.
     """
     workers.check()
     configs = [run.config for run in config.runs]
     for one in {(one.language, one.grammar, one.start, one.parser_states): one for one in configs}.values():
-        language_of(one)
+        get_language(one)
     folder = SweepFolder.claim(config, force)
-    groups, names = folder.to_do(config), [run.name for run in config.runs]
-    left = [run.name for group in groups for run in group.runs]
-    say(plan_line(config, folder, groups))
-    told: set[str] = set()
+    groups, names = folder.plan_tasks(config), [run.name for run in config.runs]
+    unfinished = [run.name for group in groups for run in group.runs]
+    log(describe_plan(config, folder, groups))
+    warned: set[str] = set()
 
-    def took(group: Group, outcome: Outcome) -> None:
-        for line in outcome.warned:
-            if line not in told:
-                say(line)
-            told.add(line)
+    def report(group: Group, outcome: Outcome) -> None:
+        for line in outcome.warnings:
+            if line not in warned:
+                log(line)
+            warned.add(line)
         for name, error in outcome.errors.items():
-            say(f"{name} failed: {error}")
+            log(f"{name} failed: {error}")
 
-    with watched(Watch(folder.path, names, left)):
-        workers.do(groups, folder.path.resolve(), took)
-    states = Watch(folder.path, names, ()).states()
+    with monitor(RunMonitor(folder.path, names, unfinished)):
+        workers.run(groups, folder.path.resolve(), report)
+    states = RunMonitor(folder.path, names, ()).read()
     failed = {state.name: state.error for state in states if state.stage == FAILED}
-    unseen = [state.name for state in states if not state.has_ended]
-    failed |= {name: f"not whole in {str(folder.path / name)!r}: do the workers see this folder?" for name in unseen}
+    missing = [state.name for state in states if not state.has_ended]
+    failed |= {name: f"unfinished in {str(folder.path / name)!r}: do the workers see this folder?" for name in missing}
     if not failed:
-        shutil.rmtree(folder.path / TOGETHER, ignore_errors=True)
-    compare(folder, config)
+        shutil.rmtree(folder.path / POPULATIONS, ignore_errors=True)
+    compare_runs(folder, config)
     return SweepResult(folder.path, sweep_table([folder.path / name for name in names]), failed)
 
 
-def plan_line(config: SweepConfig, folder: SweepFolder, groups: tuple[Group, ...]) -> str:
-    """Say how many runs there are, how many are left, and how many tasks they are."""
-    whole = len(folder.finished(config))
-    networks = sum(len(group.networks) for group in groups)
-    had = f", {whole} of them whole already" if whole else ""
+def describe_plan(config: SweepConfig, folder: SweepFolder, groups: tuple[Group, ...]) -> str:
+    """Describe how many runs a sweep has, how many are finished, and the tasks that are left."""
+    n_finished = len(folder.finished(config))
+    finished = f", {n_finished} of them finished" if n_finished else ""
+    sizes = [len(group.networks) for group in groups]
     return (
-        f"{len(config.runs)} runs in {folder.path}{had}; to do: {len(groups)} tasks with {networks} networks "
-        f"({', '.join(str(len(group.networks)) for group in groups) or 'none'} trained together)"
+        f"{len(config.runs)} runs in {folder.path}{finished}; left: {len(groups)} tasks with {sum(sizes)} networks "
+        f"(networks per task: {', '.join(map(str, sizes)) or 'none'})"
     )

@@ -18,7 +18,7 @@ from dni_jax.lab.posterior._plan import SamplerConfig
 from dni_jax.lab.posterior._samplers import SAMPLERS
 from dni_jax.lab.posterior._schedules import cyclical, polynomial
 from dni_jax.models import (
-    State,
+    TrainState,
     TrainConfig,
     TrainedModel,
     Weights,
@@ -200,7 +200,7 @@ def _begin(
     step_sizes: Sequence[float],
     seeds: Sequence[int],
     symbols: int,
-) -> State:
+) -> TrainState:
     n_chains = len(step_sizes)
     state = init_state([model.weights] * n_chains, _NOTHING, plan.batch)
     fill = partial(jnp.full, n_chains, dtype=jnp.float32)

@@ -94,7 +94,7 @@ class ParseCache:
         if (columns["depth"] != result.trees.depth).any():
             return  # deeper than int16 holds
         try:
-            with atomic_write(path, by_all=True) as aside, open(aside, "wb") as file:
+            with atomic_write(path, any_process=True) as aside, open(aside, "wb") as file:
                 np.savez_compressed(file, **columns, unparsed=result.unparsed, notes=np.asarray(notes))
         except OSError as error:
             self._folder = None

@@ -18,7 +18,7 @@ class Carry(NamedTuple):
     h: Float[Array, "*batch N"]
 
 
-def unedited(part: str, value: Array) -> Array:
+def no_edit(part: str, value: Array) -> Array:
     """Leave a part of a step as it is."""
     return value
 
@@ -27,18 +27,18 @@ def unedited(part: str, value: Array) -> Array:
 class Cell:
     """One kind of recurrent cell, as pure functions on arrays of any batch shape.
 
-    A cell's weights are blocks of N columns side by side, one a gate, in `gates`' order, which is Flax's.
+    A cell's weights are blocks of N columns, one a gate, in the order of `gates`, which is Flax's.
 
     Attributes
     ----------
     name
-        How people call it.
+        Its name.
     gates
         The blocks' names.
     has_memory
-        Whether there is a memory c beside the hidden state h.
+        Whether there is a memory c besides the hidden state h.
     has_state_bias
-        Whether the input's and the state's blocks are used apart from each other; the state's then have a bias, too.
+        Whether input and state are used separately, so that the state's blocks have a bias of their own.
     open_gate
         A gate whose bias begins at 1, or None.
     forward

@@ -1,4 +1,4 @@
-"""Gated recurrent unit (Cho et al. 2014), with the reset behind the product, as Flax, PyTorch and cuDNN have it."""
+"""Gated recurrent unit (Cho et al. 2014), with the reset after the product, as in Flax, PyTorch and cuDNN."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ EXPECTED = {
         (run, feature) for run in ("large", "small") for feature in ("digit", "depth=1", "space", "rare")],
     "Clamped compared with ablated": [
         (run, feature, 2, 4.0, 1.0) for run in ("large", "small") for feature in ("digit", "depth", "space", "rare")],
-    "From an answer back to the arrays": [(1,), (0,)],
+    "From an answer back to the arrays": [(2,), (1,)],
 }  # fmt: skip
 COLUMNS = {
     "first": ["run", "seed"],

@@ -69,8 +69,8 @@ def test_what_is_no_run(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes").mkdir()
     (tmp_path / "file").touch()
-    for path, told in (("notes", "holds no run"), ("file", "no folder"), ("nothing", "got nothing")):
-        with pytest.raises(ValueError, match=f"'{path}', .*{told}.*in quotes"):
+    for path, told in (("notes", "holds no run"), ("file", "got a file"), ("nothing", "got nothing")):
+        with pytest.raises(ValueError, match=f"'{path}', .*{told}.*quoted pattern"):
             open_runs([made[0] / "small", path])
     for paths in ("*", [], "a[b]*"):
         with pytest.raises(ValueError, match="at least one run"):
@@ -179,3 +179,22 @@ def test_tables_that_no_run_has_written_are_empty(made):
     for view in ("relevance", "scores", "effects"):
         assert len(cut.query(f"SELECT run, feature FROM {view}")) == 0
     assert len(cut.query("FROM dynamics")) == 2 * 2 * len(FEATURES)
+
+
+def test_columns_under_earlier_names_are_read(made, tmp_path):
+    folder = copy_run(made, tmp_path)
+    for file in ("relevance.parquet", "findings.csv"):
+        table = pd.read_parquet(folder / file) if file.endswith("parquet") else pd.read_csv(folder / file)
+        table = table.assign(auc_within_symbol=0.75).rename(columns={"auc_within_symbol": "given_symbol"})
+        if file.endswith("parquet"):
+            del table.attrs["dims"]["auc_within_symbol"]
+            table.to_parquet(folder / file, index=False)
+        else:
+            table.to_csv(folder / file, index=False)
+    both = open_runs([folder, made[0] / "large"])
+    assert "given_symbol" not in both.tables["relevance"]
+    assert both.query("SELECT DISTINCT auc_within_symbol FROM scores WHERE run = 'small'").values.tolist() == [[0.75]]
+    assert both.query("SELECT count(auc_within_symbol) AS n FROM scores WHERE run = 'large'")["n"].tolist() == [20]
+    alone = open_runs(folder)
+    assert alone.query("SELECT DISTINCT auc_within_symbol FROM relevance").values.tolist() == [[0.75]]
+    assert alone.query("SELECT DISTINCT auc_within_symbol FROM findings").values.tolist() == [[0.75]]

@@ -11,7 +11,7 @@ import xarray as xr
 
 from dni_jax.app.report._excerpt import make_excerpt
 from dni_jax.features import Labels
-from dni_jax.inspection._store import relevance_table, write_table
+from dni_jax.inspection import relevance_table, write_table
 from dni_jax.text import Corpus
 
 EVIL = 'range:</script><img src=x onerror=hacked()>&"'

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.app.report._excerpt import Excerpt, best_neurons, make_excerpt
-from dni_jax.app.report._stretches import chosen_stretches, stretches_of
+from dni_jax.app.report._excerpt import Excerpt, best_neurons, choose_segments, cut_segments, make_excerpt
 
 
 @pytest.fixture(scope="module")
@@ -63,30 +62,30 @@ def test_rare_features_have_examples():
 
 
 def test_a_feature_that_nothing_knows_is_given_no_room(constructed):
-    parts = stretches_of(dni.Corpus.from_strings(["aaaa", "bbbb", "cccc"]), 10)
+    parts = cut_segments(dni.Corpus.from_strings(["aaaa", "bbbb", "cccc"]), 10)
     on = np.arange(12) // 4 == 1
-    assert chosen_stretches(parts, [on], np.ones(1), 8).tolist() == [0, 1]
-    assert chosen_stretches(parts, [on], np.zeros(1), 8).tolist() == [0, 2]
+    assert choose_segments(parts, [on], np.ones(1), 8).tolist() == [0, 1]
+    assert choose_segments(parts, [on], np.zeros(1), 8).tolist() == [0, 2]
 
 
 def test_what_is_not_chosen_as_an_example_is_spread_over_the_text():
-    parts = stretches_of(dni.Corpus.from_strings(["x" * 1000]), 10)
-    chosen = chosen_stretches(parts, [], np.ones(0), 100)
+    parts = cut_segments(dni.Corpus.from_strings(["x" * 1000]), 10)
+    chosen = choose_segments(parts, [], np.ones(0), 100)
     assert len(chosen) == 10
     assert np.diff(chosen).max() <= 20
 
 
-def test_long_strings_are_cut_behind_lines_and_lose_nothing():
+def test_long_strings_are_cut_after_lines_and_lose_nothing():
     text = "first line\nsecond one\n" + "x" * 50 + "\nend"
     corpus = dni.Corpus.from_strings([text, "short"])
-    parts = stretches_of(corpus, 24)
+    parts = cut_segments(corpus, 24)
     pieces = [corpus.strings[s][p : p + n] for s, p, n in zip(parts.strings, parts.places, parts.lengths, strict=True)]
     assert "".join(pieces[:-1]) == text
     assert pieces[0] == "first line\nsecond one\n"
     assert max(map(len, pieces)) <= 24
 
 
-def test_one_stretch_is_taken_whatever_its_length():
+def test_one_segment_is_chosen_whatever_its_length():
     corpus = dni.Corpus.from_strings(["0123456789"])
     labels = dni.char_feature("0", lambda c: c == "0").label(corpus)
     assert len(make_excerpt(corpus, np.zeros((10, 1)), labels, characters=3).text) == 10
@@ -94,12 +93,12 @@ def test_one_stretch_is_taken_whatever_its_length():
 
 def test_of_many_neurons_the_best_of_every_feature_stay(constructed, made):
     relevance = constructed.relevance()
-    few = make_excerpt(made.corpus, made.states, made.labels, relevance=relevance, most_neurons=4)
+    few = make_excerpt(made.corpus, made.states, made.labels, relevance=relevance, max_neurons=4)
     assert few.neurons.tolist() == best_neurons(relevance, 4).tolist()
     assert few.n_neurons == 12
     assert 1 in few.neurons  # the best of depth=1, which is known best
     with pytest.raises(ValueError, match="expected relevance= to choose 4 of 12 neurons"):
-        make_excerpt(made.corpus, made.states, made.labels, most_neurons=4)
+        make_excerpt(made.corpus, made.states, made.labels, max_neurons=4)
 
 
 def test_what_does_not_fit_is_refused(made):

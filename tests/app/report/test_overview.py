@@ -7,7 +7,7 @@ import pytest
 from dni_jax.app.report._overview import write_overview
 
 
-def test_runs_stand_beside_each_other(constructed, run_folder, tmp_path):
+def test_runs_are_compared(constructed, run_folder, tmp_path):
     other = constructed.write_run(tmp_path / "other & <more>", without=("effects.parquet", "summary.json"))
     page = write_overview([run_folder, other], tmp_path / "pages" / "overview.html").read_text(encoding="utf-8")
     assert "other &amp; &lt;more&gt;" in page
@@ -22,6 +22,6 @@ def test_runs_stand_beside_each_other(constructed, run_folder, tmp_path):
     assert "copy</span>" not in page
 
 
-def test_what_is_no_run_is_refused(tmp_path):
+def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"config.toml"):
         write_overview([tmp_path], tmp_path / "overview.html")

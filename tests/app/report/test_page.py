@@ -10,16 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dni_jax.app.report._clustering import clustered, strengths
 from dni_jax.app.report._colours import LEVELS, THEMES, diverging, ink, luminance
 from dni_jax.app.report._excerpt import Excerpt
-from dni_jax.app.report._naming import families, family, meaning
 from dni_jax.app.report._page import write_report
-from dni_jax.app.report._payload import page_data, safe_json
-from dni_jax.app.report._runfiles import RunFiles
+from dni_jax.app.report._page_data import cluster_rows, page_data, relevance_strengths, safe_json
+from dni_jax.app.report._run_files import RunFiles
+from dni_jax.app.report._table import describe, families, family
 from dni_jax.characters import display_name
-from dni_jax.inspection import ranking
-from dni_jax.inspection._store import read_relevance
+from dni_jax.inspection import ranking, read_relevance, relevance_table, write_table
 
 
 class Page(HTMLParser):
@@ -108,9 +106,9 @@ def test_the_data_hold_the_runs_numbers(run_folder):
     relevance = read_relevance(run_folder / "relevance.parquet")
     names = [row["feature"] for row in run.findings]
     means = relevance.sel(feature=names).mean("fold")
-    for key, name in (("auc", "auc"), ("score", "score"), ("given", "auc_within_symbol"), ("p", "p_family")):
-        steps = numbers(data["matrices"][key]["values"], "<i2").reshape(len(names), -1)
-        values = np.where(steps == -32768, np.nan, steps * np.asarray(data["matrices"][key]["scale"])[:, None])
+    for name in ("auc", "score", "auc_within_symbol", "p_family"):
+        steps = numbers(data["matrices"][name]["values"], "<i2").reshape(len(names), -1)
+        values = np.where(steps == -32768, np.nan, steps * np.asarray(data["matrices"][name]["scale"])[:, None])
         np.testing.assert_allclose(values, means[name].transpose("feature", "neuron").values, atol=2e-5)
     order = numbers(data["order"], "<u2").reshape(len(names), -1)
     for place, name in enumerate(names):
@@ -143,21 +141,36 @@ def test_the_data_hold_the_excerpt(run_folder):
 
 
 def test_of_a_large_run_the_best_neurons_stay(constructed, run_folder, monkeypatch):
-    monkeypatch.setattr("dni_jax.app.report._payload._CELLS", 50)
+    monkeypatch.setattr("dni_jax.app.report._page_data._CELLS", 50)
     data = page_data(RunFiles.read(run_folder))
     assert len(data["neurons"]) == 5
     assert data["nNeurons"] == 12
     assert len(numbers(data["order"], "<u2")) == 5 * len(constructed.names)
 
 
-def test_findings_are_said_with_their_numbers(page):
+def test_findings_come_with_their_numbers(page):
     text = re.sub(r"\s+", " ", "".join(page.text))
-    assert "the network's loss is 0.6400 nats a symbol. The best possible predictor of this grammar has 0.6300" in text
+    assert (
+        "the network's loss is 0.6400 nats per symbol. The best possible predictor of this grammar has 0.6300" in text
+    )
     assert "Known and used" in text
     assert "exactly 1 pair of brackets is open (AUC 0.990, p = 0.020)" in text
     assert "Too rare to judge: seldom." in text
     assert "copy as depth=1" in text
-    assert "80.0% of class digit; 50.0% when left alone, 52.0% with one random set held at 1." in text
+    assert "80.0% of class digit; 50.0% without intervention, 52.0% with one random set of neurons set to 1." in text
+
+
+def test_a_run_of_an_earlier_version_has_the_same_page(constructed, written, tmp_path):
+    """In earlier versions, ``auc_within_symbol`` was called ``given_symbol``, and ``class_probability`` ``mass``."""
+    effects = constructed.effects()
+    effects["measure"] = effects["measure"].replace({"class_probability_on": "mass_on"})
+    folder = constructed.write_run(tmp_path / "small", effects=effects)
+    relevance = constructed.relevance().rename(auc_within_symbol="given_symbol")
+    write_table(relevance_table(relevance), folder / "relevance.parquet")
+    assert "given_symbol" in pd.read_parquet(folder / "relevance.parquet")
+    pages = (Page(write_report(run).read_text(encoding="utf-8")) for run in (folder, written.parent))
+    old, new = (json.loads(page.scripts[0]) for page in pages)
+    assert old == new
 
 
 OPTIONAL = ("summary.json", "effects.parquet", "samples.json", "training.csv", "dynamics.parquet", "excerpt.npz")
@@ -168,7 +181,7 @@ def test_a_run_that_is_not_whole_still_has_a_page(constructed, tmp_path, missing
     folder = constructed.write_run(tmp_path / "run", without=missing)
     text = "".join(Page(write_report(folder).read_text(encoding="utf-8")).text)
     if "effects.parquet" in missing:
-        assert "No neuron was silenced yet" in text
+        assert "Whether the network uses these features was not tested" in text
         assert "The network uses them" not in text
     if "excerpt.npz" in missing:
         assert "dni inspect" in text
@@ -233,24 +246,24 @@ def test_the_map_puts_together_what_goes_together():
     kinds = np.repeat([0, 1, 2], 8)
     rows = np.eye(3)[kinds] + 0.05 * rng.random((24, 3))
     mixed = rng.permutation(24)
-    order = clustered(rows[mixed])
+    order = cluster_rows(rows[mixed])
     assert sorted(order) == list(range(24))
     assert (np.diff(kinds[mixed][order]) != 0).sum() == 2
-    assert clustered(rows[:2]).tolist() == [0, 1]
+    assert cluster_rows(rows[:2]).tolist() == [0, 1]
 
 
 def test_strength_is_of_auc_or_r2(constructed):
-    known = strengths(constructed.relevance())
+    known = relevance_strengths(constructed.relevance())
     assert known.shape == (12, len(constructed.names))
     np.testing.assert_allclose(known[:3, :3].diagonal(), [0.8, 0.98, 0.8], atol=1e-6)
     assert not known[:, constructed.names.index("always")].any()
 
 
 def test_names_in_words():
-    assert meaning("depth=0") == "no bracket is open"
-    assert meaning("impulse:e -> ( e )") == "the character is the first or last one of e → ( e )"
-    assert meaning("symbol:\n") == "the character is a line break"
-    assert meaning("my own") == ""
+    assert describe("depth=0") == "no bracket is open"
+    assert describe("impulse:e -> ( e )") == "the character is the first or last one of e → ( e )"
+    assert describe("symbol:\n") == "the character is a line break"
+    assert describe("my own") == ""
     assert family("my own") == "other"
     assert families(["x", "range:e", "depth"]) == ["nesting", "range", "other"]
     assert display_name("symbol:\n") == "symbol:↵"

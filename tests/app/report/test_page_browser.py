@@ -154,7 +154,7 @@ def test_it_can_be_used_by_keyboard(opened):
     opened.focus("#curve svg")
     opened.keyboard.press("ArrowRight")
     opened.keyboard.press("ArrowRight")
-    assert opened.inner_text("#curve .value").startswith("number 2")
+    assert opened.inner_text("#curve .value").startswith("rank 2")
     opened.keyboard.press("Enter")
     assert opened.input_value("#neuron") == worse
     opened.focus("#map-cells")

@@ -8,9 +8,9 @@ from dni_jax.app.config import RunConfig, TrainConfig
 from dni_jax.app.pipeline import run
 from dni_jax.app.report._excerpt import make_excerpt
 from dni_jax.app.report._page import write_report
-from dni_jax.app.report._runfiles import RunFiles
+from dni_jax.app.report._run_files import RunFiles
 from dni_jax.app.report._verdicts import knowledge, use
-from dni_jax.inspection._store import read_relevance
+from dni_jax.inspection import read_relevance
 
 
 @pytest.mark.slow

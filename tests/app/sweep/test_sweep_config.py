@@ -7,9 +7,9 @@ import pytest
 
 from dni_jax.app.cli import main
 from dni_jax.app.config import RunConfig, TrainConfig
-from dni_jax.app.sweep import SweepConfig, read_sweep, sweep_from
-from dni_jax.app.sweep._planning import grouped
-from dni_jax.app.texts import language_of, read_corpus
+from dni_jax.app.sweep import SweepConfig, read_sweep, parse_sweep
+from dni_jax.app.sweep._folder import group_runs
+from dni_jax.app.texts import get_language, load_corpus
 from tests.support.cli_runs import refused
 
 FILE = """
@@ -54,7 +54,7 @@ def test_seeds_share_the_text_unless_told():
     assert {run.config.text_seed for run in SweepConfig("s", {"train": {"seed": 7}}, grid).runs} == {7}
     apart = SweepConfig("s", {}, grid, share_text=False)
     assert {run.config.text_seed for run in apart.runs} == {None}
-    assert [run.config.draws_text for run in apart.runs] == [1, 2]
+    assert [run.config.resolved_text_seed for run in apart.runs] == [1, 2]
     assert {run.config.text_seed for run in SweepConfig("s", {"text_seed": 5}, grid).runs} == {5}
     assert {run.config.text_seed for run in SweepConfig("s", {}, {"hidden": [4]}).runs} == {None}
     named = SweepConfig("s", {}, listed=[{"seed": 1, "text_seed": 3}, {"seed": 2, "text_seed": 4}])
@@ -65,7 +65,7 @@ def test_a_texts_seed_draws_the_text_and_nothing_else():
     plain = RunConfig(strings=200)
     other = replace(plain, train=TrainConfig(seed=5))
     same = replace(other, text_seed=0)
-    texts = [read_corpus(one, language_of(one)).strings for one in (plain, other, same)]
+    texts = [load_corpus(one, get_language(one)).strings for one in (plain, other, same)]
     assert texts[0] == texts[2] != texts[1]
 
 
@@ -103,16 +103,16 @@ def test_names_that_are_no_paths():
         ({"grid": {"learning_rate": [1, 2]}, "together": 0}, "together of at least 1"),
         ({"grid": {"language": ["c_expressions", "c"]}}, "--text PATH"),
         ({}, r"at least one axis in \[grid\]"),
-        ({"hidden": [8]}, "settings stand in"),
-        ({"grid": {"seed": [1]}, "settings": {"out": "x"}}, "got out: the sweep decides it"),
-        ({"grid": {"seed": [1]}, "settings": {"hidden": 8}}, "expected settings that there are, got hidden"),
-        ({"grid": {"seed": [1]}, "name": "a/b"}, "a name that a folder can have"),
+        ({"hidden": [8]}, "settings of runs into"),
+        ({"grid": {"seed": [1]}, "settings": {"out": "x"}}, "got out, which the sweep sets itself"),
+        ({"grid": {"seed": [1]}, "settings": {"hidden": 8}}, "expected the name of a setting, got hidden"),
+        ({"grid": {"seed": [1]}, "name": "a/b"}, "a valid folder name"),
         ({"grid": {"seed": [1]}, "share_text": 1}, "share_text to be true or false"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused(table, message):
     with pytest.raises(ValueError, match=message):
-        sweep_from(table, "s")
+        parse_sweep(table, "s")
 
 
 def test_a_file_that_is_none(tmp_path):
@@ -124,7 +124,7 @@ def test_a_file_that_is_none(tmp_path):
 
 
 def groups_of(together=16, **tables):
-    return [[run.name for run in group.runs] for group in grouped(SweepConfig("s", **tables).runs, together)]
+    return [[run.name for run in group.runs] for group in group_runs(SweepConfig("s", **tables).runs, together)]
 
 
 def test_one_shape_on_one_text_trains_together():
@@ -140,25 +140,25 @@ def test_one_shape_on_one_text_trains_together():
 
 def test_a_population_has_every_seed_with_every_rate():
     sweep = SweepConfig("s", grid={"seed": [0, 1], "learning_rate": [0.01, 0.02]})
-    (group,) = grouped(sweep.runs, 16)
+    (group,) = group_runs(sweep.runs, 16)
     assert (group.seeds, group.rates) == ((0, 1), (0.01, 0.02))
     pairs = [(run.config.train.learning_rate, run.config.train.seed) for run in group.firsts]
     assert pairs == [(0.01, 0), (0.01, 1), (0.02, 0), (0.02, 1)]  # as train_population numbers its networks
     rows = [{"seed": s, "learning_rate": r} for s, r in [(0, 0.01), (1, 0.01), (0, 0.02), (3, 0.03), (0, 0.04)]]
-    parts = grouped(SweepConfig("s", listed=rows).runs, 16)
+    parts = group_runs(SweepConfig("s", listed=rows).runs, 16)
     assert [(part.seeds, part.rates) for part in parts] == [
         ((0, 1), (0.01,)), ((0,), (0.02, 0.04)), ((3,), (0.03,)),
     ]  # fmt: skip
-    (usual,) = grouped(SweepConfig("s", grid={"seed": [0, 1]}).runs, 16)
+    (usual,) = group_runs(SweepConfig("s", grid={"seed": [0, 1]}).runs, 16)
     assert usual.rates is None
 
 
 def test_runs_that_ask_one_network_train_it_once():
     axes = {"seed": [0, 1], "probe": ["svm", "ridge"], "random_sets": [8, 9]}
-    (group,) = grouped(SweepConfig("s", grid=axes).runs, 16)
+    (group,) = group_runs(SweepConfig("s", grid=axes).runs, 16)
     assert (len(group.networks), len(group.runs)) == (2, 8)
     # What is asked while they learn is part of the training.
-    watched = grouped(SweepConfig("s", {"inspect_every": 10}, axes).runs, 16)
+    watched = group_runs(SweepConfig("s", {"inspect_every": 10}, axes).runs, 16)
     assert [(len(one.networks), len(one.runs)) for one in watched] == [(2, 4), (2, 4)]
 
 
@@ -181,11 +181,11 @@ def test_the_plan_is_shown_and_nothing_begun(tmp_path, capsys, monkeypatch):
 def test_workers_that_cannot_be(tmp_path, capsys, monkeypatch):
     file = tmp_path / "pairs.toml"
     file.write_text(FILE)
-    monkeypatch.setattr("dni_jax.app.sweep._execution.find_spec", lambda name: None)
+    monkeypatch.setattr("dni_jax.app.sweep._workers.find_spec", lambda name: None)
     for backend in ("dask", "ray"):
         told = refused(["sweep", str(file), "--dry-run", "--backend", backend, "--address", "x"], capsys)
         assert f"pip install 'dni-jax[{backend}]'" in told
-    assert "beside --address" in refused(["sweep", str(file), "--dry-run", "--address", "x"], capsys)
+    assert "along with --address" in refused(["sweep", str(file), "--dry-run", "--address", "x"], capsys)
     assert "at least 1 job" in refused(["sweep", str(file), "--dry-run", "--jobs", "0"], capsys)
     monkeypatch.undo()
     pytest.importorskip("distributed")

@@ -15,9 +15,7 @@ import tomli_w
 
 from dni_jax.app.run_folder import RunFolder
 from dni_jax.app.sweep import SweepConfig, Workers, read_sweep, sweep
-from dni_jax.app.sweep._folder import SweepFolder
-from dni_jax.app.sweep._planning import Group
-from dni_jax.app.sweep._task import TOGETHER
+from dni_jax.app.sweep._folder import POPULATIONS, Group, SweepFolder
 from tests.support.sweeps import TINY, weights_in
 
 pytestmark = pytest.mark.slow
@@ -60,24 +58,24 @@ def test_a_killed_sweep_goes_on_bit_by_bit(file, whole, tmp_path):
     first = folder / names[0]
 
     def half_way():
-        kept = list((folder / TOGETHER).glob("*/*/arrays")) if (folder / TOGETHER).is_dir() else []
+        kept = list((folder / POPULATIONS).glob("*/*/arrays")) if (folder / POPULATIONS).is_dir() else []
         return len(kept) > 1 and not (first / "checkpoint").exists()
 
-    def first_is_whole():
-        return RunFolder(first).is_whole
+    def first_is_finished():
+        return RunFolder(first).is_finished
 
     marks = None
-    for moment in (half_way, first_is_whole):
+    for moment in (half_way, first_is_finished):
         process = subprocess.Popen(command(file, folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         wait_for(moment, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        if moment is first_is_whole:
+        if moment is first_is_finished:
             marks = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
     again = subprocess.run(command(file, folder), check=True, capture_output=True, text=True)
-    assert "1 of them whole already" in again.stdout
+    assert "1 of them finished" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()} == marks
-    assert not (folder / TOGETHER).exists()
+    assert not (folder / POPULATIONS).exists()
     for name in names:
         for ours, theirs in zip(weights_in(folder / name), weights_in(whole / name), strict=True):
             np.testing.assert_array_equal(ours, theirs)
@@ -106,16 +104,16 @@ class Deadly(Group):
 def test_a_process_that_dies_fails_its_own_task_only(tmp_path):
     config = SweepConfig("s", TINY, {"hidden": [16, 12]}, out=str(tmp_path / "s"))
     folder = SweepFolder.claim(config)
-    doomed, other = folder.to_do(config)
+    doomed, other = folder.plan_tasks(config)
     took = {}
     groups = [Deadly(doomed.networks), other]
-    Workers(jobs=2).do(groups, folder.path, lambda group, outcome: took.update({group.runs[0].name: outcome.errors}))
+    Workers(jobs=2).run(groups, folder.path, lambda group, outcome: took.update({group.runs[0].name: outcome.errors}))
     assert set(took) == {"hidden-16", "hidden-12"}
     assert not took["hidden-12"]
     assert "it was killed" in took["hidden-16"]["hidden-16"]
     assert "hidden = 16" in (folder.path / "hidden-16" / "error.txt").read_text()
-    assert RunFolder(folder.path / "hidden-12").is_whole
-    assert [group.runs for group in folder.to_do(config)] == [doomed.runs]  # which is tried again
+    assert RunFolder(folder.path / "hidden-12").is_finished
+    assert [group.runs for group in folder.plan_tasks(config)] == [doomed.runs]  # which is tried again
 
 
 @pytest.mark.filterwarnings("ignore")  # Dask's own

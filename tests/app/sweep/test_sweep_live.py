@@ -6,9 +6,10 @@ import re
 import pytest
 from rich.console import Console
 
-from dni_jax.app.cli import _sweeping as sweeping
-from dni_jax.app.cli._output import Output, Voice
-from dni_jax.app.sweep._states import RunState, Watch
+from dni_jax.app.cli._console import Console as CommandConsole
+from dni_jax.app.cli._sweep import make_states_table, show_progress
+from dni_jax.app.config import OutputConfig
+from dni_jax.app.sweep import RunMonitor, RunState
 from tests.support.made_runs import SMALL, write_run
 
 
@@ -20,7 +21,7 @@ def shown(renderable):
 
 def test_the_table_tells_how_far_runs_are():
     text = shown(
-        sweeping.states_table(
+        make_states_table(
             [RunState("a", "done", 40, 0.63, 0.875, 75.0), RunState("b", "training", 20, 0.7), RunState("c", "waiting")]
         )
     )
@@ -29,12 +30,12 @@ def test_the_table_tells_how_far_runs_are():
         ["b", "training", "20", "0.7000"],
         ["c", "waiting"],
     ]
-    assert "1 at work, 1 done, 1 waiting" in text
+    assert "1 running, 1 done, 1 waiting" in text
 
 
 def test_of_many_runs_those_at_work_are_shown():
     stages = ["done"] * 5 + ["waiting"] * 5 + ["failed", "training", "verifying"]
-    text = shown(sweeping.states_table([RunState(f"r{n}", stage) for n, stage in enumerate(stages)], height=4))
+    text = shown(make_states_table([RunState(f"r{n}", stage) for n, stage in enumerate(stages)], height=4))
     assert [name for name in ("r5", "r10", "r11", "r12") if name in text] == ["r5", "r10", "r11", "r12"]
     assert "r4" not in text
     assert "9 not shown" in text
@@ -42,12 +43,12 @@ def test_of_many_runs_those_at_work_are_shown():
 
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_run_that_comes_further_is_told(tmp_path, terminal):
-    voice = Voice(Output())
-    voice.lines = Console(file=io.StringIO(), width=100, force_terminal=terminal, highlight=False)
-    with sweeping._watched(voice, Watch(tmp_path, ["a"], [])):
+    command = CommandConsole(OutputConfig())
+    command.progress = Console(file=io.StringIO(), width=100, force_terminal=terminal, highlight=False)
+    with show_progress(command, RunMonitor(tmp_path, ["a"], [])):
         write_run(tmp_path / "a", SMALL)
-        voice.say("[bold] is no markup")
-    told = voice.lines.file.getvalue()
+        command.log("[bold] is no markup")
+    told = command.progress.file.getvalue()
     assert "[bold] is no markup" in told
     if terminal:
         assert "1 done" in told
@@ -56,7 +57,7 @@ def test_a_run_that_comes_further_is_told(tmp_path, terminal):
 
 
 def test_a_quiet_sweep_shows_nothing(tmp_path, capsys):
-    voice = Voice(Output(quiet=True))
-    with sweeping._watched(voice, Watch(tmp_path, ["a"], [])):
+    command = CommandConsole(OutputConfig(quiet=True))
+    with show_progress(command, RunMonitor(tmp_path, ["a"], [])):
         write_run(tmp_path / "a", SMALL)
     assert capsys.readouterr().out == ""

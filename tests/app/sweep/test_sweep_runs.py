@@ -11,8 +11,7 @@ import tomli_w
 
 import dni_jax as dni
 from dni_jax.app.cli import main
-from dni_jax.app.pipeline._run import begun
-from dni_jax.app.pipeline._training import train_stage
+from dni_jax.app.pipeline import start_run, train_stage
 from dni_jax.app.run_folder import RunFolder
 from dni_jax.app.sweep import read_sweep, stability_table, sweep, sweep_table
 from tests.support.cli_runs import refused
@@ -50,9 +49,9 @@ def stamps(folder):
     return {(name, file): (folder / name / file).stat().st_mtime_ns for name in GOOD for file in KEPT}
 
 
-def test_every_run_but_the_one_that_cannot_be_is_whole(swept):
+def test_every_run_but_the_one_that_cannot_be_is_finished(swept):
     folder, _, said = swept
-    assert [name for name in NAMES if RunFolder(folder / name).is_whole] == GOOD
+    assert [name for name in NAMES if RunFolder(folder / name).is_finished] == GOOD
     assert list(said["failed"]) == [BAD]
     assert "for 5000 folds" in said["failed"][BAD]
     error = (folder / BAD / "error.txt").read_text()
@@ -67,7 +66,7 @@ def test_a_member_of_a_population_is_what_a_run_alone_would_be(swept, tmp_path):
     """But for rounding: products are summed in another order."""
     member, config = swept[0] / GOOD[1], read_sweep(swept[1]).runs[1].config
     assert config.text_seed == 0
-    job = begun(replace(config, out=str(tmp_path / "alone")))
+    job = start_run(replace(config, out=str(tmp_path / "alone")))
     train_stage(job)
     alone = job.folder
     assert (member / "config.toml").read_text() == (alone.path / "config.toml").read_text()
@@ -113,7 +112,7 @@ def test_whole_runs_are_not_done_again_and_failed_ones_are(swept, tmp_path, caps
         main(["sweep", swept[1], "--out", str(tmp_path / "tiny")])
     assert end.value.code == 1
     told = capsys.readouterr().out
-    assert "2 of them whole already; to do: 1 tasks" in told
+    assert "2 of them finished; left: 1 tasks" in told
     assert "train.folds" not in told
     assert "inspect.folds 5000" in told
     assert stamps(tmp_path / "tiny") == before
@@ -151,11 +150,11 @@ def test_a_run_that_was_cut_off_goes_on(swept, tmp_path):
     shutil.copytree(swept[0], tmp_path / "tiny")
     cut = RunFolder(tmp_path / "tiny" / GOOD[1])
     before = stamps(tmp_path / "tiny")
-    cut.without("verify")
+    cut.remove_results("verify")
     config = replace(read_sweep(swept[1]), out=str(tmp_path / "tiny"))
     result = sweep(config)
     assert list(result.failed) == [BAD]
-    assert cut.is_whole
+    assert cut.is_finished
     after = stamps(tmp_path / "tiny")
     changed = {key for key in before if after[key] != before[key]}
     assert changed == {(GOOD[1], "effects.parquet"), (GOOD[1], "summary.json")}

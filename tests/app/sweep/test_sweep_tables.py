@@ -6,14 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dni_jax.app.pipeline._inspecting import summarise
+from dni_jax.app.pipeline._inspecting import findings_table
 from dni_jax.app.query import open_runs
 from dni_jax.app.report._figures import save
 from dni_jax.app.sweep import SweepConfig, features_table, stability_table, steps_table, sweep_table
-from dni_jax.app.sweep._comparing import compare
-from dni_jax.app.sweep._figures import gap_figure, size_figure, stability_figure, steps_figure
+from dni_jax.app.sweep._comparison import (
+    compare_runs,
+    gap_figure,
+    size_figure,
+    stability_figure,
+    steps_figure,
+)
 from dni_jax.app.sweep._folder import SweepFolder
-from dni_jax.app.sweep._states import Watch, state_of
+from dni_jax.app.sweep._states import RunMonitor, read_state
 from dni_jax.app.sweep._tables import seed_groups
 from dni_jax.inspection import best_per_feature
 from tests.support.made_runs import FEATURES, LARGE, write_run
@@ -27,7 +32,7 @@ MEDIUM = [[0.9, 0.4, 0.8, 0.85, 0.5], [0.55, 0.45, 0.6, 0.7, 0.55], *_CHANCE]
 def write(path, auc, *, same=None, **settings):
     made = write_run(path, auc, **{"hidden": 4 if auc is LARGE else 2, **settings})
     if settings.get("finished", True):
-        table = summarise(best_per_feature(made.relevance, by="auc"), same or {}, None)
+        table = findings_table(best_per_feature(made.relevance, by="auc"), same or {}, None)
         table.to_csv(made.folder.findings, index=False)
     return made
 
@@ -124,19 +129,19 @@ def test_figures_are_drawn(folder, tmp_path):
 def test_without_a_best_possible_loss_the_loss_is_drawn(folder):
     table = sweep_table([folder / "a", folder / "c"]).assign(gap=np.nan)
     axis = gap_figure(table).axes[0]
-    assert axis.get_ylabel() == "loss, nats a symbol"
+    assert axis.get_ylabel() == "loss (nats per symbol)"
     np.testing.assert_allclose(axis.lines[0].get_ydata(), [0.66, 0.61])
 
 
 def test_runs_are_compared_as_far_as_they_are(tmp_path):
     config = SweepConfig("s", {"inspect_every": 100}, {"hidden": [2, 4], "seed": [0, 1]}, out=str(tmp_path / "s"))
     sweep_folder = SweepFolder.claim(config)
-    assert sweep_folder.to_do(config)[0].runs == config.runs[:2]
+    assert sweep_folder.plan_tasks(config)[0].runs == config.runs[:2]
     names = [run.name for run in config.runs]
     write(tmp_path / "s" / names[0], SMALL, seed=0)
     write(tmp_path / "s" / names[1], MEDIUM, seed=1)
     write(tmp_path / "s" / names[2], LARGE, seed=0)
-    table = compare(sweep_folder, config)
+    table = compare_runs(sweep_folder, config)
     assert table["run"].tolist() == names[:3]
     left = {path.name for path in (tmp_path / "s").iterdir() if path.is_file()}
     figures = {"known_by_size.png", "loss_by_size.png", "known_by_step.png", "known_over_seeds.png"}
@@ -151,27 +156,27 @@ def test_runs_are_compared_as_far_as_they_are(tmp_path):
 
 
 def test_stages_are_read_from_the_folder(folder, tmp_path):
-    assert state_of(tmp_path / "nothing").stage == "waiting"
+    assert read_state(tmp_path / "nothing").stage == "waiting"
     made = write(tmp_path / "run", SMALL)
     run = made.folder
-    run.note(finished=False)
+    run.update_summary(finished=False)
     run.model.mkdir()
-    assert state_of(run.path).stage == "reporting"
+    assert read_state(run.path).stage == "reporting"
     run.effects.unlink()
-    assert state_of(run.path).stage == "verifying"
+    assert read_state(run.path).stage == "verifying"
     run.relevance.unlink()
-    assert state_of(run.path).stage == "inspecting"
+    assert read_state(run.path).stage == "inspecting"
     run.model.rmdir()
-    state = state_of(run.path)
+    state = read_state(run.path)
     assert (state.stage, state.step, state.loss) == ("training", 200, pytest.approx(0.63))
 
 
 def test_what_failed_before_waits_until_it_is_tried_again(folder):
-    watch = Watch(folder, ["a", "e"], ["e"])
-    assert [state.stage for state in watch.states()] == ["done", "waiting"]
+    watch = RunMonitor(folder, ["a", "e"], ["e"])
+    assert [state.stage for state in watch.read()] == ["done", "waiting"]
     (folder / "e" / "error.txt").unlink()
-    assert [state.stage for state in watch.states()] == ["done", "training"]
+    assert [state.stage for state in watch.read()] == ["done", "training"]
     (folder / "e" / "error.txt").write_text("again")
     os.utime(folder / "e" / "error.txt", (1, 1))
-    assert [state.stage for state in watch.states()] == ["done", "failed"]
-    assert pd.isna(watch.states()[1].error) is False
+    assert [state.stage for state in watch.read()] == ["done", "failed"]
+    assert pd.isna(watch.read()[1].error) is False

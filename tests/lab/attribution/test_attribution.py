@@ -2,13 +2,11 @@
 
 from dataclasses import replace
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import dni_jax as dni
 from dni_jax.inspection._lags import has_state
-from dni_jax.interventions import Override
 from dni_jax.lab.attribution import ablation_effects, attribute, rank_agreement
 from dni_jax.models import predict
 
@@ -112,8 +110,8 @@ def test_ablation_at_one_step_equals_a_recording_under_it(model, text, part):
 def test_lag_0_is_ablation_at_the_readout(model, text):
     inside = np.flatnonzero(has_state(text.string_ids, -1))  # a character follows
     masks = np.concatenate([np.zeros((1, model.n_neurons), bool), np.eye(model.n_neurons, dtype=bool)])
-    zero = jnp.zeros(masks.shape, jnp.float32)
-    predictions = predict(model.weights, text, Override(jnp.asarray(masks), zero, zero, "readout"))
+    silenced = dni.ablate(range(model.n_neurons), where="readout").bind(model.n_neurons, text.n_positions, sets=masks)
+    predictions = predict(model.weights, text, silenced)
     expected = (predictions.loss[1:] - predictions.loss[0])[:, inside + 1].mean(axis=1)
     effects = ablation_effects(model, text, "next", [0], positions=inside)
     np.testing.assert_allclose(effects["effect"].sel(lag=0), expected, atol=1e-5)

@@ -17,7 +17,7 @@ from dni_jax.lab.posterior._plan import SamplerConfig
 from dni_jax.lab.posterior._step_sizes import autocorrelation
 from dni_jax.lab.posterior._walking import Target, count_symbols, make_sampler, walk
 from dni_jax.models import TrainConfig
-from dni_jax.models._evaluation import cross_entropies
+from dni_jax.models._prediction import cross_entropies
 from dni_jax.models._network import compute_logits, network_scan, zero_carries
 from dni_jax.models._training import make_batches
 from dni_jax.models._weights import named_arrays

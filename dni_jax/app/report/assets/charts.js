@@ -1,4 +1,4 @@
-// Line charts as SVG, drawn at the width they have, with a readout under the pointer.
+// Line charts as SVG, drawn at their current width, with a readout under the pointer.
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 208;
 const INSET = 8; // between the axis and the first point
@@ -26,7 +26,7 @@ const extent = (values) => values.reduce(([a, b], v) => [Math.min(a, v), Math.ma
 /**
  * Draw lines into a host.
  * spec: {series: [{points: [[x, y]], colour, dash, name, band: [[x, low, high]], bars: [[x, low, high]], faint, dots}],
- *        levels: [{y, name}], marks: [[x, y]], xName, yName, xTicks, xRange, yRange, tell(x) -> text, pick(x), about}
+ *        levels: [{y, name}], marks: [[x, y]], xName, yName, xTicks, xRange, yRange, describe(x) -> text, pick(x), about}
  */
 function plot(host, spec) {
   host.spec = spec;
@@ -58,7 +58,7 @@ function plot(host, spec) {
   }
   const value = make("p", { class: "value" }, spec.rest ?? "");
   host.replaceChildren(svg, keysOf(spec), value);
-  if (spec.tell) listen(svg, value, spec, { x0, x1, px, width, everyX });
+  if (spec.describe) listen(svg, value, spec, { x0, x1, px, width, everyX });
 }
 
 function axes(svg, spec, { x0, x1, y0, y1, px, py, width }) {
@@ -102,7 +102,7 @@ function keysOf(spec) {
   return keys;
 }
 
-/** Readout under the pointer, and by arrow keys where a point can be picked. */
+/** Show values under the pointer or by arrow keys, and pick points if the chart allows it. */
 function listen(svg, value, spec, { x0, x1, px, width, everyX }) {
   const places = [...new Set(everyX)].sort((a, b) => a - b);
   const cross = shape("line", { class: "cross", y1: EDGE.top, y2: HEIGHT - EDGE.bottom, visibility: "hidden" });
@@ -113,7 +113,7 @@ function listen(svg, value, spec, { x0, x1, px, width, everyX }) {
     cross.setAttribute("x1", px(x));
     cross.setAttribute("x2", px(x));
     cross.setAttribute("visibility", "visible");
-    value.textContent = spec.tell(x);
+    value.textContent = spec.describe(x);
   };
   const nearest = (event) => {
     const box = svg.getBoundingClientRect();
@@ -141,7 +141,7 @@ function listen(svg, value, spec, { x0, x1, px, width, everyX }) {
   }
 }
 
-/** Draw a chart again where its width has changed. */
+/** Redraw a chart when its width changes. */
 const widths = new ResizeObserver((entries) => {
   for (const { target } of entries) {
     if (target.spec && Math.abs((target.drawn ?? 0) - target.clientWidth) > 1) {

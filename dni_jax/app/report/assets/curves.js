@@ -1,5 +1,5 @@
-// Curves about the chosen feature and neuron, and about the training.
-const NAMES = { ablate: "silenced", clamp: "set to 1", oracle: "driven by the labels", mean: "held at their means", resample: "given other positions' states", fitted: "driven by the labels, own signs" };
+// Curves of the chosen feature and neuron, and of the training.
+const NAMES = { ablate: "set to 0", clamp: "set to 1", oracle: "driven by the labels", mean: "set to their means", resample: "set to states of other positions", fitted: "driven by the labels, own signs" };
 
 function relevanceCurve() {
   const feature = chosen.feature;
@@ -9,19 +9,19 @@ function relevanceCurve() {
   const name = continuous || pick.value === "score" ? "score" : "auc";
   const ranked = data.neurons.map((neuron, column) => [neuron, scoreOf(name, feature, column)]).filter((one) => one[1] !== null);
   ranked.sort((a, b) => b[1] - a[1] || a[0] - b[0]);
-  if (!ranked.length) return $("curve").replaceChildren(make("p", { class: "value" }, "There is no score: the feature never varies."));
+  if (!ranked.length) return $("curve").replaceChildren(make("p", { class: "value" }, "There is no score, because the feature never varies."));
   const at = ranked.findIndex((one) => one[0] === chosen.neuron);
   const what = continuous ? "R²" : name === "auc" ? "AUC" : "accuracy";
   const level = name === "auc" ? { y: 0.5, name: "chance" } : { y: data.baseline[feature], name: "without any neuron" };
-  const tell = (x) => `number ${x}: neuron ${ranked[x - 1][0]}, ${what} ${three(ranked[x - 1][1])}`;
+  const describe = (x) => `rank ${x}: neuron ${ranked[x - 1][0]}, ${what} ${three(ranked[x - 1][1])}`;
   chartIn("curve", {
     series: [{ points: ranked.map((one, place) => [place + 1, one[1]]), colour: "var(--c0)", name: what }],
     levels: level.y === null ? [] : [level],
     marks: at < 0 ? [] : [[at + 1, ranked[at][1]]],
     xName: "neurons, best first",
-    about: `${what} of every neuron for ${features[feature].shown}, best first. Arrow keys read values, Enter chooses a neuron.`,
-    tell,
-    rest: at < 0 ? "" : tell(at + 1),
+    about: `${what} of every neuron for ${features[feature].shown}, best first. Arrow keys show values, Enter chooses a neuron.`,
+    describe,
+    rest: at < 0 ? "" : describe(at + 1),
     pick: (x) => choose({ neuron: ranked[x - 1][0] }),
   });
 }
@@ -47,16 +47,16 @@ function effectCurve() {
       series.unshift({ points: from0(one.k, curve.random), band: [[0, 0, 0], ...ends(one.k, curve.random_low, curve.random_high)], colour: "var(--c7)", dash: "5 4", name: `random k ${NAMES[kind] ?? kind}, 95 % of sets` });
     }
   });
-  const tell = (k) => k === 0 ? `left alone: ${three(there[0][1][measure].intact)}` : there.map(([kind, one]) => {
+  const describe = (k) => k === 0 ? `without intervention: ${three(there[0][1][measure].intact)}` : there.map(([kind, one]) => {
     const at = one.k.indexOf(k);
     return at < 0 ? "" : `${NAMES[kind] ?? kind} ${signed(one[measure].top[at])} (p ${pText(one[measure].p[at])})`;
   }).filter(Boolean).join(" · ");
   const ks = [...new Set(there.flatMap(([, one]) => one.k))].sort((a, b) => a - b);
-  const unit = measure.startsWith("loss") ? "nats a character" : measure === "class_probability_on" ? `probability of a ${kinds.symbols}` : "share";
-  chartIn("effect", { series, levels: [], xTicks: [0, ...ks], xName: "k neurons overridden", yName: `change, ${unit}`, tell, rest: tell(ks[ks.length - 1]), about: `Change of ${$("effect-of").selectedOptions[0].text} with the k best neurons for ${features[chosen.feature].shown} overridden, beside random sets. Arrow keys read values.` });
+  const unit = measure.startsWith("loss") ? "nats per character" : measure === "class_probability_on" ? `probability of a ${kinds.symbols}` : "share";
+  chartIn("effect", { series, levels: [], xTicks: [0, ...ks], xName: "k neurons overridden", yName: `change, ${unit}`, describe, rest: describe(ks[ks.length - 1]), about: `Change of ${$("effect-of").selectedOptions[0].text} with the k best neurons for ${features[chosen.feature].shown} overridden, compared with random sets. Arrow keys show values.` });
 }
 
-/** Two histograms of the neuron's states, above where the feature holds, below where not, in the text's colours. */
+/** Two histograms of the neuron's activations: above the line where the feature holds, below it elsewhere. */
 function distribution() {
   const host = $("distribution");
   if (!host) return;
@@ -66,7 +66,7 @@ function distribution() {
   host.redraw = distribution;
   widths.observe(host);
   host.drawn = host.clientWidth;
-  if (column === undefined || !label) return host.replaceChildren(make("p", { class: "value" }, "There are no states, or no labels, to draw."));
+  if (column === undefined || !label) return host.replaceChildren(make("p", { class: "value" }, "This page has no states of this neuron, or no labels of this feature."));
   const { middle, reach } = rangeOf(column);
   const states = statesOf(column);
   const bins = 2 * LEVELS + 1;
@@ -79,7 +79,7 @@ function distribution() {
   const most = Math.max(...share.flat());
   const width = Math.max(host.clientWidth, 200);
   const half = 82;
-  const svg = shape("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": `Distribution of neuron ${chosen.neuron}'s states where ${features[chosen.feature].shown} holds and where it does not` });
+  const svg = shape("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": `Distribution of the activations of neuron ${chosen.neuron} where ${features[chosen.feature].shown} holds and where it does not` });
   const slot = (width - 8) / bins;
   const base = 10 + half;
   share.forEach((one, side) => one.forEach((value, level) => {
@@ -87,13 +87,13 @@ function distribution() {
     svg.append(shape("rect", { x: 4 + level * slot, width: Math.max(slot - 1, 1), y: side ? base + 3 : base - 3 - high, height: high, fill: `var(--h${level})`, stroke: "var(--soft)", "stroke-width": 0.5 }));
   }));
   svg.append(shape("line", { class: "axis", x1: 4, x2: width - 4, y1: base, y2: base }));
-  const word = label.bits ? ["it holds", "it does not"] : ["the upper half of its range", "the lower half"];
+  const word = label.bits ? ["where the feature holds", "elsewhere"] : ["in the upper half of the feature's range", "in the lower half"];
   const scale = excerpt.scale[column];
   [[0, "start"], [LEVELS, "middle"], [bins - 1, "end"]].forEach(([level, anchor]) => {
     const x = anchor === "start" ? 4 : anchor === "end" ? width - 4 : 4 + (level + 0.5) * slot;
     svg.append(shape("text", { x, y: HEIGHT - 14, "text-anchor": anchor }, two((middle + ((level - LEVELS) / LEVELS) * reach) * scale)));
   });
-  host.replaceChildren(svg, make("p", { class: "value" }, `Activation of neuron ${chosen.neuron} in the text. Above the line ${word[0]} (${totals[0].toLocaleString("en")} characters), below ${word[1]} (${totals[1].toLocaleString("en")}).`));
+  host.replaceChildren(svg, make("p", { class: "value" }, `Activation of neuron ${chosen.neuron} in the text: above the line ${word[0]} (${totals[0].toLocaleString("en")} characters), below it ${word[1]} (${totals[1].toLocaleString("en")}).`));
 }
 
 function trainingCurves() {
@@ -101,14 +101,14 @@ function trainingCurves() {
   if (training?.step) {
     const line = (name) => training.step.map((at, row) => [at, training[name][row]]).filter((point) => point[1] !== null);
     const ideal = $("ideal") ? Number($("ideal").textContent) : null;
-    const tell = (x) => {
+    const describe = (x) => {
       const row = training.step.indexOf(x);
       return `step ${x.toLocaleString("en")}: training ${three(training.train_loss?.[row])}, validation ${three(training.validation_loss?.[row])}`;
     };
     chartIn("losses", {
       series: ["train_loss", "validation_loss"].filter((name) => training[name]).map((name, number) => ({ points: line(name), colour: `var(--c${number ? 1 : 0})`, name: name === "train_loss" ? "training text" : "validation text", dots: training.step.length < 30 })),
       levels: ideal === null ? [] : [{ y: ideal, name: "best possible" }],
-      xName: "steps", yName: "nats a symbol", tell, rest: tell(training.step[training.step.length - 1]), about: "Loss by training step",
+      xName: "steps", yName: "nats per symbol", describe, rest: describe(training.step[training.step.length - 1]), about: "Loss by training step",
     });
   }
   if (data.dynamics) dynamicsCurve();
@@ -122,10 +122,10 @@ function dynamicsCurve() {
   const lines = shown.includes(chosen.feature) ? [chosen.feature, ...some.filter((one) => one !== chosen.feature)] : some;
   const points = (feature) => steps.map((at, row) => [at, best[feature][row]]);
   const rest = shown.filter((one) => !lines.includes(one)).map((feature) => ({ points: points(feature), colour: "var(--c7)", faint: true }));
-  const tell = (x) => `step ${x.toLocaleString("en")}: ${lines.map((one) => `${features[one].shown} ${three(best[one][steps.indexOf(x)])}`).join(" · ")}`;
+  const describe = (x) => `step ${x.toLocaleString("en")}: ${lines.map((one) => `${features[one].shown} ${three(best[one][steps.indexOf(x)])}`).join(" · ")}`;
   chartIn("dynamics", {
     series: [...rest, ...lines.map((one, number) => ({ points: points(one), colour: `var(--c${[1, 0, 2, 3, 4, 5, 6][number]})`, name: features[one].shown, dots: true }))],
-    xName: "steps", tell, rest: "The chosen feature, those that changed most, and in grey all others.", about: "Score of the best neuron of some features by training step",
+    xName: "steps", describe, rest: "The chosen feature, the six that changed most, and all others in grey.", about: "Score of the best neuron of some features by training step",
   });
 }
 

@@ -1,4 +1,4 @@
-// The page's data, unpacked; and what is chosen: one feature and one neuron.
+// The unpacked data of the page, and the current selection: one feature and one neuron.
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const features = data.features;
@@ -15,7 +15,7 @@ const matrices = Object.fromEntries(
   Object.entries(data.matrices).map(([name, one]) => [name, { scale: one.scale, values: new Int16Array(bytesOf(one.values).buffer) }]),
 );
 
-/** A score of one feature and the neuron in one column; null where there is none. */
+/** The score of one feature and the neuron in one column; null if there is none. */
 function scoreOf(name, feature, column) {
   const matrix = matrices[name];
   if (!matrix || column === undefined) return null;
@@ -23,7 +23,7 @@ function scoreOf(name, feature, column) {
   return step === MISSING ? null : step * matrix.scale[feature];
 }
 
-/** The place of a neuron among all, the best first, for a feature. */
+/** The rank of a neuron for a feature, the best first. */
 const rankOf = (feature, column) => orderOf(feature).indexOf(column);
 
 const minus = (text) => text.replace("-", "\u2212");
@@ -32,7 +32,7 @@ const pText = (p) => (p === null ? "\u2013" : p >= 0.001 ? p.toFixed(3) : p.toPr
 const signed = (value) => (value === null || value === undefined ? "\u2013" : (value > 0 ? "+" : "") + minus(value.toFixed(3)));
 const two = (value) => (value > 0 ? "+" : "") + minus(value.toFixed(2));
 
-/** Make an element: make("b", {class: "x"}, "text", child, ...); text is never read as HTML. */
+/** Make an element: make("b", {class: "x"}, "text", child, ...); text is never parsed as HTML. */
 function make(tag, attributes = {}, ...children) {
   const one = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) one.setAttribute(name, value);
@@ -46,7 +46,7 @@ const visible = (sign) => SIGNS[sign] ?? sign;
 const chosen = { feature: 0, neuron: data.neurons[orderOf(0)[0]] };
 const watchers = [];
 
-/** Choose a feature, a neuron or both; a feature alone brings its best neuron. */
+/** Choose a feature, a neuron or both; a feature alone selects its best neuron. */
 function choose({ feature = chosen.feature, neuron }) {
   const changed = feature !== chosen.feature;
   chosen.feature = feature;
@@ -54,7 +54,7 @@ function choose({ feature = chosen.feature, neuron }) {
   for (const watcher of watchers) watcher();
 }
 
-/** Choose the neuron that knows the feature next better (-1) or worse (1). */
+/** Choose the neuron that is next better (-1) or next worse (1) for the feature. */
 function step(by) {
   const ranked = orderOf(chosen.feature);
   const at = rankOf(chosen.feature, columnOf.get(chosen.neuron));

@@ -1,4 +1,4 @@
-// Every neuron and feature as a map; its cells are pixels of a canvas.
+// All neurons and features as a map, drawn on a canvas.
 const field = { rows: data.map.features, columns: data.map.neurons, size: [6, 14], at: null };
 
 function drawMap() {
@@ -30,7 +30,7 @@ function drawMap() {
   [...$("map-names").children].forEach((name, at) => name.classList.toggle("here", at === row));
 }
 
-function tellMap(row, place) {
+function describeCell(row, place) {
   const feature = field.rows[row];
   const column = field.columns[place];
   if (feature === undefined || column === undefined) return;
@@ -52,7 +52,7 @@ function startMap() {
     const box = canvas.getBoundingClientRect();
     return [Math.floor((event.clientY - box.top) / field.size[1]), Math.floor((event.clientX - box.left) / field.size[0])];
   };
-  canvas.addEventListener("pointermove", (event) => tellMap(...cell(event)));
+  canvas.addEventListener("pointermove", (event) => describeCell(...cell(event)));
   canvas.addEventListener("click", (event) => {
     const [row, place] = cell(event);
     if (field.rows[row] !== undefined && field.columns[place] !== undefined) choose({ feature: field.rows[row], neuron: data.neurons[field.columns[place]] });
@@ -67,7 +67,7 @@ function startMap() {
   });
   watchers.push(() => {
     drawMap();
-    tellMap(field.rows.indexOf(chosen.feature), field.columns.indexOf(columnOf.get(chosen.neuron)));
+    describeCell(field.rows.indexOf(chosen.feature), field.columns.indexOf(columnOf.get(chosen.neuron)));
   });
   addEventListener("resize", drawMap);
 }

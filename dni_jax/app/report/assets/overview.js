@@ -1,2 +1,2 @@
-// The overview has nothing that moves but its theme.
+// On the overview, only the theme is interactive.
 startTheme();

@@ -1,10 +1,10 @@
-// What ties the page together: the pickers, the theme, the address, and the first choice.
+// The pickers, the theme, the address bar, and the first selection.
 function about() {
   const feature = features[chosen.feature];
   const column = columnOf.get(chosen.neuron);
   $("feature").value = chosen.feature;
   $("neuron").value = chosen.neuron;
-  $("about").textContent = feature.meaning ? `Asked of every character: ${feature.meaning}.` : "";
+  $("about").textContent = feature.meaning ? `Label of each character: ${feature.meaning}.` : "";
   const best = feature.best.map((neuron) => make("button", { type: "button", class: "neuron", "data-neuron": neuron, "aria-pressed": neuron === chosen.neuron }, String(neuron)));
   $("best").replaceChildren(...best);
   $("sentences").replaceChildren(...feature.sentences.map((sentence) => make("li", {}, sentence)));
@@ -13,19 +13,19 @@ function about() {
 
 function pairWords(feature, column) {
   const lead = [make("b", {}, `Neuron ${chosen.neuron}`), " on ", make("b", { class: "name" }, feature.shown)];
-  if (column === undefined) return [...lead, ": its scores are not in this page."];
+  if (column === undefined) return [...lead, ": its scores are not included in this page."];
   const score = (name) => scoreOf(name, chosen.feature, column);
   const binary = feature.kind === "binary";
-  const said = [`number ${rankOf(chosen.feature, column) + 1} of ${data.nNeurons}`];
-  if (binary) said.push(`AUC ${three(score("auc"))}`, `accuracy ${three(score("score"))} (${three(data.baseline[chosen.feature])} without it)`);
-  else said.push(`R² ${three(score("score"))}`);
-  if (score("given") !== null) said.push(`${binary ? "AUC" : "squared correlation"} at equal characters ${three(score("given"))}`);
-  if (score("p") !== null) said.push(`p = ${pText(score("p"))}, corrected for the number of neurons`);
-  if (falls && binary) said.push(falls[chosen.feature * nKept + column] ? "lower where it holds" : "higher where it holds");
-  return [...lead, `: ${said.join(", ")}.`];
+  const facts = [`rank ${rankOf(chosen.feature, column) + 1} of ${data.nNeurons}`];
+  if (binary) facts.push(`AUC ${three(score("auc"))}`, `accuracy ${three(score("score"))} (${three(data.baseline[chosen.feature])} without any neuron)`);
+  else facts.push(`R² ${three(score("score"))}`);
+  if (score("auc_within_symbol") !== null) facts.push(`${binary ? "AUC" : "squared correlation"} within symbol ${three(score("auc_within_symbol"))}`);
+  if (score("p_family") !== null) facts.push(`p = ${pText(score("p_family"))}, corrected for the number of neurons`);
+  if (falls && binary) facts.push(falls[chosen.feature * nKept + column] ? "lower where it holds" : "higher where it holds");
+  return [...lead, `: ${facts.join(", ")}.`];
 }
 
-/** The address says what is chosen, so that it can be kept and sent. */
+/** The address bar records the selection, so that it can be bookmarked and shared. */
 function readAddress() {
   const asked = new URLSearchParams(location.hash.slice(1));
   const feature = features.findIndex((one) => one.name === asked.get("feature"));

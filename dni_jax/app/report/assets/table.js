@@ -1,4 +1,4 @@
-// The table of features: sorting, filtering, choosing a row by pointer or keyboard.
+// The table of features: sorting, filtering, and choosing a row by pointer or keyboard.
 const table = $("table");
 const body = table.tBodies[0];
 const rows = [...body.rows];
@@ -38,7 +38,7 @@ function filter() {
   reachable();
 }
 
-/** One row can be reached by Tab: the chosen one, or the first that is shown. */
+/** Make one row reachable by Tab: the chosen one, or else the first that is shown. */
 function reachable(row) {
   const shown = rows.filter((one) => !one.hidden);
   const one = row ?? shown.find((each) => each.getAttribute("aria-selected") === "true") ?? shown[0];

@@ -1,4 +1,4 @@
-// The text, coloured by a neuron's activation, with a feature's labels under it.
+// The text, coloured by the activation of a neuron, with the labels of a feature below it.
 const excerpt = data.excerpt ?? null;
 const LEVELS = 15;
 const SHADES = 5;
@@ -15,7 +15,7 @@ if (excerpt) {
 const bit = (packed, at) => (packed[at >> 3] >> (7 - (at & 7))) & 1;
 const isKnown = (at) => !excerpt.known || bit(excerpt.known, at) === 1;
 
-/** The label of a character, as a number from 0 to 1; null where there is none. */
+/** The label of a character as a number from 0 to 1; null if it has none. */
 function labelAt(feature, at) {
   const label = excerpt.labels[feature];
   if (!label || !isKnown(at)) return null;
@@ -34,7 +34,7 @@ function labelText(feature, at) {
 const statesOf = (column) => excerpt.states.subarray(column * excerpt.size, (column + 1) * excerpt.size);
 const stateAt = (column, at) => excerpt.states[column * excerpt.size + at] * excerpt.scale[column];
 
-/** What is neutral, and how far the colours reach on either side, in int8 steps of the neuron. */
+/** The centre of the colour scale and its reach on either side, in int8 steps of the neuron. */
 function rangeOf(column) {
   const way = $("neutral").value;
   const scale = excerpt.scale[column] || 1;
@@ -45,7 +45,7 @@ function rangeOf(column) {
   return { middle, reach: states.reduce((most, one) => Math.max(most, Math.abs(one - middle)), 1e-9) };
 }
 
-/** Lay the text out once: a span a character, a block a stretch. */
+/** Create the text once: a span for each character, a block for each segment. */
 function layOut() {
   const box = $("characters");
   const lengths = excerpt.strings.map((_, s) => excerpt.offsets[s + 1] - excerpt.offsets[s]);
@@ -89,12 +89,12 @@ function colour() {
     span.className = `c${heat}${labelClass(chosen.feature, at)}${at === reader.at ? " here" : ""}`;
   });
   colourbar(column, middle, reach);
-  notes(column);
+  writeNotes(column);
   if (reader.feature !== chosen.feature) {
     reader.feature = chosen.feature;
     reveal();
   }
-  if (reader.at >= 0) tell(reader.at);
+  if (reader.at >= 0) describeCharacter(reader.at);
 }
 
 function colourbar(column, middle, reach) {
@@ -105,22 +105,22 @@ function colourbar(column, middle, reach) {
   $("scale").replaceChildren(ends[0], bar, ends[1]);
 }
 
-function notes(column) {
-  const said = [`${excerpt.size.toLocaleString("en")} unseen characters, chosen so that rare features have examples. The strip under a character is strong where the feature holds.`];
-  if (excerpt.neurons.length < data.nNeurons) said.push(`The states of ${excerpt.neurons.length} of ${data.nNeurons} neurons are here, the best of every feature.`);
-  if (column === undefined) said.unshift(`Neuron ${chosen.neuron} is not among the neurons whose states are in this page.`);
-  if (!excerpt.labels[chosen.feature]) said.unshift("This feature's labels are not in this page.");
-  $("reader-note").textContent = said.join(" ");
+function writeNotes(column) {
+  const notes = [`${excerpt.size.toLocaleString("en")} characters of unseen text, chosen so that rare features have examples. The bar below a character marks where the feature holds.`];
+  if (excerpt.neurons.length < data.nNeurons) notes.push(`This page includes the states of ${excerpt.neurons.length} of ${data.nNeurons} neurons, the best for each feature.`);
+  if (column === undefined) notes.unshift(`This page does not include the states of neuron ${chosen.neuron}.`);
+  if (!excerpt.labels[chosen.feature]) notes.unshift("This page does not include the labels of this feature.");
+  $("reader-note").textContent = notes.join(" ");
 }
 
-/** Where a character is, what the neuron does there and what holds. */
-function tell(at) {
+/** Say where a character is, what the neuron's activation is, and which features hold there. */
+function describeCharacter(at) {
   const s = stringOf(at);
   const place = at - excerpt.offsets[s] + excerpt.starts[s];
   const sign = make("b", { class: `sign ${reader.spans[at].className.match(/h\d+/) ?? ""}` }, visible(excerpt.signs[at]));
   const others = features.map((one, f) => f).filter((f) => f !== chosen.feature && excerpt.labels[f]?.bits && !["same", "constant"].includes(features[f].knowledge) && holdsAt(f, at));
   const parts = [sign, ` text ${excerpt.strings[s]}, character ${place}. Neuron ${chosen.neuron}: `, make("b", {}, stateText(at)), `. ${features[chosen.feature].shown}: `, make("b", {}, labelText(chosen.feature, at)), "."];
-  if (others.length) parts.push(` Here also: ${others.slice(0, 9).map((f) => features[f].shown).join(", ")}${others.length > 9 ? ", …" : ""}.`);
+  if (others.length) parts.push(` Also holding here: ${others.slice(0, 9).map((f) => features[f].shown).join(", ")}${others.length > 9 ? ", …" : ""}.`);
   $("readout").replaceChildren(...parts);
 }
 const stateText = (at) => (reader.column === undefined || !isKnown(at) ? "no state" : two(stateAt(reader.column, at)));
@@ -141,24 +141,24 @@ function moveTo(at, scroll = true) {
   reader.spans[reader.at]?.classList.remove("here");
   reader.at = at;
   reader.spans[at].classList.add("here");
-  tell(at);
+  describeCharacter(at);
   if (!scroll) return;
   const box = $("characters");
   const top = reader.spans[at].getBoundingClientRect().top - box.getBoundingClientRect().top;
   if (top < 10 || top > box.clientHeight - 40) box.scrollTop += top - box.clientHeight / 3;
 }
 
-/** The next (or previous) character where the feature begins to hold. */
+/** Go to the next (or previous) character where the feature begins to hold. */
 function example(by) {
   const begins = (at) => holdsAt(chosen.feature, at) && !(at > excerpt.offsets[stringOf(at)] && holdsAt(chosen.feature, at - 1));
   for (let way = 1; way <= excerpt.size; way++) {
     const at = (((reader.at < 0 && by < 0 ? 0 : reader.at) + by * way) % excerpt.size + excerpt.size) % excerpt.size;
     if (begins(at)) return moveTo(at);
   }
-  $("readout").textContent = "It does not hold anywhere in the text of this page.";
+  $("readout").textContent = "The feature holds nowhere in the text of this page.";
 }
 
-/** Of a feature that has just been chosen, bring an example into the box where none can be seen. */
+/** After a feature was chosen, scroll to an example unless one is visible. */
 function reveal() {
   const box = $("characters");
   const inside = (span) => span.offsetTop >= box.scrollTop && span.offsetTop < box.scrollTop + box.clientHeight - 30;

@@ -1,11 +1,11 @@
-// Light or dark: as the reader's system has it, until the button says otherwise.
+// Light or dark: follows the system until the button is used.
 function startTheme(redraw) {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   try {
     const kept = localStorage.getItem("dni-theme");
     if (kept === "light" || kept === "dark") root.dataset.theme = kept;
-  } catch {} // pages from disk may have no storage
+  } catch {} // a page opened from disk may have no storage
   document.getElementById("theme").addEventListener("click", () => {
     const isDark = root.dataset.theme ? root.dataset.theme === "dark" : dark.matches;
     root.dataset.theme = isDark ? "light" : "dark";

@@ -1,0 +1,198 @@
+"""Tables of the further analyses of a run, for the page: attribution, posterior, dimensions, repairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+_NEURONS = 12  # rows of the attribution table
+_FEATURES = 12  # rows of the posterior table and of the dimension table
+_HARDEST = 6  # further rows of the dimension table
+_MISSING = "\u2013"  # shown for a missing number
+_INCOMPLETE = 0.1  # fraction of the change; an attribution with a larger completeness error counts as incomplete
+
+
+def attribution_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Return the neurons with the largest attributions, by lag, as shares of the sum over all neurons.
+
+    Parameters
+    ----------
+    table
+        The content of ``attribution.parquet``, or None.
+
+    Returns
+    -------
+    ``lags``; ``rows``: a neuron, its share at each lag in percent and the intensity of the cell from 0 to 1;
+    ``incomplete``: the lags whose completeness error exceeds a tenth of the change; ``ranks``: what the attributions
+    are correlated with, and the rank correlation at each lag. None without a table.
+    """
+    if table is None or not len(table):
+        return None
+    magnitude = table.pivot_table("magnitude", "neuron", "lag")
+    share = magnitude / magnitude.sum()
+    best = share.sum(axis=1).nlargest(_NEURONS).index
+    top = float(share.loc[best].to_numpy().max()) or 1.0
+    by_lag = table.drop_duplicates("lag").set_index("lag").sort_index()
+    error = by_lag["completeness_error"] / by_lag["change"]
+    names = {"rank_with_ablation": "the measured effect of setting each neuron to its mean"}
+    names |= {name: f"relevance for {name.partition(':')[2]}" for name in by_lag if name.startswith("rank_with:")}
+    return {
+        "lags": [int(lag) for lag in share.columns],
+        "rows": [
+            {"neuron": int(neuron), "cells": [(f"{100 * x:.1f}", round(float(x) / top, 3)) for x in share.loc[neuron]]}
+            for neuron in best
+        ],
+        "incomplete": [int(lag) for lag in error.index if not error[lag] <= _INCOMPLETE],
+        "ranks": [(other, [_two(value) for value in by_lag[name]]) for name, other in names.items()],
+    }
+
+
+def posterior_view(
+    table: pd.DataFrame | None, sizes: pd.DataFrame | None, features: list[str]
+) -> dict[str, Any] | None:
+    """Return how certain draws of the weights are about the best neurons of the best known features.
+
+    Parameters
+    ----------
+    table, sizes
+        The content of ``posterior.parquet`` and ``step_sizes.csv``, or None.
+    features
+        Names of features, the best known first.
+    """
+    if table is None or not len(table):
+        return None
+    rows = []
+    for feature in [name for name in features if name in set(table["feature"])][:_FEATURES]:
+        one = table[table["feature"] == feature]
+        strength = one["strength"]
+        if not np.isfinite(strength).any():
+            continue
+        best = one.loc[strength.idxmax()]
+        measure = "auc" if np.isfinite(best["auc"]) else "score"
+        sure = one.nlargest(3, "p_top")
+        rows.append(
+            {
+                "feature": feature,
+                "neuron": int(best["neuron"]),
+                "measure": "AUC" if measure == "auc" else "R²",
+                "value": f"{best[measure]:.3f}",
+                "between": f"{best[f'{measure}_low']:.3f} to {best[f'{measure}_high']:.3f}",
+                "top": [(int(row.neuron), f"{row.p_top:.2f}") for row in sure.itertuples()],
+                "always": int((one["p_top"] >= 1).sum()),
+            }
+        )
+    first = table.iloc[0]
+    return {
+        "rows": rows,
+        "k": int(first["top"]),
+        "draws": int(first["draws"]),
+        "start": f"{first['unseen_start']:.4f}",
+        "average": f"{first['unseen_average']:.4f}",
+        "sizes": [] if sizes is None else _sizes(sizes, float(first["step_size"])),
+    }
+
+
+def _sizes(sizes: pd.DataFrame, used: float) -> list[dict[str, str]]:
+    return [
+        {
+            "step": f"{row.step_size:g}" + (" (above)" if np.isclose(row.step_size, used) else ""),
+            "unseen": _four(row.unseen_average),
+            "spread": _four(row.spread),
+            "width": _four(getattr(row, "width", np.nan)),
+            "sure": _two(getattr(row, "sure", np.nan)),
+        }
+        for row in sizes.itertuples()
+    ]
+
+
+def dimension_view(table: pd.DataFrame | None, features: list[str], n_neurons: int) -> dict[str, Any] | None:
+    """Return how many directions of the states features need, and how many neurons predict them alone.
+
+    The best known features come first, then those of the others that need the most directions.
+
+    Parameters
+    ----------
+    table
+        The content of ``dimension.parquet``, or None.
+    features
+        Names of features, the best known first.
+    n_neurons
+        The number of neurons of the network.
+    """
+    if table is None or not len(table):
+        return None
+    by_name = table.set_index("feature")
+    hard = by_name[by_name["dimension"].notna()]
+    known = [name for name in features if name in hard.index]
+    rest = hard.loc[known[_FEATURES:], "dimension"].sort_values(ascending=False, kind="stable")
+    rows = []
+    for feature in [*known[:_FEATURES], *rest.index[:_HARDEST]]:
+        one = hard.loc[feature]
+        rows.append(
+            {
+                "feature": feature,
+                "full": f"{'AUC' if one['kind'] == 'binary' else 'R²'} {one['full']:.3f}",
+                "threshold": f"{one['threshold']:.3f}",
+                "between": _between(int(one["below"]), int(one["dimension"])),
+                "strength": round(float(one["dimension"] / hard["dimension"].max()), 3),
+                "alone": int(one["alone"]),
+            }
+        )
+    varied = len(hard) > 2 and np.ptp(hard["dimension"]) > 0 and np.ptp(hard["alone"]) > 0
+    return {
+        "rows": rows,
+        "target": round(100 * float(table["target"].iloc[0])),
+        "unknown": sorted(by_name.index[by_name["dimension"].isna() & by_name["full"].notna()]),
+        "rare": sorted(by_name.index[by_name["full"].isna()]),
+        "known": len(hard),
+        "rank": _two(spearmanr(hard["dimension"], hard["alone"]).statistic) if varied else None,
+        "n_neurons": n_neurons,
+    }
+
+
+def _between(below: int, dimension: int) -> str:
+    return str(dimension) if dimension - below <= 1 else f"{below + 1} to {dimension}"
+
+
+def repair_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Return what changing the head repairs, by the neurons whose weights were free to change.
+
+    Parameters
+    ----------
+    table
+        The content of ``repair.parquet``, or None.
+    """
+    if table is None or not len(table):
+        return None
+    first = table.iloc[0]
+    return {
+        "rows": [
+            {
+                "free": f"all {row.neurons}" if row.free == "all" else f"{row.neurons} best for",
+                "feature": "" if row.free == "all" else row.free,
+                "changed": row.changed,
+                "size": f"{row.magnitude:.3g}",
+                "per_1000": f"{row.per_1000:.2f}",
+                "between": f"{row.per_1000_low:.2f} to {row.per_1000_high:.2f}",
+                "loss": _four(row.loss),
+                "random": "" if not np.isfinite(row.random_per_1000) else f"{row.random_per_1000:.2f}",
+                "random_loss": "" if not np.isfinite(row.random_loss) else _four(row.random_loss),
+                "p": "" if not np.isfinite(row.p_per_1000) else f"{row.p_per_1000:.2f}",
+            }
+            for row in table.rename(columns={"size": "magnitude"}).itertuples()
+        ],
+        "examples": int(first["examples"]),
+        "before": f"{first['per_1000_before']:.2f}",
+        "loss_before": _four(first["loss_before"]),
+    }
+
+
+def _two(value: float) -> str:
+    return _MISSING if not np.isfinite(value) else f"{value:.2f}"
+
+
+def _four(value: float) -> str:
+    return _MISSING if not np.isfinite(value) else f"{value:.4f}"
