@@ -13,7 +13,7 @@ from dni_jax.features import Labels
 from dni_jax.inspection._checking import check_corpus, check_states, groups_of, where_stated
 from dni_jax.inspection._significance import METRIC_OF
 from dni_jax.probes import direct_scores
-from dni_jax.text import Corpus, join_segments
+from dni_jax.text import Corpus, join_segments, row_ids
 
 
 def lags(
@@ -106,7 +106,7 @@ def _strings(
     if corpus is not None and groups is None:
         check_corpus(corpus, labels)
         offsets = join_segments(corpus).offsets
-        return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        return row_ids(offsets)
     where = groups_of(states, groups)
     if where is None or where.shape != (len(labels.mask),):
         what = "none" if where is None else str(where.shape)

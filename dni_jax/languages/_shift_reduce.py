@@ -132,7 +132,7 @@ class ShiftReduceParser:
         base, chunks = 0, []
         events: list[int] = []
         for number, text in enumerate(strings):
-            if read is not None and not read[number]:
+            if parsed is not None and not parsed[number]:
                 events += (base, self.table.start, -1, 0, -1, 0)
             else:
                 self._named(number, text, base, events)

@@ -162,7 +162,7 @@ class Explained:
     @cached_property
     def room(self) -> Int[np.ndarray, " n"]:
         """How many characters of its string stand before each position."""
-        return self.positions - self.corpus.offsets[self.corpus.string_ids[self.positions]]
+        return self.corpus.position_in_string[self.positions]
 
     def reaching(self, lag: int) -> Int[np.ndarray, " m"]:
         """Which of the positions have a state `lag` steps before.

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from dni_jax.features import Feature, Violation
 from dni_jax.models import TrainedModel, generate, input_table, network_step, record, zero_carries
-from dni_jax.text import BOUNDARY, Corpus, Vocabulary
+from dni_jax.text import BOUNDARY, Corpus, Vocabulary, exclusive_sum
 
 _AT_ONCE = 1 << 22  # characters that are labelled together
 _CUTS = 200  # strings that are cut off to see whether their labels stay
@@ -57,7 +57,7 @@ def write(model: TrainedModel, n: int, length: int, seed: int, prime: str = "") 
     sizes = [len(some) for some in parts]
     strings = tuple(string for some in parts for string in some)
     text = np.repeat(np.arange(n), sizes)
-    place = np.arange(len(strings)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    place = np.arange(len(strings)) - np.repeat(exclusive_sum(sizes), sizes)
     ended = place < np.asarray(sizes)[text] - 1
     cut_off = np.asarray([bool(string) for string in strings], bool)
     keep = np.flatnonzero(ended | cut_off)  # behind a text's last boundary nothing may have been written yet
@@ -78,7 +78,7 @@ def first_wrong(violation: Feature, written: Written) -> Int[np.ndarray, " S"]:
     whole = np.flatnonzero(lengths)
     if len(whole):
         corpus = written.corpus(whole)
-        place = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_ids]
+        place = corpus.position_in_string
         wrong = labels_of(violation, corpus) & (place >= written.given[whole][corpus.string_ids])
         at = np.flatnonzero(wrong)[::-1]
         found[whole[corpus.string_ids[at]]] = place[at]  # of several the last to be written is the first in the string
@@ -146,7 +146,7 @@ def check_causal(violation: Feature, written: Written, seed: int) -> None:
     left = rng.integers(1, lengths + 1)
     cut = [string[:n] for string, n in zip(corpus.strings, left, strict=True)]
     short = replace(Corpus.from_strings(cut, vocabulary=corpus.vocabulary), ends=np.zeros(len(rows), bool))
-    kept = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_ids] < left[corpus.string_ids]
+    kept = corpus.position_in_string < left[corpus.string_ids]
     same = labels_of(violation, corpus)[kept] == labels_of(violation, short)
     if not same.all():
         string = int(corpus.string_ids[np.flatnonzero(kept)[np.argmin(same)]])
