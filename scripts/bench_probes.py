@@ -16,8 +16,9 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("XLA_FLAGS", f"--xla_force_host_platform_device_count={len(os.sched_getaffinity(0))}")
 
@@ -170,21 +171,25 @@ def stream(n_positions: int, args: argparse.Namespace) -> dict:
     """The binned engine on chunks that are made before the clock starts and used again and again."""
     size = 65_536
     chunks = [make(size, args.neurons, args.features, args.folds, seed) for seed in range(2)]
-    levels = probes.choose_levels(chunks[0][0])
-    jax.block_until_ready(probes.count(chunks[:1], levels, args.folds).counts)
+    spec, regression = probes.ProbeSpec(metrics=("accuracy", "auc")), probes.ProbeSpec("ols", metrics=("r2", "pearson"))
+    engine, grid = (probes.choose_engine(one, n_positions=None) for one in (spec, regression))
+    sample = probes.Sample(*chunks[0], args.folds)
+
+    def accumulate(engine: probes.Engine, spec: probes.ProbeSpec, pieces: Iterable) -> Any:
+        return probes.accumulate(engine, engine.init(spec, sample), pieces)
+
+    accumulate(engine, spec, chunks[:1])
     times = []
     for total in (n_positions // 4, n_positions):
         pieces = (chunks[i % 2] for i in range(-(-total // size)))
         start = time.perf_counter()
-        counts = probes.count(pieces, levels, args.folds)
-        jax.block_until_ready(counts.counts)
+        counts = accumulate(engine, spec, pieces)
         times.append(time.perf_counter() - start)
-    probes.score_counts(counts)
-    scoring = seconds(lambda: probes.score_counts(counts))
-    grid = probes.choose_grid(*chunks[0][:2])
-    probes.multiply(chunks[:1], grid, args.folds)
+    engine.score(counts)
+    scoring = seconds(lambda: engine.score(counts))
+    accumulate(grid, regression, chunks[:1])
     pieces = (chunks[i % 2] for i in range(-(-n_positions // 4 // size)))
-    products = seconds(lambda: probes.multiply(pieces, grid, args.folds))
+    products = seconds(lambda: accumulate(grid, regression, pieces))
     return {
         "probe": f"svm binned, {counts.n_positions:,} positions",
         "quarter_s": times[0],

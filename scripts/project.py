@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 if hasattr(os, "sched_setaffinity"):  # before JAX counts the cores
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -24,7 +24,7 @@ import numpy as np
 import dni_jax as dni
 from dni_jax import languages
 from dni_jax.models import TrainConfig, TrainedModel, predict
-from dni_jax.probes import choose_levels, count, score_counts
+from dni_jax.probes import ProbeSpec, Sample, choose_engine
 from dni_jax.text import Corpus
 
 ASSUMPTIONS = """
@@ -104,10 +104,15 @@ def probing(args: argparse.Namespace) -> dict[str, float]:
     hidden = rng.normal(size=(n, n_neurons)).astype(np.float32)
     marks = rng.random((n, n_features)) < 0.2
     folds = (np.arange(n) % args.folds).astype(np.int32)
-    levels = choose_levels(hidden, args.bins)
-    counted = seconds(lambda: count([(hidden, marks, folds)], levels, args.folds).counts, args.repeats)
-    counts = count([(hidden, marks, folds)], levels, args.folds)
-    fitted = seconds(lambda: score_counts(counts)["auc"], args.repeats)
+    spec = ProbeSpec(n_bins=args.bins).resolve(marks)
+    engine, sample = choose_engine(spec, n_positions=None), Sample(hidden, marks, folds, args.folds)
+
+    def count() -> Any:
+        return engine.update(engine.init(spec, sample), hidden, marks, folds)
+
+    counted = seconds(lambda: count().cells, args.repeats)
+    counts = count()
+    fitted = seconds(lambda: engine.score(counts)["auc"], args.repeats)
     return {
         "labelling": some.n_positions * len(library) / labels,
         "counting": n * n_neurons * (n_features + 1) / counted,

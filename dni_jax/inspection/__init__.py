@@ -1,8 +1,8 @@
 """The query: how well every neuron predicts every feature."""
 
 from dni_jax.inspection._baselines import baselines
-from dni_jax.inspection._checking import check_states
-from dni_jax.inspection._inspect import folds_of, inspect
+from dni_jax.inspection._data import check_states, folds_of
+from dni_jax.inspection._inspect import inspect
 from dni_jax.inspection._intervals import intervals
 from dni_jax.inspection._lags import lags, peaks
 from dni_jax.inspection._ranking import best_per_feature, neuron_profile, ranking, top

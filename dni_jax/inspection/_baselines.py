@@ -1,4 +1,4 @@
-"""What a score has to beat: an untrained network, a control task, and the current character alone."""
+"""Baselines that a score has to beat: an untrained network, a control task, and the current character alone."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import xarray as xr
 from jaxtyping import Float
 
 from dni_jax.features import FeatureLibrary, Labels, control_task
-from dni_jax.inspection._checking import check_corpus, check_pair, check_states, folds_like, where_stated
+from dni_jax.inspection._data import check_corpus, check_states, each_kind, load_pair, same_folds
 from dni_jax.inspection._inspect import inspect
-from dni_jax.models import TrainedModel, record
+from dni_jax.inspection._significance import METRIC_OF
+from dni_jax.models import TrainedModel, as_activations, record
 from dni_jax.probes import direct_scores
 from dni_jax.text import Corpus
 
@@ -28,9 +29,9 @@ def baselines(
     folds: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     seed: int = 0,
-    **options: Any,
+    **settings: Any,
 ) -> xr.Dataset:
-    """Add to a relevance dataset what simpler explanations score; the majority class is there already.
+    """Add the scores of simpler explanations to a relevance dataset; the majority class is there already.
 
     Parameters
     ----------
@@ -47,20 +48,20 @@ def baselines(
     untrained_states
         States ``(T, N')`` of an untrained network of your own instead.
     n_controls
-        Control tasks a feature, whose scores are averaged; 0 for none.
+        Control tasks per feature, whose scores are averaged; 0 for none.
     folds, groups
-        As they were given to `inspect`; nothing where they were not.
+        As they were passed to `inspect`; nothing where they were not.
     seed
         Draws the control tasks.
-    options
-        Further arguments of `score_neurons`, as they were given to `inspect`.
+    settings
+        Further settings of the probe, as they were passed to `inspect`.
 
     Returns
     -------
     The dataset with
 
-    - ``auc_within_symbol`` ``(neuron, feature)``: the score with the current character held fixed, over all positions. For
-      binary features the AUC over pairs of positions with the same character, in the direction that the neuron has
+    - ``auc_within_symbol`` ``(neuron, feature)``: the score with the current character held fixed, over all positions.
+      For binary features the AUC over pairs of positions with the same character, in the direction that the neuron has
       over all (van Elteren 1960); for continuous ones the squared partial correlation given the character. A neuron
       that only echoes its input has .5, or 0. NaN where each character has a single label;
     - ``control`` and ``selectivity`` ``(neuron, feature)``: the mean score on control tasks, random labels of the
@@ -85,14 +86,14 @@ def baselines(
     >>> bool(relevance["auc"].mean() == 1), relevance["auc_within_symbol"].values.ravel().tolist()
     (True, [nan, nan])
     """
-    hidden = check_pair(relevance, states, labels)
-    labels = where_stated(states, labels)
+    states = as_activations(states)
+    hidden, labels, own_groups = load_pair(relevance, states, labels)
     check_corpus(corpus, labels)
     dims = ("neuron", "feature")
     added: dict[str, Any] = {"auc_within_symbol": (dims, auc_within_symbol(hidden, labels, corpus))}
     attrs: dict[str, Any] = {}
     score = relevance["score"].mean("fold")
-    again = {"probe": relevance.attrs["probe"], "folds": folds_like(relevance, folds), **options}
+    again = {"probe": relevance.attrs["probe"], "folds": same_folds(relevance, folds), **settings}
     again |= {"groups": groups, "seed": relevance.attrs.get("seed", 0)}
     if n_controls:
         control, without = _control(states, labels, corpus, n_controls, seed, again)
@@ -108,7 +109,7 @@ def baselines(
     if untrained_states is not None:
         check_states(untrained_states, labels)
         if again["groups"] is None:
-            again["groups"] = getattr(states, "groups", None)
+            again["groups"] = own_groups
         theirs = inspect(untrained_states, labels, **again).mean("fold").max("neuron")
         added |= {"untrained": theirs["score"], "untrained_auc": theirs["auc"]}
         added["over_untrained"] = (dims, (score - theirs["score"]).transpose(*dims).values)
@@ -116,14 +117,11 @@ def baselines(
 
 
 def auc_within_symbol(hidden: np.ndarray, labels: Labels, corpus: Corpus) -> Float[np.ndarray, "N F"]:
-    """Scores with the current character held fixed; see `baselines`."""
+    """Score with the current character held fixed; see `baselines`."""
     used, symbols = labels.mask, corpus.flat_codes[labels.mask]
     result = np.full((hidden.shape[1], len(labels)), np.nan)
-    for kind, metric in (("binary", "auc"), ("continuous", "pearson")):
-        columns = np.flatnonzero([its == kind for its in labels.kinds])
-        if len(columns) == 0:
-            continue
-        values = labels.of_kind(kind).matrix[used]
+    for kind, columns, matrix in each_kind(labels):
+        metric, values = METRIC_OF[kind], matrix[used]
         within = direct_scores(hidden[used], values, metric, symbols)
         if kind == "continuous":
             result[:, columns] = within**2
@@ -136,7 +134,7 @@ def auc_within_symbol(hidden: np.ndarray, labels: Labels, corpus: Corpus) -> Flo
 def _control(
     states: Any, labels: Labels, corpus: Corpus, n_controls: int, seed: int, again: dict[str, Any]
 ) -> tuple[Float[np.ndarray, "N F"], list[str]]:
-    """Mean score of every neuron on each feature's control tasks, and the features that have none."""
+    """Return the mean score of every neuron on each feature's control tasks, and the features that have none."""
     if not isinstance(labels.library, FeatureLibrary):
         raise ValueError(
             "expected labels that know their library for control tasks, got labels without one: make them with "
@@ -158,14 +156,14 @@ def _control(
 
 
 def _tasks(library: FeatureLibrary, corpus: Corpus, seed: int) -> dict[str, Any]:
-    """A control task for each feature that has one, by the feature's name."""
-    found = {}
+    """Return a control task for each feature that has one, by the feature's name."""
+    tasks = {}
     for feature in library:
         try:
-            found[feature.name] = next(iter(control_task(feature, corpus, seed)))
+            tasks[feature.name] = next(iter(control_task(feature, corpus, seed)))
         except ValueError:  # too few symbols for a map that is not the feature itself
             continue
-    return found
+    return tasks
 
 
 def _masked(control: Labels, labels: Labels) -> Labels:

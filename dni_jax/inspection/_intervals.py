@@ -1,4 +1,4 @@
-"""How sure the scores are: intervals by drawing strings anew."""
+"""How precise the scores are: intervals from a bootstrap over strings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from dni_jax.features import Labels
-from dni_jax.inspection._checking import check_pair, folds_like, known_groups, where_stated
-from dni_jax.inspection._inspect import folds_of
+from dni_jax.inspection._data import each_kind, folds_of, load_pair, same_folds
 from dni_jax.inspection._table import regression_of
 from dni_jax.probes import bootstrap_auc, bootstrap_held_out
 
@@ -25,7 +24,7 @@ def intervals(
     folds: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     seed: int = 0,
-    **options: Any,
+    **settings: Any,
 ) -> xr.Dataset:
     """Add to a relevance dataset an interval for each score, by a bootstrap over strings (files, for text).
 
@@ -39,16 +38,16 @@ def intervals(
         Share of draws within the interval.
     n_draws
         How often strings are drawn.
-    folds, groups, options
-        As they were given to `inspect`; nothing where they were not.
+    folds, groups, settings
+        As they were passed to `inspect`; nothing where they were not.
     seed
         Draws the strings.
 
     Returns
     -------
     The dataset with ``score_low``, ``score_high``, ``auc_low`` and ``auc_high`` ``(neuron, feature)``: the score less
-    and plus what the draws' quantiles differ from their mean. Probes are not fitted anew. The interval of the AUC is
-    that of the AUC over all positions, laid about the dataset's.
+    and plus what the draws' quantiles differ from their mean. Probes are not fitted again. The interval of the AUC is
+    that of the AUC over all positions, centred on the dataset's.
 
     Raises
     ------
@@ -66,23 +65,20 @@ def intervals(
     >>> bool((sure["auc_low"] < sure["auc"].mean("fold")).all() and (sure["auc_high"] - sure["auc_low"] < 0.1).all())
     True
     """
-    hidden = check_pair(relevance, states, labels)
-    labels = where_stated(states, labels)
+    data = load_pair(relevance, states, labels, groups)
+    hidden, labels, _ = data
     if not 0 < level < 1:
         raise ValueError(f"expected level between 0 and 1, got {level}")
     if n_draws < 20:
         raise ValueError(f"expected n_draws of at least 20 for an interval, got {n_draws}")
-    where = known_groups(states, groups)
-    dealt = folds_of(states, labels, folds_like(relevance, folds), groups, relevance.attrs.get("seed", 0))
+    where = data.known_groups
+    dealt = folds_of(hidden, labels, same_folds(relevance, folds), where, relevance.attrs.get("seed", 0))
     probe, used = relevance.attrs["probe"], dealt >= 0
     shape = (2, hidden.shape[1], len(labels))
     score, auc = np.full(shape, np.nan), np.full(shape, np.nan)
-    for kind, its_probe in (("binary", probe), ("continuous", regression_of(probe))):
-        columns = np.flatnonzero([its == kind for its in labels.kinds])
-        if len(columns) == 0:
-            continue
-        values = labels.of_kind(kind).matrix
-        drawn = bootstrap_held_out(hidden, values, dealt, where, its_probe, n_draws, seed, **options)
+    for kind, columns, values in each_kind(labels):
+        its_probe = probe if kind == "binary" else regression_of(probe)
+        drawn = bootstrap_held_out(hidden, values, dealt, where, its_probe, n_draws, seed, **settings)
         score[:, :, columns] = _spread(drawn, level)
         if kind == "binary":
             auc[:, :, columns] = _spread(bootstrap_auc(hidden[used], values[used], where[used], n_draws, seed), level)

@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from dni_jax.features import Labels
-from dni_jax.inspection._checking import check_corpus, check_states, groups_of, where_stated
+from dni_jax.inspection._data import check_corpus, each_kind, load_data
 from dni_jax.inspection._significance import METRIC_OF
 from dni_jax.probes import direct_scores
 from dni_jax.text import Corpus, join_segments, row_ids
@@ -26,7 +26,7 @@ def lags(
 ) -> xr.Dataset:
     """Score the state at ``t - lag`` against the label at ``t``, for a range of lags.
 
-    A positive lag asks whether the neuron knew beforehand, a negative one how long it remembers.
+    A positive lag asks whether the neuron knew the feature in advance, a negative one how long it remembers it.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def lags(
     labels
         The features' labels on the same positions.
     corpus
-        Tells where strings begin; pieces of a text that follow each other are joined. Without it, `groups` tell.
+        Where strings begin; segments of a text that follow each other are joined. Without it, `groups` are used.
     lags
         In characters.
     groups
-        int ``(T,)``: the string of each position, where neither a corpus nor the states tell. States and labels of
-        different groups are never paired, nor of positions that do not stand together.
+        int ``(T,)``: the string of each position, needed without a corpus and for an array of states. States and labels
+        of different groups are never paired, nor those of positions that do not follow each other.
 
     Returns
     -------
@@ -65,9 +65,8 @@ def lags(
     >>> int(found["auc"].sel(feature="digit", neuron=0).idxmax("lag"))
     -2
     """
-    hidden = check_states(states, labels)
-    labels = where_stated(states, labels)
-    whole = _strings(states, corpus, groups, labels)
+    hidden, labels, own_groups = load_data(states, labels, groups)
+    whole = _strings(labels, corpus if groups is None else None, own_groups)
     chosen = sorted({int(lag) for lag in lags})
     if not chosen:
         raise ValueError("expected at least one lag, got none")
@@ -80,13 +79,11 @@ def lags(
             raise ValueError(f"expected strings longer than the lag, got none with a state {lag} characters before")
         positions.append(int(paired.sum()))
         moved = np.where(paired[:, None], np.roll(hidden, lag, axis=0), 0.0).astype(hidden.dtype)
-        for kind, metric in METRIC_OF.items():
-            columns = np.flatnonzero([its == kind for its in labels.kinds])
-            if len(columns):
-                # Positions without a pair are a stratum of their own, in which nothing varies: arrays of one shape
-                # for all lags are compiled once.
-                values = np.where(paired[:, None], labels.of_kind(kind).matrix, 0)
-                arrays[metric][place][:, columns] = direct_scores(moved, values, metric, paired)
+        for kind, columns, matrix in each_kind(labels):
+            # Positions without a pair are a stratum of their own, in which nothing varies: arrays of one shape for all
+            # lags are compiled once.
+            values = np.where(paired[:, None], matrix, 0)
+            arrays[METRIC_OF[kind]][place][:, columns] = direct_scores(moved, values, METRIC_OF[kind], paired)
     dims = ("lag", "neuron", "feature")
     return xr.Dataset(
         {name: (dims, array) for name, array in arrays.items()} | {"positions": ("lag", np.asarray(positions))},
@@ -99,19 +96,16 @@ def lags(
     )
 
 
-def _strings(
-    states: Any, corpus: Corpus | None, groups: Int[np.ndarray, " T"] | None, labels: Labels
-) -> Int[np.ndarray, " T"]:
-    """A number for each stretch of positions that follow one another in one string."""
-    if corpus is not None and groups is None:
+def _strings(labels: Labels, corpus: Corpus | None, groups: Int[np.ndarray, " T"] | None) -> Int[np.ndarray, " T"]:
+    """Return a number for each run of positions that follow one another in one string."""
+    if corpus is not None:
         check_corpus(corpus, labels)
         offsets = join_segments(corpus).offsets
         return row_ids(offsets)
-    where = groups_of(states, groups)
-    if where is None or where.shape != (len(labels.mask),):
-        what = "none" if where is None else str(where.shape)
+    if groups is None or groups.shape != (len(labels.mask),):
+        what = "none" if groups is None else str(groups.shape)
         raise ValueError(f"expected corpus=, or groups=({len(labels.mask)},), the string of each position, got {what}")
-    return np.cumsum(np.diff(where, prepend=where[0]) != 0)
+    return np.cumsum(np.diff(groups, prepend=groups[0]) != 0)
 
 
 def has_state(strings: Int[np.ndarray, " T"], lag: int) -> Bool[np.ndarray, " T"]:
@@ -125,7 +119,7 @@ def has_state(strings: Int[np.ndarray, " T"], lag: int) -> Bool[np.ndarray, " T"
 
 
 def peaks(found: xr.Dataset) -> xr.Dataset:
-    """The lag at which each neuron knows each feature best, and the score there.
+    """Find the lag at which each neuron knows each feature best, and the score there.
 
     Returns
     -------

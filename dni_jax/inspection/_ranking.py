@@ -1,4 +1,4 @@
-"""Which neurons come first."""
+"""Rankings of neurons and features."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def _one_feature(relevance: xr.Dataset, feature: str) -> xr.Dataset:
 
 
 def by_neuron(one: xr.Dataset) -> dict[str, Float[np.ndarray, " N"]]:
-    """Every variable that has a value a neuron; the mean where it has one a fold."""
+    """Return every variable with one value per neuron, averaged over folds."""
     means = {str(name): one[name].mean("fold") if "fold" in one[name].dims else one[name] for name in one}
     return {name: mean.values for name, mean in means.items() if mean.dims == ("neuron",)}
 
 
 def ranking(relevance: xr.Dataset, feature: str, by: str = "score") -> Int[np.ndarray, " N"]:
-    """All neurons, the best first.
+    """Return all neurons, the best first.
 
     Ordered by the mean over folds of `by`, a p-value or q with the smallest first; neurons that tie (as all do on a
     rare feature, where accuracy is the majority's) by AUC, then by score, then by number. A continuous feature has no
@@ -58,7 +58,7 @@ def ranking(relevance: xr.Dataset, feature: str, by: str = "score") -> Int[np.nd
 def top(
     relevance: xr.Dataset, feature: str, k: int = 10, minimum: float | None = None, *, by: str = "score"
 ) -> pd.DataFrame:
-    """Give the neurons that predict a feature best, the best first.
+    """Return the neurons that predict a feature best, the best first.
 
     Parameters
     ----------
@@ -117,14 +117,14 @@ def top(
 
 
 def _judging_folds(one: xr.Dataset) -> int:
-    """Folds with something to tell apart: AUC is not defined where a feature always, or never, holds."""
+    """Count the folds in which a feature both holds and does not: elsewhere AUC is undefined."""
     if str(one["kind"].values) == "continuous" or "auc" not in one:
         return one.sizes["fold"]
     return int((~np.isnan(one["auc"].values)).any(axis=0).sum())
 
 
 def best_per_feature(relevance: xr.Dataset, k: int | None = None, *, by: str = "score") -> pd.DataFrame:
-    """One row a feature: its k best neurons (without k, up to three), and the scores of the best.
+    """Return one row per feature: its k best neurons (without k, up to three), and the scores of the best.
 
     Columns: ``feature``, ``kind``, ``share``, ``neurons`` (a list), ``score``, ``score_sd``, ``auc``, ``baseline``,
     ``lift``, ``strength``, which runs from 0 to 1 whatever the feature's frequency (2 AUC - 1, for a continuous
@@ -154,7 +154,7 @@ def best_per_feature(relevance: xr.Dataset, k: int | None = None, *, by: str = "
 
 
 def neuron_profile(relevance: xr.Dataset, neuron: int, k: int = 10, *, by: str = "auc") -> pd.DataFrame:
-    """Give the features that one neuron knows, those in which it stands out first.
+    """Return the features that one neuron knows, those first that it knows best among all neurons.
 
     Parameters
     ----------

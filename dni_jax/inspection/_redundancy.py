@@ -1,4 +1,4 @@
-"""Groups of neurons that carry the same thing."""
+"""Groups of neurons with the same information."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
+from dni_jax.models import as_activations
 from dni_jax.probes import check_hidden
 
 
@@ -20,7 +21,7 @@ def redundancy(
     *,
     mask: Any = None,
 ) -> xr.Dataset:
-    """Cluster neurons whose states say the same, up to sign and scale.
+    """Cluster neurons whose states are the same up to sign and scale.
 
     Agglomerative clustering with complete linkage on ``1 - |r|``: any two neurons of a cluster correlate by at least
     the threshold.
@@ -53,7 +54,7 @@ def redundancy(
     >>> redundancy(np.stack([one, two, -2 * one + 0.1 * two], axis=1))["cluster"].values.tolist()
     [0, 1, 0]
     """
-    hidden = np.asarray(check_hidden(getattr(states, "hidden", states)))
+    hidden = np.asarray(check_hidden(as_activations(states).read_all()))
     chosen = np.arange(hidden.shape[1]) if neurons is None else np.asarray(neurons)
     if chosen.dtype.kind not in "iu" or not len(chosen) or chosen.min() < 0 or chosen.max() >= hidden.shape[1]:
         raise ValueError(f"expected neurons from 0 to {hidden.shape[1] - 1}, got {neurons!r}")
@@ -73,7 +74,7 @@ def redundancy(
 
 
 def correlations(hidden: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "N N"]:
-    """Pearson's correlation of all pairs of neurons; 0 with a constant one, 1 with itself."""
+    """Compute Pearson's correlation of all pairs of neurons; 0 with a constant one, 1 with itself."""
     x = hidden.astype(np.float64)
     x = x - x.mean(0)
     spread = np.sqrt((x * x).sum(0))
@@ -85,7 +86,7 @@ def correlations(hidden: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "N N"]:
 
 
 def _clusters(distance: Float[np.ndarray, "N N"], most: float) -> np.ndarray:
-    """Cluster numbers, the largest cluster first, then the one with the lowest neuron."""
+    """Return cluster numbers, the largest cluster first, then the one with the lowest neuron."""
     if len(distance) == 1:
         return np.zeros(1, np.int64)
     from scipy.cluster.hierarchy import fcluster, linkage  # takes half a second to import

@@ -1,7 +1,8 @@
-"""Which scores are more than chance: a relevance dataset with p-values."""
+"""p-values of a relevance dataset: which scores are more than chance."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import xarray as xr
 
 from dni_jax import languages
 from dni_jax.features import Labels
-from dni_jax.inspection._checking import check_pair, groups_of, where_stated
+from dni_jax.inspection._data import load_pair
 from dni_jax.languages import BaseLanguage
 from dni_jax.probes import permutation_test
+from dni_jax.progress import track
 from dni_jax.text import Corpus
 
 METRIC_OF = {"binary": "auc", "continuous": "pearson"}
@@ -35,11 +37,11 @@ def significance(
     length_tolerance: float = 0.1,
     stop_above: float | None = None,
 ) -> xr.Dataset:
-    """Add p-values to a relevance dataset, corrected for how many neurons and features were asked about.
+    """Add p-values to a relevance dataset, corrected for the number of neurons and features that are tested.
 
     What is tested is whether a neuron's states and a feature's labels have anything to do with each other, by the AUC
     over all positions for binary features and by Pearson's correlation for continuous ones; both directions count.
-    `dni_jax.probes._nulls` says what each null holds fixed.
+    `dni_jax.permutation_test` explains what each null holds fixed.
 
     Parameters
     ----------
@@ -65,9 +67,9 @@ def significance(
     seed
         Draws fresh strings and repetitions.
     groups
-        int ``(T,)``: the string (or file) of each position, if neither the states nor a corpus tell.
+        int ``(T,)``: the string (or file) of each position, if neither the states nor a corpus know it.
     length_tolerance
-        Strings of a rare length are laid against strings up to this share longer, cut to the shortest; 0 matches
+        Strings of a rare length are matched with strings up to this share longer, cut to the shortest; 0 matches
         lengths exactly and leaves out the strings that have no match.
     stop_above
         See `dni_jax.permutation_test`: repetitions end early for features that are far from significant.
@@ -95,18 +97,19 @@ def significance(
     >>> tested.attrs["null"], tested["p_family"].sel(feature="digit").values.tolist()[0]
     ('fresh', 0.05)
     """
-    hidden = check_pair(relevance, states, labels)
-    labels = where_stated(states, labels)
+    hidden, labels, own_groups = load_pair(relevance, states, labels, groups)
     null = _default(corpus, language, fresh) if null is None else null
     if null == "labels":
         raise ValueError('expected a null that makes its labels, got "labels": dni.permutation_test takes null_labels')
     by_string = null in ("fresh", "string_permutation")
     if by_string and corpus is not None:
         _check_whole(corpus, null)
-    where = corpus.string_ids if by_string and corpus is not None else groups_of(states, groups, corpus)
+    where = own_groups
+    if corpus is not None and (by_string or where is None):
+        where = corpus.string_ids if by_string else corpus.position_groups
     if where is None and null != "iid":
         raise ValueError(
-            f'expected corpus=, or groups=(T,) beside an array of states, for null="{null}", got none: the string (or '
+            f'expected corpus=, or groups=(T,) with an array of states, for null="{null}", got none: the string (or '
             "file) of each position"
         )
     where = np.zeros(len(hidden), np.int32) if where is None else np.asarray(where)
@@ -131,13 +134,18 @@ def significance(
         seed,
         length_tolerance=length_tolerance if by_string else 0.0,
         stop_above=stop_above,
+        progress=_show_progress,
         **more,
     )
     dims = ("neuron", "feature")
     variables: dict[str, Any] = {name: (dims, test[name]) for name in _PAIRS} | {"statistic": (dims, test["score"])}
     variables["null_repetitions"] = ("feature", test["repetitions"])
-    told = {f"null_{name}": value for name, value in test.attrs.items() if name not in ("null", "n_null")}
-    return relevance.assign(variables).assign_attrs(null=null, n_null=n_null, null_masked_positions=left_out, **told)
+    about = {f"null_{name}": value for name, value in test.attrs.items() if name not in ("null", "n_null")}
+    return relevance.assign(variables).assign_attrs(null=null, n_null=n_null, null_masked_positions=left_out, **about)
+
+
+def _show_progress(starts: range) -> Iterator[int]:
+    return track(starts, "testing against chance", "repetitions", starts.step)
 
 
 def _default(corpus: Corpus | None, language: BaseLanguage | None, fresh: Corpus | None) -> str:
@@ -165,11 +173,11 @@ def _fresh_corpus(corpus: Corpus | None, language: BaseLanguage | None, n_string
         if corpus is None or corpus.language not in languages.list_languages():
             name = "no corpus" if corpus is None else f"a corpus of {corpus.language!r}"
             raise ValueError(
-                f'expected language= or fresh= for null="fresh", got {name}: give the language that sampled the '
+                f'expected language= or fresh= for null="fresh", got {name}: pass the language that sampled the '
                 'strings, or try null="string_permutation"'
             )
         language = languages.get(corpus.language)
-    # A stream of its own: a corpus sampled with the same small seed must not come again.
+    # A stream of its own: a corpus sampled with the same small seed must not be sampled again.
     own = int(np.random.SeedSequence([seed, 0x66726573]).generate_state(1)[0])
     return language.sample(max(_FEWEST_FRESH, _FRESH_TO_ONE * n_strings), seed=own)
 

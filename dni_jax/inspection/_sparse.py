@@ -1,4 +1,4 @@
-"""How many neurons it takes to hold a feature."""
+"""How many neurons it takes to represent a feature."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dni_jax.features import Labels
-from dni_jax.inspection._checking import check_states, where_stated
-from dni_jax.inspection._inspect import folds_of
+from dni_jax.inspection._data import folds_of, load_data
 from dni_jax.probes import select_neurons
 
 
@@ -22,10 +21,10 @@ def sparse_probe(
     groups: np.ndarray | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
-    """How well 1, 2, ... k neurons together predict each feature.
+    """Measure how well 1, 2, ... k neurons together predict each feature.
 
-    One neuron may hold a feature, or many share it. Neurons are chosen greedily by least squares on each training set
-    (Gurnee et al. 2023 ask the same of language models); scores are held out.
+    One neuron may represent a feature, or many may share it. Neurons are chosen greedily by least squares on each
+    training set (Gurnee et al. 2023 ask the same of language models); scores are held out.
 
     Parameters
     ----------
@@ -55,12 +54,11 @@ def sparse_probe(
     >>> set(found["neurons"].sel(k=1).values.ravel().tolist()), bool((found["r2"].sel(k=2) > 0.99).all())
     ({4}, True)
     """
-    hidden = check_states(states, labels)
-    labels = where_stated(states, labels)
-    dealt = folds_of(states, labels, folds, groups, seed)
-    found = select_neurons(hidden, labels.matrix, dealt, k)
+    hidden, labels, own_groups = load_data(states, labels, groups)
+    dealt = folds_of(hidden, labels, folds, own_groups, seed)
+    selected = select_neurons(hidden, labels.matrix, dealt, k)
     dims = ("k", "feature", "fold")
     return xr.Dataset(
-        {"r2": (dims, found["r2"]), "neurons": (dims, np.moveaxis(found["neurons"], 2, 0))},
+        {"r2": (dims, selected["r2"]), "neurons": (dims, np.moveaxis(selected["neurons"], 2, 0))},
         coords={"k": np.arange(1, k + 1), "feature": list(labels.names), "kind": ("feature", list(labels.kinds))},
     )

@@ -1,4 +1,4 @@
-"""Whether the same is found again: on other strings, and in networks trained from other seeds."""
+"""Whether results are reproduced on other strings, and in networks trained from other seeds."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import xarray as xr
 from jaxtyping import Float
 
 from dni_jax.features import Labels
-from dni_jax.inspection._checking import check_states, known_groups, where_stated
+from dni_jax.inspection._data import each_kind, load_data
 from dni_jax.probes import weighted_auc, weighted_pearson
 
 
 def rank_stability(
     states: Any, labels: Labels, *, k: int = 10, n_splits: int = 20, groups: np.ndarray | None = None, seed: int = 0
 ) -> xr.Dataset:
-    """How alike the rankings of one network's neurons are on random halves of the strings.
+    """Compare the rankings of one network's neurons on random halves of the strings.
 
     Parameters
     ----------
@@ -53,9 +53,9 @@ def rank_stability(
     >>> float(found["overlap"].mean()), bool(found["spearman"].mean() > 0.8)
     (1.0, True)
     """
-    hidden = check_states(states, labels)
-    labels = where_stated(states, labels)
-    where = known_groups(states, groups)
+    data = load_data(states, labels, groups)
+    hidden, labels, _ = data
+    where = data.known_groups
     if not 1 <= k <= hidden.shape[1]:
         raise ValueError(f"expected k from 1 to {hidden.shape[1]} (the number of neurons), got {k}")
     hidden, where = hidden[labels.mask], where[labels.mask]
@@ -66,11 +66,8 @@ def rank_stability(
     half = np.stack([rng.permutation(n_strings) < n_strings // 2 for _ in range(n_splits)])
     weights = np.concatenate([half, ~half]).astype(np.float32)
     strength = np.full((2 * n_splits, hidden.shape[1], len(labels)), np.nan)
-    for kind in ("binary", "continuous"):
-        columns = np.flatnonzero([its == kind for its in labels.kinds])
-        if len(columns) == 0:
-            continue
-        values = labels.of_kind(kind).matrix[labels.mask]
+    for kind, columns, matrix in each_kind(labels):
+        values = matrix[labels.mask]
         if kind == "binary":
             strength[:, :, columns] = 2 * np.abs(weighted_auc(hidden, values, where, weights, seed) - 0.5)
         else:
@@ -85,7 +82,7 @@ def rank_stability(
 
 
 def seed_stability(relevances: Sequence[xr.Dataset] | xr.Dataset, *, k: int = 10) -> xr.Dataset:
-    """How alike networks trained from several seeds are in what their neurons know.
+    """Compare what the neurons of networks trained from several seeds know.
 
     Neuron 3 of one network has nothing to do with neuron 3 of another, so what is compared are features: how well the
     best neurons know each, and which features are known best.
@@ -163,7 +160,7 @@ def _separate(relevances: Sequence[xr.Dataset] | xr.Dataset) -> list[xr.Dataset]
 
 
 def _profile(relevance: xr.Dataset, k: int) -> Float[np.ndarray, "F k"]:
-    """The strengths of the k best neurons, a feature."""
+    """Return the strengths of the k best neurons for each feature."""
     score = relevance["score"].mean("fold").transpose("feature", "neuron").values
     if "auc" in relevance:
         auc = relevance["auc"].mean("fold").transpose("feature", "neuron").values
@@ -172,7 +169,7 @@ def _profile(relevance: xr.Dataset, k: int) -> Float[np.ndarray, "F k"]:
 
 
 def spearman(one: Float[np.ndarray, "M N F"], other: Float[np.ndarray, "M N F"]) -> Float[np.ndarray, "M F"]:
-    """Rank correlation along the second axis, ties sharing their mean rank; NaN without any spread, or with NaN."""
+    """Compute rank correlations along the second axis; ties share their mean rank. NaN with NaN, or without spread."""
     from scipy.stats import rankdata  # takes a second to import
 
     a, b = (rankdata(part, axis=1, nan_policy="propagate") for part in (one, other))
@@ -182,7 +179,7 @@ def spearman(one: Float[np.ndarray, "M N F"], other: Float[np.ndarray, "M N F"])
 
 
 def overlap(one: Float[np.ndarray, "M N F"], other: Float[np.ndarray, "M N F"], k: int) -> Float[np.ndarray, "M F"]:
-    """Share of the k largest of the second axis that both have; ties go to the first; NaN where any value is."""
+    """Compute the share of the k largest of the second axis in common; ties go to the first. NaN where any value is."""
     both = [np.argsort(-part, axis=1, kind="stable")[:, :k] for part in (one, other)]
     common = (both[0][:, :, None] == both[1][:, None, :]).any(2).mean(1)
     return np.where(np.isnan(one).any(1) | np.isnan(other).any(1), np.nan, common)

@@ -19,10 +19,10 @@ _ATTRS_KEY = b"PANDAS_ATTRS"  # where pandas keeps a frame's attrs
 
 
 def relevance_table(relevance: xr.Dataset) -> pd.DataFrame:
-    """One row for each neuron, feature and fold, with every score and the baseline.
+    """Return one row for each neuron, feature and fold, with every score and the baseline.
 
-    What has no fold, or no neuron, stands in each of its rows; the table's ``attrs["dims"]`` says which. Its
-    ``attrs["about"]`` has what the dataset says of itself, but for the library of features.
+    Values without a fold, or without a neuron, are repeated in each of their rows; the table's ``attrs["dims"]`` lists
+    the dimensions of each variable. Its ``attrs["about"]`` holds the dataset's attributes, except for the library.
     """
     table = relevance.to_dataframe().reset_index()
     table.attrs["dims"] = {str(name): [str(dim) for dim in relevance[name].dims] for name in relevance}
@@ -69,7 +69,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def table_columns(path: str | Path) -> list[str]:
-    """Give the names of a table's columns, and check that the table can be read, without reading it.
+    """Return the names of a table's columns, and check that the table can be read, without reading it.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def _unreadable(path: str | Path, error: Exception) -> ValueError:
 
 
 def dynamics_table(relevance: xr.Dataset, step: int) -> pd.DataFrame:
-    """One row for each neuron and feature: the means over folds at one step of a training."""
+    """Return one row for each neuron and feature: the means over folds at one step of a training."""
     means = relevance[[name for name in ("score", "auc", "baseline") if name in relevance]].mean("fold")
     table = means.drop_vars(["kind", "share"], errors="ignore").to_dataframe().reset_index()
     table.insert(0, "step", step)

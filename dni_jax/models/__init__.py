@@ -2,6 +2,7 @@
 
 from dni_jax.models._activations import Activations
 from dni_jax.models._arrays import from_arrays
+from dni_jax.models._as_activations import as_activations
 from dni_jax.models._capture import record_module
 from dni_jax.models._chunked import ChunkedActivations
 from dni_jax.models._fingerprints import fingerprint_corpus
@@ -58,6 +59,7 @@ __all__ = [
     "TrainState",
     "TrainedModel",
     "Weights",
+    "as_activations",
     "choose_lane_count",
     "compute_logits",
     "compute_losses",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from dni_jax.models._prefetch import prefetch
-from dni_jax.text import chunk_bounds
+from dni_jax.text import Corpus, chunk_bounds
 
 Strings = Sequence[tuple[int, int]]  # first and last (exclusive) string of each range, in ascending order
 CHUNK = 65_536
@@ -30,7 +32,15 @@ class ChunkedActivations(ABC):
     chunk
         How many positions a chunk has by default.
     fingerprint
-        Of the text: `dni_jax.models.fingerprint_corpus`.
+        Of the text: `dni_jax.models.fingerprint_corpus`; empty where it is unknown.
+    in_memory
+        Whether all states are in memory.
+    mask
+        bool ``(T,)``: False at positions without a state; None where every position has one.
+    corpus
+        The text, where it is known.
+    n_models, members
+        Of a population; see `as_activations`.
     """
 
     offsets: Int[np.ndarray, " S1"]
@@ -38,6 +48,11 @@ class ChunkedActivations(ABC):
     n_neurons: int
     chunk: int
     fingerprint: str
+    in_memory = False
+    mask: Bool[np.ndarray, " T"] | None = None
+    corpus: Corpus | None = None
+    n_models: int | None = None
+    members: Mapping[str, Sequence[Any]] = MappingProxyType({})
 
     @abstractmethod
     def read(self, strings: Strings, neurons: slice = slice(None)) -> Float[np.ndarray, "t n"]:
@@ -52,6 +67,26 @@ class ChunkedActivations(ABC):
     def groups(self) -> Int[np.ndarray, " T"]:
         """int32 ``(T,)``: the group of each position."""
         return np.repeat(self.string_groups, np.diff(self.offsets))
+
+    @cached_property
+    def position_groups(self) -> Int[np.ndarray, " T"] | None:
+        """int32 ``(T,)``: the group of each position, or None where it is unknown."""
+        return self.groups
+
+    def read_all(self, most: int = 2**32) -> Float[np.ndarray, "T N"]:
+        """Read all states into memory.
+
+        Raises
+        ------
+        ValueError
+            Where they take more than `most` bytes, 4 GiB by default.
+        """
+        if not self.in_memory and 4 * self.n_positions * self.n_neurons > most:
+            raise ValueError(
+                f"expected states of at most {most / 2**30:.2f} GiB to be read into memory, got {self!r}: take parts "
+                "with .chunks(), or allow more with .read_all(most=...)"
+            )
+        return self.read([(0, len(self.offsets) - 1)])
 
     @property
     def ranges(self) -> tuple[np.ndarray, np.ndarray] | None:

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from dni_jax.probes._blocks import Blocks
+
 
 class BinnedNeuron(NamedTuple):
     """A neuron's levels and counts, with the prefixes a `SortedNeuron` has; a level plays the part of a rank.
@@ -48,6 +50,15 @@ class BinnedNeuron(NamedTuple):
     def classes(self, negate: Bool[Array, "Q KF"]) -> "BinnedClass":
         """Classes of the training sets; `negate` picks the negatives."""
         return BinnedClass(self, negate)
+
+    def blocks(self, cost: Float[Array, "2 K F"] | None, n_powers: int) -> Blocks:
+        """Take the levels as blocks without extent; see `SortedNeuron.blocks`."""
+        everything = jnp.diff(self.train_all, axis=0)[:, :, None].astype(jnp.float64)
+        mass = everything
+        if cost is not None:
+            positive = jnp.diff(self.train_positive, axis=0).astype(jnp.float64)
+            mass = cost[0] * positive + cost[1] * (everything - positive)
+        return Blocks(self.x, mass[:, None], jnp.zeros((), jnp.float64))
 
 
 def bin_neuron(

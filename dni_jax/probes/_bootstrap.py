@@ -1,7 +1,7 @@
-"""How far scores would move with other strings: the bootstrap over groups of positions (Efron 1979).
+"""How much scores would differ with other strings: the bootstrap over groups of positions (Efron 1979).
 
-Whole strings are drawn with replacement, so that what neighbouring positions share is drawn along. Neither needs the
-positions a second time: an AUC follows from weighted counts on blocks of ranks, a held-out score from one sum a string.
+Whole strings are drawn with replacement, so that what neighbouring positions share stays together. The positions are
+read once: an AUC follows from weighted counts on blocks of ranks, a held-out score from one sum per string.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from jaxtyping import Array, Float, Int, Shaped
 from scipy.sparse import csr_matrix
 
 from dni_jax.probes import _check
+from dni_jax.probes._ranks import sort_order
 from dni_jax.probes._score import fit_neurons
-from dni_jax.probes._sorted_neuron import sort_order
+from dni_jax.probes._spec import ProbeSpec, as_spec
 
 _BLOCKS = 128  # of ranks; pairs within one count half
 
 
 def string_weights(n_groups: int, n_draws: int, seed: int) -> Float[np.ndarray, "B S"]:
-    """How often each string is drawn when as many as there are are drawn with replacement.
+    """Draw as many strings as there are, with replacement, and return how often each was drawn.
 
     Examples
     --------
@@ -38,7 +39,7 @@ def string_weights(n_groups: int, n_draws: int, seed: int) -> Float[np.ndarray, 
 def bootstrap_auc(
     hidden: Any, labels: Any, groups: Int[np.ndarray, " T"], n_draws: int = 200, seed: int = 0
 ) -> Float[np.ndarray, "B N F"]:
-    """AUC of every neuron and feature over all positions, on strings drawn anew.
+    """Compute the AUC of every neuron and feature over all positions, on strings drawn with replacement.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def bootstrap_auc(
 def weighted_auc(
     hidden: Any, labels: Any, groups: Int[np.ndarray, " T"], weights: Float[np.ndarray, "B S"], seed: int = 0
 ) -> Float[np.ndarray, "B N F"]:
-    """AUC of every neuron and feature, each string counted as often as its weight says; as `bootstrap_auc`.
+    """Compute the AUC of every neuron and feature, each string weighted; as `bootstrap_auc`.
 
     Examples
     --------
@@ -90,7 +91,7 @@ def weighted_auc(
     labels = _check.check_labels(labels, len(hidden), True, "the bootstrap of AUC")
     names, index = np.unique(groups, return_inverse=True)
     if weights.shape[1] != len(names):
-        raise ValueError(f"expected weights of shape (B, {len(names)}), one a string, got {weights.shape}")
+        raise ValueError(f"expected weights of shape (B, {len(names)}), one for each string, got {weights.shape}")
     # Positions in random order: a stable sort then breaks ties at random.
     order = np.random.default_rng([seed, 1]).permutation(len(hidden))
     with jax.enable_x64(True):
@@ -106,7 +107,7 @@ def weighted_auc(
 def weighted_pearson(
     hidden: Any, labels: Any, groups: Int[np.ndarray, " T"], weights: Float[np.ndarray, "B S"]
 ) -> Float[np.ndarray, "B N F"]:
-    """Correlation of every neuron and feature, each string counted as often as its weight says.
+    """Compute the correlation of every neuron and feature, each string weighted.
 
     NaN where either side is constant. Memory: ``8 * (S + B) * N * F`` bytes.
 
@@ -165,18 +166,19 @@ def bootstrap_held_out(
     labels: Any,
     folds: Int[np.ndarray, " T"],
     groups: Int[np.ndarray, " T"],
-    probe: str = "svm",
+    probe: str | ProbeSpec = "svm",
     n_draws: int = 200,
     seed: int = 0,
-    **options: Any,
+    **settings: Any,
 ) -> Float[np.ndarray, "B N F"]:
-    """Held-out accuracy (for "ols" and continuous "ridge", R^2) of one probe each, on strings drawn anew.
+    """Compute held-out accuracies (for "ols" and continuous "ridge", R^2) on strings drawn with replacement.
 
-    The probes are not fitted again: the intervals are about the strings that judge, not about those that train.
+    The probes are not fitted again: the intervals are about the strings that probes are tested on, not about those that
+    they are trained on.
 
     Parameters
     ----------
-    hidden, labels, folds, probe, options
+    hidden, labels, folds, probe, settings
         As in `dni_jax.probes.fit_neurons`; folds (T,).
     groups : integer array (T,)
         The string of each position.
@@ -198,14 +200,15 @@ def bootstrap_held_out(
     --------
     >>> rng = np.random.default_rng(0)
     >>> labels, groups = rng.random((400, 1)) < 0.5, np.repeat(np.arange(40), 10)
-    >>> found = bootstrap_held_out(labels + rng.normal(size=(400, 1)), labels, groups % 4, groups, "ridge")
-    >>> bool(0.55 < found.min() < found.max() < 0.82)
+    >>> accuracy = bootstrap_held_out(labels + rng.normal(size=(400, 1)), labels, groups % 4, groups, "ridge")
+    >>> bool(0.55 < accuracy.min() < accuracy.max() < 0.82)
     True
     """
-    lines = fit_neurons(hidden, labels, folds, probe=probe, **options)
+    spec = as_spec(probe, settings).resolve(labels)
+    lines = fit_neurons(hidden, labels, folds, probe=spec)
     hidden, labels, used = np.asarray(_check.check_hidden(hidden)), np.asarray(labels), np.flatnonzero(folds >= 0)
     _, index = np.unique(groups[used], return_inverse=True)
-    classifies = probe != "ols" and _check.is_binary(labels)
+    classifies = spec.classifies
     y, fold = labels[used].astype(np.float64), folds[used]
     n_groups = int(index.max()) + 1
     with jax.enable_x64(True):
@@ -235,7 +238,7 @@ def _group_sums(
     n_groups: int,
     classifies: bool,
 ) -> Shaped[Array, "F S N"]:
-    """For each string the number of right predictions, or the sum of squared errors."""
+    """Compute the number of right predictions, or the sum of squared errors, of each string."""
 
     def one(feature: tuple) -> Array:
         y, w, b = feature

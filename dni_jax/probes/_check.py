@@ -1,13 +1,12 @@
 """Input checks of the probes: every error names the argument, what came, and what is accepted."""
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dni_jax.probes._registry import PROBES, Probe
+from dni_jax.probes._registry import PROBES
 
 Chunk = tuple[Any, Any, Any]  # states, labels and folds of some positions
 
@@ -101,94 +100,21 @@ def check_fold_sizes(sizes: np.ndarray) -> None:
         raise ValueError(f"expected every fold to hold a position, got none in {empty[:5].tolist()}")
 
 
-def check_probe(name: str, metrics: tuple[str, ...] | str | None, labels: Any) -> tuple[Probe, tuple[str, ...], bool]:
-    """Return the probe, the metrics to compute, and whether it is fitted as a classifier.
-
-    A probe of both kinds classifies, unless the metrics or, without metrics, the labels are continuous.
-    """
-    if name not in PROBES:
-        raise ValueError(f"expected probe to be one of {', '.join(PROBES)}, got {name!r}")
-    probe = PROBES[name]
-    if metrics is None:
-        classifies = probe.classify is not None and (probe.regress is None or is_binary(labels))
-        metrics = ("accuracy", "auc") if classifies else ("r2", "pearson")
-    if isinstance(metrics, str):
-        metrics = (metrics,)
-    if not metrics:
-        raise ValueError(f"expected at least one metric of {', '.join(probe.metrics)}, got none")
-    for metric in metrics:
-        if metric not in probe.metrics:
-            raise ValueError(f'expected metrics for probe="{name}" among {", ".join(probe.metrics)}, got {metric!r}')
-    regression = [metric in ("r2", "pearson") for metric in metrics]
-    if any(regression) and not all(regression):
-        raise ValueError(f"expected metrics of one kind, got {metrics}; score classes and values in two calls")
-    return probe, tuple(metrics), not any(regression)
-
-
-def is_binary(labels: Any) -> bool:
-    """Whether all labels are 0 or 1."""
-    labels = np.asarray(labels)
-    return bool(labels.dtype == bool or ((labels == 0) | (labels == 1)).all())
-
-
-def check_strength(probe: Probe, C: float, alpha: Any) -> tuple[float, ...]:
-    """Return the strengths the probe's solver takes, one a repetition; 0 for a probe without one."""
-    if not np.isfinite(C) or C <= 0:
-        raise ValueError(f"expected C > 0, got {C}")
-    try:
-        alphas = np.asarray(alpha, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"expected alpha >= 0, one number or several, got {alpha!r}") from error
-    if alphas.ndim > 1 or alphas.size == 0 or not np.isfinite(alphas).all() or (alphas < 0).any():
-        raise ValueError(f"expected alpha >= 0, one number or several, got {alpha}")
-    if probe.strength == "C":
-        return (float(C),)
-    return tuple(alphas.reshape(-1).tolist()) if probe.strength == "alpha" else (0.0,)
-
-
-def check_batch(name: str, value: int | None) -> int | None:
-    """Return a batch size of at least 1, or None for automatic."""
-    if value is not None and (isinstance(value, bool) or value < 1):
-        raise ValueError(f"expected {name} to be None or a whole number >= 1, got {value!r}")
-    return None if value is None else int(value)
-
-
-def check_class_weight(class_weight: str | None, classifies: bool) -> bool:
-    """Return whether classes are balanced."""
-    if class_weight not in (None, "balanced"):
-        raise ValueError(f'expected class_weight to be None or "balanced", got {class_weight!r}')
-    if class_weight and not classifies:
-        raise ValueError('expected class_weight=None for a continuous probe, got "balanced"')
-    return class_weight == "balanced"
-
-
-def check_chunks(
-    chunks: Iterable[Chunk], n_neurons: int, n_folds: int, binary: bool = True
-) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
-    """Check chunk after chunk as the whole arrays are checked; labels must be 0 and 1 where `binary`."""
-    for number, chunk in enumerate(chunks):
-        yield check_chunk(*chunk, number, n_neurons, n_folds, binary)
-
-
 def check_chunk(
-    hidden: Any,
-    labels: Any,
-    folds: Any,
-    number: int,
-    n_neurons: int,
-    n_folds: int,
-    binary: bool = True,
-    widen: bool = True,
+    chunk: Chunk, number: int, shape: tuple[int, int, int], binary: bool, widen: bool = False
 ) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Check one chunk; half precision stays as it is where not `widen`."""
+    """Check one chunk as whole arrays are checked; `shape` is (N, F, K). Half precision stays unless `widen`."""
+    n_neurons, n_features, n_folds = shape
+    hidden, labels, folds = chunk
     try:
         hidden = check_hidden(hidden, widen)
         labels = check_labels(labels, hidden.shape[0], binary, "counting classes")
     except ValueError as error:
         raise ValueError(f"chunk {number}: {error}") from error
     folds = np.asarray(folds)
-    if hidden.shape[1] != n_neurons:
-        raise ValueError(f"chunk {number}: expected {n_neurons} neurons as in levels, got {hidden.shape[1]}")
+    for name, expected, array in (("neurons", n_neurons, hidden), ("features", n_features, labels)):
+        if array.shape[1] != expected:
+            raise ValueError(f"chunk {number}: expected {expected} {name} as in the sample, got {array.shape[1]}")
     if folds.shape != (len(hidden),) or folds.dtype.kind not in "iu":
         raise ValueError(f"chunk {number}: expected integer folds ({len(hidden)},), got {folds.dtype} {folds.shape}")
     if folds.max(initial=-1) >= n_folds or folds.min(initial=0) < -1:

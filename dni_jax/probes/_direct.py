@@ -11,9 +11,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Shaped
 
-from dni_jax import processes
 from dni_jax.probes import _check
-from dni_jax.probes._sorted_neuron import sort_order
+from dni_jax.probes._ranks import sort_order, tied_ranges
 
 METRICS = ("auc", "pearson")
 CHANCE = {"auc": 0.5, "pearson": 0.0}
@@ -35,62 +34,6 @@ class Sides(NamedTuple):
     spread: Float[Array, " N"]
 
 
-def direct_scores(
-    hidden: Any, labels: Any, metric: str = "auc", strata: Shaped[np.ndarray, " T"] | None = None
-) -> Float[np.ndarray, "N F"]:
-    """Score every neuron against every feature over all positions, without a fit and without folds.
-
-    Parameters
-    ----------
-    hidden : float array (T, N)
-    labels : array (T, F)
-        0 and 1 for "auc", any finite number for "pearson".
-    metric : {"auc", "pearson"}
-        "auc": chance that the neuron is higher where the feature holds, ties counting half (Mann & Whitney 1947).
-        "pearson": correlation.
-    strata : array (T,), optional
-        Compare only positions of the same stratum, such as the same current character. The AUC is then taken over all
-        pairs within strata, ``sum_s U_s / sum_s n1_s n0_s`` (as van Elteren 1960, but each pair counts the same), the
-        correlation is the partial one given the stratum: both sides less their stratum's mean.
-
-    Returns
-    -------
-    float64 (N, F)
-        NaN where there is nothing to compare: labels that are constant (within every stratum). A neuron that is
-        constant has .5, or correlation 0: it tells nothing apart.
-
-    Raises
-    ------
-    ValueError
-        For shapes that do not match, values that are not finite, labels that do not fit the metric, an unknown metric.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> hidden = np.array([[0.0], [1.0], [1.0], [2.0]])
-    >>> direct_scores(hidden, np.array([[0], [0], [1], [1]])).tolist()
-    [[0.875]]
-    >>> direct_scores(hidden, np.array([[0], [0], [1], [1]]), strata=np.array([0, 1, 0, 1])).tolist()
-    [[1.0]]
-    """
-    check_metric(metric)
-    hidden = _check.check_hidden(hidden)
-    labels = check_columns(labels, len(hidden), metric)
-    if strata is None:
-        codes = np.zeros(len(hidden), np.int32)
-    else:
-        strata = np.asarray(strata)
-        if strata.shape != (len(hidden),):
-            raise ValueError(f"expected strata of shape ({len(hidden)},), one a position, got {strata.shape}")
-        codes = np.unique(strata, return_inverse=True)[1].astype(np.int32)
-    n_neurons = hidden.shape[1]
-    own = hidden[:, processes.shard(n_neurons)] if processes.count() > 1 else hidden
-    with jax.enable_x64(True):
-        sides = prepare(own, metric, codes)
-        scores = _stratified(sides, jnp.asarray(labels), jnp.asarray(codes), metric, int(codes.max()) + 1)
-    return processes.all_gather(np.asarray(scores), n_neurons)
-
-
 def check_metric(metric: str) -> None:
     """Refuse metrics that need a fit."""
     if metric not in METRICS:
@@ -108,7 +51,7 @@ def check_columns(labels: Any, n_positions: int, metric: str) -> np.ndarray:
 
 
 def prepare(hidden: Any, metric: str, strata: Int[np.ndarray, " T"] | None = None) -> Sides:
-    """Rank the neurons, or centre them; within strata 0, 1, ... where they are given. Needs 64-bit mode."""
+    """Rank the neurons, or centre them; within strata 0, 1, ... where there are any. Needs 64-bit mode."""
     codes = np.zeros(len(hidden), np.int32) if strata is None else strata
     side = _ranked if metric == "auc" else _centred
     x = side(jnp.asarray(hidden), jnp.asarray(codes, jnp.int32), n_strata=int(codes.max()) + 1)
@@ -126,11 +69,8 @@ def _ranked(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int
             order = order[jnp.argsort(strata[order], stable=True)]
         v, s = x[order], strata[order]
         changes = (v[1:] != v[:-1]) | (s[1:] != s[:-1])
-        yes = jnp.ones(1, bool)
-        place = jnp.arange(v.shape[0], dtype=jnp.int32)
-        first = lax.cummax(jnp.where(jnp.concatenate([yes, changes]), place, 0))
-        last = lax.cummin(jnp.where(jnp.concatenate([changes, yes]), place, v.shape[0]), reverse=True)
-        ranks = first + last + 1 - 2 * before[s] - sizes[s]
+        first, after = tied_ranges(changes)
+        ranks = first + after - 2 * before[s] - sizes[s]
         return jnp.zeros(v.shape[0], jnp.float64).at[order].set(ranks.astype(jnp.float64))
 
     return lax.map(one, hidden.T).T
@@ -142,7 +82,7 @@ def _centred(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: in
 
 
 def _without_means(values: Float[Array, "T X"], strata: Int[Array, " T"], n_strata: int) -> Float[Array, "T X"]:
-    """Take off each stratum's mean; what is left of a constant column is exactly 0."""
+    """Subtract each stratum's mean; what is left of a constant column is exactly 0."""
     values = values - values[:1]
     count = jnp.maximum(jnp.bincount(strata, length=n_strata), 1).astype(jnp.float64)
     mean = jax.ops.segment_sum(values, strata, num_segments=n_strata) / count[:, None]
@@ -150,9 +90,17 @@ def _without_means(values: Float[Array, "T X"], strata: Int[Array, " T"], n_stra
     return jnp.where(jnp.abs(left) > 1e-12 * jnp.max(jnp.abs(values), axis=0), left, 0.0)
 
 
+def score_within(
+    hidden: Any, labels: Shaped[np.ndarray, "T F"], metric: str, strata: Int[np.ndarray, " T"]
+) -> Float[Array, "N F"]:
+    """Score within strata 0, 1, ...; NaN where there is nothing to compare. Needs 64-bit mode."""
+    sides = prepare(hidden, metric, strata)
+    return _stratified(sides, jnp.asarray(labels), jnp.asarray(strata), metric, int(strata.max()) + 1)
+
+
 @partial(jax.jit, static_argnames="metric")
 def score_batch(sides: Sides, columns: Shaped[Array, "R T F"], metric: str) -> Float[Array, "R N F"]:
-    """Scores of R repetitions' labels; a column without both classes, or constant, has the score of chance."""
+    """Score the labels of R repetitions; a column without both classes, or constant, has the score of chance."""
     y = columns.astype(jnp.float64)
     if metric == "pearson":
         y = y - jnp.mean(y, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What every probe on one neuron returns, and how it decides."""
+"""The fit of a classifier on one neuron, and how it decides."""
 
 from typing import NamedTuple
 
@@ -16,6 +16,16 @@ class Fit(NamedTuple):
     weight: Float[Array, "*fits"]
     threshold: Float[Array, "*fits"]
     constant: Bool[Array, "*fits"]
+
+    def moved(self, centre: Float[Array, ""]) -> "Fit":
+        """Return the fit for x itself, not less its centre."""
+        return self._replace(threshold=self.threshold + centre)
+
+    def line(self) -> dict[str, Float[Array, "*fits"]]:
+        """Return "weight" and "bias"; the bias of a constant prediction is 1 or -1."""
+        bias = jnp.where(self.constant, 1.0, -1.0)
+        bias = jnp.where(self.weight == 0, bias, 0.0 - self.weight * self.threshold)
+        return {"weight": self.weight, "bias": bias}
 
 
 def from_line(weight: Float[Array, "*fits"], bias: Float[Array, "*fits"], size: Int[Array, "2 *fits"]) -> Fit:

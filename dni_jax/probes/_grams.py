@@ -20,12 +20,12 @@ class Grams(NamedTuple):
     yy: Float[Array, "K F"]
 
     def without_each(self) -> "Grams":
-        """Sums over all sets but one."""
+        """Return the sums over all sets but one."""
         others = 1.0 - jnp.eye(self.zz.shape[0], dtype=jnp.float64)
         return Grams(*(jnp.tensordot(others, part, axes=1) for part in self))
 
     def centred(self) -> tuple[Array, Array, Array, Array, Array]:
-        """Centred x'x, x'y and y'y, and the means of x and y, a set."""
+        """Return centred x'x, x'y and y'y, and the means of x and y, for each set."""
         n = self.zz[:, -1, -1]
         x, y = self.zz[:, :-1, -1] / n[:, None], self.zy[:, -1] / n[:, None]
         xx = self.zz[:, :-1, :-1] - n[:, None, None] * x[:, :, None] * x[:, None, :]
@@ -33,54 +33,51 @@ class Grams(NamedTuple):
         return xx, xy, self.yy - n[:, None] * y * y, x, y
 
 
-class Positions(NamedTuple):
+class JointData(NamedTuple):
     """Positions in use, fold after fold: centred neurons with a column of ones, labels, and blocks of rows."""
 
     z: Float[Array, "T N1"]
     y: Float[Array, "T F"]
     fold_of: Int[Array, " T"]
-    rows: Array
-    real: Array
-    block_fold: Array
+    blocks: _layout.Blocks
 
 
-def grams(data: Positions, n_folds: int) -> Grams:
-    """Moments of each fold."""
-    blocks = (data.rows, data.real, data.block_fold, n_folds)
-    zz, zy = fold_products(data.z, data.z, *blocks), fold_products(data.z, data.y, *blocks)
+def grams(data: JointData, n_folds: int) -> Grams:
+    """Compute the moments of each fold."""
+    zz, zy = (fold_products(data.z, right, data.blocks, n_folds) for right in (data.z, data.y))
     yy = jax.ops.segment_sum(data.y * data.y, data.fold_of, num_segments=n_folds)
     return Grams(zz, zy, yy)
 
 
 def ridge(train: Grams, alphas: Float[Array, " A"]) -> Float[Array, "A K N1 F"]:
-    """Ridge coefficients of every alpha from one eigendecomposition a fold; the intercept, last, is free."""
+    """Compute ridge coefficients for every alpha from one eigendecomposition per fold; the intercept, last, is free."""
     xx, xy, _, x, y = train.centred()
     values, vectors = jnp.linalg.eigh(xx)
     values = jnp.maximum(values, 0.0)
-    turned = jnp.einsum("kne,knf->kef", vectors, xy)
+    rotated = jnp.einsum("kne,knf->kef", vectors, xy)
     least = 1e-12 * jnp.max(values, axis=1, keepdims=True)
 
     def solve(alpha: Array) -> Array:
         # Directions without spread get no weight, as in a pseudo-inverse.
         scale = jnp.where(values > least, 1.0 / jnp.where(values > least, values + alpha, 1.0), 0.0)
-        w = jnp.einsum("kne,kef->knf", vectors, scale[:, :, None] * turned)
+        w = jnp.einsum("kne,kef->knf", vectors, scale[:, :, None] * rotated)
         return jnp.concatenate([w, (y - jnp.einsum("kn,knf->kf", x, w))[:, None]], axis=1)
 
     return lax.map(solve, alphas)
 
 
 def r2(held: Grams, w: Float[Array, "K N1 F"]) -> Float[Array, "K F"]:
-    """Held-out R^2 of lines; NaN for constant labels."""
+    """Compute the held-out R^2 of lines; NaN for constant labels."""
     fit = jnp.einsum("knf,knm,kmf->kf", w, held.zz, w)
     residual = held.yy - 2.0 * jnp.sum(w * held.zy, axis=1) + fit
     spread = held.centred()[2]
     return jnp.where(spread > 1e-12 * held.yy, 1.0 - residual / jnp.where(spread > 0, spread, 1.0), jnp.nan)
 
 
-def positions(
+def joint_data(
     hidden: Any, labels: Any, folds: Any, neurons: Any, classifies: bool, probe: str
-) -> tuple[tuple[np.ndarray, ...], int]:
-    """Check the arrays, and lay out the positions in use; returns them and the number of folds."""
+) -> tuple[JointData, int]:
+    """Check the arrays and lay out the positions in use; also return the number of folds."""
     hidden = np.asarray(_check.check_hidden(hidden))
     labels = _check.check_labels(labels, hidden.shape[0], classifies, probe)
     folds = _check.check_folds(folds, *labels.shape)
@@ -95,4 +92,7 @@ def positions(
     fold_of, n_folds = folds[used], int(folds.max()) + 1
     x = hidden[used].astype(np.float64)
     z = np.concatenate([x - x.mean(0), np.ones((len(x), 1))], axis=1)
-    return (z, labels[used].astype(np.float64), fold_of, *_layout.make_blocks(fold_of, n_folds)), n_folds
+    with jax.enable_x64(True):
+        blocks = _layout.Blocks(*map(jnp.asarray, _layout.make_blocks(fold_of, n_folds)))
+        y = jnp.asarray(labels[used].astype(np.float64))
+        return JointData(jnp.asarray(z), y, jnp.asarray(fold_of), blocks), n_folds

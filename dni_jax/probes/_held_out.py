@@ -1,23 +1,13 @@
-"""Held-out counts and ranks of a neuron, read off its prefixes instead of predicting each position."""
-
-from typing import NamedTuple
+"""Held-out counts and ranks of a neuron, taken from its prefixes instead of predicting each position."""
 
 import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from dni_jax.probes._fit import Fit
+from dni_jax.probes._metrics import Confusion
 from dni_jax.probes._neuron import Neuron
+from dni_jax.probes._ranks import tied_ranges
 from dni_jax.probes._sorted_neuron import SortedNeuron, count_below
-
-
-class Confusion(NamedTuple):
-    """Held-out positions by truth and prediction."""
-
-    true_positive: Int[Array, "*fits"]
-    false_positive: Int[Array, "*fits"]
-    false_negative: Int[Array, "*fits"]
-    true_negative: Int[Array, "*fits"]
 
 
 def confusion(neuron: Neuron, fit: Fit) -> Confusion:
@@ -52,11 +42,7 @@ def midranks(neuron: SortedNeuron) -> Float[Array, " T"]:
     """Rank of each position within its own fold, from 1, ties sharing their middle; in position order."""
     n_positions = neuron.order.shape[0]
     x = neuron.values()
-    differs = x[1:] != x[:-1]
-    edge = jnp.ones(1, bool)
-    rank = jnp.arange(n_positions, dtype=jnp.int32)
-    first = lax.cummax(jnp.where(jnp.concatenate([edge, differs]), rank, 0))
-    after = lax.cummin(jnp.where(jnp.concatenate([differs, edge]), rank + 1, n_positions), reverse=True)
+    first, after = tied_ranges(x[1:] != x[:-1])
     doubled = neuron.held_before(first, neuron.fold_of) + neuron.held_before(after, neuron.fold_of) + 1
     ranks = doubled.astype(jnp.float64) / 2.0
     return jnp.zeros(n_positions, jnp.float64).at[neuron.order].set(ranks, unique_indices=True)

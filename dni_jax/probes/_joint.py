@@ -1,4 +1,4 @@
-"""Probes on all neurons together: ridge and logistic regression, from one Gram matrix a fold."""
+"""Probes on all neurons together: ridge and logistic regression, from one Gram matrix per fold."""
 
 import warnings
 from functools import partial
@@ -10,17 +10,18 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from dni_jax.probes import _check
 from dni_jax.probes import _metrics as metrics
-from dni_jax.probes._grams import Grams, Positions, grams, positions, r2, ridge
-from dni_jax.probes._held_out import Confusion
-from dni_jax.probes._result import Scores
+from dni_jax.probes._grams import Grams, JointData, grams, joint_data, r2, ridge
+from dni_jax.probes._ranks import tied_ranges
+from dni_jax.probes._registry import PROBES
+from dni_jax.probes._scores import Scores
+from dni_jax.probes._spec import ProbeSpec, as_spec
 
 JOINT = ("ridge", "logistic")
 _MOST_STEPS, _TOLERANCE = 1_000, 1e-6
 
 
-def _logistic(data: Positions, train: Grams, cost: Array) -> tuple[Float[Array, "K N1 F"], Float[Array, "K F"]]:
+def _logistic(data: JointData, train: Grams, cost: Array) -> tuple[Float[Array, "K N1 F"], Float[Array, "K F"]]:
     """Logistic regression by accelerated descent in the metric of Böhning's bound, one factor a fold for all features.
 
     The Hessian is at most ``I + cost / 4 * z'z``; steps in that metric never overshoot. Nesterov's momentum restarts
@@ -60,29 +61,31 @@ def _logistic(data: Positions, train: Grams, cost: Array) -> tuple[Float[Array, 
     return w, size
 
 
-def _decide(data: Positions, w: Float[Array, "K N1 F"]) -> Float[Array, "T F"]:
+def _decide(data: JointData, w: Float[Array, "K N1 F"]) -> Float[Array, "T F"]:
     """Decision value of each position under the training set that leaves its fold out."""
 
     def block(part: tuple) -> Array:
-        rows, fold = part
+        rows, _, fold = part
         return data.z[rows] @ w[fold]
 
-    values = lax.map(block, (data.rows, data.block_fold))
-    target = jnp.where(data.real, data.rows, data.z.shape[0])
+    values = lax.map(block, data.blocks)
+    target = jnp.where(data.blocks.real, data.blocks.rows, data.z.shape[0])
     flat = values.reshape(-1, w.shape[2])
     return jnp.zeros((data.z.shape[0], w.shape[2]), jnp.float64).at[target.reshape(-1)].set(flat, mode="drop")
 
 
-def _class_scores(data: Positions, decision: Float[Array, "T F"], names: tuple[str, ...], n_folds: int) -> dict:
+def _class_scores(data: JointData, decision: Float[Array, "T F"], names: tuple[str, ...], n_folds: int) -> dict:
     y, predicted = data.y > 0.5, decision > 0
 
-    def tally(mask: Array) -> Array:
+    def count(mask: Array) -> Array:
         return jax.ops.segment_sum(mask.astype(jnp.int32), data.fold_of, num_segments=n_folds)
 
-    counts = Confusion(tally(y & predicted), tally(~y & predicted), tally(y & ~predicted), tally(~y & ~predicted))
+    counts = metrics.Confusion(
+        count(y & predicted), count(~y & predicted), count(y & ~predicted), count(~y & ~predicted)
+    )
     scores = {name: metrics.FROM_COUNTS[name](counts) for name in names if name != "auc"}
     if "auc" in names:
-        held = tally(jnp.ones_like(y))[:, 0]
+        held = count(jnp.ones_like(y))[:, 0]
         before = (jnp.cumsum(held) - held)[data.fold_of]
 
         def rank_sum(column: tuple) -> Array:
@@ -90,12 +93,8 @@ def _class_scores(data: Positions, decision: Float[Array, "T F"], names: tuple[s
             # Sorting by fold first makes ranks within folds differences of positions.
             order = jnp.lexsort((value, data.fold_of))
             v, f = value[order], data.fold_of[order]
-            starts = jnp.concatenate([jnp.ones(1, bool), (v[1:] != v[:-1]) | (f[1:] != f[:-1])])
-            place = jnp.arange(v.shape[0], dtype=jnp.int32)
-            first = lax.cummax(jnp.where(starts, place, 0))
-            ends = jnp.concatenate([starts[1:], jnp.ones(1, bool)])
-            last = lax.cummin(jnp.where(ends, place, v.shape[0]), reverse=True)
-            ranks = (first + last).astype(jnp.float64) / 2.0 + 1.0 - before[order].astype(jnp.float64)
+            first, after = tied_ranges((v[1:] != v[:-1]) | (f[1:] != f[:-1]))
+            ranks = (first + after + 1).astype(jnp.float64) / 2.0 - before[order].astype(jnp.float64)
             return jax.ops.segment_sum(jnp.where(y[order], ranks, 0.0), f, num_segments=n_folds)
 
         sums = lax.map(rank_sum, (decision.T, y.T)).T
@@ -105,7 +104,7 @@ def _class_scores(data: Positions, decision: Float[Array, "T F"], names: tuple[s
 
 @partial(jax.jit, static_argnames=("probe", "names", "n_folds"))
 def _score(
-    data: Positions, strengths: Float[Array, " A"], probe: str, names: tuple[str, ...], n_folds: int
+    data: JointData, strengths: Float[Array, " A"], probe: str, names: tuple[str, ...], n_folds: int
 ) -> tuple[dict[str, Float[Array, "A K F"]], Float[Array, "A K F"]]:
     """Scores, and the size of each logistic fit's last step (0 for those solved directly)."""
     held = grams(data, n_folds)
@@ -132,11 +131,9 @@ def score_jointly(
     labels: Any,
     folds: Any,
     *,
-    probe: str = "ridge",
-    metrics: tuple[str, ...] | None = None,
+    probe: str | ProbeSpec = "ridge",
     neurons: Any = None,
-    C: float = 1.0,
-    alpha: Any = 1.0,
+    **settings: Any,
 ) -> Scores:
     """Score one probe on all neurons together, for every feature and fold.
 
@@ -144,16 +141,13 @@ def score_jointly(
     ----------
     hidden, labels, folds
         As in `score_neurons`; folds (T,). Memory is about ``16 * T * N`` bytes.
-    probe : {"ridge", "logistic"}
+    probe : {"ridge", "logistic"}, or ProbeSpec
         RidgeClassifier (Ridge for continuous labels or ``metrics=("r2",)``) or LogisticRegression.
-    metrics : tuple of str, optional
-        accuracy, balanced_accuracy, f1, mcc, auc, or r2 alone for ridge. By default accuracy and auc for binary labels.
     neurons : integer array, optional
         The group of neurons to take; all by default.
-    C : float
-        Cost of errors for "logistic".
-    alpha : float, or several
-        Penalty of "ridge"; several share one factorisation, and the scores get a leading axis for them.
+    settings
+        `metrics`, `C` and `alpha` as in `ProbeSpec`. Of the metrics for continuous labels only r2; several alphas share
+        one factorisation.
 
     Returns
     -------
@@ -181,27 +175,25 @@ def score_jointly(
     >>> bool(scores["accuracy"].min() > 0.9)
     True
     """
-    if probe not in JOINT:
-        raise ValueError(f"expected probe to be one of {', '.join(JOINT)} for all neurons together, got {probe!r}")
-    chosen, metrics, classifies = _check.check_probe(probe, metrics, labels)
-    if not classifies and metrics != ("r2",):
-        metrics = ("r2",) if metrics == ("r2", "pearson") else metrics
-    if "pearson" in metrics:
-        raise ValueError(
-            f"expected metrics among {', '.join(chosen.metrics[:-1])} for all neurons together, got {metrics}"
-        )
-    strengths = _check.check_strength(chosen, C, alpha)
-    data, n_folds = positions(hidden, labels, folds, neurons, classifies, probe)
+    spec = as_spec(probe, settings, ("metrics", "C", "alpha"))
+    if spec.probe not in JOINT:
+        raise ValueError(f"expected probe to be one of {', '.join(JOINT)} for all neurons together, got {spec.probe!r}")
+    default, spec = spec.metrics is None, spec.resolve(labels)
+    names = ("r2",) if default and not spec.classifies else spec.names
+    if "pearson" in names:
+        accepted = ", ".join(PROBES[spec.probe].metrics[:-1])
+        raise ValueError(f"expected metrics among {accepted} for all neurons together, got {names}")
+    data, n_folds = joint_data(hidden, labels, folds, neurons, spec.classifies, spec.probe)
     with jax.enable_x64(True):
-        laid_out = Positions(*(jnp.asarray(part) for part in data))
-        found, last_step = _score(laid_out, jnp.asarray(strengths, jnp.float64), probe, metrics, n_folds)
-        result = {name: np.swapaxes(np.asarray(score), 1, 2) for name, score in found.items()}
+        strengths = jnp.asarray(spec.strengths, jnp.float64)
+        scores, last_step = _score(data, strengths, spec.probe, names, n_folds)
+        result = {name: np.swapaxes(np.asarray(score), 1, 2) for name, score in scores.items()}
         steps = np.asarray(last_step)
-    if np.ndim(alpha) == 0:
+    if not spec.several:
         result = {name: score[0] for name, score in result.items()}
     unfinished = _warn_of_unfinished(steps)
-    attrs = {"probe": probe, "C": C, "alpha": alpha, "n_neurons": data[0].shape[1] - 1, "unfinished": unfinished}
-    return Scores(result, attrs)
+    about = {"probe": spec.probe, "C": spec.C, "alpha": spec.alpha}
+    return Scores(result, about | {"n_neurons": data.z.shape[1] - 1, "unfinished": unfinished})
 
 
 def _warn_of_unfinished(last_step: Float[np.ndarray, "A K F"]) -> int:

@@ -1,9 +1,9 @@
-"""Positions as the solvers want them: only those in use, fold after fold, in blocks that never cross a fold."""
+"""Positions laid out for the solvers: only those in use, fold after fold, in blocks that never cross a fold."""
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt64
+from jaxtyping import Array, Bool, Int, UInt64
 
 from dni_jax.probes import _bits
 
@@ -24,9 +24,9 @@ class Blocks(NamedTuple):
         The fold that each block lies in.
     """
 
-    rows: Int[np.ndarray, "J R"]
-    real: Bool[np.ndarray, "J R"]
-    fold: Int[np.ndarray, " J"]
+    rows: Int[np.ndarray | Array, "J R"]
+    real: Bool[np.ndarray | Array, "J R"]
+    fold: Int[np.ndarray | Array, " J"]
 
 
 def used_positions(folds: Int[np.ndarray, " T"]) -> Int[np.ndarray, " U"]:

@@ -1,7 +1,9 @@
-"""Logistic regression on one neuron, by Newton's method on a few hundred short stretches of its values.
+"""Logistic regression on one neuron, by Newton's method on a few hundred blocks of neighbouring values.
 
-The sum of ``log(1 + exp(w * x + b))`` over a stretch is a Taylor series in its moments; the terms linear in the labels
-are known exactly. Where a weight is too large for the series, the neuron is fitted again over every position.
+A step over all positions would cost T exponentials for every fold and feature. Within a block of neighbouring values
+``log(1 + exp(w * x + b))`` is nearly a polynomial in x, so its sum over the block is a Taylor series in the block's
+moments. These do not depend on w and b, and a step costs one exponential per block. The terms linear in the labels are
+known exactly. Where a weight is too large for the series to hold, the neuron is fitted again over every position.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,14 +13,12 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from dni_jax.probes import _bits
-from dni_jax.probes._binned_neuron import BinnedNeuron
-from dni_jax.probes._blocks import Blocks, cut, levels
+from dni_jax.probes._blocks import Blocks
 from dni_jax.probes._fit import Fit, class_weights, from_line
 from dni_jax.probes._neuron import Neuron, both_classes
 from dni_jax.probes._newton import Surface, minimise
-from dni_jax.probes._sorted_neuron import SortedNeuron
 
-# Powers of a stretch's moments, and the largest weight times radius: errors stay below 1e-8 a position.
+# Powers of a block's moments, and the largest weight times radius: the series' error stays below 1e-8 per position.
 _POWERS, _REACH = 8, 0.5
 
 _Sums = tuple[Array, ...]
@@ -29,24 +29,24 @@ def _derivatives(z: Array, count: int) -> list[Array]:
     decay = jnp.exp(-jnp.abs(z))
     chance = jnp.where(z >= 0, 1.0, decay) / (1.0 + decay)
     curve = decay / ((1.0 + decay) * (1.0 + decay))
-    found = [jnp.maximum(z, 0.0) + jnp.log1p(decay), chance]
+    derivatives = [jnp.maximum(z, 0.0) + jnp.log1p(decay), chance]
     factor = [1.0]  # the next derivative is curve * factor(chance), coefficients from the constant up
-    while len(found) < count:
+    while len(derivatives) < count:
         value = jnp.full_like(z, factor[-1])
         for coefficient in factor[-2::-1]:
             value = value * chance + coefficient
-        found.append(curve * value)
+        derivatives.append(curve * value)
         factor = _derived(factor)
-    return found
+    return derivatives
 
 
 def _derived(factor: Sequence[float]) -> list[float]:
     """Coefficients of ``(1 - 2 s) p + (s - s ** 2) p'``: the factor of the derivative of ``(s - s ** 2) p(s)``."""
-    grown = [0.0] * (len(factor) + 1)
+    raised = [0.0] * (len(factor) + 1)
     for power, coefficient in enumerate(factor):
-        grown[power] += (1 + power) * coefficient
-        grown[power + 1] -= (2 + power) * coefficient
-    return grown
+        raised[power] += (1 + power) * coefficient
+        raised[power + 1] -= (2 + power) * coefficient
+    return raised
 
 
 def _dot(left: Sequence[Array], right: Sequence[Array]) -> Array:
@@ -59,10 +59,10 @@ def _dot(left: Sequence[Array], right: Sequence[Array]) -> Array:
 
 
 def _block_sums(blocks: Blocks, w: Array, b: Array) -> _Sums:
-    """Log losses of all positions as if each were a negative, and their derivatives, from the stretches' moments.
+    """Log losses of all positions as if each were a negative, and their derivatives, from the blocks' moments.
 
     With ``x = middle + r`` the loss is the sum over p of ``f^(p)(z) * w ** p * power[p]`` at ``z = w * middle + b``.
-    The Hessian only guides the steps: of its series the last term is left out.
+    The Hessian only guides the steps, so its series may do without the last term.
     """
     n_powers = blocks.power.shape[1]
 
@@ -87,8 +87,8 @@ def _block_sums(blocks: Blocks, w: Array, b: Array) -> _Sums:
     return lax.scan(add, _zeros(w), (blocks.middle, blocks.power))[0]
 
 
-def _position_sums(neuron: SortedNeuron, cost: Float[Array, "2 K F"] | None, w: Array, b: Array) -> _Sums:
-    """The same over every position of the training sets."""
+def _position_sums(words: tuple[Array, ...], cost: Float[Array, "2 K F"] | None, w: Array, b: Array) -> _Sums:
+    """Compute the same sums over every position of the training sets."""
 
     def add(total: _Sums, word: tuple[Array, ...]) -> tuple[_Sums, None]:
         x, positive, out, valid = word
@@ -100,7 +100,7 @@ def _position_sums(neuron: SortedNeuron, cost: Float[Array, "2 K F"] | None, w: 
         parts = (value, slope * x, slope, curve * x * x, curve * x, curve)
         return tuple(t + jnp.sum(mass * p, axis=0) for t, p in zip(total, parts, strict=True)), None
 
-    return lax.scan(add, _zeros(w), (neuron.x, neuron.positive, neuron.fold, neuron.valid))[0]
+    return lax.scan(add, _zeros(w), words)[0]
 
 
 def _zeros(w: Array) -> _Sums:
@@ -131,17 +131,19 @@ def fit(neuron: Neuron, cost: Float[Array, ""], balanced: bool) -> Fit:
     def objective(sums: Callable[[Array, Array], _Sums]) -> Callable[[Array, Array], Surface]:
         return lambda w, b: _surface(tuple(common * part for part in sums(w, b)), linear, w, b)
 
-    if isinstance(neuron, BinnedNeuron):
-        w, b = minimise(objective(lambda w, b: _block_sums(levels(neuron, each), w, b)), 0 * start, start, 1e-14)
+    blocks = neuron.blocks(each, _POWERS)
+    words = blocks.words
+    if words is None:
+        w, b = minimise(objective(lambda w, b: _block_sums(blocks, w, b)), 0 * start, start, 1e-14)
         return from_line(w, b, size)
-    blocks = cut(neuron, each, _POWERS)
 
     def quick(w: Array, b: Array) -> _Sums:
+        # Beyond twice the reach the series may fall without bound: an infinite value makes Newton's method turn back.
         value, *rest = _block_sums(blocks, w, b)
         return jnp.where(jnp.abs(w) * blocks.radius <= 2.0 * _REACH, value, jnp.inf), *rest
 
     def again(line: tuple[Array, Array]) -> tuple[Array, Array]:
-        return minimise(objective(lambda w, b: _position_sums(neuron, each, w, b)), *line, 1e-14)
+        return minimise(objective(lambda w, b: _position_sums(words, each, w, b)), *line, 1e-14)
 
     w, b = minimise(objective(quick), 0 * start, start, 1e-14)
     w, b = lax.cond(jnp.all(jnp.abs(w) * blocks.radius <= _REACH), lambda line: line, again, (w, b))

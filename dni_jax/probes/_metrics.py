@@ -1,11 +1,21 @@
 """Scores from counts, rank sums and moments. Undefined scores have one documented value each."""
 
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+from typing import NamedTuple
 
-from dni_jax.probes._held_out import Confusion
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 Scores = Float[Array, "*fits"]
+
+
+class Confusion(NamedTuple):
+    """Held-out positions by truth and prediction."""
+
+    true_positive: Int[Array, "*fits"]
+    false_positive: Int[Array, "*fits"]
+    false_negative: Int[Array, "*fits"]
+    true_negative: Int[Array, "*fits"]
 
 
 def _ratio(numerator: Array, denominator: Array, otherwise: float) -> Array:
@@ -61,6 +71,13 @@ def tie_bound(tied: Scores, counts: Confusion) -> Scores:
     """Most that breaking ties could change an AUC by: half the share of pairs that tie; NaN without both classes."""
     tp, fp, fn, tn = _floats(counts)
     return _ratio(tied / 2.0, (tp + fn) * (tn + fp), jnp.nan)
+
+
+def majority_baseline(positives: Int[np.ndarray, "K F"], n: Int[np.ndarray, " K"]) -> Float[np.ndarray, "F K"]:
+    """Held-out accuracy of the training set's majority class, class 0 in a tie, from the counts of each fold."""
+    n = n[:, None]
+    majority = 2 * (positives.sum(0) - positives) > n.sum() - n
+    return (np.where(majority, positives, n - positives) / n).T
 
 
 FROM_COUNTS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "f1": f1, "mcc": mcc}

@@ -1,13 +1,18 @@
-"""Sums, squares and cross products of every neuron with every label, fold by fold."""
+"""Sums, squares and cross products of every neuron with every label, fold by fold: the statistics of least squares."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Bool, Float, Shaped
 
-# A spread this small against the sum of squares is rounding: the values are equal.
+from dni_jax.probes._layout import Blocks
+
+# A spread this small relative to the sum of squares is rounding: the values are equal.
 _ROUNDING = 1e-14
 
 
@@ -22,7 +27,7 @@ class Moments(NamedTuple):
     xy: Float[Array, "K N F"]
 
     def without_each(self) -> "Moments":
-        """Moments of all sets but one, summed anew: differences from a total would lose digits."""
+        """Return the moments of all sets but one, summed again: differences from a total would lose digits."""
         n_sets = self.n.shape[0]
         others = 1.0 - jnp.eye(n_sets, dtype=self.n.dtype)
         return Moments(*(jnp.tensordot(others, moment, axes=1) for moment in self))
@@ -50,12 +55,10 @@ class Moments(NamedTuple):
 def fold_products(
     left: Float[Array, "T N"],
     right: Shaped[Array, "T F"],
-    rows: Int[Array, "J R"],
-    real: Bool[Array, "J R"],
-    fold: Int[Array, " J"],
+    blocks: Blocks,
     n_folds: int,
 ) -> Float[Array, "K N F"]:
-    """``left.T @ right`` over each fold's positions, block after block in float64."""
+    """Compute ``left.T @ right`` over each fold's positions, block after block in float64."""
 
     def add(total: Array, block: tuple) -> tuple[Array, None]:
         rows, real, fold = block
@@ -63,7 +66,7 @@ def fold_products(
         return total.at[fold].add(a.T @ right[rows].astype(jnp.float64)), None
 
     start = jnp.zeros((n_folds, left.shape[1], right.shape[1]), jnp.float64)
-    return lax.scan(add, start, (rows, real, fold))[0]
+    return lax.scan(add, start, blocks)[0]
 
 
 class Range(NamedTuple):
@@ -86,13 +89,13 @@ def fold_moments(
     y0: Shaped[Array, " F"],
     hidden: Float[Array, "T N"],
     labels: Shaped[Array, "T F"],
-    rows: Int[Array, "J R"],
-    real: Bool[Array, "J R"],
-    fold: Int[Array, " J"],
+    blocks: Blocks,
     n_folds: int,
     scaled: Callable[[Array], Array] = lambda x: x,
 ) -> tuple[Moments, Range]:
-    """Moments of each fold about an origin, in float64, and the ranges of its labels; `scaled` changes states first.
+    """Compute each fold's moments about an origin, in float64, and the range of its labels.
+
+    `scaled` is applied to the states first.
 
     An origin among the values, the first position for example, keeps sums of large, close values from cancelling, and
     constant neurons exactly at 0.
@@ -129,7 +132,7 @@ def fold_moments(
         zeros(2, n_folds, n_features),
         Range(zeros(n_folds, n_features) + jnp.inf, zeros(n_folds, n_features) - jnp.inf),
     )
-    (n, products, squares, (y_sum, y_squares), limits), _ = lax.scan(add, start, (rows, real, fold))
+    (n, products, squares, (y_sum, y_squares), limits), _ = lax.scan(add, start, blocks)
     products = jnp.swapaxes(products, 1, 2)
     moments = Moments(
         n[:, None, None],
@@ -140,3 +143,56 @@ def fold_moments(
         products[:, :, :-1],
     )
     return moments, limits
+
+
+class Scale(NamedTuple):
+    """Origins of neurons and labels, and the steps that values are rounded to."""
+
+    x_origin: Float[Array, " N"]
+    x_step: Float[Array, " N"]
+    y_origin: Float[Array, " F"]
+    y_step: Float[Array, " F"]
+
+
+@partial(jax.jit, static_argnames=("n_folds", "mesh", "rounded"))
+def accumulate(
+    hidden: Float[Array, "T N"],
+    labels: Shaped[Array, "T F"],
+    scale: Scale,
+    blocks: Blocks,
+    n_folds: int,
+    mesh: Mesh,
+    rounded: bool,
+) -> tuple[Moments, Range, tuple[Array, Array]]:
+    """Compute moments, neurons sharded over the devices.
+
+    Where `rounded`, values are whole numbers of steps from the origin: their products and sums are integers below
+    2 ** 53, which float64 adds without rounding, so that neither the order nor the devices change a bit. The last
+    result is then the largest number of steps of each neuron and feature; otherwise it is 0.
+    """
+
+    def shard(hidden: Array, labels: Array, scale: Scale, blocks: Blocks) -> Any:
+        if not rounded:
+            moments, limits = fold_moments(scale.x_origin, scale.y_origin, hidden, labels, blocks, n_folds)
+            return moments, limits, (jnp.zeros_like(scale.x_step), jnp.zeros_like(scale.y_step))
+
+        def steps(x: Array) -> Array:
+            return jnp.rint((x - scale.x_origin) / scale.x_step)
+
+        y = jnp.rint((labels.astype(jnp.float64) - scale.y_origin) / scale.y_step)
+        origin = jnp.zeros_like(scale.x_step), jnp.zeros_like(scale.y_step)
+        moments, limits = fold_moments(*origin, hidden, y, blocks, n_folds, steps)
+        extremes = jnp.stack([jnp.min(hidden, axis=0), jnp.max(hidden, axis=0)]).astype(jnp.float64)
+        return moments, limits, (jnp.max(jnp.abs(steps(extremes)), axis=0), jnp.max(jnp.abs(y), axis=0))
+
+    across, whole = PartitionSpec("neurons"), PartitionSpec()
+    by_neuron = PartitionSpec(None, "neurons")
+    sums = Moments._make([whole, by_neuron, by_neuron, whole, whole, by_neuron])
+    sharded = jax.shard_map(
+        shard,
+        mesh=mesh,
+        in_specs=(by_neuron, whole, Scale._make([across, across, whole, whole]), whole),
+        out_specs=(sums, Range._make([whole, whole]), (across, whole)),
+        check_vma=False,
+    )
+    return sharded(hidden, labels, scale, blocks)

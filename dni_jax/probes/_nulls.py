@@ -1,4 +1,4 @@
-"""Null labels: which rows of a pool of labels are laid against the recorded states in each repetition.
+"""Null labels: which rows of a pool of labels the recorded states are paired with in each repetition.
 
 A null is a set of rearrangements, every one as probable as the one that was observed if states and labels have nothing
 to do with each other. What a rearrangement leaves alone is what the test conditions on:
@@ -10,11 +10,11 @@ fresh                The length of each string. Each recorded string takes the l
                      length, fresh or recorded, position by position, so effects of the position are no finding. Exact
                      where strings are independent of each other and alike in distribution: sampled languages.
 string_permutation   As fresh, among the recorded strings: also on their labels, as a set. Exact for exchangeable ones.
-shift                Each group's labels as a closed circle, turned by a random angle. Holds where a group's labels are
+shift                Each group's labels as a closed circle, rotated by a random angle. Holds where a group's labels are
                      stationary and the seam is one place of many: long texts. The position in the text is not kept.
-iid                  The labels as a set. Wrong wherever neighbouring positions are alike, which all sequences are: far
-                     too many neurons pass. Here for comparison only.
-labels               Whatever the given labels keep.
+iid                  The labels as a set. Wrong wherever neighbouring positions are alike, as in all sequences: far too
+                     many neurons pass. Here for comparison only.
+labels               Whatever the null labels that are passed keep.
 ===================  ==================================================================================================
 
 Rearrangements are drawn at random from the whole set, the observed one among them, so that p-values are exact for any
@@ -24,13 +24,14 @@ number of repetitions (Phipson & Smyth 2010; Hemerik & Goeman 2018). Correlated 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from dni_jax.probes import _check
 from dni_jax.text import concatenate_ranges, exclusive_sum
 
 NULLS = ("fresh", "shift", "string_permutation", "iid", "labels")
@@ -48,8 +49,8 @@ class Rearrangements:
     pool : (P, F)
         Labels to choose from; the observed ones come first, at their own positions.
     draw : callable
-        Takes the number of a repetition, gives int64 (n,): the row of the pool laid against each position used. The
-        same number gives the same rows.
+        Takes the number of a repetition and returns int64 (n,): the row of the pool that each position in use is paired
+        with. The same number returns the same rows.
     attrs : dict
         What was matched and what was left out, as counts.
     """
@@ -59,17 +60,22 @@ class Rearrangements:
     draw: Callable[[int], np.ndarray]
     attrs: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def dtype(self) -> Any:
+        """The type of the labels."""
+        return self.pool.dtype
+
     def only(self, features: Int[np.ndarray, " G"], dtype: Any) -> Rearrangements:
-        """Give the same for some features, their labels in a type that holds them."""
+        """Return the same for some features, their labels in a type that holds them."""
         return replace(self, pool=self.pool[:, features].astype(dtype))
 
     def columns(self, repetitions: range) -> Shaped[np.ndarray, "R n F"]:
-        """Labels of some repetitions; repetition -1 is what was observed."""
+        """Return the labels of some repetitions; repetition -1 is what was observed."""
         return np.stack([self.pool[self.used if r < 0 else self.draw(r)] for r in repetitions])
 
 
 def shift(labels: Shaped[np.ndarray, "T F"], groups: Int[np.ndarray, " T"], seed: int) -> Rearrangements:
-    """Turn each group's labels by a random number of positions, as if its end were joined to its beginning.
+    """Rotate each group's labels by a random number of positions, as if its end were joined to its beginning.
 
     Raises
     ------
@@ -86,14 +92,14 @@ def shift(labels: Shaped[np.ndarray, "T F"], groups: Int[np.ndarray, " T"], seed
     place = np.arange(len(used)) - start
 
     def draw(r: int) -> np.ndarray:
-        turn = np.repeat(_rng(seed, r).integers(0, sizes), sizes)
-        return used[start + (place + turn) % size]
+        shift = np.repeat(_rng(seed, r).integers(0, sizes), sizes)
+        return used[start + (place + shift) % size]
 
     return Rearrangements(used, labels, draw, {"groups": len(sizes)})
 
 
 def iid(labels: Shaped[np.ndarray, "T F"], groups: Int[np.ndarray, " T"], seed: int) -> Rearrangements:
-    """Deal all labels anew, position by position; wrong for sequences."""
+    """Permute all labels, position by position; wrong for sequences."""
     used = np.flatnonzero(groups >= 0)
     return Rearrangements(used, labels, lambda r: _rng(seed, r).permutation(used))
 
@@ -106,7 +112,7 @@ def strings(
     fresh_groups: Int[np.ndarray, " P"] | None = None,
     tolerance: float = 0.0,
 ) -> Rearrangements:
-    """Lay the labels of other strings of the same length against each recorded string.
+    """Pair each recorded string with the labels of another string of the same length.
 
     In each repetition the recorded strings of one length draw, without replacement, from the pool of recorded and
     fresh strings of that length. Where a length is rare, strings up to `tolerance` longer join it and all of them are
@@ -129,7 +135,7 @@ def strings(
     low, high, filled = length_classes(sizes[:n_recorded], sizes, tolerance)
     if len(low) == 0:
         raise ValueError(
-            f"expected strings of equal length to exchange, got {n_recorded} that differ from all others: give more "
+            f"expected strings of equal length to exchange, got {n_recorded} that differ from all others: pass more "
             'fresh strings, a larger length_tolerance, or null="shift" for long texts'
         )
     member = np.searchsorted(low, sizes, side="right") - 1
@@ -176,12 +182,12 @@ def length_classes(
         enough = int(np.searchsorted(before, before[length] + _ALTERNATIVES)) - 1
         high = min(max(enough, length), longest)
         classes.append((length, high, int(before[high + 1] - before[length])))
-    found = np.asarray([row for row in classes if row[2] >= 2], np.int64).reshape(-1, 3)
-    return found[:, 0], found[:, 1], found[:, 2]
+    low, high, filled = np.asarray([row for row in classes if row[2] >= 2], np.int64).reshape(-1, 3).T
+    return low, high, filled
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class PassedLabels:
     """Null labels that the caller has made: float or integer (R, T, F), used where groups are not -1."""
 
     used: Int[np.ndarray, " n"]
@@ -189,22 +195,27 @@ class Given:
     null_labels: Shaped[np.ndarray, "R T F"]
     attrs: dict[str, Any] = field(default_factory=dict)
 
-    def only(self, features: Int[np.ndarray, " G"], dtype: Any) -> Given:
-        """Give the same for some features, their labels in a type that holds them."""
+    @property
+    def dtype(self) -> Any:
+        """The type of the labels."""
+        return self.labels.dtype
+
+    def only(self, features: Int[np.ndarray, " G"], dtype: Any) -> PassedLabels:
+        """Return the same for some features, their labels in a type that holds them."""
         some = self.null_labels[:, :, features].astype(dtype)
         return replace(self, labels=self.labels[:, features].astype(dtype), null_labels=some)
 
     def columns(self, repetitions: range) -> Shaped[np.ndarray, "R n F"]:
-        """Labels of some repetitions; repetition -1 is what was observed."""
+        """Return the labels of some repetitions; repetition -1 is what was observed."""
         every = [self.labels if r < 0 else self.null_labels[r] for r in repetitions]
         return np.stack([one[self.used] for one in every])
 
 
-Null = Rearrangements | Given
+Null = Rearrangements | PassedLabels
 
 
 def by_group(groups: Int[np.ndarray, " T"]) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " S"]]:
-    """Give the positions in use, group after group, and each group's number of positions."""
+    """Return the positions in use, group after group, and each group's number of positions."""
     used = np.flatnonzero(groups >= 0)
     _, index, sizes = np.unique(groups[used], return_inverse=True, return_counts=True)
     return used[np.argsort(index, kind="stable")], sizes
@@ -212,3 +223,78 @@ def by_group(groups: Int[np.ndarray, " T"]) -> tuple[Int[np.ndarray, " n"], Int[
 
 def _rng(seed: int, repetition: int) -> np.random.Generator:
     return np.random.default_rng([seed, repetition])
+
+
+def check_kinds(labels: np.ndarray, n_positions: int, binary: Sequence[bool]) -> np.ndarray:
+    """Labels of which the binary columns are 0 and 1; int8 if all are."""
+    labels = _check.check_labels(labels, n_positions, False, "metric")
+    columns = np.flatnonzero(binary)
+    if len(columns):
+        _check.check_labels(labels[:, columns], n_positions, True, "this metric")
+    return labels.astype(np.int8) if len(columns) == labels.shape[1] else labels
+
+
+def choose_null(
+    null: str,
+    labels: np.ndarray,
+    groups: Any,
+    binary: Sequence[bool],
+    seed: int,
+    null_labels: Any,
+    fresh_labels: Any,
+    fresh_groups: Any,
+    tolerance: float,
+) -> Null:
+    if null not in NULLS:
+        raise ValueError(f"expected null to be one of {', '.join(NULLS)}, got {null!r}")
+    n_positions = len(labels)
+    if groups is None and null in ("labels", "iid"):
+        groups = np.zeros(n_positions, np.int32)
+    groups = _check_groups(groups, n_positions, null)
+    if tolerance < 0:
+        raise ValueError(f"expected length_tolerance of at least 0, got {tolerance}")
+    if null == "labels":
+        return PassedLabels(np.flatnonzero(groups >= 0), labels, _check_null_labels(null_labels, labels, binary))
+    if null == "shift":
+        return shift(labels, groups, seed)
+    if null == "iid":
+        return iid(labels, groups, seed)
+    if null == "string_permutation":
+        return strings(labels, groups, seed, tolerance=tolerance)
+    if fresh_labels is None or fresh_groups is None:
+        raise ValueError(
+            'expected fresh_labels (P, F) and fresh_groups (P,) of other strings for null="fresh", got none: '
+            'label a corpus of fresh strings, or try null="string_permutation"'
+        )
+    fresh_labels = np.asarray(fresh_labels)
+    if fresh_labels.ndim != 2 or fresh_labels.shape[1] != labels.shape[1]:
+        raise ValueError(f"expected fresh_labels of shape (P, {labels.shape[1]}), got {fresh_labels.shape}")
+    fresh_labels = check_kinds(fresh_labels, len(fresh_labels), binary)
+    fresh_groups = _check_groups(fresh_groups, len(fresh_labels), null)
+    return strings(labels, groups, seed, fresh_labels, fresh_groups, tolerance)
+
+
+def _check_groups(groups: Any, n_positions: int, null: str) -> np.ndarray:
+    if groups is None:
+        raise ValueError(f'expected groups (T,), the string of each position, for null="{null}", got none')
+    groups = np.asarray(groups)
+    if groups.shape != (n_positions,) or groups.dtype.kind not in "iu":
+        raise ValueError(f"expected integer groups of shape ({n_positions},), got {groups.dtype} {groups.shape}")
+    if groups.min() < -1:
+        raise ValueError(f"expected groups >= -1, got {groups.min()}; only -1 marks positions to leave out")
+    if groups.max() < 0:
+        raise ValueError("expected groups of some positions, got -1 everywhere: nothing is left to test")
+    return groups
+
+
+def _check_null_labels(null_labels: Any, labels: np.ndarray, binary: Sequence[bool]) -> np.ndarray:
+    if null_labels is None:
+        raise ValueError('expected null_labels (R, T, F) for null="labels", got none')
+    null_labels = np.asarray(null_labels)
+    if null_labels.ndim != 3 or null_labels.shape[1:] != labels.shape or len(null_labels) == 0:
+        raise ValueError(
+            f"expected null_labels of shape (R, {labels.shape[0]}, {labels.shape[1]}), got {null_labels.shape}"
+        )
+    for one in null_labels:
+        check_kinds(one, len(labels), binary)
+    return null_labels

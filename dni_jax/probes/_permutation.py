@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -14,18 +14,21 @@ from jaxtyping import Float, Int, Shaped
 from dni_jax import processes
 from dni_jax.probes import _check
 from dni_jax.probes import _direct as direct
-from dni_jax.probes._null_check import check_counts, check_kinds, check_metrics, choose_null
-from dni_jax.probes._nulls import Null, Rearrangements
+from dni_jax.probes._metrics import REGRESSION
+from dni_jax.probes._nulls import Null, check_kinds, choose_null
 from dni_jax.probes._pvalues import at_least, benjamini_hochberg, p_values
-from dni_jax.probes._result import Scores
 from dni_jax.probes._score import score_neurons
-from dni_jax.progress import track
+from dni_jax.probes._scores import Scores
+from dni_jax.probes._spec import ProbeSpec, as_spec, check_batch
 
 _COLUMN_BYTES = 128 * 2**20  # of labels in one product
 _SCORE_BYTES = 256 * 2**20  # of scores kept at a time
-_FIRST_LOOK = 39  # repetitions before a feature can be given up
+_FIRST_EVALUATION = 39  # repetitions before a feature can be given up
 _CHANCE = {"auc": 0.5, "balanced_accuracy": 0.5}
 _PAIRS = ("p", "p_family", "score", "null_mean", "null_sd", "distance")
+
+
+Progress = Callable[[range], Iterable[int]]
 
 
 def permutation_test(
@@ -42,9 +45,10 @@ def permutation_test(
     fresh_groups: Any = None,
     length_tolerance: float = 0.0,
     folds: Any = None,
-    probe: str = "svm",
+    probe: str | ProbeSpec = "svm",
     stop_above: float | None = None,
     batch: int | None = None,
+    progress: Progress | None = None,
 ) -> Scores:
     r"""Test every neuron against every feature, and correct for how many are tested.
 
@@ -58,7 +62,7 @@ def permutation_test(
     null : {"shift", "fresh", "string_permutation", "iid", "labels"}
         What labels would look like that have nothing to do with the states; see `dni_jax.probes._nulls` for what each
         conditions on. "iid" is wrong for sequences.
-    metric : str, or one a feature
+    metric : str, or one for each feature
         Without folds "auc" or "pearson", over all positions used; with folds, a metric of `score_neurons`, its mean
         over folds.
     n_null : int
@@ -75,12 +79,14 @@ def permutation_test(
     folds, probe
         As in `score_neurons`.
     stop_above : float, optional
-        Give up a feature when, after 39, 78, 156, ... repetitions, its least family-wise p is above this. Levels below
-        `stop_above` are not touched: giving up can only lose a rejection. (Besag & Clifford 1991 stop likewise, pair by
-        pair.) None: every feature gets all repetitions.
+        Stop testing a feature when, after 39, 78, 156, ... repetitions, its least family-wise p is above this. Levels
+        below `stop_above` are not affected: stopping can only lose a rejection. (Besag & Clifford 1991 stop likewise,
+        pair by pair.) None: every feature gets all repetitions.
     batch : int, optional
         Repetitions scored in one product. Columns take ``8 * T * F * batch`` bytes, at most 128 MiB by default; scores
-        ``8 * (R + 1) * N`` bytes a feature, at most 256 MiB at a time; ranks ``8 * T * N``.
+        ``8 * (R + 1) * N`` bytes per feature, at most 256 MiB at a time; ranks ``8 * T * N``.
+    progress : callable, optional
+        Wraps the first repetitions of all batches, a range, to show how far they are.
 
     Returns
     -------
@@ -106,7 +112,7 @@ def permutation_test(
 
     Notes
     -----
-    A maximum over scores of different spread would hear the noisiest feature only. So "how far out" is each score's
+    A maximum over scores of different spread would be that of the noisiest feature. So "how far out" is each score's
     distance from the mean over the repetitions, in units of their spread, the observed score counted among them so that
     it is treated like any other: ranks under the null stay exactly uniform. Both sides count for "auc" and "pearson"
     without folds, the upper one for held-out scores. Smallest-p adjustment (minP) would need far more repetitions than
@@ -130,17 +136,36 @@ def permutation_test(
     """
     hidden = _check.check_hidden(hidden)
     labels = np.asarray(labels)
-    metrics = check_metrics(metric, labels)
-    binary = [name not in ("pearson", "r2") for name in metrics]
+    metrics = _check_metrics(metric, labels)
+    binary = [name not in REGRESSION for name in metrics]
     labels = check_kinds(labels, len(hidden), binary)
     n_null = len(np.asarray(null_labels)) if null == "labels" and null_labels is not None else n_null
-    check_counts(n_null, stop_above, batch)
+    _check_counts(n_null, stop_above, batch)
     source = choose_null(null, labels, groups, binary, seed, null_labels, fresh_labels, fresh_groups, length_tolerance)
-    found = _run(_Scorer(hidden, folds, probe, source, batch), metrics, n_null, stop_above)
-    result = {name: found.values[name] for name in ("p", "p_family", "score", "null_mean", "null_sd")}
-    result |= {"p_global": _global(found, stop_above), "q": benjamini_hochberg(result["p"])}
+    scorer = _Scorer(hidden, folds, as_spec(probe), source, batch, progress)
+    tests = _run(scorer, metrics, n_null, stop_above)
+    result = {name: tests.values[name] for name in ("p", "p_family", "score", "null_mean", "null_sd")}
+    result |= {"p_global": _global(tests, stop_above), "q": benjamini_hochberg(result["p"])}
     attrs = {"null": null, "n_null": n_null, "seed": seed, "positions": len(source.used), **source.attrs}
-    return Scores(result | {"repetitions": found.repetitions}, attrs)
+    return Scores(result | {"repetitions": tests.repetitions}, attrs)
+
+
+def _check_metrics(metric: str | Sequence[str], labels: np.ndarray) -> list[str]:
+    if labels.ndim != 2:
+        hint = "; try labels[:, None]" if labels.ndim == 1 else ""
+        raise ValueError(f"expected labels of shape (T, F), got {labels.shape}{hint}")
+    metrics = [metric] * labels.shape[1] if isinstance(metric, str) else list(metric)
+    if len(metrics) != labels.shape[1]:
+        raise ValueError(f"expected one metric, or one for each of {labels.shape[1]} features, got {len(metrics)}")
+    return metrics
+
+
+def _check_counts(n_null: int, stop_above: float | None, batch: int | None) -> None:
+    if n_null < 1:
+        raise ValueError(f"expected n_null of at least 1 repetition, got {n_null}")
+    if stop_above is not None and not 0 < stop_above < 1:
+        raise ValueError(f"expected stop_above between 0 and 1, got {stop_above}")
+    check_batch("batch", batch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,9 +174,10 @@ class _Scorer:
 
     hidden: Any
     folds: Any
-    probe: str
+    spec: ProbeSpec
     null: Null
     batch: int | None
+    progress: Progress | None
 
     def start(self, metric: str) -> direct.Sides | None:
         """The neurons' side, shared by all repetitions."""
@@ -162,9 +188,8 @@ class _Scorer:
             return direct.prepare(self.hidden[self.null.used], metric)
 
     def dtype(self, metric: str) -> Any:
-        """The smallest type for the labels of a metric: 0 and 1 are as good in a byte."""
-        labels = self.null.pool if isinstance(self.null, Rearrangements) else self.null.labels
-        return labels.dtype if metric in ("pearson", "r2") else np.int8
+        """The smallest type for the labels of a metric: 0 and 1 fit into a byte."""
+        return self.null.dtype if metric in REGRESSION else np.int8
 
     def scores(
         self, sides: direct.Sides | None, metric: str, repetitions: range, null: Null
@@ -182,7 +207,7 @@ class _Scorer:
         size = min(self.batch or max(1, _COLUMN_BYTES // row), len(repetitions))
         parts = []
         starts = range(repetitions.start, repetitions.stop, size)
-        for first in track(starts, "repeating without a finding", "repetitions", size):
+        for first in starts if self.progress is None else self.progress(starts):
             some = range(first, min(first + size, repetitions.stop))
             columns = null.columns(some)
             if sides is None:
@@ -199,25 +224,25 @@ class _Scorer:
         flat = np.moveaxis(columns, 0, 1).reshape(n, n_reps * n_features)
         folds = np.asarray(self.folds)[self.null.used]
         hidden = self.hidden[self.null.used]
-        scores = score_neurons(hidden, flat, folds, probe=self.probe, metrics=(metric,))[metric]
+        scores = score_neurons(hidden, flat, folds, probe=replace(self.spec, metrics=(metric,)))[metric]
         known = ~np.isnan(scores)
         total = np.where(known, scores, 0.0).sum(-1) / np.maximum(known.sum(-1), 1)
         total[~known.any(-1)] = _CHANCE.get(metric, 0.0)
         return np.moveaxis(total.reshape(-1, n_reps, n_features), 1, 0)
 
 
-class _Found(NamedTuple):
-    """Results of some features by name, the repetitions that each got, and each repetition's maximum over all pairs."""
+class _Tests(NamedTuple):
+    """Results of some features by name, how many repetitions each had, and each repetition's maximum over pairs."""
 
     values: dict[str, np.ndarray]
     repetitions: Int[np.ndarray, " G"]
     top: Float[np.ndarray, " R1"]
 
 
-def _run(scorer: _Scorer, metrics: Sequence[str], n_null: int, stop_above: float | None) -> _Found:
+def _run(scorer: _Scorer, metrics: Sequence[str], n_null: int, stop_above: float | None) -> _Tests:
     """Test chunk after chunk of features of one metric."""
     n_neurons, n_features = scorer.hidden.shape[1], len(metrics)
-    every = _Found(
+    every = _Tests(
         {name: np.full((n_neurons, n_features), np.nan) for name in _PAIRS},
         np.zeros(n_features, np.int64),
         np.full(n_null + 1, -np.inf),
@@ -228,11 +253,11 @@ def _run(scorer: _Scorer, metrics: Sequence[str], n_null: int, stop_above: float
         members = np.flatnonzero([name == metric for name in metrics])
         for first in range(0, len(members), size):
             features = members[first : first + size]
-            found = _test(scorer, sides, metric, features, _looks(n_null, stop_above), stop_above)
+            tests = _test(scorer, sides, metric, features, _evaluations(n_null, stop_above), stop_above)
             for name in _PAIRS:
-                every.values[name][:, features] = found.values[name]
-            every.repetitions[features] = found.repetitions
-            np.maximum(every.top, found.top, out=every.top)
+                every.values[name][:, features] = tests.values[name]
+            every.repetitions[features] = tests.repetitions
+            np.maximum(every.top, tests.top, out=every.top)
     return every
 
 
@@ -241,48 +266,48 @@ def _test(
     sides: direct.Sides | None,
     metric: str,
     features: Int[np.ndarray, " G"],
-    looks: Sequence[int],
+    evaluations: Sequence[int],
     stop_above: float | None,
-) -> _Found:
-    """Repeat until the last look, or until every feature is given up."""
+) -> _Tests:
+    """Repeat until the last evaluation, or until every feature is given up."""
     dtype = scorer.dtype(metric)
     observed = scorer.null.only(features, dtype).columns(range(-1, 0))[0]
     going = np.flatnonzero((observed != observed[:1]).any(0))
     values = {name: np.full((scorer.hidden.shape[1], len(features)), np.nan) for name in _PAIRS}
-    reps, top = np.zeros(len(features), np.int64), np.full(looks[-1] + 1, -np.inf)
+    reps, top = np.zeros(len(features), np.int64), np.full(evaluations[-1] + 1, -np.inf)
     scores = np.empty((0, scorer.hidden.shape[1], len(going)))
-    for look in looks:
+    for n_done in evaluations:
         if len(going) == 0:
             break
         null = scorer.null.only(features[going], dtype)
-        more = scorer.scores(sides, metric, range(len(scores) - 1, look), null)
+        more = scorer.scores(sides, metric, range(len(scores) - 1, n_done), null)
         scores = np.concatenate([scores, more])
-        found, maxima = p_values(scores, two_sided=sides is not None)
-        if look == looks[-1]:
+        values_now, maxima = p_values(scores, two_sided=sides is not None)
+        if n_done == evaluations[-1]:
             stops = np.ones(len(going), bool)
             top = maxima.max(1)
         else:
-            stops = found["p_family"].min(0) > (stop_above or 1.0)
-            found["p"] = np.where(stops, found["p_family"], found["p"])
+            stops = values_now["p_family"].min(0) > (stop_above or 1.0)
+            values_now["p"] = np.where(stops, values_now["p_family"], values_now["p"])
         for name in _PAIRS:
-            values[name][:, going[stops]] = found[name][:, stops]
-        reps[going[stops]] = look
+            values[name][:, going[stops]] = values_now[name][:, stops]
+        reps[going[stops]] = n_done
         going, scores = going[~stops], scores[:, :, ~stops]
-    return _Found(values, reps, top)
+    return _Tests(values, reps, top)
 
 
-def _looks(n_null: int, stop_above: float | None) -> list[int]:
-    """After how many repetitions to look whether to go on: twice as many each time."""
-    looks: list[int] = []
-    while stop_above is not None and _FIRST_LOOK * 2 ** len(looks) < n_null:
-        looks.append(_FIRST_LOOK * 2 ** len(looks))
-    return [*looks, n_null]
+def _evaluations(n_null: int, stop_above: float | None) -> list[int]:
+    """Return after how many repetitions to decide whether to go on: twice as many each time."""
+    evaluations: list[int] = []
+    while stop_above is not None and _FIRST_EVALUATION * 2 ** len(evaluations) < n_null:
+        evaluations.append(_FIRST_EVALUATION * 2 ** len(evaluations))
+    return [*evaluations, n_null]
 
 
-def _global(found: _Found, stop_above: float | None) -> np.ndarray:
-    distance = found.values["distance"]
+def _global(tests: _Tests, stop_above: float | None) -> np.ndarray:
+    distance = tests.values["distance"]
     tested = ~np.isnan(distance)
     if stop_above is not None:
-        return np.minimum(found.values["p_family"] * tested.any(0).sum(), 1.0)
-    flat = at_least(found.top[:, None], np.where(tested, distance, 0.0).reshape(-1, 1))
+        return np.minimum(tests.values["p_family"] * tested.any(0).sum(), 1.0)
+    flat = at_least(tests.top[:, None], np.where(tested, distance, 0.0).reshape(-1, 1))
     return np.where(tested, flat.reshape(tested.shape), np.nan)

@@ -9,7 +9,9 @@ _TIE = 1e-9  # scores this close, in units of their spread, are equal
 
 
 def benjamini_hochberg(p: Float[np.ndarray, "*tests"]) -> Float[np.ndarray, "*tests"]:
-    """Smallest false discovery rate at which each hypothesis is rejected (Benjamini & Hochberg 1995); NaN is no test.
+    """Return the smallest false discovery rate at which each hypothesis is rejected (Benjamini & Hochberg 1995).
+
+    NaN marks what was not tested.
 
     Examples
     --------
@@ -30,7 +32,7 @@ def benjamini_hochberg(p: Float[np.ndarray, "*tests"]) -> Float[np.ndarray, "*te
 def p_values(
     scores: Float[np.ndarray, "R1 N G"], two_sided: bool
 ) -> tuple[dict[str, Float[np.ndarray, "N G"]], Float[np.ndarray, "R1 G"]]:
-    """p-values of row 0 among all rows, and each row's maximum over neurons."""
+    """Compute the p-values of row 0 among all rows, and each row's maximum over neurons."""
     distance = distances(scores, two_sided)
     observed, n_rows = distance[0], len(scores)
     maxima = distance.max(1)
@@ -47,7 +49,7 @@ def p_values(
 
 
 def distances(scores: Float[np.ndarray, "R1 N G"], two_sided: bool) -> Float[np.ndarray, "R1 N G"]:
-    """Distance from the mean over rows in units of their spread; 0 where all rows are equal."""
+    """Compute distances from the mean over rows in units of their spread; 0 where all rows are equal."""
     centre = scores.mean(0)
     off = scores - centre
     spread = np.sqrt((off * off).mean(0))
@@ -57,7 +59,7 @@ def distances(scores: Float[np.ndarray, "R1 N G"], two_sided: bool) -> Float[np.
 
 
 def at_least(maxima: Float[np.ndarray, "R1 G"], observed: Float[np.ndarray, "N G"]) -> Float[np.ndarray, "N G"]:
-    """Share of rows whose maximum is at least as far out as each observed distance."""
+    """Compute the share of rows whose maximum is at least as far out as each observed distance."""
     result = np.empty(observed.shape)
     for column in range(observed.shape[1]):
         ordered = np.sort(maxima[:, column])

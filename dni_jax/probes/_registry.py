@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dni_jax.probes import _linear as linear
+from dni_jax.probes import _least_squares as least_squares
 from dni_jax.probes import _linear_svc as linear_svc
 from dni_jax.probes import _logistic as logistic
 from dni_jax.probes import _metrics as metrics
-from dni_jax.probes import _ridge as ridge
 from dni_jax.probes import _svm as svm
 
 
@@ -17,8 +16,8 @@ class Probe:
 
     Attributes
     ----------
-    classify : (SortedNeuron, strength, balanced) -> Fit, or None
-        Fits binary labels on a sorted neuron.
+    classify : (Neuron, strength, balanced) -> Fit, or None
+        Fits binary labels on a neuron.
     regress : (Moments, strength) -> Line, or None
         Fits continuous labels from moments.
     strength : {"C", "alpha", None}
@@ -43,6 +42,6 @@ PROBES = {
     "svm": Probe(classify=svm.fit, strength="C"),
     "linear_svc": Probe(classify=linear_svc.fit, strength="C", squares=True),
     "logistic": Probe(classify=logistic.fit, strength="C"),
-    "ridge": Probe(classify=ridge.classify, regress=linear.fit, strength="alpha", squares=True),
-    "ols": Probe(regress=linear.fit),
+    "ridge": Probe(classify=least_squares.classify, regress=least_squares.fit, strength="alpha", squares=True),
+    "ols": Probe(regress=least_squares.fit),
 }

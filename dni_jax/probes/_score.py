@@ -1,29 +1,24 @@
-"""The one call: every neuron x feature x fold, scored on held-out positions."""
+"""The public calls: every neuron, feature and fold, scored on positions held out; shared by processes and devices."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from dni_jax import devices, processes
-from dni_jax.probes import _bits, _check
-from dni_jax.probes._binned import fit_counts
-from dni_jax.probes._column import run_column
-from dni_jax.probes._counting import choose_levels, count, in_chunks, sample
-from dni_jax.probes._engine import Plan
-from dni_jax.probes._products import choose_grid, multiply, score_products
-from dni_jax.probes._result import Scores
+from dni_jax.probes import _check
+from dni_jax.probes import _direct as direct
+from dni_jax.probes._engine import Engine, Sample
+from dni_jax.probes._engines import accumulate, choose_engine
+from dni_jax.probes._scores import Scores
+from dni_jax.probes._spec import ProbeSpec, as_spec
 
-_LINES = ("weight", "bias")
 _ERRORS = ("auc_error", "accuracy_error", "r2_error")
-_ENGINES = ("auto", "exact", "binned")
-_EXACT_POSITIONS = 500_000
-# Neurons whose ranks are kept for one product with the labels.
-_NEURON_BATCH = 16
-# Bytes that one neuron's prefixes may take before features are split.
-_PREFIX_BYTES = 512 * 2**20
 
 
 def score_neurons(
@@ -31,10 +26,10 @@ def score_neurons(
     labels: Any,
     folds: Any,
     *,
-    probe: str = "svm",
+    probe: str | ProbeSpec = "svm",
     metrics: tuple[str, ...] | None = None,
     C: float = 1.0,
-    alpha: float | Sequence[float] = 1.0,
+    alpha: Any = 1.0,
     class_weight: str | None = None,
     engine: str = "auto",
     n_bins: int = 512,
@@ -51,38 +46,20 @@ def score_neurons(
     labels : bool, integer or float array (T, F)
         0 and 1 for classifying probes, any finite number for continuous ones.
     folds : integer array (T,) or (T, F)
-        The fold that holds each position out; -1 leaves it out everywhere. A column a feature runs one call a
-        distinct column, which is slower.
-    probe : {"svm", "linear_svc", "logistic", "ridge", "ols"}
-        scikit-learn's ``SVC(kernel="linear")``, ``LinearSVC``, ``LogisticRegression``, ``RidgeClassifier`` (``Ridge``
-        for continuous labels) and ``LinearRegression``, each at its exact optimum.
-    metrics : tuple of str, optional
-        Of accuracy, balanced_accuracy, f1, mcc and auc for classifiers (default accuracy and auc), of r2 and
-        pearson for continuous probes (default both). "ridge" classifies binary labels unless asked for r2 or pearson.
-        auc is the decision value's; where the fitted weight is 0, as an SVM's often is on a rare class, the neuron's
-        own, in the direction of the training classes' means.
-    C : float
-        Cost of errors for "svm", "linear_svc" and "logistic".
-    alpha : float, or several
-        Penalty of "ridge". Several alphas share one pass, and the scores get a leading axis for them.
-    class_weight : {None, "balanced"}
-        "balanced" weighs classes by ``n / (2 * n_class)`` in each training set, as scikit-learn does.
-    engine : {"auto", "exact", "binned"}
-        "exact" works on sorted positions, "binned" on neurons rounded to `n_bins` levels (continuous labels: 65,536),
-        solved exactly on those (`score_stream` takes chunks instead of whole arrays). "auto" bins classifiers above
-        500,000 positions, where the exact prefixes outgrow the caches; ``attrs`` says what was done, and the error
-        that binning can cause.
-    n_bins : int
-        Levels a neuron of the binned engine, about equally full.
-    neuron_batch, feature_batch : int, optional
-        Neurons and features worked on at a time by each device; lower values need less memory.
+        The fold that holds each position out; -1 leaves it out everywhere. With a column per feature,
+        each distinct column is one call, which is slower.
+    probe : str or ProbeSpec
+        "svm", "linear_svc", "logistic", "ridge" or "ols"; or a whole `ProbeSpec`, without further settings.
+    metrics, C, alpha, class_weight, engine, n_bins, neuron_batch, feature_batch
+        See `ProbeSpec`. AUC is the decision value's; where the fitted weight is 0, as an SVM's often is on a rare
+        class, it is the neuron's own, in the direction of the training classes' means.
 
     Returns
     -------
     Scores
         A dict of float64 arrays (N, F, K) by metric, and "baseline" (F, K): the held-out accuracy of the training
-        set's majority class (class 0 in a tie), or the held-out R^2 of the training mean. ``attrs`` holds probe,
-        engine and settings.
+        set's majority class (class 0 in a tie), or the held-out R^2 of the training mean. ``attrs`` holds the probe,
+        the engine, its settings, and what rounding to levels can change (see `ProbeSpec`).
 
     Raises
     ------
@@ -98,7 +75,7 @@ def score_neurons(
     Points exactly on the boundary are predicted to be in class 0. R^2 of constant held-out labels is 0, or 1 where
     training saw only that constant; their Pearson correlation is NaN, as is a constant prediction's.
 
-    Memory beside the arguments: a copy of the states, and on each device one neuron's prefixes, about
+    Memory in addition to the arguments: a copy of the states, and on each device one neuron's prefixes, about
     ``12 * T / 64 * K * feature_batch`` bytes ("linear_svc" and "ridge" 20), at most 512 MiB unless `feature_batch` says
     otherwise, and ``8 * T * neuron_batch`` bytes of ranks. 20,000 x 128 x 50 x 20 peaks at 0.85 GiB for the whole
     process, JAX and scikit-learn included (``python scripts/bench_probes.py``).
@@ -114,32 +91,24 @@ def score_neurons(
     >>> bool(scores["accuracy"][0].mean() > 0.95 > scores["accuracy"][1].mean())
     True
     """
-    asked = _Asked(probe, metrics, C, alpha, class_weight, engine, n_bins, neuron_batch, feature_batch)
-    return _solve(hidden, labels, folds, asked, lambda key: key not in _LINES)
+    settings = {"metrics": metrics, "C": C, "alpha": alpha, "class_weight": class_weight, "engine": engine}
+    settings |= {"n_bins": n_bins, "neuron_batch": neuron_batch, "feature_batch": feature_batch}
+    return _score(hidden, labels, folds, as_spec(probe, settings))
 
 
-def fit_neurons(
-    hidden: Any,
-    labels: Any,
-    folds: Any,
-    *,
-    probe: str = "svm",
-    C: float = 1.0,
-    alpha: float | Sequence[float] = 1.0,
-    class_weight: str | None = None,
-) -> Scores:
+def fit_neurons(hidden: Any, labels: Any, folds: Any, *, probe: str | ProbeSpec = "svm", **settings: Any) -> Scores:
     """Return the fitted lines themselves: decision or prediction is ``weight * x + bias``.
 
     Parameters
     ----------
-    hidden, labels, folds, probe, C, alpha, class_weight
+    hidden, labels, folds, probe, settings
         As in `score_neurons`.
 
     Returns
     -------
     Scores
         "weight" and "bias", float64 (N, F, K), of the training sets that leave each fold out. Where the weight is 0,
-        the bias is +1 or -1: the constant prediction of a classifier.
+        the bias of a classifier is +1 or -1: its constant prediction.
 
     Examples
     --------
@@ -150,126 +119,107 @@ def fit_neurons(
     >>> line["weight"][0, 0].tolist(), line["bias"][0, 0].tolist()
     ([1.0, 1.0], [0.0, 0.0])
     """
-    return _solve(hidden, labels, folds, _Asked(probe, None, C, alpha, class_weight), lambda key: key in _LINES)
+    scores = _score(hidden, labels, folds, as_spec(probe, settings))
+    return Scores(scores.lines, scores.attrs)
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What a caller asks for beside the arrays; see `score_neurons`."""
+def score_stream(
+    chunks: Iterable[_check.Chunk],
+    *,
+    n_folds: int,
+    probe: str | ProbeSpec = "svm",
+    sample: tuple[Any, Any] | None = None,
+    **settings: Any,
+) -> Scores:
+    """Score an iterator of chunks in memory that does not depend on how many there are.
 
-    probe: str
-    metrics: tuple[str, ...] | None
-    C: float
-    alpha: Any
-    class_weight: str | None
-    engine: str = "auto"
-    n_bins: int = 512
-    neuron_batch: int | None = None
-    feature_batch: int | None = None
+    Parameters
+    ----------
+    chunks : iterable of (hidden, labels, folds)
+        Arrays (t, N), (t, F) and (t,) with -1 for positions not used. Chunks of one length compile once.
+    n_folds : int
+        Number of folds K.
+    probe, settings
+        As in `score_neurons`; "ridge" classifies if the first chunk's labels are 0 and 1. With engine="exact", all
+        chunks are kept.
+    sample : (hidden, labels), optional
+        Arrays (t, N) and (t, F) that levels are chosen from, by default the first chunk, which should then be a fair
+        sample.
 
-    def settled(self, labels: Any) -> "_Settled":
-        """Check everything but the arrays, and decide what was left open."""
-        chosen, metrics, classifies = _check.check_probe(self.probe, self.metrics, labels)
-        if self.engine not in _ENGINES:
-            raise ValueError(f"expected engine to be one of {', '.join(_ENGINES)}, got {self.engine!r}")
-        _check.check_class_weight(self.class_weight, classifies)
-        for name in ("neuron_batch", "feature_batch"):
-            _check.check_batch(name, getattr(self, name))
-        return _Settled(self, metrics, classifies, _check.check_strength(chosen, self.C, self.alpha))
+    Returns
+    -------
+    Scores
+        As from `score_neurons`. In ``attrs``, "auc_error" bounds the effect of rounding to levels on any AUC of a
+        neuron, "accuracy_error" and "r2_error" estimate that on accuracy and R^2.
 
+    Raises
+    ------
+    ValueError
+        For a bad chunk, no chunk at all, a fold without a position, more than 2 ** 31 - 1 positions, or a value more
+        than four ranges of the sample away from its middle (continuous labels).
 
-class _Settled(NamedTuple):
-    """What was asked for, the metrics to compute, whether the probe classifies, and its strengths."""
+    Notes
+    -----
+    Counts of classes take ``4 * N * n_bins * K * (F + 1)`` bytes.
 
-    asked: _Asked
-    metrics: tuple[str, ...]
-    classifies: bool
-    strengths: tuple[float, ...]
-
-
-def _solve(hidden: Any, labels: Any, folds: Any, asked: _Asked, wanted: Callable[[str], bool]) -> Scores:
-    """Check everything, then run one call a distinct fold column; gives those of the results that are wanted."""
-    settled = asked.settled(labels)
-    classifies = settled.classifies
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dni_jax.probes import score_stream
+    >>> def chunks():
+    ...     for seed in range(3):
+    ...         x = np.random.default_rng(seed).normal(size=(500, 2))
+    ...         yield x, x[:, :1] > 0, np.arange(500) % 4
+    >>> score_stream(chunks(), n_folds=4)["accuracy"].shape
+    (2, 1, 4)
+    """
+    if isinstance(n_folds, bool) or not isinstance(n_folds, int | np.integer) or n_folds < 2:
+        raise ValueError(f"expected n_folds as a whole number of at least 2, got {n_folds!r}")
+    first, chunks = _peek(iter(chunks))
+    spec = as_spec(probe, settings).resolve(first[1])
+    engine = choose_engine(spec, n_positions=None)
+    hidden, labels = first[:2] if sample is None else sample
     hidden = _check.check_hidden(hidden)
-    labels = _check.check_labels(labels, hidden.shape[0], classifies, asked.probe)
+    labels = _check.check_labels(labels, len(hidden), spec.classifies, "counting classes")
+    known = Sample(hidden, labels, np.zeros(len(hidden), np.int32), int(n_folds))
+    return engine.score(accumulate(engine, engine.init(spec, known), chunks))
+
+
+def _peek(chunks: Iterator[_check.Chunk]) -> tuple[_check.Chunk, Iterator[_check.Chunk]]:
+    first = next(chunks, None)
+    if first is None:
+        raise ValueError("expected at least one chunk of (hidden, labels, folds), got none")
+    return first, itertools.chain([first], chunks)
+
+
+def _score(hidden: Any, labels: Any, folds: Any, spec: ProbeSpec) -> Scores:
+    """Check everything, then run one call for each distinct column of folds."""
+    spec = spec.resolve(labels)
+    hidden = _check.check_hidden(hidden)
+    labels = _check.check_labels(labels, hidden.shape[0], spec.classifies, spec.probe)
     folds = _check.check_folds(folds, *labels.shape)
-    binned = asked.engine == "binned" or (asked.engine == "auto" and classifies and len(hidden) > _EXACT_POSITIONS)
-    solve = _binned_column if binned else _exact_column
-    attrs: dict[str, Any] = {
-        "probe": asked.probe,
-        "engine": "binned" if binned else "exact",
-        "C": float(asked.C),
-        "alpha": float(asked.alpha) if np.ndim(asked.alpha) == 0 else tuple(map(float, asked.alpha)),
-        "class_weight": str(asked.class_weight),
-        "n_devices": devices.make_mesh("neurons").size * processes.count(),
-    }
-    own = hidden[:, processes.shard(hidden.shape[1])] if processes.count() > 1 else hidden
-    result: dict[str, np.ndarray] = {}
-    for column, features in _distinct_columns(folds, labels.shape[1]):
-        part, more = solve(own, _take(labels, features), column, settled)
-        attrs |= {key: max(attrs.get(key, 0), value) for key, value in more.items()}
-        for key, value in part.items():
-            if not wanted(key):
-                continue
-            shape = (*value.shape[:-2], labels.shape[1], value.shape[-1])
-            result.setdefault(key, np.empty(shape))[..., features, :] = value
-    result, attrs = _of_all(result, attrs, hidden.shape[1])
-    if np.ndim(asked.alpha) == 0:
-        result = {key: value if key == "baseline" else value[0] for key, value in result.items()}
-    return Scores(result, attrs)
+    engine, shape = choose_engine(spec, len(hidden)), (hidden.shape[1], *labels.shape[1:], int(folds.max()) + 1)
+    own = hidden[:, processes.shard(shape[0])] if processes.count() > 1 else hidden
+    columns = _distinct_columns(folds, shape[1])
+    each = [_score_at_once(engine, spec, own, _take(labels, features), column) for column, features in columns]
+    parts = [(features, scores) for (_, features), scores in zip(columns, each, strict=True)]
+    result, lines = _joined(parts, shape[1], lambda one: one), _joined(parts, shape[1], lambda one: one.lines)
+    errors = {name: max(one.attrs[name] for one in each) for name in _ERRORS if name in each[0].attrs}
+    n_devices = devices.make_mesh("neurons").size * processes.count()
+    attrs = each[0].attrs | _largest(errors) | {"n_devices": n_devices}
+    return Scores(_of_all(result, shape[0]), attrs, _of_all(lines, shape[0]))
 
 
-def _of_all(
-    result: dict[str, np.ndarray], attrs: dict[str, Any], n_neurons: int
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Put together the neurons of all processes, and the largest of the errors that rounding can cause."""
-    if processes.count() == 1:
-        return result, attrs
-    whole = {
-        key: value if key == "baseline" else processes.all_gather(value, n_neurons, axis=1)
-        for key, value in result.items()
-    }
-    names = [name for name in _ERRORS if name in attrs]
-    largest = np.max(processes.gather_list(np.asarray([attrs[name] for name in names], np.float64)), axis=0)
-    return whole, attrs | dict(zip(names, largest.tolist(), strict=True))
+def _score_at_once(
+    engine: Engine, spec: ProbeSpec, hidden: Any, labels: np.ndarray, folds: Int[np.ndarray, " T"]
+) -> Scores:
+    """Score positions that are all in memory: one update."""
+    sample = Sample(hidden, labels, folds, int(folds.max()) + 1)
+    return engine.score(engine.update(engine.init(spec, sample), hidden, labels, folds))
 
 
-def _exact_column(
-    hidden: Any, labels: np.ndarray, folds: np.ndarray, settled: _Settled
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Run one fold assignment on sorted positions, or on the moments of continuous labels."""
-    asked, metrics, classifies, strengths = settled
-    plan = Plan(
-        probe=asked.probe,
-        metrics=metrics,
-        n_folds=int(folds.max()) + 1,
-        feature_batch=_feature_batch(labels.shape[1], folds, asked.feature_batch),
-        neuron_batch=_neuron_batch(hidden.shape[1], asked.neuron_batch),
-        balanced=asked.class_weight == "balanced",
-        classifies=classifies,
-    )
-    return run_column(hidden, labels, folds, strengths, plan), {}
-
-
-def _binned_column(
-    hidden: Any, labels: np.ndarray, folds: np.ndarray, settled: _Settled
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Run one fold assignment on counts, or on the products of continuous labels; also says what rounding can do."""
-    asked, metrics, classifies, strengths = settled
-    chunks, n_folds = in_chunks(hidden, labels, folds), int(folds.max()) + 1
-    if classifies:
-        levels = choose_levels(sample(hidden, folds), asked.n_bins)
-        counts = count(chunks, levels, n_folds)
-        scores = fit_counts(counts, asked.probe, metrics, asked.C, strengths, asked.class_weight)
-    else:
-        products = multiply(chunks, choose_grid(hidden, labels), n_folds)
-        scores = score_products(products, probe=asked.probe, metrics=metrics, alpha=strengths)
-    return dict(scores), {key: scores.attrs[key] for key in (*_ERRORS, "n_bins") if key in scores.attrs}
-
-
-def _distinct_columns(folds: Int[np.ndarray, "..."], n_features: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Each different assignment of folds, with the features that use it."""
+def _distinct_columns(folds: Int[np.ndarray, ...], n_features: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return each different assignment of folds, with the features that use it."""
     if folds.ndim == 1:
         return [(folds, np.arange(n_features))]
     features: dict[bytes, list[int]] = {}
@@ -282,13 +232,88 @@ def _take(labels: Shaped[np.ndarray, "T F"], features: np.ndarray) -> Shaped[np.
     return labels if len(features) == labels.shape[1] else labels[:, features]
 
 
-def _neuron_batch(n_neurons: int, wanted: int | None) -> int:
-    per_device = -(-n_neurons // devices.make_mesh("neurons").size)
-    return min(wanted or _NEURON_BATCH, per_device)
+def _joined(
+    parts: list[tuple[np.ndarray, Scores]], n_features: int, arrays: Callable[[Scores], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Put the features of all calls into one array, by name."""
+    if len(parts) == 1:
+        return dict(arrays(parts[0][1]))
+    result: dict[str, np.ndarray] = {}
+    for features, scores in parts:
+        for name, array in arrays(scores).items():
+            shape = (*array.shape[:-2], n_features, array.shape[-1])
+            result.setdefault(name, np.empty(shape))[..., features, :] = array
+    return result
 
 
-def _feature_batch(n_features: int, folds: Int[np.ndarray, " T"], wanted: int | None) -> int:
-    n_words = -(-int(np.count_nonzero(folds >= 0)) // _bits.WORD)
-    fitting = max(1, _PREFIX_BYTES // (12 * n_words * (int(folds.max()) + 1)))
-    n_groups = -(-n_features // min(wanted or fitting, n_features))
-    return -(-n_features // n_groups)
+def _of_all(arrays: dict[str, np.ndarray], n_neurons: int) -> dict[str, np.ndarray]:
+    """Gather the neurons of all processes."""
+    if processes.count() == 1:
+        return arrays
+    return {
+        name: array if name == "baseline" else processes.all_gather(array, n_neurons, axis=array.ndim - 3)
+        for name, array in arrays.items()
+    }
+
+
+def _largest(errors: dict[str, float]) -> dict[str, float]:
+    """Return the largest error of all processes, by name."""
+    if processes.count() == 1 or not errors:
+        return errors
+    largest = np.max(processes.gather_list(np.asarray(list(errors.values()), np.float64)), axis=0)
+    return dict(zip(errors, largest.tolist(), strict=True))
+
+
+def direct_scores(
+    hidden: Any, labels: Any, metric: str = "auc", strata: Shaped[np.ndarray, " T"] | None = None
+) -> Float[np.ndarray, "N F"]:
+    """Score every neuron against every feature over all positions, without a fit and without folds.
+
+    Parameters
+    ----------
+    hidden : float array (T, N)
+    labels : array (T, F)
+        0 and 1 for "auc", any finite number for "pearson".
+    metric : {"auc", "pearson"}
+        "auc": chance that the neuron is higher where the feature holds, ties counting half (Mann & Whitney 1947).
+        "pearson": correlation.
+    strata : array (T,), optional
+        Compare only positions of the same stratum, such as the same current character. The AUC is then taken over all
+        pairs within strata, ``sum_s U_s / sum_s n1_s n0_s`` (as van Elteren 1960, but each pair counts the same), the
+        correlation is the partial one given the stratum: both sides less their stratum's mean.
+
+    Returns
+    -------
+    float64 (N, F)
+        NaN where there is nothing to compare: labels that are constant (within every stratum). A neuron that is
+        constant has .5, or correlation 0: it does not distinguish anything.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not match, values that are not finite, labels that do not fit the metric, an unknown metric.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> hidden = np.array([[0.0], [1.0], [1.0], [2.0]])
+    >>> direct_scores(hidden, np.array([[0], [0], [1], [1]])).tolist()
+    [[0.875]]
+    >>> direct_scores(hidden, np.array([[0], [0], [1], [1]]), strata=np.array([0, 1, 0, 1])).tolist()
+    [[1.0]]
+    """
+    direct.check_metric(metric)
+    hidden = _check.check_hidden(hidden)
+    labels = direct.check_columns(labels, len(hidden), metric)
+    if strata is None:
+        codes = np.zeros(len(hidden), np.int32)
+    else:
+        strata = np.asarray(strata)
+        if strata.shape != (len(hidden),):
+            raise ValueError(f"expected strata of shape ({len(hidden)},), one for each position, got {strata.shape}")
+        codes = np.unique(strata, return_inverse=True)[1].astype(np.int32)
+    n_neurons = hidden.shape[1]
+    own = hidden[:, processes.shard(n_neurons)] if processes.count() > 1 else hidden
+    with jax.enable_x64(True):
+        scores = np.asarray(direct.score_within(own, labels, metric, codes))
+    return processes.all_gather(scores, n_neurons)

@@ -1,4 +1,4 @@
-"""The best k neurons a feature, chosen greedily from the same Gram matrices as the joint probes."""
+"""The best k neurons for each feature, chosen greedily from the Gram matrices of the joint probes."""
 
 from functools import partial
 from typing import Any
@@ -9,12 +9,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from dni_jax.probes._grams import Grams, Positions, grams, positions, r2
-from dni_jax.probes._result import Scores
+from dni_jax.probes._grams import Grams, JointData, grams, joint_data, r2
+from dni_jax.probes._scores import Scores
 
 
 @partial(jax.jit, static_argnames=("k", "n_folds"))
-def _select(data: Positions, k: int, n_folds: int) -> tuple[Array, Array]:
+def _select(data: JointData, k: int, n_folds: int) -> tuple[Array, Array]:
     """Greedy choice by a pivoted Cholesky factorisation of each training set's Gram matrix."""
     held = grams(data, n_folds)
     train = held.without_each()
@@ -83,14 +83,14 @@ def select_neurons(hidden: Any, labels: Any, folds: Any, k: int, *, neurons: Any
     >>> select_neurons(hidden, labels, make_folds(300, k=2, scheme="shuffled"), 2)["neurons"][0].tolist()
     [[3, 1], [3, 1]]
     """
-    data, n_folds = positions(hidden, labels, folds, neurons, False, "ols")
-    n_neurons = data[0].shape[1] - 1
+    data, n_folds = joint_data(hidden, labels, folds, neurons, False, "ols")
+    n_neurons = data.z.shape[1] - 1
     if not 1 <= k <= n_neurons:
         raise ValueError(f"expected k from 1 to {n_neurons} neurons, got {k}")
     with jax.enable_x64(True):
-        chosen, scored = _select(Positions(*(jnp.asarray(part) for part in data)), int(k), n_folds)
-        found, score = np.asarray(chosen).astype(np.int64), np.asarray(scored)
+        chosen, scored = _select(data, int(k), n_folds)
+        order, score = np.asarray(chosen).astype(np.int64), np.asarray(scored)
     if neurons is not None:
-        found = np.asarray(neurons)[found]
-    result = {"neurons": np.moveaxis(found, 0, 1), "r2": score.transpose(2, 1, 0)}
+        order = np.asarray(neurons)[order]
+    result = {"neurons": np.moveaxis(order, 0, 1), "r2": score.transpose(2, 1, 0)}
     return Scores(result, {"k": int(k), "n_neurons": n_neurons})

@@ -1,18 +1,25 @@
-"""One neuron, sorted once, with prefix counts and sums for every training set: what the exact solvers search in."""
+"""One neuron, sorted once, with prefix counts and sums for every training set: what the exact solvers search."""
 
+import math
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt64
 
 from dni_jax.probes import _bits
+from dni_jax.probes._blocks import Blocks
+from dni_jax.probes._ranks import sort_order
 
 WORD = _bits.WORD
+# A neuron is cut at this many equally spaced ranks, which resolve its bulk, and as many equally spaced values, which
+# resolve its gaps and tails.
+_RANKS, _VALUES = 256, 128
 
 
 class Layout(NamedTuple):
-    """What all neurons share: the labels and folds of the positions in use, as packed bits.
+    """The labels and folds of the positions in use as packed bits, which all neurons share.
 
     Attributes
     ----------
@@ -100,21 +107,38 @@ class SortedNeuron(NamedTuple):
         """Classes of the training sets; `negate` picks the negatives."""
         return TrainingClass(self, negate)
 
+    def blocks(self, cost: Float[Array, "2 K F"] | None, n_powers: int) -> Blocks:
+        """Cut the neuron into blocks of neighbouring values.
 
-def sort_order(x: Float[Array, " T"]) -> Int[Array, " T"]:
-    """Stable ascending order of finite values.
+        `cost` weighs the positives and the negatives of each fold and feature; without it every position has mass 1,
+        and all features share their moments.
+        """
+        x = self.values()
+        n_positions, n_folds = x.shape[0], self.fold.shape[1]
+        ranks = jnp.arange(n_positions, dtype=jnp.int32) // -(-n_positions // _RANKS)
+        spread = jnp.maximum(x[-1] - x[0], 1e-300)
+        values = jnp.minimum((x - x[0]) / spread * _VALUES, _VALUES - 1.0).astype(jnp.int32)
+        block = ranks + values  # neither falls, so each step of either begins a new block
+        n_blocks = _RANKS + _VALUES
+        cell = block * n_folds + self.fold_of
+        first = jnp.searchsorted(block, jnp.arange(n_blocks, dtype=jnp.int32))
+        last = jnp.concatenate([first[1:], jnp.full(1, n_positions, first.dtype)]) - 1
+        low, high = x[jnp.minimum(first, n_positions - 1)], x[jnp.maximum(last, 0)]
+        middle = (low + high) / 2.0
+        distance = x - middle[block]
 
-    float32 values and their positions share one 64-bit key: sorting single integers is several times
-    faster in XLA than sorting pairs.
-    """
-    if x.dtype != jnp.float32:
-        return jnp.argsort(x, stable=True).astype(jnp.int32)
-    bits = lax.bitcast_convert_type(x, jnp.uint32)
-    negative = (bits >> jnp.uint32(31)) == jnp.uint32(1)
-    key = jnp.where(negative, ~bits, bits | jnp.uint32(1 << 31)).astype(jnp.uint64)
-    position = jnp.arange(x.shape[0], dtype=jnp.uint64)
-    keys = lax.sort((key << jnp.uint64(32)) | position)
-    return (keys & jnp.uint64(0xFFFFFFFF)).astype(jnp.int32)
+        def train(rows: Float[Array, "T C"]) -> Float[Array, "J K C"]:
+            held = jax.ops.segment_sum(rows, cell, num_segments=n_blocks * n_folds).reshape(n_blocks, n_folds, -1)
+            return jnp.tensordot(1.0 - jnp.eye(n_folds), held, axes=(1, 1)).swapaxes(0, 1)
+
+        powers = [distance**p / math.factorial(p) for p in range(n_powers)]
+        moments = train(jnp.stack(powers, axis=1)).swapaxes(1, 2)[..., None]
+        if cost is not None:
+            y = jnp.swapaxes(_bits.expand(self.positive), 1, 2).reshape(-1, self.positive.shape[1])[:n_positions]
+            positives = jnp.stack([train(jnp.where(y, power[:, None], 0.0)) for power in powers], axis=1)
+            moments = cost[1] * moments + (cost[0] - cost[1]) * positives
+        words = (self.x, self.positive, self.fold, self.valid)
+        return Blocks(middle, moments, jnp.max(jnp.abs(distance)), words)
 
 
 def _exclusive(total: Array, prefix: Array) -> Array:
@@ -157,8 +181,10 @@ def sort_neuron(
 def _prefix_counts(
     positive: UInt64[Array, "B F"], fold: UInt64[Array, "B K"], valid: UInt64[Array, " B"]
 ) -> tuple[Array, Array, Array]:
-    """Training positives, training positions, and all positives before each word."""
+    """Count training positives, training positions, and all positives before each word."""
 
+    # The carry is what each word's prefix excludes: it is stored before the word is added. A scan over words needs no
+    # array of single positions, and reads each word once for all folds and features.
     def step(carry: tuple, word: tuple) -> tuple[tuple, tuple]:
         counts, counts_all, every = carry
         pos, out, valid = word
@@ -183,11 +209,12 @@ def _prefix_sums(
     fold: UInt64[Array, "B K"],
     valid: UInt64[Array, " B"],
 ) -> tuple[Array, Array]:
-    """Sums of values over the training positives and the training positions before each word."""
+    """Sum values over the training positives and the training positions before each word."""
 
     def step(carry: tuple, word: tuple) -> tuple[tuple, tuple]:
         sums, sums_all = carry
         values, pos, out, valid = word
+        # A product of 0/1 matrices with the 64 values: sums for all folds and features at once.
         train = _bits.expand(valid & ~out).astype(jnp.float64)
         weighted = _bits.expand(pos).astype(jnp.float64) * values
         return (sums + train @ weighted.T, sums_all + train @ values), carry
@@ -206,11 +233,11 @@ def count_below(
     n = x.shape[0]
     n_steps = n.bit_length()
 
-    def descend(step: Array, found: Array) -> Array:
-        candidate = found + (1 << (n_steps - 1 - step))
+    def descend(step: Array, below: Array) -> Array:
+        candidate = below + (1 << (n_steps - 1 - step))
         value = x[jnp.minimum(candidate, n) - 1]
         low = (value < bound) | (inclusive & (value == bound))
-        return jnp.where((candidate <= n) & low, candidate, found)
+        return jnp.where((candidate <= n) & low, candidate, below)
 
     return lax.fori_loop(0, n_steps, descend, jnp.zeros(bound.shape, jnp.int32))
 

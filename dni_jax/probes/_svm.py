@@ -54,7 +54,7 @@ def _ceil(a: Int[Array, "*shape"], b: Int[Array, "*shape"]) -> Int[Array, "*shap
 
 
 def _nth(neuron: Neuron, problem: _Problem, n: Int[Array, "R 2 KF"]) -> tuple[Array, Array]:
-    """Upper class's n-th values from the bottom, the lower's from the top, and the sums of the values passed."""
+    """Return the upper class's n-th values from the bottom, the lower's from the top, and sums of the values passed."""
     upper, lower = n[:, 0], problem.size[1] - 1 - n[:, 1]
     flat = jnp.stack([upper, lower], axis=1).reshape(-1, n.shape[-1]).astype(jnp.int32)
     value, before = neuron.classes(jnp.tile(problem.negate, (n.shape[0], 1))).nth(flat)
@@ -66,7 +66,7 @@ def _nth(neuron: Neuron, problem: _Problem, n: Int[Array, "R 2 KF"]) -> tuple[Ar
 def _weight_at(
     neuron: Neuron, problem: _Problem, mass: Int[Array, " KF"]
 ) -> tuple[Float[Array, " KF"], Float[Array, "2 KF"]]:
-    """W(mass), and the values a and b just below the mass; needs 0 < mass <= limit."""
+    """Return W(mass), and the values a and b just below the mass; needs 0 < mass <= limit."""
     mass = jnp.maximum(mass, 1)
     passed = _ceil(jnp.stack([mass, mass]), problem.mass) - 1
     value, sums = (part[0] for part in _nth(neuron, problem, passed[None]))
@@ -79,7 +79,7 @@ def _weight_at(
 def _first(
     neuron: Neuron, problem: _Problem, ends: "_Ends", low: Int[Array, " KF"], high: Int[Array, " KF"]
 ) -> Int[Array, " KF"]:
-    """Smallest step in [low, high) at whose end the crossing is reached; `high` where there is none."""
+    """Return the smallest step in [low, high) at whose end the crossing is reached; `high` where there is none."""
 
     def unfinished(state: tuple[Array, Array]) -> Array:
         return jnp.any(state[0] < state[1])
@@ -109,7 +109,7 @@ class _Ends(NamedTuple):
 def _threshold(
     neuron: Neuron, problem: _Problem, mass: Int[Array, " KF"], weight: Float[Array, " KF"]
 ) -> Float[Array, " KF"]:
-    """Middle of the interval of thresholds that leaves each class's violating mass as it is."""
+    """Return the middle of the interval of thresholds that leaves each class's violating mass as it is."""
     both = jnp.stack([mass, mass])
     left, right = _ceil(both, problem.mass) - 1, both // problem.mass
     (inner, outer), _ = _nth(neuron, problem, jnp.stack([left, right]))
@@ -131,22 +131,26 @@ def fit(neuron: Neuron, cost: Float[Array, ""], balanced: bool) -> Fit:
     upper = _Ends(problem.mass[0], problem.limit)
     n_steps = _ceil(problem.limit, upper.each)
     p = _first(neuron, problem, upper, jnp.zeros_like(n_steps), n_steps)
-    found = p < n_steps
+    crossed = p < n_steps
     start, end = p * upper.each, upper.of(p)
     if balanced:
-        # Within one member of the upper class, many of the lower may pass.
+        # Masses differ between the classes: while one member of the upper class passes, D may still jump at several of
+        # the lower one. A second search among these finds the step in which D is constant.
         lower = _Ends(problem.mass[1], end)
         low, high = start // lower.each, _ceil(end, lower.each) - 1
-        q = _first(neuron, problem, lower, jnp.where(found, low, 0), jnp.where(found, high, 0))
+        q = _first(neuron, problem, lower, jnp.where(crossed, low, 0), jnp.where(crossed, high, 0))
         start, end = jnp.maximum(start, q * lower.each), lower.of(q)
-    weight_end, (a, b) = _weight_at(neuron, problem, jnp.where(found, end, problem.limit))
+    # W is linear within the step, so its value at the start follows from that at the end. If W * D < 2 at the start and
+    # >= 2 at the end, the crossing lies inside, where D = a - b is known, and W = 2 / D without solving for the mass.
+    # Otherwise D itself jumps over the crossing at the start, and W is its value there.
+    weight_end, (a, b) = _weight_at(neuron, problem, jnp.where(crossed, end, problem.limit))
     weight_start = weight_end - problem.unit * (end - start).astype(jnp.float64) * (a - b)
-    inside = found & ~((weight_start > 0) & (weight_start * (a - b) >= 2.0))
+    inside = crossed & ~((weight_start > 0) & (weight_start * (a - b) >= 2.0))
 
-    weight = jnp.where(inside, 2.0 / jnp.where(inside, a - b, 1.0), jnp.where(found, weight_start, weight_end))
+    weight = jnp.where(inside, 2.0 / jnp.where(inside, a - b, 1.0), jnp.where(crossed, weight_start, weight_end))
     zero = (problem.limit == 0) | ~(weight > 0)
     weight = jnp.where(zero, 1.0, weight)
-    at_jump = _threshold(neuron, problem, jnp.where(found, start, problem.limit), weight)
+    at_jump = _threshold(neuron, problem, jnp.where(crossed, start, problem.limit), weight)
     threshold = jnp.where(zero, 0.0, jnp.where(inside, (a + b) / 2.0, at_jump))
     signed = jnp.where(zero, 0.0, jnp.where(problem.negate[0], -weight, weight))
     shape = neuron.train_positive.shape[1:]
@@ -155,7 +159,7 @@ def fit(neuron: Neuron, cost: Float[Array, ""], balanced: bool) -> Fit:
 
 
 def _constant(n_positive: Int[Array, "K F"], n_all: Int[Array, "K 1"], balanced: bool) -> Bool[Array, "K F"]:
-    """Prediction of a probe without a slope: the heavier class; balanced classes are equally heavy."""
+    """Return the prediction of a probe without a slope: the heavier class; balanced classes are equally heavy."""
     if balanced:
         return n_positive == n_all
     return 2 * n_positive > n_all

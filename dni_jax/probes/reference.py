@@ -1,7 +1,8 @@
-"""The oracle: the same scores from scikit-learn, one estimator a neuron, feature and fold. Slow; for checking."""
+"""The oracle: the same scores from scikit-learn, one estimator for each neuron, feature and fold. For checks; slow."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, Ri
 from sklearn.svm import SVC, LinearSVC
 
 from dni_jax.probes import _check
-from dni_jax.probes._result import Scores
+from dni_jax.probes._scores import Scores
+from dni_jax.probes._spec import ProbeSpec, as_spec
 
 # libsvm's slope where none exists is rounding of either sign; the neuron is then read by the classes' training means.
 _FLAT = 1e-4
@@ -22,24 +24,16 @@ def score_neurons(
     labels: Any,
     folds: Any,
     *,
-    probe: str = "svm",
-    metrics: tuple[str, ...] | None = None,
-    C: float = 1.0,
-    alpha: float | Sequence[float] = 1.0,
-    class_weight: str | None = None,
-    engine: str = "auto",
-    n_bins: int = 512,
-    neuron_batch: int | None = None,
-    feature_batch: int | None = None,
+    probe: str | ProbeSpec = "svm",
+    **settings: Any,
 ) -> Scores:
     """Score as `dni_jax.probes.score_neurons` does, with scikit-learn's estimators and metrics.
 
     Parameters
     ----------
-    hidden, labels, folds, probe, metrics, C, alpha, class_weight
-        As in `dni_jax.probes.score_neurons`.
-    engine, n_bins, neuron_batch, feature_batch
-        Accepted, so that both can be called alike, and without effect.
+    hidden, labels, folds, probe, settings
+        As in `dni_jax.probes.score_neurons`. The engine and its batches are accepted, so that both functions can be
+        called alike, but have no effect.
 
     Returns
     -------
@@ -60,19 +54,16 @@ def score_neurons(
     >>> float(reference.score_neurons(x, x > 0, folds)["auc"].min())
     1.0
     """
-    _, metrics, classifies = _check.check_probe(probe, metrics, labels)
+    spec = as_spec(probe, settings).resolve(labels)
     hidden = np.asarray(_check.check_hidden(hidden)).astype(np.float64)
-    labels = _check.check_labels(labels, hidden.shape[0], classifies, probe)
-    labels = labels if classifies else labels.astype(np.float64)
+    labels = _check.check_labels(labels, hidden.shape[0], spec.classifies, spec.probe)
+    labels = labels if spec.classifies else labels.astype(np.float64)
     folds = _check.check_folds(folds, *labels.shape)
-    _check.check_class_weight(class_weight, classifies)
-    alphas = np.atleast_1d(np.asarray(alpha, np.float64))
-    parts = [
-        _score_all(_estimator(probe, C, a, class_weight, classifies), hidden, labels, folds, metrics) for a in alphas
-    ]
-    result = parts[0] if np.ndim(alpha) == 0 else {key: np.stack([part[key] for part in parts]) for key in metrics}
+    alphas = spec.alpha if isinstance(spec.alpha, tuple) else (spec.alpha,)
+    parts = [_score_all(_estimator(replace(spec, alpha=one)), hidden, labels, folds, spec.names) for one in alphas]
+    result = {name: np.stack([part[name] for part in parts]) for name in spec.names} if spec.several else parts[0]
     result["baseline"] = parts[0]["baseline"]
-    return Scores(result, {"probe": probe, "engine": "scikit-learn", "C": C, "alpha": alpha})
+    return Scores(result, {**spec.describe(), "engine": "scikit-learn"})
 
 
 def _score_all(
@@ -93,18 +84,18 @@ def _score_all(
     return result
 
 
-def _estimator(probe: str, C: float, alpha: float, class_weight: str | None, classifies: bool) -> Callable[[], Any]:
-    """Make scikit-learn's estimators, with tolerances that let them converge."""
-    ridge: Callable[[], Any] = lambda: Ridge(alpha=alpha)  # noqa: E731
-    if classifies:
-        ridge = lambda: RidgeClassifier(alpha=alpha, class_weight=class_weight)  # noqa: E731
+def _estimator(spec: ProbeSpec) -> Callable[[], Any]:
+    """Return what makes scikit-learn's estimator, with tolerances that let it converge."""
+    shared = {"C": spec.C, "class_weight": spec.class_weight}
+    if spec.probe == "ridge" and spec.classifies:
+        return lambda: RidgeClassifier(alpha=spec.alpha, class_weight=spec.class_weight)
     return {
-        "svm": lambda: SVC(kernel="linear", C=C, tol=1e-6, cache_size=500, class_weight=class_weight),
-        "linear_svc": lambda: LinearSVC(C=C, tol=1e-10, dual=False, max_iter=100_000, class_weight=class_weight),
-        "logistic": lambda: LogisticRegression(C=C, tol=1e-10, solver="newton-cholesky", class_weight=class_weight),
-        "ridge": ridge,
+        "svm": lambda: SVC(kernel="linear", tol=1e-6, cache_size=500, **shared),
+        "linear_svc": lambda: LinearSVC(tol=1e-10, dual=False, max_iter=100_000, **shared),
+        "logistic": lambda: LogisticRegression(tol=1e-10, solver="newton-cholesky", **shared),
+        "ridge": lambda: Ridge(alpha=spec.alpha),
         "ols": LinearRegression,
-    }[probe]
+    }[spec.probe]
 
 
 def _score_one(

@@ -61,7 +61,7 @@ def number_types(corpus: Corpus) -> tuple[tuple[str, ...], Int[np.ndarray, " V"]
 
 def correct_types(predictions: Predictions, corpus: Corpus) -> Bool[np.ndarray, "M T"]:
     """Return whether the most probable character is of the class (digit, parenthesis, ...) of the one that came."""
-    _, table = type_numbers(corpus)
+    _, table = number_types(corpus)
     return table[predictions.best] == table[corpus.flat_codes]
 
 

@@ -6,7 +6,7 @@ that the weights of the looks in its last half give; so Adam is averaged as well
 
 Claims    (a) Averaging over a sampler's draws predicts unseen text better than Adam's weights, which overfit.
           (b) Dropout together with Langevin noise is better than either.
-Command   python -m experiments.bayes.weight_uncertainty [--seeds 0 1 2] [--steps 1200] [--out runs/weight_uncertainty.png]
+Command   python -m experiments.bayes.weight_uncertainty [--seeds 0 1 2] [--out FILE.png]
 Run time  about 2 minutes on 2 CPU cores
 Result    the tables of README.md in this folder
 """
@@ -22,7 +22,7 @@ import optax
 from matplotlib.figure import Figure
 
 import dni_jax as dni
-from dni_jax.lab.posterior import SamplerConfig, Target, combine_losses, count_symbols, make_sampler, predictive_losses
+from dni_jax.lab.posterior import combine_losses, count_symbols, posterior_gradient, predictive_losses, psgld, sgld
 from dni_jax.models import TrainConfig, make_batches, zero_carries
 from experiments._shared.subjects import spread, table
 from experiments.bayes._dropout import Learner, learn
@@ -68,9 +68,15 @@ def course(way, small, unseen, seed, steps):
     if way.sampler is None:
         optimizer, memory = ADAM, ADAM.init(start)
     else:
-        optimizer = make_sampler(SamplerConfig(way.sampler))
-        target = Target(jnp.asarray(way.step_size), jnp.asarray(float(count_symbols(small))), jnp.asarray(1.0))
-        memory = optimizer.start(start, noise, target)
+        n = jnp.float32(count_symbols(small))
+        # psgld's damping is stated for the gradient of one symbol.
+        chain = (
+            sgld(way.step_size, key=noise)
+            if way.sampler == "sgld"
+            else psgld(way.step_size, key=noise, damping=1e-5 * n)
+        )
+        optimizer = optax.chain(posterior_gradient(n), chain)
+        memory = optimizer.init(start)
     state = Learner(start, memory, zero_carries(start, BATCH), key)
     plan = TrainConfig(steps=steps, batch=BATCH, window=WINDOW, seed=seed).plan(1)
     train, losses = [], []

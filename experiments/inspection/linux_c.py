@@ -3,8 +3,8 @@
 Claim     (k) Neurons know ten kinds of nodes, by range and by impulse; and with the top 1 and the top 10 parenthesis
           neurons set to 1 the network writes more matched parentheses; likewise digits, function declarations and
           statement terminators.
-Command   python -m experiments.inspection.linux_c --text linux-6.1.tar.xz          (any tar archive or folder with C files)
-          python -m experiments.inspection.linux_c --text PATH --glob '**/*.c'      (other files than kernel/)
+Command   python -m experiments.inspection.linux_c --text linux-6.1.tar.xz     (a tar archive or folder of C)
+          python -m experiments.inspection.linux_c --text PATH --glob '**/*.c' (other files than kernel/)
 Run time  training 10 minutes on 2 CPU cores, once; it goes on where it was stopped. The rest 1 minute.
 Result    the tables of README.md in this folder
 """

@@ -5,7 +5,7 @@ Claims    (1) Ten constraints on 1,000 numbers: performance steps from 0 to 1 at
           random subspace of 750 dimensions, whichever way the subspace is drawn.
           (3) Memorising shuffled labels takes far more dimensions than learning the true ones.
           (4) On CIFAR-10 a convolutional network (LeNet) needs fewer than a fully connected one (2,900 against 9,000).
-Command   python -m experiments.intrinsic_dimension.images --part toy (or mnist, shuffled, cifar; --seeds 0; --mnist PATH)
+Command   python -m experiments.intrinsic_dimension.images --part toy (or mnist, shuffled, cifar)
 Run time  toy: half a minute; mnist: about 8 CPU minutes a seed, more than half of them for the dense projection;
           shuffled: about 3 CPU minutes; cifar (300 steps): 16 minutes, other programs running beside
 Result    (1) Yes, with every projection, where the optimizer finds the solution: L-BFGS gives exp(-loss) 1.000 at d =

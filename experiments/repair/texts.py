@@ -58,7 +58,8 @@ def rankings(case, seed):
 def by_gradient(case, fix, wrong, seed):
     """The plain way: Adam on the head, on the same states; to be right in examples and as before in right text.
 
-    As `dni.lab.repair.repair` does, it takes the lowest price of right text with which validation text is predicted no worse.
+    Like `dni.lab.repair.repair`, it takes the lowest price of right text with which validation text is predicted no
+    worse.
     """
     model = case.model
     prefixes = fix.examples["prefix"].tolist()

@@ -13,7 +13,7 @@ import dni_jax as dni
 from dni_jax.app.cli import main
 from dni_jax.app.cli._main import COMMANDS
 from dni_jax.app.config import InspectConfig, RunConfig, TrainConfig, VerifyConfig, config_from_dict
-from dni_jax.app.run_folder import STAGE_FILES, RunFolder, read_config, config_to_dict
+from dni_jax.app.run_folder import STAGE_FILES, RunFolder, config_to_dict, read_config
 from tests.support.cli_runs import SMALL, refused
 
 
@@ -165,8 +165,8 @@ def test_answers_that_are_short_are_said():
     assert _summarize_analyses({"attribution": [4, 1], "dimension": needed, "repair": pd.DataFrame(rates)}) == [
         "Predictions depend most on neurons 4 1.",
         "The feature that needs the most random directions of the state is symbol:↵: 8.",
-        "Repairing the head through all neurons reduces first mistakes per 1,000 symbols from 6.50 to 0.25, and changes "
-        "the loss from 0.7000 to 0.6900 nats per symbol.",
+        "Repairing the head through all neurons reduces first mistakes per 1,000 symbols from 6.50 to 0.25, and "
+        "changes the loss from 0.7000 to 0.6900 nats per symbol.",
     ]
     assert _summarize_analyses({"run": "here", "dimension": needed.tail(1), "repair": None}) == []
 

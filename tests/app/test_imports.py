@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-HEAVY = {"duckdb", "flax", "jax", "joblib", "lark", "matplotlib", "numpy", "optax", "orbax", "pandas", "pyarrow", "scipy",
-         "sklearn", "tensorstore", "xarray"}  # fmt: skip
+HEAVY = {"duckdb", "flax", "jax", "joblib", "lark", "matplotlib", "numpy", "optax", "orbax", "pandas", "pyarrow",
+         "scipy", "sklearn", "tensorstore", "xarray"}  # fmt: skip
 COMMAND = """
 import sys
 from dni_jax.app.cli import main
@@ -35,4 +35,5 @@ def test_help_and_wrong_flags_do_not_wait(arguments):
 
 
 def test_training_and_inspection_do_not_wait_for_what_few_calls_need():
-    assert imported("import dni_jax as dni\ndni.train, dni.inspect").isdisjoint({"sklearn", "matplotlib", "duckdb", "orbax"})
+    rare = {"sklearn", "matplotlib", "duckdb", "orbax"}
+    assert imported("import dni_jax as dni\ndni.train, dni.inspect").isdisjoint(rare)

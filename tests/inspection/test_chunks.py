@@ -8,22 +8,11 @@ import pytest
 import xarray as xr
 
 import dni_jax as dni
-from dni_jax.inspection._reading import at_random, blocks_of, sample_of
-from dni_jax.models import ChunkedActivations, stream
+from dni_jax.inspection._read_plan import at_random, cut_blocks, sample_strings
+from dni_jax.models import stream
+from tests.support.chunked_states import FakeChunks
 
 METRICS = ("accuracy", "auc", "balanced_accuracy", "mcc", "f1", "r2", "pearson")
-
-
-class Held(ChunkedActivations):
-    """States in memory that pretend to come in chunks."""
-
-    def __init__(self, hidden, offsets, groups, chunk, about=""):
-        self.hidden_, self.offsets, self.string_groups = hidden, offsets, groups
-        self.n_neurons, self.chunk, self.fingerprint, self.reads = hidden.shape[1], chunk, about, 0
-
-    def read(self, strings, neurons=slice(None)):
-        self.reads += sum(int(self.offsets[b] - self.offsets[a]) for a, b in strings)
-        return np.concatenate([self.hidden_[self.offsets[a] : self.offsets[b], neurons] for a, b in strings])
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +94,7 @@ def test_other_probes_and_masks(stored, loaded, library, held_out, probe, option
     whole = dni.inspect(loaded, labels, probe, engine="binned", **asked)
     for name in ("score", "auc", "r2", "baseline"):
         np.testing.assert_array_equal(chunked[name].values, whole[name].values)
-    assert chunked.attrs["folds"] == "given"
+    assert chunked.attrs["folds"] == "passed"
     assert chunked.attrs["positions"] == mask.sum()
 
 
@@ -131,7 +120,7 @@ def test_what_does_not_fit_is_named(stored, loaded, library, held_out, corpus):
         dni.inspect(stored, np.zeros((3, 2)))
     with pytest.raises(ValueError, match="only with states that come in chunks"):
         dni.inspect(loaded, library.label(held_out), tolerance=0.1)
-    with pytest.raises(ValueError, match="number of folds beside a tolerance"):
+    with pytest.raises(ValueError, match="number of folds with a tolerance"):
         dni.inspect(stored, library, folds=np.zeros(3, int), corpus=held_out, tolerance=0.1)
 
 
@@ -149,26 +138,26 @@ def test_blocks_hold_groups_together_and_rounds_all_folds():
     rng = np.random.default_rng(0)
     offsets = np.concatenate([[0], np.cumsum(rng.integers(1, 9, 400))])
     groups = np.sort(rng.integers(0, 150, 400))
-    states = Held(np.zeros((int(offsets[-1]), 1), np.float32), offsets, groups, chunk=100)
-    reading = at_random(states, 4, None, seed=1)
-    read = [stretch for strings in reading.reads for stretch in strings]
+    states = FakeChunks(np.zeros((int(offsets[-1]), 1), np.float32), offsets, groups, chunk=100)
+    plan = at_random(states, 4, None, seed=1)
+    read = [segment for strings in plan.reads for segment in strings]
     assert sorted(number for first, last in read for number in range(first, last)) == list(range(400))
     for group in np.unique(groups):
-        assert len(np.unique(reading.folds[np.repeat(groups, np.diff(offsets)) == group])) == 1
-    first = [reading.folds[offsets[start]] for start, _ in blocks_of(offsets, groups, 10)]
+        assert len(np.unique(plan.folds[np.repeat(groups, np.diff(offsets)) == group])) == 1
+    first = [plan.folds[offsets[start]] for start, _ in cut_blocks(offsets, groups, 10)]
     assert set(first) == {0, 1, 2, 3}
-    half = [stretch for strings in reading.reads[: len(reading.reads) // 2] for stretch in strings]
+    half = [segment for strings in plan.reads[: len(plan.reads) // 2] for segment in strings]
     positions = np.concatenate([np.arange(offsets[a], offsets[b]) for a, b in half])
-    per_fold = np.bincount(reading.folds[positions], minlength=4)
+    per_fold = np.bincount(plan.folds[positions], minlength=4)
     assert per_fold.min() > 0.6 * per_fold.max()
-    with pytest.raises(ValueError, match="side by side"):
-        blocks_of(offsets, rng.permutation(groups), 10)
+    with pytest.raises(ValueError, match="next to each other"):
+        cut_blocks(offsets, rng.permutation(groups), 10)
 
 
 def test_a_long_text_is_sampled_all_over():
     offsets = np.arange(0, 3_000_001, 100)
-    states = Held(np.zeros((3_000_000, 1), np.int8), offsets, np.arange(30_000), chunk=65_536)
-    sample = sample_of(states)
+    states = FakeChunks(np.zeros((3_000_000, 1), np.int8), offsets, np.arange(30_000), chunk=65_536)
+    sample = sample_strings(states)
     assert 150_000 < sum(offsets[last] - offsets[first] for first, last in sample) < 250_000
     assert sample[0][0] == 0
     assert sample[-1][1] > 28_000

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from test_chunks import Held
 
 import dni_jax as dni
 from dni_jax.features import Labels
-from dni_jax.probes._stopping import fold_margin
+from dni_jax.probes import fold_margin
+from tests.support.chunked_states import FakeChunks
 
 METRICS = ("accuracy", "auc", "r2")
 
@@ -26,7 +26,7 @@ def problem(seed, drift, n_strings=3000, signal=1.0):
     labels = Labels(
         ("on", "depth"), ("binary", "continuous"), (label.astype(np.int8), depth), np.ones(len(label), bool)
     )
-    states = Held(hidden.astype(np.float16), offsets, np.arange(n_strings, dtype=np.int32), chunk=2500)
+    states = FakeChunks(hidden.astype(np.float16), offsets, np.arange(n_strings, dtype=np.int32), chunk=2500)
     return states, labels
 
 
@@ -73,7 +73,7 @@ def test_easy_data_stop_early_and_a_tolerance_out_of_reach_never():
     states, labels = problem(0, 0.0)
     early = inspected(states, labels, 0.08)
     assert early.attrs["positions_read"] < 0.5 * states.n_positions
-    assert early.attrs["looks"] >= 1
+    assert early.attrs["evaluations"] >= 1
     assert (early.attrs["tolerance"], early.attrs["confidence"]) == (0.08, 0.95)
     never = inspected(states, labels, 1e-6)
     assert never.attrs["positions_read"] == never.attrs["positions"] == states.n_positions
@@ -95,7 +95,7 @@ def test_perfect_folds_are_not_sure_at_once():
     """All folds perfect: no spread, but a string more might not be."""
     states, labels = problem(2, 0.0)
     perfect = labels.columns[0][:, None].astype(np.float16) * np.ones(3, np.float16)
-    sure = Held(perfect, states.offsets, states.string_groups, states.chunk)
+    sure = FakeChunks(perfect, states.offsets, states.string_groups, states.chunk)
     binary = labels.of_kind("binary")
     found = inspected(sure, binary, 0.02)
     assert (found["score"] == 1).all()
@@ -125,12 +125,14 @@ def test_a_feature_that_never_comes_does_not_stop_it():
 def test_margins_are_the_formula():
     scores = np.array([[0.5, 0.7, 0.6], [0.6, 0.6, 0.6]])
     t, s = 4.302652729911275, 0.1  # of 2 degrees of freedom at 95 %
-    wide = fold_margin(scores, 0.75, confidence=1 - 0.05 * np.pi**2 / 6, look=1, least=0.03)
+    wide = fold_margin(scores, 0.75, confidence=1 - 0.05 * np.pi**2 / 6, evaluation=1, least=0.03)
     np.testing.assert_allclose(wide, [t * s * np.sqrt((1 / 3 + 1 / 2) / 4), t * 0.03 * np.sqrt((1 / 3 + 1 / 2) / 4)])
-    assert (fold_margin(scores, 0.75, look=2, least=0.03) > fold_margin(scores, 0.75, look=1, least=0.03)).all()
+    assert (
+        fold_margin(scores, 0.75, evaluation=2, least=0.03) > fold_margin(scores, 0.75, evaluation=1, least=0.03)
+    ).all()
     assert np.isinf(fold_margin(np.array([0.5, np.nan]), 0.5))
     assert fold_margin(np.array([0.5, np.nan]), 1.0) == 0
-    for bad in ({"read": 1.5}, {"read": 0.5, "confidence": 1.0}, {"read": 0.5, "look": 0}):
+    for bad in ({"read": 1.5}, {"read": 0.5, "confidence": 1.0}, {"read": 0.5, "evaluation": 0}):
         with pytest.raises(ValueError, match="expected read within"):
             fold_margin(scores, **bad)
     with pytest.raises(ValueError, match="at least 2 folds"):

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import dni_jax as dni
-from dni_jax.lab.densities import plausibility
+from tests.support.densities import GaussianDensity
 
 
 class Independent:
@@ -49,7 +49,7 @@ def test_one_neuron_of_ten(states):
 
 def test_of_a_fitted_gaussian(states):
     scaled = states[:, :1] * 2 + 7
-    density = plausibility(scaled, "gaussian")
+    density = GaussianDensity(scaled)
     found = held([0], "plausible", density=density, states=scaled, percentile=10.0, sign=1)
     assert found[0] == pytest.approx(7 + 2 * stats.norm.isf(0.05), abs=0.15)
 
@@ -69,7 +69,7 @@ def test_the_side(states):
 
 
 def test_is_plausible_and_a_little_more_is_not(states):
-    density = plausibility(states, "gaussian")
+    density = GaussianDensity(states)
     value = held([4], "plausible", density=density, states=states, percentile=30.0, sign=1)[0]
     sample = states[np.unique(np.linspace(0, len(states) - 1, 512).astype(int))]
     at, beyond = sample.copy(), sample.copy()

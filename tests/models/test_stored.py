@@ -95,7 +95,7 @@ def test_chunks_come_in_order_and_whole_strings(stored):
 
 
 def test_too_much_for_memory_is_refused(stored):
-    with pytest.raises(ValueError, match=r"take parts with .hidden\[...\]"):
+    with pytest.raises(ValueError, match=r"read parts with .hidden\[...\]"):
         stored.load(max_bytes=1000)
 
 
@@ -115,7 +115,8 @@ def test_a_cut_recording_is_refused_and_continued(model, held_out, stored, tmp_p
     done = read_manifest(path).done
     assert done in held_out.offsets
     assert done <= n_chunks * CHUNK
-    with pytest.raises(ValueError, match=f"cut off after {done:,} of {held_out.n_positions:,} positions: go on with"):
+    message = f"interrupted after {done:,} of {held_out.n_positions:,} positions: continue with"
+    with pytest.raises(ValueError, match=message):
         open_states(path)
     dni.record(model, held_out, ("gates",), store=path, chunk=CHUNK)
     assert contents(path) == contents(stored.path)
@@ -273,7 +274,7 @@ def test_a_killed_process_leaves_what_another_continues(tmp_path):
         assert process.wait() == -signal.SIGKILL
         seen = read_manifest(killed).done
         assert not read_manifest(killed).complete
-        with pytest.raises(ValueError, match="cut off"):
+        with pytest.raises(ValueError, match="interrupted"):
             open_states(killed)
     assert start(killed, 0).wait() == 0
     expected, found = contents(whole), contents(killed)

@@ -218,7 +218,7 @@ def test_broken_checkpoints_are_passed_over(corpus, tmp_path):
     with pytest.raises(Killed):
         dni.train(corpus, steps=30, checkpoints=tmp_path, on_evaluation=kill, **SMALL)
     truncate(20)
-    with pytest.warns(UserWarning, match="going on from step 10"):
+    with pytest.warns(UserWarning, match="training resumes at step 10"):
         assert_same(whole, dni.train(corpus, steps=30, checkpoints=tmp_path, **SMALL))
     for step in (20, 30):
         truncate(step)

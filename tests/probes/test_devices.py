@@ -13,16 +13,19 @@ import jax
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 import numpy as np
 import pytest
-from dni_jax.probes import choose_levels, count, measure_neurons, score_neurons
+from dni_jax.probes import ProbeSpec, Sample, choose_engine, score_neurons
 rng = np.random.default_rng(0)
 hidden = rng.normal(size=(500, 11)).astype(np.float32)
 labels = hidden[:, :3] + rng.normal(size=(500, 3)) > 0.3
 folds = (np.arange(500) % 4).astype(np.int32)
 svm, ols = score_neurons(hidden, labels, folds), score_neurons(hidden, labels, folds, probe="ols")
-counts = count([(hidden, labels, folds)], choose_levels(hidden, 32), 4)
+spec = ProbeSpec(n_bins=32).resolve(labels)
+engine = choose_engine(spec, None)
+stats = engine.update(engine.init(spec, Sample(hidden, labels, folds, 4)), hidden, labels, folds)
+binned = engine.score(stats)
 assert svm.attrs["n_devices"] == int(sys.argv[1])
-np.savez(sys.argv[2], accuracy=svm["accuracy"], auc=svm["auc"], r2=ols["r2"], counts=counts.counts,
-         information=measure_neurons(hidden, labels)["mutual_information"])
+np.savez(sys.argv[2], accuracy=svm["accuracy"], auc=svm["auc"], r2=ols["r2"], counts=stats.counts,
+         binned=binned["auc"])
 """
 
 
@@ -39,5 +42,5 @@ def test_eight_devices_give_what_one_gives(tmp_path):
     assert one["accuracy"].shape == (11, 3, 4)
     for key in one:
         np.testing.assert_allclose(eight[key], one[key], atol=1e-6, err_msg=key)
-    for key in ("counts", "accuracy", "auc"):
+    for key in ("counts", "accuracy", "auc", "binned"):
         np.testing.assert_array_equal(eight[key], one[key])

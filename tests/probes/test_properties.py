@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
-from dni_jax.probes import choose_levels, count, fit_neurons, score_neurons
+from dni_jax.probes import ProbeSpec, Sample, accumulate, choose_engine, fit_neurons, score_neurons
 from tests.support.probe_problems import KINDS, hinge_objective, problem
 
 SEEDS = st.integers(0, 10**6)
@@ -68,11 +68,16 @@ def test_auc_of_rising_and_falling_lines_is_scikit_learns(step, seed):
 @settings(few, max_examples=20)
 def test_random_splits_of_counts_merge_to_the_bit(seed, share):
     hidden, labels, folds = problem("random", seed)
-    levels = choose_levels(hidden, 32)
+    spec = ProbeSpec(engine="binned", n_bins=32).resolve(labels)
+    engine = choose_engine(spec, len(folds))
+
+    def count(chunks):
+        return accumulate(engine, engine.init(spec, Sample(hidden, labels, folds, 4)), chunks)
+
     chosen = np.random.default_rng(seed).random(len(folds)) < share
     parts = [(hidden, labels, np.where(mask, folds, -1)) for mask in (chosen, ~chosen)]
-    whole = count([(hidden, labels, folds)], levels, 4)
-    merged = count(parts[:1], levels, 4) + count(parts[1:], levels, 4)
-    for other in (merged, count(parts, levels, 4)):
+    whole = count([(hidden, labels, folds)])
+    merged = count(parts[:1]) + count(parts[1:])
+    for other in (merged, count(parts)):
         assert other.n_positions == whole.n_positions == len(folds)
-        np.testing.assert_array_equal(np.asarray(other.counts), np.asarray(whole.counts))
+        np.testing.assert_array_equal(other.counts, whole.counts)

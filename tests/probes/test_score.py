@@ -1,11 +1,23 @@
 """The call itself: inputs it takes and refuses, batching, compilation, shapes."""
 
+import inspect
+from dataclasses import fields
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dni_jax.probes import _engine, make_folds, reference, score_neurons
+from dni_jax.probes import (
+    ProbeSpec,
+    Sample,
+    _engine_sorted,
+    accumulate,
+    choose_engine,
+    make_folds,
+    reference,
+    score_neurons,
+)
 from dni_jax.probes._registry import PROBES
 from tests.support.probe_problems import problem
 
@@ -89,10 +101,42 @@ def test_label_and_array_types(kind):
 def test_second_call_compiles_nothing():
     hidden, labels, folds = problem("random", 3)
     score_neurons(hidden, labels, folds)
-    compiled = _engine.run._cache_size()
+    compiled = _engine_sorted.run._cache_size()
     score_neurons(hidden + 1, ~labels, np.roll(folds, 1))
     score_neurons(hidden, labels, folds, C=3.0)
-    assert _engine.run._cache_size() == compiled
+    assert _engine_sorted.run._cache_size() == compiled
+
+
+def test_a_spec_says_the_same_as_keywords():
+    hidden, labels, folds = problem("random", 3)
+    spec = ProbeSpec("ridge", metrics=("auc",), alpha=(1.0, 9.0), class_weight="balanced")
+    ours = score_neurons(hidden, labels, folds, probe=spec)
+    settings = {"metrics": ("auc",), "alpha": (1.0, 9.0), "class_weight": "balanced"}
+    theirs = score_neurons(hidden, labels, folds, probe="ridge", **settings)
+    np.testing.assert_array_equal(ours["auc"], theirs["auc"])
+    keywords = [one for one in inspect.signature(score_neurons).parameters.values() if one.kind is one.KEYWORD_ONLY]
+    assert [(one.name, one.default) for one in keywords] == [(one.name, one.default) for one in fields(ProbeSpec)]
+    with pytest.raises(ValueError, match="in the ProbeSpec or as keywords, got both: C"):
+        score_neurons(hidden, labels, folds, probe=spec, C=2.0)
+    with pytest.raises(ValueError, match=r"expected settings among metrics, C, .*got wrong"):
+        reference.score_neurons(hidden, labels, folds, wrong=1)
+
+
+@pytest.mark.parametrize(
+    ("probe", "engine"), [("svm", "exact"), ("svm", "binned"), ("ols", "exact"), ("ols", "binned")]
+)
+def test_one_update_and_many_lead_to_the_same_scores(probe, engine):
+    hidden, labels, folds = problem("random", 3)
+    labels = labels.astype(np.float32) if probe == "ols" else labels
+    spec = ProbeSpec(probe, engine=engine, n_bins=32).resolve(labels)
+    chosen, sample = choose_engine(spec, len(hidden)), Sample(hidden, labels, folds, 4)
+    pieces = [(hidden[part], labels[part], folds[part]) for part in (slice(100), slice(100, 240))]
+    whole, halves = (accumulate(chosen, chosen.init(spec, sample), chunks) for chunks in ([sample[:3]], pieces))
+    merged = chosen.update(chosen.init(spec, sample), *pieces[0]) + chosen.update(chosen.init(spec, sample), *pieces[1])
+    expected = chosen.score(whole)
+    for stats in (halves, merged):
+        for name, scores in chosen.score(stats).items():
+            np.testing.assert_allclose(scores, expected[name], atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.int32])

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.lab.densities import plausibility
 from dni_jax.verification import INTERVENTIONS
 from dni_jax.verification._overrides import intervene
+from tests.support.densities import GaussianDensity
 
 
 @pytest.fixture(scope="module")
 def density(states):
-    return plausibility(states, "gaussian")
+    return GaussianDensity(states)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,6 @@ def test_every_kind_as_an_intervention(kind, states):
 
 
 def test_density_of_other_neurons(model, held_out, relevance, states):
-    other = plausibility(states.hidden[:, :3], "gaussian")
+    other = GaussianDensity(states.hidden[:, :3])
     with pytest.raises(ValueError, match="density of this model's 24 neurons, got one of 3"):
         dni.verify(model, held_out, relevance, "digit", density=other)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 import tyro
@@ -135,10 +134,11 @@ def _print_error(message: str) -> None:
 
 
 def _stop(message: str) -> NoReturn:
-    distributed = _connected()
-    if distributed is None:
+    if not _is_connected():
         _print_error(message)
         sys.exit(2)
+    from dni_jax.app import distributed
+
     _print_error(f"process {distributed.processes.index()}: {message}")
     distributed.exit_now(2)
 
@@ -155,10 +155,11 @@ def _stop_interrupted(command: str) -> NoReturn:
 
 def _stop_crashed(error: Exception) -> NoReturn:
     """Raise an unexpected error again. Of several processes, end this one: another one may have been lost."""
-    distributed = _connected()
-    if distributed is None:
+    if not _is_connected():
         raise error
     import jax
+
+    from dni_jax.app import distributed
 
     if isinstance(error, jax.errors.JaxRuntimeError):
         _print_error(f"{distributed.describe_loss()} ({str(error).splitlines()[0][:200]})")
@@ -167,7 +168,7 @@ def _stop_crashed(error: Exception) -> NoReturn:
     distributed.exit_now(1)
 
 
-def _connected() -> ModuleType | None:
-    """Return the module `dni_jax.app.distributed` if this process is one of several, without importing it."""
+def _is_connected() -> bool:
+    """Return whether this process is one of several, without importing `dni_jax.app.distributed` to find out."""
     distributed = sys.modules.get("dni_jax.app.distributed")
-    return distributed if distributed is not None and distributed.is_connected() else None
+    return distributed is not None and distributed.is_connected()

@@ -127,8 +127,9 @@ def generate(
         if held:
             console.log(f"neurons {' '.join(map(str, held))} held at {value:g}")
         intervention = dni.clamp(held, value) if held else None
-        sampling = {"temperature": temperature, "prime": prime}
-        texts = dni.generate(job.model, n, length, seed, intervention=intervention, **sampling)
+        texts = dni.generate(
+            job.model, n, length, seed, intervention=intervention, temperature=temperature, prime=prime
+        )
         measures = dni.verification.measure_texts(texts, job.model.vocabulary.boundary_text, job.language)
         classes = ", ".join(f"{name} {share:.0%}" for name, share in measures.shares.items())
         summary = f"matched brackets {measures.matched:.1%}, whole strings that parse {measures.parses:.1%}; {classes}"

@@ -79,9 +79,7 @@ def posterior_stage(job: Job, inspection: Inspection, n_draws: int = 20, step_si
     scored = [None if each is None else each.relevance(corpus, labels, probe, folds, k=k) for each in chains]
     draws, relevance = chains[sizes.index(step_size)], scored[sizes.index(step_size)]
     if draws is None or relevance is None:
-        raise ValueError(
-            f"expected draws near the network, got a diverging chain: use a step size below {step_size:g}"
-        )
+        raise ValueError(f"expected draws near the network, got a diverging chain: use a step size below {step_size:g}")
     table = relevance.to_dataframe().reset_index()
     table = table.assign(
         draws=n_draws,

@@ -1,4 +1,4 @@
-"""Whether attribution ranks neurons as ablation and relevance do."""
+"""Agreement of attribution with ablation and with relevance on which neurons matter."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ def rank_agreement(
     *,
     by: str = "score",
 ) -> xr.Dataset:
-    """Compare the order of neurons by attribution with their order by ablation, and by what they know.
+    """Compare the ranking of neurons by attribution with those by ablation and by relevance.
 
     Parameters
     ----------
     attribution
         From `dni_jax.lab.attribution.attribute`.
     effects
-        From `dni_jax.lab.attribution.ablation_effects` of single neurons, at the same lags, for the same target and part.
+        From `dni_jax.lab.attribution.ablation_effects` of single neurons, with the same lags, target and part.
     relevance, features
-        From `dni_jax.inspect`, and names of its features; or neither.
+        From `dni_jax.inspect`, and names of its features; or neither of them.
     by
         The score that ranks neurons by relevance.
 
     Returns
     -------
-    Dataset of Spearman's rank correlations over neurons, one a lag: ``signed`` (mean attribution with mean effect),
+    Dataset of Spearman's rank correlations over neurons, one per lag: ``signed`` (mean attribution with mean effect),
     ``magnitude`` (their mean absolute values); and, with features, ``relevance`` ``(lag, feature)`` (mean absolute
-    attribution with the order of neurons by relevance) and ``effect_relevance`` (that of ablation). NaN where all
-    neurons are alike.
+    attribution with the ranking of neurons by relevance) and ``effect_relevance`` (that of ablation). NaN where all
+    neurons have the same value.
 
     Raises
     ------
     ValueError
-        For datasets of other neurons, lags, targets or parts.
+        If the datasets differ in neurons, lags, target or part.
 
     Examples
     --------
     >>> coords = {"neuron": [0, 1, 2], "lag": [0]}
     >>> both = ("neuron", "lag")
-    >>> found = xr.Dataset({"attribution": (both, [[1.0], [-3.0], [2.0]]), "magnitude": (both, [[1.0], [3.0], [2.0]])})
-    >>> effects = found.rename(attribution="effect")
-    >>> rank_agreement(found.assign_coords(coords), effects.assign_coords(coords))["signed"].item()
+    >>> scores = xr.Dataset({"attribution": (both, [[1.0], [-3.0], [2.0]]), "magnitude": (both, [[1.0], [3.0], [2.0]])})
+    >>> effects = scores.rename(attribution="effect")
+    >>> rank_agreement(scores.assign_coords(coords), effects.assign_coords(coords))["signed"].item()
     1.0
     """
     _check(attribution, effects)
     lags = attribution["lag"].values
-    loud, harm = (one["magnitude"].transpose("lag", "neuron").values for one in (attribution, effects))
+    attributed, ablated = (one["magnitude"].transpose("lag", "neuron").values for one in (attribution, effects))
     pairs = {
         "signed": (attribution["attribution"].transpose("lag", "neuron").values,
                    effects["effect"].transpose("lag", "neuron").values),
-        "magnitude": (loud, harm),
+        "magnitude": (attributed, ablated),
     }  # fmt: skip
     variables = {name: ("lag", np.asarray([spearman(*row) for row in zip(*two, strict=True)]))
                  for name, two in pairs.items()}  # fmt: skip
@@ -69,30 +69,30 @@ def rank_agreement(
     if not names:
         return result
     if relevance is None or relevance.sizes["neuron"] != attribution.sizes["neuron"]:
-        there = "none" if relevance is None else f"one of {relevance.sizes['neuron']}"
-        raise ValueError(f"expected a relevance of {attribution.sizes['neuron']} neurons beside features, got {there}")
+        got = "none" if relevance is None else f"one of {relevance.sizes['neuron']}"
+        raise ValueError(f"expected a relevance of {attribution.sizes['neuron']} neurons with features=, got {got}")
     orders = [ranking(relevance, name, by) for name in names]
-    standing = [-np.argsort(order).astype(float) for order in orders]  # the best neuron's is the highest
-    for name, values in (("relevance", loud), ("effect_relevance", harm)):
-        table = np.asarray([[spearman(row, stands) for stands in standing] for row in values])
+    ranks = [-np.argsort(order).astype(float) for order in orders]  # the best neuron has the highest
+    for name, values in (("relevance", attributed), ("effect_relevance", ablated)):
+        table = np.asarray([[spearman(row, rank) for rank in ranks] for row in values])
         result[name] = (("lag", "feature"), table)
     return result.assign_coords(feature=names)
 
 
 def share_by_lag(attribution: xr.Dataset, sets: Int[np.ndarray, "M k"]) -> Float[np.ndarray, "M L"]:
-    """What part of all neurons' mean absolute attribution some sets of neurons hold, at each lag.
+    """Compute the share of sets of neurons in the mean absolute attribution of all neurons, at each lag.
 
     Parameters
     ----------
     attribution
         From `dni_jax.lab.attribution.attribute`.
     sets
-        The neurons of each set, for example the best of a feature in the first row and random ones in the others.
+        The neurons of each set, for example the best of a feature in the first row and random sets in the others.
 
     Raises
     ------
     ValueError
-        For a neuron that is not there.
+        For a neuron that does not exist.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def _check(attribution: xr.Dataset, effects: xr.Dataset) -> None:
 
 
 def spearman(a: Float[np.ndarray, " N"], b: Float[np.ndarray, " N"]) -> float:
-    """Rank correlation; NaN where either side is constant.
+    """Compute the rank correlation; NaN if either side is constant.
 
     Examples
     --------

@@ -1,22 +1,16 @@
-"""Densities of states: bijections to a standard normal (normalizing flows), how they are fitted, what is plausible.
+"""Densities of states: bijections to a standard normal (normalizing flows), how to fit them, how plausible a state is.
 
-Pure functions on arrays; they know no network, so that `verification` can ask them about overridden states.
+Pure functions on arrays that know no network. `verification` accepts a `Density` as anything with a `log_prob`.
 """
 
-from dni_jax.lab.densities._bijection import Bijection, log_prob, normal_log_prob
+from dni_jax.lab.densities._bijection import Bijection, Chain, Inverse, Permute, log_prob, normal_log_prob
 from dni_jax.lab.densities._bounds import elbo, free_bits, gaussian_kl, iwae, iwae_estimate, kl_weight
-from dni_jax.lab.densities._compose import Chain, Inverse, Permute
 from dni_jax.lab.densities._coupling import Coupling
-from dni_jax.lab.densities._elementwise import Standardise
-from dni_jax.lab.densities._evaluating import log_prob_in_blocks
 from dni_jax.lab.densities._fitting import Evaluation, FitResult, fit, fit_reverse
-from dni_jax.lab.densities._gaussian import Gaussian, Whiten
-from dni_jax.lab.densities._kinds import KINDS, init_flow
-from dni_jax.lab.densities._linear import PLU, QR
-from dni_jax.lab.densities._planar import Planar
-from dni_jax.lab.densities._plausibility import Density, plausibility
-from dni_jax.lab.densities._splitting import split_states
-from dni_jax.lab.densities._sylvester import Sylvester
+from dni_jax.lab.densities._flows import KINDS, init_flow, log_prob_in_blocks
+from dni_jax.lab.densities._linear import PLU, QR, Gaussian, Whiten
+from dni_jax.lab.densities._planar import Planar, Sylvester
+from dni_jax.lab.densities._plausibility import Density, plausibility, split_states
 
 __all__ = [
     "KINDS",
@@ -32,7 +26,6 @@ __all__ = [
     "Inverse",
     "Permute",
     "Planar",
-    "Standardise",
     "Sylvester",
     "Whiten",
     "elbo",

@@ -1,4 +1,4 @@
-"""Lower bounds of a likelihood with latent variables: ELBO and IWAE, and the ways to keep latents in use."""
+"""Lower bounds on a likelihood with latent variables (ELBO and IWAE), and ways to keep the latents in use."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def elbo(log_weights: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
     Parameters
     ----------
     log_weights
-        ``log p(x, z_k) - log q(z_k | x)`` of K draws from q, in nats.
+        ``log p(x, z_k) - log q(z_k | x)`` of K samples from q, in nats.
     """
     return log_weights.mean(-1)
 
 
 def iwae(log_weights: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
-    """Estimate the importance weighted bound L_K (Burda et al. 2016): the log of the weights' mean.
+    """Estimate the importance weighted bound L_K (Burda et al. 2016): the log of the mean weight.
 
-    L_1 is the ELBO; L_K grows with K towards log p(x), and the exponential of its estimate is unbiased for p(x)
+    L_1 is the ELBO. L_K increases with K towards log p(x), and the exponential of its estimate is unbiased for p(x)
     (their theorem 1).
 
     Examples
@@ -40,18 +40,18 @@ def iwae(log_weights: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
 def iwae_estimate(
     log_weight: Callable[[Array, int], Array], key: Array, k: int, repeats: int
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Give the mean of L_K over repeated draws, and its standard error.
+    """Estimate L_K by the mean over repeated draws; return it with its standard error.
 
     Parameters
     ----------
     log_weight
-        Draws from q: gives n log-weights for a key and n.
+        ``log_weight(key, n)`` draws n samples from q and returns their log-weights.
     key
-        Of the draws.
+        Of the samples.
     k
-        Draws in each estimate.
+        Samples per estimate.
     repeats
-        How many estimates.
+        The number of estimates.
     """
     estimates = iwae(log_weight(key, repeats * k).reshape(repeats, k))
     return estimates.mean(), estimates.std(ddof=1) / math.sqrt(repeats)
@@ -63,28 +63,28 @@ def gaussian_kl(
     prior_mean: Float[Array, "*#batch D"] | float = 0.0,
     prior_log_variance: Float[Array, "*#batch D"] | float = 0.0,
 ) -> Float[Array, "*batch D"]:
-    """KL from a diagonal Gaussian to another one (the standard normal, unless told), in nats, one a dimension.
+    """Compute the KL from one diagonal Gaussian to another (by default the standard normal), in nats per dimension.
 
     Examples
     --------
     >>> gaussian_kl(jnp.ones(2), jnp.zeros(2)).tolist()
     [0.5, 0.5]
     """
-    apart = log_variance - prior_log_variance
+    log_ratio = log_variance - prior_log_variance
     precision = jnp.exp(-jnp.asarray(prior_log_variance, mean.dtype))
-    return 0.5 * (jnp.exp(apart) + jnp.square(mean - prior_mean) * precision - 1 - apart)
+    return 0.5 * (jnp.exp(log_ratio) + jnp.square(mean - prior_mean) * precision - 1 - log_ratio)
 
 
 def free_bits(kl: Float[Array, "B D"], floor: float) -> Float[Array, ""]:
-    """Give the KL term in which no latent dimension pays less than a floor (Kingma et al. 2016, appendix C.8).
+    """Compute the KL term in which every latent dimension costs at least a floor (Kingma et al. 2016, appendix C.8).
 
-    A dimension whose mean KL over the batch lies below the floor counts as the floor: it has no gradient, so nothing
-    drives it to be ignored.
+    A dimension whose mean KL over the batch lies below the floor counts as the floor. It then has no gradient, so
+    nothing drives the model to ignore it.
 
     Parameters
     ----------
     kl
-        Of each example and dimension (or group of dimensions), in nats.
+        By example and dimension (or group of dimensions), in nats.
     floor
         Nats; ``math.log(2)`` is one bit.
 
@@ -99,19 +99,19 @@ def free_bits(kl: Float[Array, "B D"], floor: float) -> Float[Array, ""]:
 
 
 def kl_weight(step: int | Array, steps: int, schedule: str = "linear", cycles: int = 4) -> Float[Array, "*steps"]:
-    """Give the weight of the KL term at a step: 0 (or nearly) at first, so that latents are used, then 1.
+    """Return the weight of the KL term at a step: (nearly) 0 at first, so that the latents are used, 1 at the end.
 
     Parameters
     ----------
     step
-        Counted from 0; one, or an array of them.
+        Counted from 0; a number or an array.
     steps
-        After so many the weight is 1.
+        From this step on the weight is 1.
     schedule
         ``"linear"``; ``"sigmoid"`` (Bowman et al. 2016), from .0025 to .9975; ``"cyclic"`` (Fu et al. 2019): `cycles`
-        times from 0 to 1 in the first half of each cycle, and 1 in its second.
+        times from 0 to 1 in the first half of each cycle, and 1 in its second half.
     cycles
-        For cyclic.
+        Used by ``"cyclic"``.
 
     Raises
     ------
@@ -127,9 +127,9 @@ def kl_weight(step: int | Array, steps: int, schedule: str = "linear", cycles: i
         raise ValueError(f"expected schedule to be one of {SCHEDULES}, got {schedule!r}")
     if steps < 1 or cycles < 1:
         raise ValueError(f"expected steps and cycles of at least 1, got {steps} and {cycles}")
-    share = jnp.asarray(step, jnp.float32) / steps
+    progress = jnp.asarray(step, jnp.float32) / steps
     if schedule == "linear":
-        return jnp.clip(share, 0, 1)
+        return jnp.clip(progress, 0, 1)
     if schedule == "sigmoid":
-        return jnp.where(share >= 1, 1.0, jax.nn.sigmoid(12 * (share - 0.5)))
-    return jnp.where(share >= 1, 1.0, jnp.minimum(2 * jnp.mod(share * cycles, 1), 1))
+        return jnp.where(progress >= 1, 1.0, jax.nn.sigmoid(12 * (progress - 0.5)))
+    return jnp.where(progress >= 1, 1.0, jnp.minimum(2 * jnp.mod(progress * cycles, 1), 1))

@@ -1,4 +1,4 @@
-"""RealNVP's coupling: half of the neurons are moved and scaled by numbers that a network reads off the other half."""
+"""RealNVP's affine coupling."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-_BOUND = 3.0  # a layer scales a neuron by at most exp(3)
+_MAX_LOG_SCALE = 3.0
 
 
 @jax.tree_util.register_dataclass
@@ -17,12 +17,13 @@ _BOUND = 3.0  # a layer scales a neuron by at most exp(3)
 class Coupling:
     """``y_A = x_A; y_B = x_B exp(s(x_A)) + m(x_A)`` (Dinh et al. 2017, section 3.2).
 
-    s and m come from one network of rectified linear layers; s is 3 tanh(. / 3), so that no state makes it overflow.
+    The Jacobian is triangular, whatever s and m are, so they can be a neural network that is never inverted. Both come
+    from one network of rectified linear layers. s is 3 tanh(. / 3), so that no state makes exp(s) overflow.
 
     Attributes
     ----------
     weights, biases
-        Of the network's layers; the last gives s and m, side by side.
+        The layers of the network; the last one outputs s and m side by side.
     swap
         False: A is the first half of the neurons; True: the second.
     """
@@ -33,7 +34,7 @@ class Coupling:
 
     @classmethod
     def init(cls, key: Array, n_neurons: int, width: int, depth: int, swap: bool) -> Coupling:
-        """Give the identity, ready to learn: float32, hidden layers as He et al. (2015), the last one 0.
+        """Initialize to the identity: float32, hidden layers as in He et al. (2015), the last layer 0.
 
         Raises
         ------
@@ -43,8 +44,8 @@ class Coupling:
         if n_neurons < 2:
             raise ValueError(f"expected at least 2 neurons to couple, got {n_neurons}: try kind='gaussian'")
         first = n_neurons // 2
-        given, moved = (n_neurons - first, first) if swap else (first, n_neurons - first)
-        sizes = [given, *[width] * depth, 2 * moved]
+        fixed, moved = (n_neurons - first, first) if swap else (first, n_neurons - first)
+        sizes = [fixed, *[width] * depth, 2 * moved]
         keys = jax.random.split(key, depth)
         weights = [
             jax.random.normal(one, (a, b), jnp.float32) * np.float32(np.sqrt(2 / a))
@@ -55,28 +56,28 @@ class Coupling:
 
     def forward(self, x: Float[Array, "*batch N"]) -> tuple[Float[Array, "*batch N"], Float[Array, "*batch"]]:
         """Map states to latents, with ``log |det dy/dx|``: a sum over half of the neurons."""
-        given, moved = self._halves(x)
-        scale, shift = self._read(given)
-        return self._whole(given, moved * jnp.exp(scale) + shift), scale.sum(-1)
+        fixed, moved = self._split(x)
+        log_scale, shift = self._scale_and_shift(fixed)
+        return self._join(fixed, moved * jnp.exp(log_scale) + shift), log_scale.sum(-1)
 
     def inverse(self, y: Float[Array, "*batch N"]) -> tuple[Float[Array, "*batch N"], Float[Array, "*batch"]]:
         """Map latents to states, with ``log |det dx/dy|``; as fast as `forward`."""
-        given, moved = self._halves(y)
-        scale, shift = self._read(given)
-        return self._whole(given, (moved - shift) * jnp.exp(-scale)), -scale.sum(-1)
+        fixed, moved = self._split(y)
+        log_scale, shift = self._scale_and_shift(fixed)
+        return self._join(fixed, (moved - shift) * jnp.exp(-log_scale)), -log_scale.sum(-1)
 
-    def _halves(self, x: Array) -> tuple[Array, Array]:
+    def _split(self, x: Array) -> tuple[Array, Array]:
         first = x.shape[-1] // 2
         halves = x[..., :first], x[..., first:]
         return halves[::-1] if self.swap else halves
 
-    def _whole(self, given: Array, moved: Array) -> Array:
-        return jnp.concatenate((moved, given) if self.swap else (given, moved), axis=-1)
+    def _join(self, fixed: Array, moved: Array) -> Array:
+        return jnp.concatenate((moved, fixed) if self.swap else (fixed, moved), axis=-1)
 
-    def _read(self, given: Array) -> tuple[Array, Array]:
-        values = given
+    def _scale_and_shift(self, fixed: Array) -> tuple[Array, Array]:
+        values = fixed
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             values = jax.nn.relu(values @ weight + bias)
         values = values @ self.weights[-1] + self.biases[-1]
         scale, shift = jnp.split(values, 2, axis=-1)
-        return _BOUND * jnp.tanh(scale / _BOUND), shift
+        return _MAX_LOG_SCALE * jnp.tanh(scale / _MAX_LOG_SCALE), shift

@@ -11,22 +11,22 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy.linalg import solve_triangular
 
-_MOST_STEPS, _TOLERANCE = 200, 1e-4
-_ROUNDING = 1e-6  # a loss that grew by no more than this share did not grow
+_MAX_STEPS, _TOLERANCE = 200, 1e-4
+_ROUNDING = 1e-6  # a loss that increased by at most this share did not increase
 
 
 class Whitened(NamedTuple):
-    """A matrix X times an upper triangular one, A, that makes its columns uncorrelated and of variance 1.
+    """A matrix X times an upper triangular A that makes its columns uncorrelated and of variance 1.
 
     Its first d columns span what the first d of X do, for every d at once.
 
     Attributes
     ----------
     columns
-        float32 ``(T, N)``: X A, less the mean of the training positions.
+        float32 ``(T, N)``: X A, minus the mean of the training positions.
     penalty
-        float32 ``(N, N)``: ``A'A``, so that weights z on these columns are ``A z`` on X, of squared length
-        ``z' penalty z``; the same holds of the first d.
+        float32 ``(N, N)``: ``A'A``. Weights z on these columns are ``A z`` on X, of squared length ``z' penalty z``;
+        the same holds for the first d.
     """
 
     columns: Float[np.ndarray, "T N"]
@@ -34,26 +34,28 @@ class Whitened(NamedTuple):
 
 
 def whiten(x: Float[np.ndarray, "T N"], train: Bool[np.ndarray, " T"]) -> Whitened:
-    """Whiten the columns of a matrix one after the other (Gram and Schmidt's way), by its training rows."""
-    centred = np.asarray(x, np.float64) - x[train].mean(0, dtype=np.float64)
-    gram = centred[train].T @ centred[train] / train.sum()
-    jitter = 1e-9 * max(np.trace(gram) / len(gram), 1e-300)  # of columns that repeat others nothing is left
+    """Whiten the columns of a matrix one after the other (Gram-Schmidt, by Cholesky), by its training rows."""
+    centered = np.asarray(x, np.float64) - x[train].mean(0, dtype=np.float64)
+    gram = centered[train].T @ centered[train] / train.sum()
+    jitter = 1e-9 * max(np.trace(gram) / len(gram), 1e-300)  # for columns that depend linearly on earlier ones
     lower = np.linalg.cholesky(gram + jitter * np.eye(len(gram)))
-    columns = solve_triangular(lower, centred.T, lower=True).T
+    columns = solve_triangular(lower, centered.T, lower=True).T
     upper = solve_triangular(lower, np.eye(len(lower)), lower=True).T
     return Whitened(columns.astype(np.float32), (upper.T @ upper).astype(np.float32))
 
 
 class _State(NamedTuple):
+    """M x F fits in progress: weights z and bias b, their loss, gradient, search direction and step fraction."""
+
     z: Float[Array, "M N F"]
     b: Float[Array, "M F"]
     logits: Float[Array, "M T F"]
     value: Float[Array, "M F"]
-    slope_z: Float[Array, "M N F"]
-    slope_b: Float[Array, "M F"]
-    way_z: Float[Array, "M N F"]
-    way_b: Float[Array, "M F"]
-    trust: Float[Array, "M F"]
+    gradient_z: Float[Array, "M N F"]
+    gradient_b: Float[Array, "M F"]
+    direction_z: Float[Array, "M N F"]
+    direction_b: Float[Array, "M F"]
+    fraction: Float[Array, "M F"]
     step: Array
 
 
@@ -65,10 +67,11 @@ def fit_logistic(
     costs: Float[Array, "2 F"],
     dims: tuple[int, ...],
 ) -> tuple[Float[Array, "M N F"], Float[Array, "M F"], Bool[Array, "M F"]]:
-    """Minimise ``|w|^2 / 2 + sum(cost * log(1 + exp(-y (x w + b))))`` on the first d columns, for each d and feature.
+    """Minimize ``|w|^2 / 2 + sum(cost * log(1 + exp(-y (x w + b))))`` on the first d columns, for each d and feature.
 
-    By conjugate gradients on whitened columns (Polak and Ribiere's direction, started again where it does not descend),
-    with a Newton step along each direction, halved until it descends.
+    Uses nonlinear conjugate gradients on whitened columns, which make the Hessian nearly a multiple of the identity
+    (Polak-Ribiere, restarted where the direction does not descend). A Newton step along each direction needs only one
+    product with the columns; it is halved until the loss decreases.
 
     Parameters
     ----------
@@ -77,28 +80,30 @@ def fit_logistic(
     labels
         0 or 1.
     costs
-        Of an error on a 0 and on a 1, for each feature.
+        The cost of an error on a 0 and on a 1, for each feature.
     dims
-        Rising, the M numbers of columns.
+        Ascending: the M numbers of columns.
 
     Returns
     -------
-    Weights on the whitened columns, 0 beyond the first d; biases; and which fits were stopped short of a mean slope of
-    1e-4, after 200 steps.
+    Weights on the whitened columns, 0 beyond the first d; biases; and which fits stopped after 200 steps with a
+    gradient still above 1e-4 per unit of cost.
     """
     problem = _Problem.of(columns, penalty, labels, costs, dims)
     n_dims, n_features = len(dims), labels.shape[1]
     z = jnp.zeros((n_dims, columns.shape[1], n_features))
     b = jnp.broadcast_to(jnp.log(problem.odds), (n_dims, n_features))
     logits = jnp.broadcast_to(b[:, None], (n_dims, *labels.shape))
-    value, slope_z, slope_b = problem.at(z, logits)
-    start = _State(z, b, logits, value, slope_z, slope_b, -slope_z, -slope_b, jnp.ones_like(b), jnp.int32(0))
+    value, gradient_z, gradient_b = problem.value_and_gradient(z, logits)
+    start = _State(
+        z, b, logits, value, gradient_z, gradient_b, -gradient_z, -gradient_b, jnp.ones_like(b), jnp.int32(0)
+    )
 
-    def unfinished(state: _State) -> Array:
-        return (state.step < _MOST_STEPS) & ~problem.flat(state).all()
+    def is_running(state: _State) -> Array:
+        return (state.step < _MAX_STEPS) & ~problem.has_converged(state).all()
 
-    ended = jax.lax.while_loop(unfinished, problem.advance, start)
-    return ended.z, ended.b, ~problem.flat(ended)
+    ended = jax.lax.while_loop(is_running, problem.step, start)
+    return ended.z, ended.b, ~problem.has_converged(ended)
 
 
 class _Problem(NamedTuple):
@@ -110,66 +115,69 @@ class _Problem(NamedTuple):
     cost: Array
     total: Array
     odds: Array
-    inside: Array
+    used: Array
     dims: tuple[int, ...]
 
     @classmethod
     def of(cls, columns: Array, penalty: Array, labels: Array, costs: Array, dims: tuple[int, ...]) -> _Problem:
         cost = jnp.where(labels > 0, costs[1], costs[0])
         total, positive = cost.sum(0), (cost * labels).sum(0)
-        inside = jnp.arange(columns.shape[1])[:, None] < jnp.asarray(dims)[:, None, None]
+        used = jnp.arange(columns.shape[1])[:, None] < jnp.asarray(dims)[:, None, None]
         odds = jnp.maximum(positive, 1e-30) / jnp.maximum(total - positive, 1e-30)
-        return cls(columns, penalty, labels, cost / total, total, odds, inside, dims)
+        return cls(columns, penalty, labels, cost / total, total, odds, used, dims)
 
-    def times(self, z: Array, b: Array) -> Float[Array, "M T F"]:
-        """Multiply each dimension's weights by its columns."""
+    def predict(self, z: Array, b: Array) -> Float[Array, "M T F"]:
+        """Multiply the weights of each dimension by its columns, and add the bias."""
         return jnp.stack([self.columns[:, :d] @ z[number, :d] + b[number] for number, d in enumerate(self.dims)])
 
-    def back(self, values: Float[Array, "M T F"]) -> Float[Array, "M N F"]:
-        """Sum values over rows by each dimension's columns."""
+    def project(self, values: Float[Array, "M T F"]) -> Float[Array, "M N F"]:
+        """Multiply values by the transposed columns of each dimension."""
         n = self.columns.shape[1]
         parts = [self.columns[:, :d].T @ values[number] for number, d in enumerate(self.dims)]
         return jnp.stack([jnp.pad(part, ((0, n - len(part)), (0, 0))) for part in parts])
 
-    def shrink(self, z: Array) -> Float[Array, "M N F"]:
-        """The slope of half the squared length of the weights on the columns as they were before whitening."""
-        return jnp.where(self.inside, jnp.einsum("nk,mkf->mnf", self.penalty, z), 0.0) / self.total
+    def penalty_gradient(self, z: Array) -> Float[Array, "M N F"]:
+        """Compute the gradient of half the squared length of the weights on the columns before whitening."""
+        return jnp.where(self.used, jnp.einsum("nk,mkf->mnf", self.penalty, z), 0.0) / self.total
 
-    def at(self, z: Array, logits: Array) -> tuple[Array, Array, Array]:
-        """Value and slopes."""
-        shrunk = self.shrink(z)
+    def value_and_gradient(self, z: Array, logits: Array) -> tuple[Array, Array, Array]:
+        """Compute the loss, and its gradient with respect to weights and bias."""
+        penalty = self.penalty_gradient(z)
         losses = jax.nn.softplus(jnp.where(self.labels > 0, -logits, logits))
-        value = (self.cost * losses).sum(1) + 0.5 * (z * shrunk).sum(1)
+        value = (self.cost * losses).sum(1) + 0.5 * (z * penalty).sum(1)
         residual = self.cost * (jax.nn.sigmoid(logits) - self.labels)
-        return value, self.back(residual) + shrunk, residual.sum(1)
+        return value, self.project(residual) + penalty, residual.sum(1)
 
-    def flat(self, state: _State) -> Bool[Array, "M F"]:
-        """Whether a fit has ended."""
-        return jnp.maximum(jnp.abs(state.slope_z).max(1), jnp.abs(state.slope_b)) <= _TOLERANCE
+    def has_converged(self, state: _State) -> Bool[Array, "M F"]:
+        """Return whether each gradient is small enough."""
+        return jnp.maximum(jnp.abs(state.gradient_z).max(1), jnp.abs(state.gradient_b)) <= _TOLERANCE
 
-    def advance(self, state: _State) -> _State:
-        """Take a Newton step along each way, where it descends, and choose the next ways."""
-        along = self.times(state.way_z, state.way_b)
-        chance = jax.nn.sigmoid(state.logits)
-        curve = (self.cost * chance * (1 - chance) * along * along).sum(1)
-        curve = curve + (state.way_z * self.shrink(state.way_z)).sum(1)
-        slope = (state.way_z * state.slope_z).sum(1) + state.way_b * state.slope_b
-        size = jnp.where(curve > 0, -state.trust * slope / jnp.where(curve > 0, curve, 1.0), 0.0)
-        z, b = state.z + size[:, None] * state.way_z, state.b + size * state.way_b
+    def step(self, state: _State) -> _State:
+        """Take a Newton step along each direction, where it decreases the loss, and choose the next directions."""
+        along = self.predict(state.direction_z, state.direction_b)
+        probability = jax.nn.sigmoid(state.logits)
+        curvature = (self.cost * probability * (1 - probability) * along * along).sum(1)
+        curvature = curvature + (state.direction_z * self.penalty_gradient(state.direction_z)).sum(1)
+        slope = (state.direction_z * state.gradient_z).sum(1) + state.direction_b * state.gradient_b
+        size = jnp.where(curvature > 0, -state.fraction * slope / jnp.where(curvature > 0, curvature, 1.0), 0.0)
+        z, b = state.z + size[:, None] * state.direction_z, state.b + size * state.direction_b
         logits = state.logits + size[:, None] * along
-        value, slope_z, slope_b = self.at(z, logits)
-        better = (value <= state.value * (1 + _ROUNDING)) & ~self.flat(state)
+        value, gradient_z, gradient_b = self.value_and_gradient(z, logits)
+        better = (value <= state.value * (1 + _ROUNDING)) & ~self.has_converged(state)
 
-        def kept(new: Array, old: Array) -> Array:
+        def accept(new: Array, old: Array) -> Array:
             return jnp.where(better if new.ndim == 2 else better[:, None], new, old)
 
-        z, b, logits, value = kept(z, state.z), kept(b, state.b), kept(logits, state.logits), kept(value, state.value)
-        slope_z, slope_b = kept(slope_z, state.slope_z), kept(slope_b, state.slope_b)
-        before = (state.slope_z**2).sum(1) + state.slope_b**2
-        change = (slope_z * (slope_z - state.slope_z)).sum(1) + slope_b * (slope_b - state.slope_b)
-        push = jnp.maximum(change / jnp.maximum(before, 1e-30), 0.0)
-        way_z, way_b = push[:, None] * state.way_z - slope_z, push * state.way_b - slope_b
-        down = (way_z * slope_z).sum(1) + way_b * slope_b < 0
-        way_z, way_b = jnp.where(down[:, None], way_z, -slope_z), jnp.where(down, way_b, -slope_b)
-        trust = jnp.where(better, 1.0, state.trust / 2)
-        return _State(z, b, logits, value, slope_z, slope_b, way_z, way_b, trust, state.step + 1)
+        z, b, logits = accept(z, state.z), accept(b, state.b), accept(logits, state.logits)
+        value = accept(value, state.value)
+        gradient_z, gradient_b = accept(gradient_z, state.gradient_z), accept(gradient_b, state.gradient_b)
+        norm = (state.gradient_z**2).sum(1) + state.gradient_b**2
+        change = (gradient_z * (gradient_z - state.gradient_z)).sum(1) + gradient_b * (gradient_b - state.gradient_b)
+        beta = jnp.maximum(change / jnp.maximum(norm, 1e-30), 0.0)  # Polak-Ribiere+; 0 after a rejected step
+        direction_z = beta[:, None] * state.direction_z - gradient_z
+        direction_b = beta * state.direction_b - gradient_b
+        descends = (direction_z * gradient_z).sum(1) + direction_b * gradient_b < 0
+        direction_z = jnp.where(descends[:, None], direction_z, -gradient_z)
+        direction_b = jnp.where(descends, direction_b, -gradient_b)
+        fraction = jnp.where(better, 1.0, state.fraction / 2)
+        return _State(z, b, logits, value, gradient_z, gradient_b, direction_z, direction_b, fraction, state.step + 1)

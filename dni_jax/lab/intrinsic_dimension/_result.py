@@ -1,4 +1,4 @@
-"""The smallest dimension that reaches what was aimed at, and between which dimensions it lies."""
+"""The result of measuring an intrinsic dimension: the smallest dimension that reaches a threshold."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from dni_jax.html import card, facts, table
 
 @dataclass(frozen=True, eq=False)
 class IntrinsicDimension:
-    """How training in random subspaces of growing dimension went.
+    """The performance of training in random subspaces of increasing dimension; made by `measure_dimension`.
 
     Attributes
     ----------
     dims
-        int64 ``(d,)``: the dimensions, rising.
+        int64 ``(d,)``: the dimensions, ascending.
     performance
-        float64 ``(d, R)``: of each dimension and repetition; more is better.
+        float64 ``(d, R)``: by dimension and repetition; higher is better.
     train_loss
-        float64 ``(d, R)``: the mean loss of the last tenth of the steps (of L-BFGS the lowest).
+        float64 ``(d, R)``: the mean loss of the last tenth of the steps (for L-BFGS the lowest loss).
     full
         The full model's performance.
     chance
-        The performance that counts as nothing.
+        The performance of chance.
     target
-        Which share of the way from `chance` to `full` is to be reached.
+        The share of the way from `chance` to `full` that defines the dimension.
     n_params
         D.
     projection
         ``"dense"``, ``"sparse"`` or ``"fastfood"``.
     n_bytes
-        What the largest projection took.
+        The bytes of the largest projection.
     settings
-        How it was trained.
+        The settings of the training.
     """
 
     dims: Int[np.ndarray, " d"]
@@ -54,17 +54,17 @@ class IntrinsicDimension:
 
     @property
     def threshold(self) -> float:
-        """The performance that is to be reached."""
+        """The performance that defines the dimension."""
         return self.chance + self.target * (self.full - self.chance)
 
     @property
     def dimension(self) -> int | None:
-        """The smallest of the dimensions that reaches the threshold on average; None where none does."""
-        return smallest(self.dims, self.performance.mean(1), self.threshold)
+        """The smallest dimension that reaches the threshold on average; None if none does."""
+        return smallest_reaching(self.dims, self.performance.mean(1), self.threshold)
 
     @property
     def d90(self) -> int | None:
-        """`dimension`, by the paper's name for a target of 0.9.
+        """`dimension` for a target of 0.9, by the paper's name.
 
         Raises
         ------
@@ -72,31 +72,31 @@ class IntrinsicDimension:
             For another target.
         """
         if self.target != 0.9:
-            raise ValueError(f"expected a target of 0.9, got {self.target}: take .dimension")
+            raise ValueError(f"expected a target of 0.9, got {self.target}: use .dimension")
         return self.dimension
 
     @property
     def bracket(self) -> tuple[int, int]:
-        """What the dimension lies between, from above the first up to the second: its neighbours among `dims`.
+        """The interval (low, high] of the dimension, by its neighbors among `dims`.
 
-        Where none reaches the threshold, the second is D: the whole space does.
+        If none reaches the threshold, high is D: the whole space does.
         """
-        return around(self.dims, self.dimension, self.n_params)
+        return bracket_of(self.dims, self.dimension, self.n_params)
 
     @property
     def by_repeat(self) -> list[int | None]:
         """`dimension` of each repetition alone."""
-        return [smallest(self.dims, one, self.threshold) for one in self.performance.T]
+        return [smallest_reaching(self.dims, one, self.threshold) for one in self.performance.T]
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a dimension: the mean performance, the least and greatest, the share of the way, the loss."""
+        """One row per dimension: mean, ``min`` and ``max`` performance, ``share`` of the way to `full`, and loss."""
         mean = self.performance.mean(1)
         columns = {
             "dim": self.dims,
             "performance": mean,
-            "least": self.performance.min(1),
-            "greatest": self.performance.max(1),
+            "min": self.performance.min(1),
+            "max": self.performance.max(1),
             "share": (mean - self.chance) / (self.full - self.chance),
             "train_loss": self.train_loss.mean(1),
         }
@@ -113,9 +113,9 @@ class IntrinsicDimension:
     def _repr_html_(self) -> str:
         rows = self.table[["dim", "performance", "share"]].itertuples(index=False)
         about = {"parameters": f"{self.n_params:,}", "projection": self.projection, "full": f"{self.full:.4g}"}
-        told = {**about, "threshold": f"{self.threshold:.4g}", **dict(self.settings)}
+        values = {**about, "threshold": f"{self.threshold:.4g}", **dict(self.settings)}
         title = f"Intrinsic dimension: {self._name} {self._where}"
-        return card(title, table(["dim", "performance", "share of the way"], map(list, rows)), facts(told))
+        return card(title, table(["dim", "performance", "share of the way"], map(list, rows)), facts(values))
 
     @property
     def _name(self) -> str:
@@ -128,15 +128,17 @@ class IntrinsicDimension:
         return f"{found}in ({low:,}, {high:,}]"
 
 
-def smallest(dims: Int[np.ndarray, " d"], performance: Float[np.ndarray, " d"], threshold: float) -> int | None:
-    """Give the smallest of some rising dimensions that reaches a threshold, or None."""
+def smallest_reaching(
+    dims: Int[np.ndarray, " d"], performance: Float[np.ndarray, " d"], threshold: float
+) -> int | None:
+    """Return the smallest of ascending dimensions that reaches a threshold, or None."""
     reached = np.flatnonzero(performance >= threshold)
     return int(dims[reached[0]]) if len(reached) else None
 
 
-def around(dims: Int[np.ndarray, " d"], found: int | None, most: int) -> tuple[int, int]:
-    """Give the largest dimension below what was found, and what was found; up to the most where nothing was."""
+def bracket_of(dims: Int[np.ndarray, " d"], found: int | None, largest: int) -> tuple[int, int]:
+    """Return the next smaller dimension and the one found; up to the largest possible if none was found."""
     if found is None:
-        return int(dims[-1]), most
+        return int(dims[-1]), largest
     place = int(np.flatnonzero(dims == found)[0])
     return (int(dims[place - 1]) if place else 0), found

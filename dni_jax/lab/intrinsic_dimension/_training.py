@@ -15,26 +15,91 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from dni_jax.devices import map_models
-from dni_jax.lab.intrinsic_dimension._flat import Flat
 from dni_jax.lab.intrinsic_dimension._projections import Projection
 from dni_jax.progress import bar
 
-_CHUNK = 50  # steps in one call of the compiled program
-_PATIENCE = 10  # steps without any gain after which L-BFGS ends
-_LAST = 0.1  # share of the steps whose mean loss is told
+_CHUNK = 50  # steps per call of the compiled program
+_PATIENCE = 10  # steps without progress after which L-BFGS stops
+_FINAL = 0.1  # the share of the steps, at the end, whose mean loss is reported
 
 OPTIMIZERS = ("adam", "lbfgs")
 
 
-class Trained(NamedTuple):
-    """Where M trainings ended.
+@dataclass(frozen=True, eq=False)
+class FlatParams:
+    """A pytree of parameters as one vector of D numbers; integer leaves are not part of it.
+
+    Attributes
+    ----------
+    vector
+        float32 ``(D,)``: the floating-point leaves, concatenated.
+    leaves, structure
+        The pytree.
+    """
+
+    vector: Float[Array, " D"]
+    leaves: tuple[Any, ...]
+    structure: Any
+
+    @classmethod
+    def from_pytree(cls, params: Any) -> FlatParams:
+        """Flatten a pytree.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to train, or a leaf is neither float32 nor integer, or not finite.
+        """
+        leaves, structure = jax.tree.flatten(params)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+            _check_leaf(jax.tree_util.keystr(path), leaf)
+        arrays = [jnp.ravel(jnp.asarray(leaf)) for leaf in leaves if _is_trained(leaf)]
+        if not sum(array.size for array in arrays):
+            raise ValueError("expected params with floating-point leaves to train, got none: see nnx.split")
+        return cls(jnp.concatenate(arrays), tuple(leaves), structure)
+
+    @property
+    def size(self) -> int:
+        """D."""
+        return int(self.vector.shape[0])
+
+    def unravel(self, vector: Float[Array, " D"]) -> Any:
+        """Return the pytree of a vector."""
+        leaves, place = [], 0
+        for leaf in self.leaves:
+            if not _is_trained(leaf):
+                leaves.append(leaf)
+                continue
+            leaves.append(vector[place : place + np.size(leaf)].reshape(np.shape(leaf)))
+            place += np.size(leaf)
+        return jax.tree.unflatten(self.structure, leaves)
+
+
+def _is_trained(leaf: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+
+
+def _check_leaf(name: str, leaf: Any) -> None:
+    if not isinstance(leaf, (jax.Array, np.ndarray)):
+        raise ValueError(f"expected params to be a pytree of arrays, got {type(leaf).__name__} at {name}")
+    if not _is_trained(leaf):
+        return
+    if leaf.dtype != np.float32:
+        raise ValueError(f"expected params of float32, got {leaf.dtype} at {name}: cast them, and back in loss")
+    bad = int((~np.isfinite(np.asarray(leaf))).sum())
+    if bad:
+        raise ValueError(f"expected finite params, got {bad} of {leaf.size} numbers NaN or infinite at {name}")
+
+
+class TrainingResult(NamedTuple):
+    """The outcome of M trainings.
 
     Attributes
     ----------
     vectors
         float32 ``(M, D)``: the weights.
     loss
-        float64 ``(M,)``: the mean training loss of the last tenth of the steps; of L-BFGS the lowest.
+        float64 ``(M,)``: the mean training loss of the last tenth of the steps; for L-BFGS the lowest loss.
     """
 
     vectors: Float[Array, "M D"]
@@ -43,40 +108,49 @@ class Trained(NamedTuple):
 
 class _State(NamedTuple):
     z: Any
-    memory: Any
+    optimizer: Any
+
+
+class _LBFGSState(NamedTuple):
+    z: Any
+    optimizer: Any
+    best_z: Any
+    best_loss: Any
+    stalled: Any
+    step: Any
 
 
 @dataclass(frozen=True, eq=False)
 class SubspaceTrainer:
-    """How weights ``start + P z`` are trained: z begins at 0.
+    """How weights ``start + P z`` are trained, from z = 0.
 
     Attributes
     ----------
     loss
         ``loss(params, batch)``, or ``loss(params)`` without data.
-    flat
+    start
         The parameters that training starts from.
     data
         Arrays with one leading axis of examples, in any pytree; or None.
     optimizer
-        ``"adam"``, whose rate falls to 0 along a cosine and is multiplied by ``sqrt(D / d)``; ``"lbfgs"``; or an Optax
-        transformation, taken as it is.
+        ``"adam"``, whose learning rate falls to 0 along a cosine and is multiplied by ``sqrt(D / d)``; ``"lbfgs"``; or
+        an Optax transformation, used as it is.
     learning_rate
-        Adam's highest rate in the full space.
+        Adam's peak learning rate in the full space.
     steps
-        How many; of L-BFGS the most.
+        The number of steps; for L-BFGS the largest number.
     batch
-        Examples of a step, drawn without replacement epoch by epoch; None: all.
+        Examples per step, drawn without replacement in each epoch; None: all.
     """
 
     loss: Callable[..., Any]
-    flat: Flat
+    start: FlatParams
     data: Any = None
     optimizer: Any = "adam"
     learning_rate: float = 1e-3
     steps: int = 1_000
     batch: int | None = None
-    _rule: Any = field(init=False)
+    _transformation: Any = field(init=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.optimizer, str) and self.optimizer not in OPTIMIZERS:
@@ -87,7 +161,7 @@ class SubspaceTrainer:
             raise ValueError(f"expected a learning rate above 0, got {self.learning_rate}")
         self._check_data()
         adam = optax.chain(optax.scale_by_adam(), optax.scale(-1.0))
-        object.__setattr__(self, "_rule", adam if isinstance(self.optimizer, str) else self.optimizer)
+        object.__setattr__(self, "_transformation", adam if isinstance(self.optimizer, str) else self.optimizer)
         object.__setattr__(self, "data", jax.tree.map(jnp.asarray, self.data))
 
     def _check_data(self) -> None:
@@ -103,54 +177,56 @@ class SubspaceTrainer:
             raise ValueError(f"expected a batch of 1 to all examples of data=, got {self.batch} of {count} examples")
 
     def fit(
-        self, projection: Projection, dims: Sequence[int], seed: Sequence[int] = (0,), show: bool = False
-    ) -> Trained:
+        self, projection: Projection, dims: Sequence[int], seed: Sequence[int] = (0,), progress: bool = False
+    ) -> TrainingResult:
         """Train with the first d columns of a projection, for several d together.
 
-        Every d is trained but for rounding as if it were alone: z has as many numbers as the largest, and those beyond
-        d stay 0. One step multiplies by P once for all of them.
+        Up to rounding, each d is trained as if it were alone: every z has as many numbers as the largest one needs, and
+        those beyond d stay 0. So one step multiplies by P once for all of them.
 
         Parameters
         ----------
         projection
-            With as many columns as the largest of `dims`, or more.
+            With at least as many columns as the largest of `dims`.
         dims
             The dimensions.
         seed
-            Decides the order of the examples, which is the same for all.
-        show
-            Whether to show a bar (only on a terminal).
+            Decides the order of the examples, which is the same for all dimensions.
+        progress
+            Whether to show a progress bar (on a terminal only).
         """
         width = projection.shape[1]
         mask = jnp.asarray(np.arange(width) < np.asarray(dims)[:, None], jnp.float32)
         if self.optimizer == "lbfgs":
-            z, lowest = self._solve(mask, projection, self.data)
-            return Trained(self._place(z, projection), np.asarray(lowest, np.float64))
-        stretch = math.sqrt(self.flat.size) / np.sqrt(np.asarray(dims, np.float64))
+            z, lowest = self._run_lbfgs(mask, projection, self.data)
+            return TrainingResult(self._weights(z, projection), np.asarray(lowest, np.float64))
+        # Adam moves each number by about the rate, hence the weights by rate * sqrt(d): this makes all steps equal.
+        relative = math.sqrt(self.start.size) / np.sqrt(np.asarray(dims, np.float64))
         scale = jnp.asarray(
-            self.learning_rate * stretch if self.optimizer == "adam" else np.ones(len(dims)), jnp.float32
+            self.learning_rate * relative if self.optimizer == "adam" else np.ones(len(dims)), jnp.float32
         )
-        state = _State(jnp.zeros_like(mask), jax.vmap(self._rule.init)(jnp.zeros_like(mask)))
-        losses: list[Any] = []
-        with bar("training in subspaces", self.steps, show) as advance:
+        state = _State(jnp.zeros_like(mask), jax.vmap(self._transformation.init)(jnp.zeros_like(mask)))
+        chunks: list[Any] = []
+        with bar("training in subspaces", self.steps, progress) as advance:
             for rates, chosen in self._schedule(seed):
-                state, loss = self._advance(state, (rates, chosen), scale, mask, projection, self.data)
-                losses.append(loss)
-                done = min(len(losses) * _CHUNK, self.steps)
+                state, loss = self._run_steps(state, (rates, chosen), scale, mask, projection, self.data)
+                chunks.append(loss)
+                done = min(len(chunks) * _CHUNK, self.steps)
                 advance(done, lambda loss=loss: f"loss {float(np.nanmean(loss[-1])):.3f}")  # type: ignore[misc]
-        every = np.concatenate(jax.device_get(losses)).astype(np.float64)[: self.steps]
-        return Trained(self._place(state.z, projection), every[-max(1, round(_LAST * self.steps)) :].mean(0))
+        losses = np.concatenate(jax.device_get(chunks)).astype(np.float64)[: self.steps]
+        final = losses[-max(1, round(_FINAL * self.steps)) :].mean(0)
+        return TrainingResult(self._weights(state.z, projection), final)
 
     def _schedule(self, seed: Sequence[int]) -> Iterator[tuple[Array, Array | None]]:
-        """Yield rates and examples, a chunk of steps at a time; steps beyond the last have the rate 0."""
+        """Yield learning rates and examples, a chunk of steps at a time; steps after the last have the rate 0."""
         n = math.ceil(self.steps / _CHUNK) * _CHUNK
-        at = np.arange(n)
-        share = 0.5 * (1 + np.cos(np.pi * at / self.steps)) if self.optimizer == "adam" else np.ones(n)
-        share = np.where(at < self.steps, share, 0).astype(np.float32)
+        step = np.arange(n)
+        rate = 0.5 * (1 + np.cos(np.pi * step / self.steps)) if self.optimizer == "adam" else np.ones(n)
+        rate = np.where(step < self.steps, rate, 0).astype(np.float32)
         batches = None if self.batch is None else self._batches(seed)
         for first in range(0, n, _CHUNK):
             chosen = None if batches is None else jnp.asarray(np.stack([next(batches) for _ in range(_CHUNK)]))
-            yield jnp.asarray(share[first : first + _CHUNK]), chosen
+            yield jnp.asarray(rate[first : first + _CHUNK]), chosen
 
     def _batches(self, seed: Sequence[int]) -> Iterator[Int[np.ndarray, " B"]]:
         assert self.batch is not None
@@ -161,29 +237,33 @@ class SubspaceTrainer:
             for first in range(0, n - self.batch + 1, self.batch):
                 yield order[first : first + self.batch]
 
-    def value(self, vector: Float[Array, " D"], batch: Any) -> Array:
-        """The loss of one vector of weights."""
-        params = self.flat.restore(vector)
+    def evaluate(self, vector: Float[Array, " D"], batch: Any) -> Array:
+        """Compute the loss of one vector of weights."""
+        params = self.start.unravel(vector)
         return self.loss(params) if self.data is None else self.loss(params, batch)
 
     @cached_property
-    def _place(self) -> Callable[..., Array]:
-        return jax.jit(lambda z, projection: self.flat.vector + projection.apply(z))
+    def _weights(self) -> Callable[..., Array]:
+        return jax.jit(lambda z, projection: self.start.vector + projection.apply(z))
 
     @cached_property
-    def _advance(self) -> Callable[..., Any]:
-        """Steps along gradients: of the loss to weights, and from there to z by P', which is exact as P is linear."""
+    def _run_steps(self) -> Callable[..., Any]:
+        """Return a program of gradient steps.
+
+        The gradient with respect to the weights, times P', is that with respect to z, since P is linear. So P is
+        applied twice for all dimensions together instead of being differentiated for each.
+        """
 
         def step(state: _State, now: Any, scale: Array, mask: Array, projection: Projection, data: Any) -> Any:
             rate, chosen = now
             batch = data if chosen is None else jax.tree.map(lambda rows: rows[chosen], data)
-            weights = self.flat.vector + projection.apply(state.z)
-            loss, gradient = map_models(jax.value_and_grad(lambda one: self.value(one, batch)))(weights)
-            with jax.numpy_dtype_promotion("standard"):  # Optax counts on it
-                update, memory = jax.vmap(self._rule.update)(
-                    mask * projection.transpose(gradient), state.memory, state.z
+            weights = self.start.vector + projection.apply(state.z)
+            loss, gradient = map_models(jax.value_and_grad(lambda one: self.evaluate(one, batch)))(weights)
+            with jax.numpy_dtype_promotion("standard"):  # Optax relies on it
+                update, optimizer = jax.vmap(self._transformation.update)(
+                    mask * projection.transpose(gradient), state.optimizer, state.z
                 )
-            return _State(state.z + rate * scale[:, None] * mask * update, memory), loss
+            return _State(state.z + rate * scale[:, None] * mask * update, optimizer), loss
 
         def steps(state: _State, now: Any, *fixed: Any) -> Any:
             return jax.lax.scan(lambda state, now: step(state, now, *fixed), state, now)
@@ -191,34 +271,39 @@ class SubspaceTrainer:
         return jax.jit(steps)
 
     @cached_property
-    def _solve(self) -> Callable[..., Any]:
-        """Limited-memory BFGS with a line search, one subspace after the other."""
+    def _run_lbfgs(self) -> Callable[..., Any]:
+        """Return a program of L-BFGS with a line search, one subspace after the other."""
         solver = optax.lbfgs()
 
         def one(mask: Array, projection: Projection, data: Any) -> tuple[Array, Array]:
-            def value(z: Array) -> Array:
-                return self.value(self.flat.vector + projection.apply(mask * z), data)
+            def loss_of(z: Array) -> Array:
+                return self.evaluate(self.start.vector + projection.apply(mask * z), data)
 
-            with_slope = optax.value_and_grad_from_state(value)
+            value_and_grad = optax.value_and_grad_from_state(loss_of)
 
-            def step(state: Any) -> Any:
-                z, memory, best, lowest, stale, n = state
+            def step(state: _LBFGSState) -> _LBFGSState:
                 with jax.numpy_dtype_promotion("standard"):
-                    here, slope = with_slope(z, state=memory)
-                    update, memory = solver.update(slope, memory, z, value=here, grad=slope, value_fn=value)
-                better = here < lowest
-                best, lowest = jnp.where(better, z, best), jnp.where(better, here, lowest)
-                return z + update, memory, best, lowest, jnp.where(better, 0, stale + 1), n + 1
+                    loss, gradient = value_and_grad(state.z, state=state.optimizer)
+                    update, optimizer = solver.update(
+                        gradient, state.optimizer, state.z, value=loss, grad=gradient, value_fn=loss_of
+                    )
+                better = loss < state.best_loss
+                return _LBFGSState(
+                    state.z + update,
+                    optimizer,
+                    jnp.where(better, state.z, state.best_z),
+                    jnp.where(better, loss, state.best_loss),
+                    jnp.where(better, 0, state.stalled + 1),
+                    state.step + 1,
+                )
 
-            def goes_on(state: Any) -> Array:
-                return (state[4] < _PATIENCE) & (state[5] <= self.steps)
+            def is_running(state: _LBFGSState) -> Array:
+                return (state.stalled < _PATIENCE) & (state.step <= self.steps)
 
-            start = jnp.zeros_like(mask)
-            none = jnp.zeros((), jnp.int32)
-            ended = jax.lax.while_loop(
-                goes_on, step, (start, solver.init(start), start, jnp.asarray(jnp.inf), none, none)
-            )
-            return ended[2] * mask, ended[3]
+            z, zero = jnp.zeros_like(mask), jnp.zeros((), jnp.int32)
+            start = _LBFGSState(z, solver.init(z), z, jnp.asarray(jnp.inf), zero, zero)
+            ended = jax.lax.while_loop(is_running, step, start)
+            return ended.best_z * mask, ended.best_loss
 
         def each(mask: Array, projection: Projection, data: Any) -> tuple[Array, Array]:
             return jax.lax.map(lambda row: one(row, projection, data), mask)

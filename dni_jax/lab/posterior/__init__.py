@@ -1,26 +1,24 @@
-"""How sure the weights are: draws of them near the trained ones, by stochastic gradient MCMC."""
+"""How uncertain a network's weights are: draws near the trained ones, by stochastic gradient MCMC."""
 
-from dni_jax.lab.posterior._averaging import combine_losses, predictive_losses
-from dni_jax.lab.posterior._beside import compare_uncertainty
-from dni_jax.lab.posterior._draws import Posterior, sample_chains, sample_posterior
-from dni_jax.lab.posterior._plan import SamplerConfig
-from dni_jax.lab.posterior._samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
+from dni_jax.lab.posterior._chains import SamplerConfig, count_symbols
+from dni_jax.lab.posterior._comparisons import compare_uncertainty, step_size_sweep, step_size_table
+from dni_jax.lab.posterior._posterior import Posterior, sample_chains, sample_posterior
+from dni_jax.lab.posterior._prediction import PredictiveLoss, combine_losses, predictive_losses
+from dni_jax.lab.posterior._samplers import SAMPLERS, posterior_gradient, psgld, santa, sghmc, sgld, sgnht
 from dni_jax.lab.posterior._schedules import constant, cyclical, polynomial
-from dni_jax.lab.posterior._step_sizes import step_size_sweep, step_size_table
-from dni_jax.lab.posterior._walking import Target, count_symbols, make_sampler
 
 __all__ = [
     "SAMPLERS",
     "Posterior",
+    "PredictiveLoss",
     "SamplerConfig",
-    "Target",
     "combine_losses",
     "compare_uncertainty",
     "constant",
     "count_symbols",
     "cyclical",
-    "make_sampler",
     "polynomial",
+    "posterior_gradient",
     "predictive_losses",
     "psgld",
     "sample_chains",

@@ -1,51 +1,94 @@
-"""Samplers by stochastic gradients, as Optax transformations of the gradient of minus the log-posterior.
+"""Stochastic gradient MCMC samplers, as Optax transformations of the gradient of minus the log-posterior.
 
-Each draws weights from exp(-U / temperature), U being minus the log-posterior of *all* data. `update` takes the
-gradient of U, or an unbiased estimate of it from some of the data, and gives what to add to the weights. The step size
+Each samples weights from exp(-U / temperature), where U is minus the log-posterior of *all* data. `update` takes the
+gradient of U, or an unbiased estimate of it from a minibatch, and returns the increment of the weights. The step size
 eta has one meaning throughout: at temperature 0, and with friction 1 where there is momentum, the update is -eta times
-the (preconditioned) gradient, and the noise of temperature 1 has the variance 2 eta (times the preconditioner). Welling
-& Teh (2011) write eta / 2 for it.
+the (preconditioned) gradient, and the noise at temperature 1 has variance 2 eta (times the preconditioner). Welling &
+Teh (2011) write eta / 2 for it.
 
-A state holds its own random key: the same key gives the same chain. Many chains go through one `jax.vmap` over keys.
+A state holds its own random key: the same key gives the same chain. Many chains run under one `jax.vmap` over keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from dni_jax.lab.posterior._chain_state import (
-    SamplerState,
-    begin,
-    check_friction,
-    gamma_of,
-    root_mean_square,
-    size_of,
-    with_momentum,
-)
-from dni_jax.lab.posterior._schedules import Value
+from dni_jax.lab.posterior._schedules import Scalar, value_at
 
 _map = jax.tree.map
 
 
-def sgld(step_size: Value, *, key: Array, temperature: Value = 1.0) -> optax.GradientTransformation:
+class SamplerState(NamedTuple):
+    """What a chain carries from step to step; None where a sampler has no such part.
+
+    Attributes
+    ----------
+    step
+        int32: steps taken.
+    key
+        The random key of the steps to come.
+    square
+        A running mean of squared gradients, like the weights.
+    momentum
+        Like the weights, of unit mass: at equilibrium its variance is the temperature.
+    friction
+        The thermostat: one number (SGNHT), or one per weight (Santa).
+    """
+
+    step: Array
+    key: Array
+    square: Any = None
+    momentum: Any = None
+    friction: Any = None
+
+
+def posterior_gradient(n_symbols: Any, prior_precision: Any = 1.0) -> optax.GradientTransformation:
+    """Turn the gradient of a mean loss into that of minus the log-posterior of the whole text.
+
+    ``n_symbols * g + prior_precision * w``: chain it with a sampler to sample with the gradients of training.
+
+    Parameters
+    ----------
+    n_symbols
+        The number of symbols of the whole text; see `count_symbols`.
+    prior_precision
+        1 over the variance of a normal prior of every weight.
+
+    Examples
+    --------
+    >>> chain = optax.chain(posterior_gradient(200), sgld(0.01, key=jax.random.key(0), temperature=0.0))
+    >>> weights = jnp.asarray([0.5])
+    >>> update, _ = chain.update(jnp.asarray([0.1]), chain.init(weights), weights)
+    >>> round(update.item(), 4)  # -0.01 (200 * 0.1 + 0.5)
+    -0.205
+    """
+
+    def update(gradient: Any, state: optax.EmptyState, params: Any = None) -> tuple[Any, optax.EmptyState]:
+        return _map(lambda g, w: n_symbols * g + prior_precision * w, gradient, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def sgld(step_size: Scalar, *, key: Array, temperature: Scalar = 1.0) -> optax.GradientTransformation:
     """Stochastic gradient Langevin dynamics (Welling & Teh 2011).
 
     ``w' = w - eta g + sqrt(2 eta T) z``. On U = w^2 / (2 s^2) this is an autoregression whose stationary variance is
-    ``s^2 / (1 - eta / (2 s^2))``; it diverges from eta = 2 s^2 on.
+    ``s^2 / (1 - eta / (2 s^2))``; it diverges for eta of 2 s^2 or more.
 
     Parameters
     ----------
     step_size
         eta: a number, or a function of the step.
     key
-        Where the noise comes from.
+        The source of the noise.
     temperature
         T: a number, or a function of the step; 1 is the posterior, 0 plain gradient descent.
 
@@ -61,33 +104,38 @@ def sgld(step_size: Value, *, key: Array, temperature: Value = 1.0) -> optax.Gra
         return SamplerState(jnp.zeros((), jnp.int32), key)
 
     def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
-        eta, warmth, rest, noise = begin(state, gradient, step_size, temperature)
-        scale = jnp.sqrt(2 * eta * warmth)
-        return _map(lambda g, z: -eta * g + scale * z, gradient, noise), state._replace(**rest)
+        eta, t, noise, state = _begin_step(state, gradient, step_size, temperature)
+        scale = jnp.sqrt(2 * eta * t)
+        return _map(lambda g, z: -eta * g + scale * z, gradient, noise), state
 
     return optax.GradientTransformation(init, update)
 
 
 def psgld(
-    step_size: Value, *, key: Array, temperature: Value = 1.0, decay: float = 0.99, damping: Any = 1e-5
+    step_size: Scalar,
+    *,
+    key: Array,
+    temperature: Scalar = 1.0,
+    decay: float = 0.99,
+    damping: Any = 1e-5,
 ) -> optax.GradientTransformationExtraArgs:
     """SGLD preconditioned by RMSprop (Li et al. 2016, algorithm 1).
 
-    ``V = decay V + (1 - decay) g^2``, ``G = 1 / (damping + sqrt(V))`` (V less its bias towards 0, as in Adam), and
-    ``w' = w - eta (G g - Gamma) + sqrt(2 eta T G) z``.
+    ``V = decay V + (1 - decay) g^2``, ``G = 1 / (damping + sqrt(V))`` (with V's bias towards 0 removed, as in Adam),
+    and ``w' = w - eta (G g - Gamma) + sqrt(2 eta T G) z``.
 
-    ``Gamma_i = T dG_ii / dw_i`` corrects for a preconditioner that depends on the weights. Its value at this step is
-    ``-T (1 - decay) g H / (sqrt(V) (damping + sqrt(V))^2)``, H the diagonal of U's second derivative, which no gradient
-    tells. It is added where `update` gets ``curvature=H``; else it is left out, as Li et al. do in their experiments.
-    It is not the whole correction: V also remembers where the chain was before, so that at 0.99 most of the bias stays
-    even with it. A long memory (0.9999) makes the bias small.
+    ``Gamma_i = T dG_ii / dw_i`` corrects for a preconditioner that depends on the weights. At this step it is
+    ``-T (1 - decay) g H / (sqrt(V) (damping + sqrt(V))^2)``, where H is the diagonal of U's second derivative, which a
+    gradient does not provide. It is added if `update` receives ``curvature=H``, and otherwise left out, as in the
+    experiments of Li et al. The correction is not complete: V also remembers where the chain was before, so that at
+    0.99 most of the bias remains even with it. A long memory (0.9999) makes the bias small.
 
     Parameters
     ----------
     step_size, key, temperature
         See `sgld`; the step size is that of RMSprop.
     decay
-        How much of the mean of squares each step keeps.
+        The share of the running mean of squares that each step keeps.
     damping
         Added to the root of the mean square, in units of the gradient of U.
 
@@ -105,26 +153,31 @@ def psgld(
     def update(
         gradient: Any, state: SamplerState, params: Any = None, *, curvature: Any = None, **_: Any
     ) -> tuple[Any, SamplerState]:
-        eta, warmth, rest, noise = begin(state, gradient, step_size, temperature)
-        square, root, share = root_mean_square(gradient, state, decay)
+        square, root, newest = _root_mean_square(gradient, state, decay)
+        eta, t, noise, state = _begin_step(state, gradient, step_size, temperature)
         scale = _map(lambda r: 1 / (damping + r), root)
         drift = _map(jnp.multiply, scale, gradient)
         if curvature is not None:
-            gamma = _map(lambda g, h, r, s: gamma_of(g, h, r, s, share), gradient, curvature, root, scale)
-            drift = _map(lambda d, c: d - warmth * c, drift, gamma)
-        change = _map(lambda d, s, z: -eta * d + jnp.sqrt(2 * eta * warmth * s) * z, drift, scale, noise)
-        return change, state._replace(square=square, **rest)
+            gamma = _map(lambda g, h, r, s: _gamma(g, h, r, s, newest), gradient, curvature, root, scale)
+            drift = _map(lambda d, c: d - t * c, drift, gamma)
+        change = _map(lambda d, s, z: -eta * d + jnp.sqrt(2 * eta * t * s) * z, drift, scale, noise)
+        return change, state._replace(square=square)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
 def sghmc(
-    step_size: Value, *, key: Array, temperature: Value = 1.0, friction: float = 0.1, gradient_noise: float = 0.0
+    step_size: Scalar,
+    *,
+    key: Array,
+    temperature: Scalar = 1.0,
+    friction: float = 0.1,
+    gradient_noise: float = 0.0,
 ) -> optax.GradientTransformation:
     """Stochastic gradient Hamiltonian Monte Carlo (Chen, Fox & Guestrin 2014, equation 15), semi-implicit.
 
     ``p' = (1 - a) p - sqrt(eta) g + sqrt(2 (a - b) T) z``, ``w' = w + sqrt(eta) p'``: the new momentum moves the
-    weights, and it is never drawn anew. (Drawing it every L steps, the gradient lagging one step behind, multiplies the
+    weights, and it is never resampled. (Resampling every L steps, with the gradient one step late, multiplies the
     variance by L / (L - 1).) With a = 1 and b = 0 it is `sgld`. On U = w^2 / (2 s^2) the stationary variance is
     ``s^2 / (1 - eta / (2 s^2 (2 - a)))``.
 
@@ -135,7 +188,7 @@ def sghmc(
     friction
         a: the share of the momentum that a step loses, above 0 and up to 1.
     gradient_noise
-        b: what the gradient's own noise, of variance v a weight, adds: ``eta v / (2 T)``, if it is known.
+        b: what the gradient's own noise of variance v per weight adds, ``eta v / (2 T)``, if it is known.
 
     Raises
     ------
@@ -149,34 +202,35 @@ def sghmc(
     >>> jnp.allclose(update, 0.1 * state.momentum).item()
     True
     """
-    check_friction(friction)
+    _check_friction(friction)
     if not 0 <= gradient_noise <= friction:
         raise ValueError(f"expected gradient_noise from 0 to the friction {friction}, got {gradient_noise}")
 
     def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
-        eta, warmth, rest, noise = begin(state, gradient, step_size, temperature)
-        step, scale = jnp.sqrt(eta), jnp.sqrt(2 * (friction - gradient_noise) * warmth)
+        eta, t, noise, state = _begin_step(state, gradient, step_size, temperature)
+        step, scale = jnp.sqrt(eta), jnp.sqrt(2 * (friction - gradient_noise) * t)
         momentum = _map(lambda p, g, z: (1 - friction) * p - step * g + scale * z, state.momentum, gradient, noise)
-        return _map(lambda p: step * p, momentum), state._replace(momentum=momentum, **rest)
+        return _map(lambda p: step * p, momentum), state._replace(momentum=momentum)
 
-    return optax.GradientTransformation(lambda params: with_momentum(params, key, temperature), update)
+    return optax.GradientTransformation(lambda params: _init_momentum(params, key, temperature), update)
 
 
 def sgnht(
-    step_size: Value, *, key: Array, temperature: Value = 1.0, friction: float = 0.1
+    step_size: Scalar, *, key: Array, temperature: Scalar = 1.0, friction: float = 0.1
 ) -> optax.GradientTransformation:
-    """Stochastic gradient Nose-Hoover thermostat (Ding et al. 2014, algorithm 2): friction that finds its own value.
+    """Stochastic gradient Nose-Hoover thermostat (Ding et al. 2014, algorithm 2): a friction that adapts.
 
-    ``p' = (1 - x) p - sqrt(eta) g + sqrt(2 a T) z``, ``w' = w + sqrt(eta) p'``, ``x' = x + eta (mean(p'^2) - T)``. The
-    gradient's noise, whatever its size, is balanced by x, if it is alike for all weights: `friction` need not know it.
-    What it holds at T is the momenta's variance; on a Gaussian the weights' is then ``1 - x / 2`` times the right one.
+    ``p' = (1 - x) p - sqrt(eta) g + sqrt(2 a T) z``, ``w' = w + sqrt(eta) p'``, ``x' = x + eta (mean(p'^2) - T)``.
+    Momenta that are too hot raise the friction x, too cold ones lower it. So x balances the gradient's noise without
+    knowing its size, provided it is the same for all weights. What is held at T is the variance of the momenta; on a
+    Gaussian the variance of the weights is then ``1 - x / 2`` times the correct one.
 
     Parameters
     ----------
     step_size, key, temperature
         See `sgld`.
     friction
-        a: the noise put in, and where the friction x starts.
+        a: the noise injected, and the initial value of the friction x.
 
     Raises
     ------
@@ -190,29 +244,30 @@ def sgnht(
     >>> jnp.allclose(state.friction, 0.1 + 0.01 * (jnp.mean(state.momentum**2) - 1)).item()
     True
     """
-    check_friction(friction)
+    _check_friction(friction)
 
     def init(params: Any) -> SamplerState:
-        return with_momentum(params, key, temperature)._replace(friction=jnp.asarray(friction, jnp.float32))
+        return _init_momentum(params, key, temperature)._replace(friction=jnp.asarray(friction, jnp.float32))
 
     def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
-        eta, warmth, rest, noise = begin(state, gradient, step_size, temperature)
-        step, scale = jnp.sqrt(eta), jnp.sqrt(2 * friction * warmth)
+        eta, t, noise, state = _begin_step(state, gradient, step_size, temperature)
+        step, scale = jnp.sqrt(eta), jnp.sqrt(2 * friction * t)
         momentum = _map(
             lambda p, g, z: (1 - state.friction) * p - step * g + scale * z, state.momentum, gradient, noise
         )
-        heat = sum(jnp.sum(p * p) for p in jax.tree.leaves(momentum)) / size_of(momentum)
-        after = state._replace(momentum=momentum, friction=state.friction + eta * (heat - warmth), **rest)
-        return _map(lambda p: step * p, momentum), after
+        n_weights = sum(part.size for part in jax.tree.leaves(momentum))
+        kinetic = sum(jnp.sum(p * p) for p in jax.tree.leaves(momentum)) / n_weights
+        state = state._replace(momentum=momentum, friction=state.friction + eta * (kinetic - t))
+        return _map(lambda p: step * p, momentum), state
 
     return optax.GradientTransformation(init, update)
 
 
 def santa(
-    step_size: Value,
+    step_size: Scalar,
     *,
     key: Array,
-    temperature: Value = 1.0,
+    temperature: Scalar = 1.0,
     friction: float = 0.1,
     decay: float = 0.99,
     damping: Any = 1e-5,
@@ -220,27 +275,27 @@ def santa(
 ) -> optax.GradientTransformation:
     """Stochastic annealing thermostats with adaptive momentum (Chen et al. 2016, algorithm 1, the Euler scheme).
 
-    ``V = decay V + (1 - decay) g^2`` (less its bias), ``G = 1 / sqrt(damping + sqrt(V))``. While it explores, each
-    weight has a thermostat, ``x' = x + eta (p^2 - T)``, and ``p' = (1 - x') p - sqrt(eta) G g + sqrt(2 a T) z``. After
-    `explore` steps it refines: x stays as it is, but not below a, and there is no noise, which is RMSprop with
-    momentum. Throughout ``w' = w + sqrt(eta) G p'``.
+    ``V = decay V + (1 - decay) g^2`` (with its bias removed), ``G = 1 / sqrt(damping + sqrt(V))``. While exploring,
+    each weight has its own thermostat, ``x' = x + eta (p^2 - T)``, and
+    ``p' = (1 - x') p - sqrt(eta) G g + sqrt(2 a T) z``. After `explore` steps it refines: x stays as it is, but at
+    least a, and there is no noise, which is RMSprop with momentum. Throughout ``w' = w + sqrt(eta) G p'``.
 
-    The paper anneals: `temperature` is then a schedule that falls to 0. At temperature 1, never refining, it samples.
-    Two things follow the authors' published program where the paper has more: the noise is the same for all weights
-    (G_2 constant), and the derivative of the preconditioner is left out. The paper's estimate of it divides by the
-    momentum, which has no finite variance. One thing is ours: the paper refines with the last x, which may be below 0,
-    and then blows up.
+    The paper anneals: `temperature` is then a schedule that falls to 0. At temperature 1, without refinement, it
+    samples. Two simplifications follow the authors' published program: the noise is the same for all weights (G_2
+    constant), and the derivative of the preconditioner is left out, since the paper's estimate of it divides by the
+    momentum and has no finite variance. One change is ours: the paper refines with the last x, which may be negative
+    and then diverges.
 
     Parameters
     ----------
     step_size, key, temperature
         See `sgld`.
     friction
-        a: the noise put in, and where each x starts.
+        a: the noise injected, and the initial value of every x.
     decay, damping
         See `psgld`.
     explore
-        Steps before it refines; None never does.
+        Steps before the refinement; None never refines.
 
     Raises
     ------
@@ -254,29 +309,34 @@ def santa(
     >>> state.friction.tolist() == jnp.full(3, 0.1).tolist()
     True
     """
-    check_friction(friction)
+    _check_friction(friction)
 
     def init(params: Any) -> SamplerState:
-        state = with_momentum(params, key, temperature)
-        start = _map(lambda w: jnp.full_like(w, friction), params)
-        return state._replace(square=_map(jnp.zeros_like, params), friction=start)
+        state = _init_momentum(params, key, temperature)
+        frictions = _map(lambda w: jnp.full_like(w, friction), params)
+        return state._replace(square=_map(jnp.zeros_like, params), friction=frictions)
 
     def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
-        eta, warmth, rest, noise = begin(state, gradient, step_size, temperature)
         exploring = jnp.asarray(True) if explore is None else state.step < explore
-        square, root, _ = root_mean_square(gradient, state, decay)
+        square, root, _ = _root_mean_square(gradient, state, decay)
+        eta, t, noise, state = _begin_step(state, gradient, step_size, temperature)
         scale = _map(lambda r: 1 / jnp.sqrt(damping + r), root)
-        step, size = jnp.sqrt(eta), jnp.where(exploring, jnp.sqrt(2 * friction * warmth), 0.0)
-        heated = _map(
-            lambda x, p: jnp.where(exploring, x + eta * (p * p - warmth), jnp.maximum(x, friction)),
+        step, size = jnp.sqrt(eta), jnp.where(exploring, jnp.sqrt(2 * friction * t), 0.0)
+        frictions = _map(
+            lambda x, p: jnp.where(exploring, x + eta * (p * p - t), jnp.maximum(x, friction)),
             state.friction,
             state.momentum,
         )
         momentum = _map(
-            lambda x, p, s, g, z: (1 - x) * p - step * s * g + size * z, heated, state.momentum, scale, gradient, noise
+            lambda x, p, s, g, z: (1 - x) * p - step * s * g + size * z,
+            frictions,
+            state.momentum,
+            scale,
+            gradient,
+            noise,
         )
-        after = state._replace(square=square, momentum=momentum, friction=heated, **rest)
-        return _map(lambda s, p: step * s * p, scale, momentum), after
+        state = state._replace(square=square, momentum=momentum, friction=frictions)
+        return _map(lambda s, p: step * s * p, scale, momentum), state
 
     return optax.GradientTransformation(init, update)
 
@@ -284,3 +344,42 @@ def santa(
 SAMPLERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {"sgld": sgld, "psgld": psgld, "sghmc": sghmc, "sgnht": sgnht, "santa": santa}
 )
+
+
+def _begin_step(
+    state: SamplerState, gradient: Any, step_size: Scalar, temperature: Scalar
+) -> tuple[Array, Array, Any, SamplerState]:
+    """Return this step's size, its temperature, noise like the gradient, and the state with the step counted."""
+    key, now = jax.random.split(state.key)
+    eta, t = value_at(step_size, state.step), value_at(temperature, state.step)
+    return eta, t, _noise_like(now, gradient), state._replace(step=state.step + 1, key=key)
+
+
+def _noise_like(key: Array, like: Any) -> Any:
+    flat, unravel = ravel_pytree(like)
+    return unravel(jax.random.normal(key, flat.shape, flat.dtype))
+
+
+def _init_momentum(params: Any, key: Array, temperature: Scalar) -> SamplerState:
+    """Return a state whose momenta are drawn from their stationary distribution."""
+    key, now = jax.random.split(key)
+    t = value_at(temperature, jnp.zeros((), jnp.int32))
+    momentum = _map(lambda z: jnp.sqrt(t) * z, _noise_like(now, params))
+    return SamplerState(jnp.zeros((), jnp.int32), key, momentum=momentum)
+
+
+def _root_mean_square(gradient: Any, state: SamplerState, decay: float) -> tuple[Any, Any, Array]:
+    """Return the running mean of squares, the root of its unbiased value, and the newest square's weight in that."""
+    square = _map(lambda v, g: decay * v + (1 - decay) * g * g, state.square, gradient)
+    total = 1 - decay ** (state.step + 1).astype(jnp.float32)
+    return square, _map(lambda v: jnp.sqrt(v / total), square), (1 - decay) / total
+
+
+def _gamma(gradient: Array, curvature: Array, root: Array, scale: Array, newest: Array) -> Array:
+    """Return the derivative of each weight's preconditioner with respect to it; 0 where every gradient was 0."""
+    return jnp.where(root > 0, -newest * gradient * curvature * scale**2 / jnp.where(root > 0, root, 1.0), 0.0)
+
+
+def _check_friction(friction: float) -> None:
+    if not 0 < friction <= 1:
+        raise ValueError(f"expected a friction above 0 and up to 1, got {friction}")

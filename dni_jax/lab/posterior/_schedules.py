@@ -1,4 +1,4 @@
-"""Step sizes by step, for samplers by stochastic gradients."""
+"""Step-size schedules of the samplers: functions from a step to a step size."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Schedule = Callable[[Array], Array]
-Value = float | Float[Array, ""] | Schedule
+Scalar = float | Float[Array, ""] | Schedule
 
 
-def value_at(value: Value, count: Array) -> Array:
-    """Give a number, or what a schedule says at a step, as float32."""
-    return jnp.asarray(value(count) if callable(value) else value, jnp.float32)
+def value_at(value: Scalar, step: Array) -> Array:
+    """Return a number, or a schedule's value at a step, as float32."""
+    return jnp.asarray(value(step) if callable(value) else value, jnp.float32)
 
 
 def constant(first: float) -> Schedule:
-    """Give the same step size at every step: the chain never ends, and its bias stays.
+    """Return the schedule of one step size: the chain never converges to a point, and its bias remains.
 
     Examples
     --------
     >>> float(constant(0.5)(jnp.asarray(100)))
     0.5
     """
-    return lambda count: jnp.full(jnp.shape(count), first, jnp.float32)
+    return lambda step: jnp.full(jnp.shape(step), first, jnp.float32)
 
 
 def polynomial(first: float, offset: float = 100.0, power: float = 0.55) -> Schedule:
-    """Give a (b + t)^-power at step t: the schedule of Welling & Teh (2011), with a = first b^power.
+    """Return the schedule a (b + t)^-power of Welling & Teh (2011), with a = first b^power.
 
-    Their sum must not converge and that of their squares must, so power lies above 1/2 and up to 1. Welling & Teh then
-    weigh draws by their step size.
+    The sum of the step sizes must diverge and that of their squares converge, so the power lies above 1/2 and up to 1.
+    Welling & Teh then weight the draws by their step size.
 
     Parameters
     ----------
     first
         The step size at step 0.
     offset
-        b: after so many steps the step size is ``first`` times 2^-power.
+        b: after this many steps the step size is ``first`` times 2^-power.
     power
         How fast it falls.
 
@@ -55,18 +55,18 @@ def polynomial(first: float, offset: float = 100.0, power: float = 0.55) -> Sche
     """
     if not 0.5 < power <= 1 or not offset > 0:
         raise ValueError(f"expected a power above 0.5 and up to 1 and an offset above 0, got {power} and {offset}")
-    return lambda count: first * (1.0 + count.astype(jnp.float32) / offset) ** (-power)
+    return lambda step: first * (1.0 + step.astype(jnp.float32) / offset) ** (-power)
 
 
 def cyclical(first: float, length: int) -> Schedule:
-    """Let the step size fall along a cosine from `first` to nearly 0, again and again (Zhang et al. 2020, equation 1).
+    """Return the schedule that falls along a cosine from `first` to nearly 0 in each cycle (Zhang et al. 2020, eq. 1).
 
     Parameters
     ----------
     first
         The step size at the start of each cycle.
     length
-        Steps of a cycle.
+        The steps of a cycle.
 
     Raises
     ------
@@ -81,4 +81,4 @@ def cyclical(first: float, length: int) -> Schedule:
     """
     if length < 1:
         raise ValueError(f"expected a cycle of at least 1 step, got {length}")
-    return lambda count: first / 2 * (jnp.cos(math.pi * (count % length).astype(jnp.float32) / length) + 1.0)
+    return lambda step: first / 2 * (jnp.cos(math.pi * (step % length).astype(jnp.float32) / length) + 1.0)

@@ -1,24 +1,29 @@
-"""Repair a linear head with the least change of its weights; adversarial inputs to repair it from."""
+"""Repair a linear head with the smallest change of its weights, from adversarial inputs or from generated texts."""
 
 from dni_jax.lab.repair._adversarial import fgsm, gradient_sign
-from dni_jax.lab.repair._comparing import repair_table
-from dni_jax.lab.repair._head import SOLVERS, repair_head
+from dni_jax.lab.repair._generated import (
+    NoViolationError,
+    ViolationCounts,
+    count_violations,
+    prefix_states,
+    violating_symbols,
+)
+from dni_jax.lab.repair._head import SOLVERS, HeadEffect, HeadRepair, repair_head
 from dni_jax.lab.repair._hybrids import Hybrid, fit_hybrid
-from dni_jax.lab.repair._outcomes import count_violations
-from dni_jax.lab.repair._repaired import HeadEffect, HeadRepair
+from dni_jax.lab.repair._requirements import LabeledStates, preserved_states
 from dni_jax.lab.repair._targets import margin_targets, one_hot_targets
-from dni_jax.lab.repair._text_repair import TextRepair
-from dni_jax.lab.repair._texts import repair
-from dni_jax.lab.repair._wishes import preserved_states
-from dni_jax.lab.repair._written import NoViolationError, prefix_states, violating_symbols
+from dni_jax.lab.repair._text_repair import repair, repair_table
+from dni_jax.lab.repair._text_result import TextRepair
 
 __all__ = [
     "SOLVERS",
     "HeadEffect",
     "HeadRepair",
     "Hybrid",
+    "LabeledStates",
     "NoViolationError",
     "TextRepair",
+    "ViolationCounts",
     "count_violations",
     "fgsm",
     "fit_hybrid",

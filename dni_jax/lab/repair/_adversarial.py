@@ -1,4 +1,4 @@
-"""Inputs a small step away that a network takes for another class: the fast gradient sign method."""
+"""Adversarial inputs by the fast gradient sign method (Goodfellow et al. 2015)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dni_jax.devices import use_all_cores
+from dni_jax.lab.repair._targets import checked_labels
 
 Scores = Callable[[Any], Float[Array, "T C"]]
 Loss = Callable[[Any, Any], Float[Array, " T"]]
 
 
 def cross_entropy(scores: Float[Array, "T C"], labels: Any) -> Float[Array, " T"]:
-    """Give minus the log-probability of each label, in nats; scores are logits."""
+    """Compute minus the log-probability of each label, in nats; scores are logits."""
     return -jnp.take_along_axis(jax.nn.log_softmax(scores), labels[:, None], axis=1)[:, 0]
 
 
@@ -33,27 +34,27 @@ def fgsm(
     loss: Loss = cross_entropy,
     batch: int = 256,
 ) -> Float[np.ndarray, "T ..."]:
-    """Move every number of an input by epsilon, the way that makes the loss grow (Goodfellow et al. 2015).
+    """Move every number of an input by epsilon in the direction that increases the loss (Goodfellow et al. 2015).
 
-    ``clip(x + epsilon * sign(d loss / d x), low, high)``: the clipping to the valid range is a part of the method, so a
-    number near an end of it moves by less. Where the gradient is exactly 0, which in float32 also happens where a
-    network is all too sure, nothing moves.
+    ``clip(x + epsilon * sign(d loss / d x), low, high)``: clipping to the valid range is part of the method, so a
+    number near an end of it moves by less. Where the gradient is exactly 0, nothing moves; in float32 this also happens
+    where a network is very confident.
 
     Parameters
     ----------
     scores
-        A function of JAX arrays from inputs ``(B, ...)`` to scores ``(B, C)``, one input not looking at another, such
-        as a network's logits or `Hybrid.scores`.
+        A function of JAX arrays from inputs ``(B, ...)`` to scores ``(B, C)``, each row from its own input, such as a
+        network's logits or `Hybrid.scores`.
     inputs
         float ``(T, ...)``; computed in float32.
     labels
-        int ``(T,)``: columns of the scores, whose loss shall grow.
+        int ``(T,)``: the columns of the scores whose loss increases.
     epsilon
-        In the inputs' unit, 0 or more.
+        In the unit of the inputs, 0 or more.
     low, high
-        The ends of the valid range; infinite ones do not clip.
+        The valid range; infinite ends do not clip.
     loss
-        From scores and labels to one number an input.
+        Maps scores and labels to one number per input.
     batch
         Inputs at a time; memory holds what the network needs to differentiate through them.
 
@@ -64,8 +65,7 @@ def fgsm(
     Raises
     ------
     ValueError
-        For a negative epsilon, a range that is none, inputs outside of it or not finite, or labels or scores that do
-        not fit.
+        For a negative epsilon, an empty range, inputs outside of it or not finite, or labels or scores that do not fit.
 
     Examples
     --------
@@ -83,29 +83,24 @@ def fgsm(
 def gradient_sign(
     scores: Scores, inputs: Any, labels: Any, *, loss: Loss = cross_entropy, batch: int = 256
 ) -> Float[np.ndarray, "T ..."]:
-    """Give the signs that `fgsm` steps along, -1, 0 or 1 in float32: the same for every epsilon.
+    """Return the signs that `fgsm` steps along, -1, 0 or 1 in float32: the same for every epsilon.
 
     Parameters and errors are those of `fgsm`.
     """
     rows = _checked(inputs, -np.inf, np.inf)
-    given = np.asarray(labels)
-    if given.shape != (len(rows),) or given.dtype.kind not in "iu":
-        raise ValueError(f"expected integer labels of shape ({len(rows)},), got {given.dtype} {given.shape}")
     if batch < 1:
         raise ValueError(f"expected a batch of at least 1, got {batch}")
     if not len(rows):
         return rows
     one = jax.eval_shape(scores, rows[:1])
     if len(one.shape) != 2:
-        raise ValueError(f"expected scores of shape (B, C), a row an input, got {one.shape} of one input")
-    n_classes = one.shape[1]
-    if given.min() < 0 or given.max() >= n_classes:
-        raise ValueError(f"expected labels from 0 to {n_classes - 1}, got {given.min()} to {given.max()}")
-    found = [
-        np.asarray(_signs(rows[start : start + batch], given[start : start + batch].astype(np.int32), scores, loss))
+        raise ValueError(f"expected scores of shape (B, C), a row per input, got {one.shape} for one input")
+    classes = checked_labels(labels, one.shape[1], len(rows)).astype(np.int32)
+    signs = [
+        np.asarray(_signs(rows[start : start + batch], classes[start : start + batch], scores, loss))
         for start in range(0, len(rows), batch)
     ]
-    return np.concatenate(found)
+    return np.concatenate(signs)
 
 
 @partial(jax.jit, static_argnames=("scores", "loss"))
@@ -115,7 +110,7 @@ def _signs(inputs: Any, labels: Any, scores: Scores, loss: Loss) -> Any:
 
 def _checked(inputs: Any, low: float, high: float) -> Float[np.ndarray, "T ..."]:
     if not low < high:
-        raise ValueError(f"expected a valid range with low below high, got low={low} and high={high}")
+        raise ValueError(f"expected a range with low below high, got low={low} and high={high}")
     rows = np.asarray(inputs, np.float32)
     if rows.ndim < 2:
         raise ValueError(f"expected inputs of shape (T, ...), got {rows.shape}")

@@ -1,32 +1,150 @@
-"""Repair a linear head with the least change of its weights, by convex optimisation."""
+"""Repair a linear head with the smallest change of its weights, by convex optimization."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from threadpoolctl import threadpool_limits
 
 from dni_jax.devices import count_cores
-from dni_jax.lab.repair._closed_form import from_one_state
-from dni_jax.lab.repair._programs import (
+from dni_jax.lab.repair._crossover import solve_interior
+from dni_jax.lab.repair._linear_program import (
     InfeasibleError,
-    Solved,
+    Solution,
     Solver,
-    by_clarabel,
-    by_highs,
-    gap_of,
+    duality_gap,
     import_clarabel,
-    objective_of,
+    objective,
+    solve_clarabel,
+    solve_highs,
+    solve_one_state,
 )
-from dni_jax.lab.repair._repaired import HeadRepair, checked_states
-from dni_jax.lab.repair._vertices import by_interior
+from dni_jax.lab.repair._targets import checked_labels
 
-SOLVERS: dict[str, Solver] = {"interior": by_interior, "highs": by_highs, "clarabel": by_clarabel}
-_MET = 1e-6  # of the largest score
+SOLVERS: dict[str, Solver] = {"interior": solve_interior, "highs": solve_highs, "clarabel": solve_clarabel}
+_TOLERANCE = 1e-6  # of the largest score
+
+
+@dataclass(frozen=True)
+class HeadEffect:
+    """What a repair does to states, best to states that it was not made from.
+
+    Attributes
+    ----------
+    states
+        T, the number of states.
+    accuracy_before, accuracy_after
+        The share of states whose highest score is that of the correct class; NaN without labels.
+    changed_decisions
+        The share of states whose highest score is that of another class than before.
+    largest_change, mean_change
+        Of the absolute change of a score, over states and classes; in the unit of the scores.
+    """
+
+    states: int
+    accuracy_before: float
+    accuracy_after: float
+    changed_decisions: float
+    largest_change: float
+    mean_change: float
+
+
+@dataclass(frozen=True, eq=False)
+class HeadRepair:
+    """A linear head with the smallest change that repairs it; made by `repair_head`. All arrays are float64.
+
+    Attributes
+    ----------
+    weights, bias
+        ``(C, N)`` and ``(C,)``: the repaired head; a repair never changes a bias.
+    delta
+        ``(C, N)``: the change, new weights minus old ones.
+    residual
+        ``(T, C)``: new scores of the states minus the target scores.
+    met
+        bool ``(T,)``: all scores of the state equal their targets, up to 1e-6 of the largest score, old or target.
+    corrected
+        bool ``(T,)``: the highest new score is that of the class with the highest target.
+    objectives
+        ``(C,)``: ``||g||_1 + cost ||X g - r||_1`` of each class (without the second term if `hard`).
+    gap
+        ``(C,)``: an upper bound on the distance of each objective from the minimum, proven by multipliers (weak
+        duality). A gap of, say, 1e-9 of the objective is rounding.
+    cost
+        The cost of a unit of error of a score; infinite if `hard`.
+    neurons
+        int, ascending: the columns that were free to change.
+    solver
+        ``"closed form"``, or the name of the solver.
+    """
+
+    weights: Float[np.ndarray, "C N"] = field(repr=False)
+    bias: Float[np.ndarray, " C"] = field(repr=False)
+    delta: Float[np.ndarray, "C N"] = field(repr=False)
+    residual: Float[np.ndarray, "T C"] = field(repr=False)
+    met: Bool[np.ndarray, " T"] = field(repr=False)
+    corrected: Bool[np.ndarray, " T"] = field(repr=False)
+    objectives: Float[np.ndarray, " C"] = field(repr=False)
+    gap: Float[np.ndarray, " C"] = field(repr=False)
+    cost: float
+    neurons: Int[np.ndarray, " M"] = field(repr=False)
+    solver: str
+
+    @property
+    def objective(self) -> float:
+        """The sum of the objectives over classes."""
+        return float(self.objectives.sum())
+
+    @property
+    def hard(self) -> bool:
+        """Whether the target scores were constraints."""
+        return bool(np.isinf(self.cost))
+
+    @property
+    def changed(self) -> int:
+        """The number of changed weights."""
+        return int(np.count_nonzero(self.delta))
+
+    @property
+    def changed_neurons(self) -> Int[np.ndarray, " M"]:
+        """The columns with a changed weight, ascending."""
+        return np.flatnonzero(self.delta.any(axis=0))
+
+    def scores(self, states: Any) -> Float[np.ndarray, "T C"]:
+        """Compute the repaired head's scores of states ``(T, N)``; float64."""
+        return _checked_states(states, self.weights.shape[1]) @ self.weights.T + self.bias
+
+    def effect(self, states: Any, labels: Any = None) -> HeadEffect:
+        """Measure what the repair does to states ``(T, N)``, and to the accuracy if their classes ``(T,)`` are passed.
+
+        Raises
+        ------
+        ValueError
+            For no states, another number of neurons, or labels that do not fit.
+        """
+        rows = _checked_states(states, self.weights.shape[1])
+        after = rows @ self.weights.T + self.bias
+        before = after - rows @ self.delta.T
+        old, new = before.argmax(axis=1), after.argmax(axis=1)
+        accuracies = (float("nan"), float("nan"))
+        if labels is not None:
+            classes = checked_labels(labels, len(self.bias), len(rows))
+            accuracies = (float(np.mean(old == classes)), float(np.mean(new == classes)))
+        change = np.abs(after - before)
+        return HeadEffect(len(rows), *accuracies, float(np.mean(old != new)), float(change.max()), float(change.mean()))
+
+    def __repr__(self) -> str:
+        cost = "hard" if self.hard else f"cost {self.cost:.4g}"
+        return (
+            f"HeadRepair({self.changed} of {self.delta.size} weights changed by {np.abs(self.delta).sum():.4g}, "
+            f"{self.corrected.sum()} of {len(self.met)} states corrected, {self.met.sum()} met exactly; {cost}, "
+            f"{self.solver})"
+        )
 
 
 def repair_head(
@@ -40,18 +158,18 @@ def repair_head(
     neurons: Any = None,
     solver: str = "auto",
 ) -> HeadRepair:
-    """Change a linear head as little as possible, so that given states get wanted scores.
+    """Change a linear head as little as possible, so that states get their target scores.
 
-    Minimises ``||g||_1 + cost ||X g - r||_1`` for each class by itself: ``g`` is the change of the class's weights,
-    ``X`` the states, and ``r`` what its scores lack, ``targets - bias - X w`` (equation (3) of Guidotti & Leofante
-    2019, "Repair of convolutional neural networks using convex optimization", CEUR 2457; there for all classes at once,
-    without the bias, and with a cost of 1). The 1-norm leaves most weights as they are. Computed in float64; a score
-    that is wrong by 1e-6 of the largest or less lacks nothing.
+    Minimizes ``||g||_1 + cost ||X g - r||_1`` for each class separately: ``g`` is the change of the class's weights,
+    ``X`` the states, and ``r`` the correction of its scores, ``targets - bias - X w`` (equation (3) of Guidotti &
+    Leofante 2019, "Repair of convolutional neural networks using convex optimization", CEUR 2457; there for all classes
+    at once, without the bias, and with a cost of 1). The 1-norm leaves most weights unchanged. Computed in float64; a
+    score within 1e-6 of the largest of its target needs no correction.
 
-    From one state there is a closed form: the weight of the neuron of largest magnitude M does all of it if
+    A single state has a closed form: the weight of the neuron of largest magnitude M makes the whole correction if
     ``cost * M`` is above 1, else nothing changes. **So a cost of 1 never changes the head of states below 1 in
-    magnitude**, such as an LSTM's. From several states the linear program is solved, and how near to optimal the answer
-    is, is proven: see ``gap`` of the result.
+    magnitude**, such as an LSTM's. For several states the linear program is solved, and a bound on the distance of the
+    result from the optimum is proven: see ``gap`` of the result.
 
     Parameters
     ----------
@@ -59,22 +177,22 @@ def repair_head(
         float ``(C, N)`` and ``(C,)``: the head; scores are ``weights @ state + bias``. (A model's ``weights.head`` is
         ``(N, V)``: pass its transpose.)
     states
-        float ``(T, N)``, or ``Activations``: what the head reads.
+        float ``(T, N)``, or ``Activations``: the input of the head.
     targets
-        float ``(T, C)``: wanted scores; see `dni_jax.lab.repair.margin_targets` and `dni_jax.lab.repair.one_hot_targets`.
+        float ``(T, C)``: target scores; see `dni_jax.lab.repair.margin_targets` and
+        `dni_jax.lab.repair.one_hot_targets`.
     cost
-        The price of a unit of wrong score, in units of weight. None: twice the least at which each state that is not
-        all 0, were it alone, would be corrected, ``2 / min_t max_j |x_tj|``. States that hinder each other may need
-        more.
+        The cost of a unit of error of a score, in units of weight. None: twice the smallest at which each state that is
+        not all 0 would be corrected if it were alone, ``2 / min_t max_j |x_tj|``. States that conflict may need more.
     hard
-        Demand the wanted scores: ``min ||g||_1`` subject to ``X g = r``; without `cost`.
+        Make the target scores constraints: ``min ||g||_1`` subject to ``X g = r``; without `cost`.
     neurons
         The neurons whose weights may change, such as those that inspection found for a feature: numbers, or a table
         from `dni_jax.top`. None: all.
     solver
-        ``"auto"``: the closed form from one state, from several ``"interior"``, interior points made for this program
-        and then the exact vertex, classes in parallel. ``"highs"``: SciPy's HiGHS on the whole program; ``"clarabel"``
-        likewise (extra ``repair``); both take many times as long.
+        ``"auto"``: the closed form for one state, and ``"interior"`` for several: an interior-point method specialized
+        to this program, then the exact vertex, with the classes in parallel. ``"highs"``: SciPy's HiGHS on the whole
+        program; ``"clarabel"`` likewise (extra ``repair``). Both take many times as long.
 
     Returns
     -------
@@ -84,8 +202,8 @@ def repair_head(
     Raises
     ------
     ValueError
-        For arrays that do not fit or are not finite, a cost that is not above 0 or given with `hard`, unknown neurons
-        or solvers, Clarabel if it is not installed; if `hard`, for wanted scores that no change reaches, with their
+        For arrays that do not fit or are not finite, a cost that is not above 0 or passed with `hard`, unknown neurons
+        or solvers, Clarabel if it is not installed; if `hard`, for target scores that no change reaches, with their
         classes.
 
     Examples
@@ -102,42 +220,46 @@ def repair_head(
     """
     old, offset, rows, wanted = _checked(weights, bias, states, targets)
     free = _checked_neurons(neurons, old.shape[1])
-    inside = rows[:, free]
-    price = _price(cost, hard, inside)
+    x = rows[:, free]
+    price = _resolve_cost(cost, hard, x)
     scores = rows @ old.T + offset
-    near = _MET * max(np.abs(scores).max(), np.abs(wanted).max())
-    lacking = np.where(np.abs(wanted - scores) <= near, 0.0, wanted - scores).T
-    found, name = _solve(inside, lacking, price, solver)
+    tolerance = _TOLERANCE * max(np.abs(scores).max(), np.abs(wanted).max())
+    corrections = np.where(np.abs(wanted - scores) <= tolerance, 0.0, wanted - scores).T
+    solutions, name = _solve(x, corrections, price, solver)
     delta = np.zeros_like(old)
-    delta[:, free] = [one.change for one in found]
+    delta[:, free] = [one.change for one in solutions]
     new = old + delta
     residual = rows @ new.T + offset - wanted
+    pairs = list(zip(corrections, solutions, strict=True))
     return HeadRepair(
         weights=new,
         bias=offset,
         delta=delta,
         residual=residual,
-        met=(np.abs(residual) <= near).all(axis=1),
+        met=(np.abs(residual) <= tolerance).all(axis=1),
         corrected=(residual + wanted).argmax(axis=1) == wanted.argmax(axis=1),
-        objectives=np.array(
-            [objective_of(inside, r, price, one.change) for r, one in zip(lacking, found, strict=True)]
-        ),
-        gap=np.array([gap_of(inside, r, price, one) for r, one in zip(lacking, found, strict=True)]),
+        objectives=np.array([objective(x, r, price, one.change) for r, one in pairs]),
+        gap=np.array([duality_gap(x, r, price, one) for r, one in pairs]),
         cost=price,
         neurons=free,
         solver=name,
     )
 
 
+def neuron_numbers(neurons: Any) -> np.ndarray:
+    """Return the numbers of neurons: as passed, or those of a table from `dni_jax.top`."""
+    return np.asarray(neurons["neuron"] if isinstance(neurons, pd.DataFrame) and "neuron" in neurons else neurons)
+
+
 def _checked(weights: Any, bias: Any, states: Any, targets: Any) -> tuple[np.ndarray, ...]:
-    """Give the four as float64."""
-    old, offset, wanted = (np.asarray(given, np.float64) for given in (weights, bias, targets))
+    """Return the four as float64."""
+    old, offset, wanted = (np.asarray(array, np.float64) for array in (weights, bias, targets))
     if old.ndim != 2 or not old.size:
         raise ValueError(f"expected weights of shape (C, N), got {old.shape}")
     if offset.shape != old.shape[:1]:
         hint = ": pass the weights' transpose" if offset.shape == old.shape[1:] else ""
         raise ValueError(f"expected a bias of shape ({len(old)},), one a class, got {offset.shape}{hint}")
-    rows = checked_states(states, old.shape[1])
+    rows = _checked_states(states, old.shape[1])
     if wanted.shape != (len(rows), len(old)):
         raise ValueError(f"expected targets of shape ({len(rows)}, {len(old)}), a row a state, got {wanted.shape}")
     for name, array in (("weights", old), ("a bias", offset), ("targets", wanted)):
@@ -146,77 +268,84 @@ def _checked(weights: Any, bias: Any, states: Any, targets: Any) -> tuple[np.nda
     return old, offset, rows, wanted
 
 
-def neuron_numbers(neurons: Any) -> np.ndarray:
-    """The numbers of neurons: themselves, or those of a table from `dni_jax.top`."""
-    return np.asarray(neurons["neuron"] if isinstance(neurons, pd.DataFrame) and "neuron" in neurons else neurons)
+def _checked_states(states: Any, n_neurons: int) -> Float[np.ndarray, "T N"]:
+    """Return states, or those of ``Activations``, as float64."""
+    rows = np.asarray(getattr(states, "hidden", states), np.float64)
+    if rows.ndim != 2 or rows.shape[1] != n_neurons or not len(rows):
+        raise ValueError(f"expected states of shape (T, {n_neurons}) with T of at least 1, got {rows.shape}")
+    if not np.isfinite(rows).all():
+        raise ValueError("expected finite states, got NaN or infinity")
+    return rows
 
 
 def _checked_neurons(neurons: Any, n_neurons: int) -> Int[np.ndarray, " M"]:
     if neurons is None:
         return np.arange(n_neurons)
-    given = neuron_numbers(neurons)
-    if given.ndim != 1 or given.dtype.kind not in "iu" or not len(given):
+    found = neuron_numbers(neurons)
+    if found.ndim != 1 or found.dtype.kind not in "iu" or not len(found):
         raise ValueError(
-            f"expected the numbers of neurons, at least one, got {given.dtype} {given.shape}: of a mask, pass "
+            f"expected the numbers of neurons, at least one, got {found.dtype} {found.shape}: for a mask, pass "
             "np.flatnonzero(mask)"
         )
-    if given.min() < 0 or given.max() >= n_neurons or len(np.unique(given)) < len(given):
-        raise ValueError(f"expected different neurons from 0 to {n_neurons - 1}, got {given.tolist()}")
-    return np.sort(given)
+    if found.min() < 0 or found.max() >= n_neurons or len(np.unique(found)) < len(found):
+        raise ValueError(f"expected different neurons from 0 to {n_neurons - 1}, got {found.tolist()}")
+    return np.sort(found)
 
 
-def _price(cost: float | None, hard: bool, inside: Float[np.ndarray, "T M"]) -> float:
-    """Give the price of a unit of wrong score; infinite if all wanted scores are demanded."""
+def _resolve_cost(cost: float | None, hard: bool, x: Float[np.ndarray, "T M"]) -> float:
+    """Return the cost of a unit of error; infinite if the target scores are constraints."""
     if hard and cost is not None:
         raise ValueError(f"expected either hard=True or a cost, got both (cost={cost}): hard=True is an infinite cost")
     if hard:
         return float("inf")
     if cost is None:
-        largest = np.abs(inside).max(axis=1)
+        largest = np.abs(x).max(axis=1)
         return float(2 / largest[largest > 0].min()) if largest.any() else 1.0
     if not cost > 0 or not np.isfinite(cost):
-        raise ValueError(f"expected a finite cost above 0, got {cost}: hard=True demands the wanted scores")
+        raise ValueError(f"expected a finite cost above 0, got {cost}: hard=True makes the targets constraints")
     return float(cost)
 
 
 def _solve(
-    inside: Float[np.ndarray, "T M"], lacking: Float[np.ndarray, "C T"], price: float, solver: str
-) -> tuple[list[Solved], str]:
-    """Solve each class; give the solver's name too."""
+    x: Float[np.ndarray, "T M"], corrections: Float[np.ndarray, "C T"], cost: float, solver: str
+) -> tuple[list[Solution], str]:
+    """Solve the program of each class; return the solver's name too."""
     if solver not in ("auto", *SOLVERS):
         raise ValueError(f"expected a solver among {('auto', *SOLVERS)}, got {solver!r}")
     if solver == "clarabel":
         import_clarabel()
-    if solver == "auto" and len(inside) == 1:
-        change, multipliers = from_one_state(inside[0], lacking[:, 0], price)
-        _report([c for c, r in enumerate(lacking[:, 0]) if np.isinf(price) and r and not change[c].any()], 1)
-        return [Solved(*both) for both in zip(change, multipliers, strict=True)], "closed form"
+    if solver == "auto" and len(x) == 1:
+        change, multipliers = solve_one_state(x[0], corrections[:, 0], cost)
+        failed = [c for c, r in enumerate(corrections[:, 0]) if np.isinf(cost) and r and not change[c].any()]
+        _raise_if_infeasible(failed, 1)
+        return [Solution(*both) for both in zip(change, multipliers, strict=True)], "closed form"
     name = "interior" if solver == "auto" else solver
-    asked = np.flatnonzero(lacking.any(axis=1))
-    # BLAS's own threads wait for each other at every step; classes do not.
-    with threadpool_limits(1), ThreadPoolExecutor(max(1, min(count_cores(), len(asked)))) as pool:
-        answers = list(pool.map(lambda c: _one(SOLVERS[name], inside, lacking[c], price), asked))
-    _report([int(c) for c, one in zip(asked, answers, strict=True) if one is None], len(inside))
-    found = [Solved(np.zeros(inside.shape[1]), np.zeros(len(inside)))] * len(lacking)
-    for place, one in zip(asked, answers, strict=True):
+    classes = np.flatnonzero(corrections.any(axis=1))
+    # BLAS threads synchronize at every step; threads of whole classes do not.
+    with threadpool_limits(1), ThreadPoolExecutor(max(1, min(count_cores(), len(classes)))) as pool:
+        answers = list(pool.map(lambda c: _solve_or_none(SOLVERS[name], x, corrections[c], cost), classes))
+    failed = [int(c) for c, one in zip(classes, answers, strict=True) if one is None]
+    _raise_if_infeasible(failed, len(x))
+    solutions = [Solution(np.zeros(x.shape[1]), np.zeros(len(x)))] * len(corrections)
+    for place, one in zip(classes, answers, strict=True):
         if one is not None:
-            found[place] = one
-    return found, name
+            solutions[place] = one
+    return solutions, name
 
 
-def _one(
-    solve: Solver, inside: Float[np.ndarray, "T M"], wanted: Float[np.ndarray, " T"], price: float
-) -> Solved | None:
+def _solve_or_none(
+    solve: Solver, x: Float[np.ndarray, "T M"], correction: Float[np.ndarray, " T"], cost: float
+) -> Solution | None:
     try:
-        return solve(inside, wanted, price)
+        return solve(x, correction, cost)
     except InfeasibleError:
         return None
 
 
-def _report(failed: list[int], n_states: int) -> None:
+def _raise_if_infeasible(failed: list[int], n_states: int) -> None:
     if failed:
         raise ValueError(
-            f"expected wanted scores that a change of the weights can reach, got none for classes {failed} and "
-            f"{n_states} states: two states may be equal or depend on each other; pass cost= in place of hard=True, "
+            f"expected target scores that a change of the weights can reach, got none for classes {failed} and "
+            f"{n_states} states: two states may be equal or linearly dependent; pass cost= instead of hard=True, "
             f"free more neurons, or repair from fewer states"
         )

@@ -1,4 +1,4 @@
-"""A network whose last layers are replaced by a support vector machine on its states."""
+"""Hybrids: a network whose last layers are replaced by a support vector machine on its states."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from sklearn.svm import SVC, LinearSVC
 
 from dni_jax.devices import use_all_cores
 from dni_jax.features import Labels
-from dni_jax.lab.repair._repaired import HeadRepair
+from dni_jax.lab.repair._head import HeadRepair
 from dni_jax.models import TrainedModel, record
 from dni_jax.text import Corpus
 
 KERNELS = ("linear", "rbf")
 _BLOCK = 1_024  # states at a time
-_TOGETHER = 8_192  # states whose kernel is computed once for all classes: half a gigabyte
+_SHARED_KERNEL = 8_192  # up to this many states one kernel matrix serves all classes: half a gigabyte
 
 
 @dataclass(frozen=True, eq=False)
 class Hybrid:
-    """A body that gives states, and a support vector machine that decides on them; made by `hybrid`.
+    """A body that computes states, and a support vector machine that classifies them; made by `fit_hybrid`.
 
     Attributes
     ----------
     body
-        What turns inputs into states: a `TrainedModel`, which reads a corpus; a function from inputs to states; or
-        None, where the inputs are the states.
+        Maps inputs to states: a `TrainedModel`, which reads a corpus; a function of the inputs; or None, if the inputs
+        are the states.
     kernel
         ``"linear"`` or ``"rbf"``.
     classes
-        ``(C,)``: the labels there are, ascending; scores are in this order.
+        ``(C,)``: the labels, ascending; scores are in this order.
     bias
         float64 ``(C,)``.
     weights
-        float64 ``(C, N)`` of a linear machine, to pass to `repair_head` with ``bias``; else None.
+        float64 ``(C, N)`` for a linear kernel, to pass to `repair_head` with ``bias``; else None.
     support
-        float64 ``(S, N)``: of an RBF machine, the states that any class's machine keeps; else None.
+        float64 ``(S, N)`` for an RBF kernel: the support vectors of all classes; else None.
     coefficients
-        float64 ``(C, S)``: what each of them adds to each score; else None.
+        float64 ``(C, S)``: the weight of each support vector in each score; else None.
     gamma
-        Of ``exp(-gamma |h - s|^2)``; else None.
+        The parameter of the kernel ``exp(-gamma |h - s|^2)``; else None.
     """
 
     body: Any = field(repr=False)
@@ -57,7 +57,7 @@ class Hybrid:
     gamma: float | None = None
 
     def decision_function(self, states: Any) -> Float[Array, "T C"]:
-        """Give the scores of states ``(T, N)``: a function of JAX arrays that can be differentiated; float32.
+        """Compute the scores of states ``(T, N)``, in float32; differentiable by JAX.
 
         Raises
         ------
@@ -67,28 +67,29 @@ class Hybrid:
         rows = jnp.asarray(states, jnp.float32)
         n_neurons = (self.support if self.weights is None else self.weights).shape[1]  # type: ignore[union-attr]
         if rows.ndim != 2 or rows.shape[1] != n_neurons:
-            raise ValueError(f"expected states of shape (T, {n_neurons}), as the machine learnt from, got {rows.shape}")
+            raise ValueError(f"expected states of shape (T, {n_neurons}), as in training, got {rows.shape}")
         bias = jnp.asarray(self.bias, jnp.float32)
         if self.weights is not None:
             return rows @ jnp.asarray(self.weights.T, jnp.float32) + bias
-        # Both are laid around the support vectors' mean, so that little is lost in the difference of squares.
         support, coefficients, gamma = self.support, self.coefficients, self.gamma
-        assert support is not None  # a machine without weights has all three
+        assert support is not None  # an RBF kernel has all three
         assert coefficients is not None
         assert gamma is not None
-        middle = support.mean(axis=0)
-        kept = jnp.asarray(support - middle, jnp.float32)
-        moved = rows - jnp.asarray(middle, jnp.float32)
-        squares = (moved**2).sum(axis=1)[:, None] + (kept**2).sum(axis=1) - jnp.float32(2) * (moved @ kept.T)
-        near = jnp.exp(jnp.float32(-gamma) * jnp.maximum(squares, jnp.float32(0)))
-        return near @ jnp.asarray(coefficients.T, jnp.float32) + bias
+        # Centered at the support vectors' mean, since |h|^2 + |s|^2 - 2 h s loses digits far from the origin.
+        center = support.mean(axis=0)
+        centers = jnp.asarray(support - center, jnp.float32)
+        centered = rows - jnp.asarray(center, jnp.float32)
+        squares = (centered**2).sum(axis=1)[:, None] + (centers**2).sum(axis=1)
+        squares = squares - jnp.float32(2) * (centered @ centers.T)
+        kernel = jnp.exp(jnp.float32(-gamma) * jnp.maximum(squares, jnp.float32(0)))
+        return kernel @ jnp.asarray(coefficients.T, jnp.float32) + bias
 
     def scores(self, inputs: Any) -> Float[Array, "T C"]:
-        """Give the scores of inputs; with a function or nothing as the body, `dni_jax.lab.repair.fgsm` can take this."""
+        """Compute the scores of inputs; if the body is a function or None, `dni_jax.lab.repair.fgsm` accepts this."""
         return self.decision_function(self._states(inputs))
 
     def predict(self, inputs: Any) -> np.ndarray:
-        """Give the class of each input ``(T,)``: that of the highest score.
+        """Return the class of each input ``(T,)``: that of the highest score.
 
         Raises
         ------
@@ -101,31 +102,31 @@ class Hybrid:
             states = self._states(inputs)
             blocks = [np.asarray(self.decision_function(states[start : start + _BLOCK])) for start in _starts(states)]
         if not blocks:
-            raise ValueError("expected at least one input to decide on, got none")
+            raise ValueError("expected at least one input, got none")
         scores = np.concatenate(blocks)
         if not np.isfinite(scores).all():
-            raise ValueError("expected inputs with finite scores, got NaN or infinity: see whether the inputs hold any")
+            raise ValueError("expected inputs with finite scores, got NaN or infinity: check the inputs")
         return self.classes[scores.argmax(axis=1)]
 
     def accuracy(self, inputs: Any, labels: Any) -> float:
-        """Give the share of inputs whose class is the label."""
-        right, used = _checked_labels(labels)
-        found = self.predict(inputs)
-        if right.shape != found.shape:
-            raise ValueError(f"expected labels of shape {found.shape}, got {right.shape}")
-        return float(np.mean(found[used] == right[used]))
+        """Compute the share of inputs whose class is the label."""
+        truth, used = _checked_labels(labels)
+        predicted = self.predict(inputs)
+        if truth.shape != predicted.shape:
+            raise ValueError(f"expected labels of shape {predicted.shape}, got {truth.shape}")
+        return float(np.mean(predicted[used] == truth[used]))
 
     def with_repair(self, fix: HeadRepair) -> Hybrid:
-        """Give the same hybrid with a repaired head.
+        """Return the hybrid with a repaired head.
 
         Raises
         ------
         ValueError
-            For an RBF machine, which has no head of weights, or a repair of a head of another shape.
+            For an RBF kernel, which has no weights, or a repair of a head of another shape.
         """
         if self.weights is None:
             raise ValueError(
-                "expected a linear hybrid to repair, got an RBF one: it has no weights; kernel='linear' has"
+                "expected a linear hybrid to repair, got an RBF one, which has no weights: fit kernel='linear'"
             )
         if fix.weights.shape != self.weights.shape:
             raise ValueError(f"expected a repair of weights {self.weights.shape}, got {fix.weights.shape}")
@@ -151,42 +152,42 @@ def fit_hybrid(
 ) -> Hybrid:
     """Replace a network's last layers by a support vector machine on its states (Guidotti & Leofante 2019).
 
-    Every class has a machine of its own, against all others. ``"linear"`` is scikit-learn's ``LinearSVC`` (squared
-    hinge, the bias penalised like a weight): a head ``(C, N)`` as a network's, which `dni_jax.repair_head` can repair.
-    scikit-learn's ``SVC`` would decide by votes among pairs of classes, which is no such head. ``"rbf"`` is a binary
-    ``SVC`` for each class; its scores are smooth, and JAX differentiates through them.
+    Multiclass problems are solved one-vs-rest. ``"linear"`` is scikit-learn's ``LinearSVC`` (squared hinge, the bias
+    penalized like a weight): a head ``(C, N)`` like a network's, which `dni_jax.repair_head` can repair. scikit-learn's
+    ``SVC`` would vote among pairs of classes, which is not such a head. ``"rbf"`` is a binary ``SVC`` for each class;
+    its scores are smooth, and JAX differentiates through them.
 
     Parameters
     ----------
     model
-        What gives the states: a `TrainedModel`, then the hybrid reads a corpus; a function of JAX arrays from inputs
-        ``(T, ...)`` to states ``(T, N)``, such as a Flax network without its last layers, then it reads such inputs; or
-        None, then it reads states.
+        The body of the hybrid: a `TrainedModel`, to classify positions of a corpus; a function of JAX arrays from
+        inputs ``(T, ...)`` to states ``(T, N)``, such as a Flax network without its last layers; or None, to classify
+        states.
     states
-        float ``(T, N)``, or ``Activations``: what the model gave, to learn from; those without a state are left out.
+        float ``(T, N)``, or ``Activations``: the body's states to train on; positions without a state are skipped.
     labels
         int ``(T,)``, or ``Labels`` of one binary feature: the classes, such as codes of the next symbol.
     kernel
         ``"linear"`` or ``"rbf"``.
     C
-        The machine's C: the price of an error.
+        scikit-learn's C: the cost of an error.
     gamma
-        Of the RBF kernel; None: scikit-learn's ``"scale"``, 1 / (N times the variance of all numbers in the states).
+        The RBF kernel's; None: scikit-learn's ``"scale"``, 1 / (N times the variance of all numbers in the states).
     seed
-        Orders the states where liblinear's dual solver, for fewer states than neurons, draws them.
+        Orders the states in liblinear's dual solver, which is used for fewer states than neurons.
 
     Raises
     ------
     ValueError
-        For another kernel, states or labels that do not fit or are not finite, fewer than two classes, or a C or
+        For another kernel, states or labels that do not fit or are not finite, fewer than two classes, or a C or a
         gamma that is not above 0.
 
     Examples
     --------
     >>> states = np.random.default_rng(0).normal(size=(200, 3))
     >>> ring = ((states**2).sum(axis=1) > 2.4).astype(int)
-    >>> curved, straight = fit_hybrid(None, states, ring, kernel="rbf"), fit_hybrid(None, states, ring)
-    >>> curved.accuracy(states, ring) > 0.95 > straight.accuracy(states, ring)
+    >>> rbf, linear = fit_hybrid(None, states, ring, kernel="rbf"), fit_hybrid(None, states, ring)
+    >>> rbf.accuracy(states, ring) > 0.95 > linear.accuracy(states, ring)
     True
     """
     use_all_cores()
@@ -198,41 +199,41 @@ def fit_hybrid(
         raise ValueError(f'expected gamma as a number, or None for scikit-learn\'s "scale", got {gamma!r}')
     if not C > 0 or (gamma is not None and not gamma > 0):
         raise ValueError(f"expected a C and a gamma above 0, got {C} and {gamma}")
-    rows, right = _checked(states, labels)
-    classes = np.unique(right)
+    rows, truth = _checked(states, labels)
+    classes = np.unique(truth)
     if len(classes) < 2:
         raise ValueError(f"expected labels of at least two classes, got only {classes.tolist()}")
-    each = classes if len(classes) > 2 else classes[1:]  # the machines of two classes are each other's mirror
+    positive = classes if len(classes) > 2 else classes[1:]  # of two classes, one's scores are minus the other's
     if kernel == "linear":
-        weights, bias = _linear(rows, [right == name for name in each], C, seed)
-        return Hybrid(model, kernel, classes, _mirrored(bias, classes), weights=_mirrored(weights, classes))
+        weights, bias = _fit_linear(rows, [truth == name for name in positive], C, seed)
+        return Hybrid(model, kernel, classes, _both_classes(bias, classes), weights=_both_classes(weights, classes))
     if gamma is None and not rows.var():
-        raise ValueError("expected states that differ, got the same number everywhere: no width of the kernel fits")
+        raise ValueError("expected states that differ, got the same number everywhere, for which gamma has no scale")
     width = float(gamma) if gamma is not None else 1 / (rows.shape[1] * float(rows.var()))
-    kept, coefficients, bias = _rbf(rows, [right == name for name in each], C, width)
+    kept, coefficients, bias = _fit_rbf(rows, [truth == name for name in positive], C, width)
     return Hybrid(
         model,
         kernel,
         classes,
-        _mirrored(bias, classes),
+        _both_classes(bias, classes),
         support=rows[kept],
-        coefficients=_mirrored(coefficients, classes),
+        coefficients=_both_classes(coefficients, classes),
         gamma=width,
     )
 
 
-def _linear(rows: Any, each: list[np.ndarray], C: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    machines = [LinearSVC(C=C, dual="auto", random_state=seed, max_iter=10_000).fit(rows, one) for one in each]
+def _fit_linear(rows: Any, targets: list[np.ndarray], C: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    machines = [LinearSVC(C=C, dual="auto", random_state=seed, max_iter=10_000).fit(rows, one) for one in targets]
     return np.concatenate([one.coef_ for one in machines]), np.concatenate([one.intercept_ for one in machines])
 
 
-def _rbf(rows: Any, each: list[np.ndarray], C: float, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give the rows that any machine keeps, each machine's coefficients of them, and biases."""
-    if len(rows) <= _TOGETHER:
-        near = rbf_kernel(rows, gamma=gamma)
-        machines = [SVC(C=C, kernel="precomputed").fit(near, one) for one in each]
+def _fit_rbf(rows: Any, targets: list[np.ndarray], C: float, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows of all support vectors, their coefficients for each class, and the biases."""
+    if len(rows) <= _SHARED_KERNEL:
+        kernel = rbf_kernel(rows, gamma=gamma)
+        machines = [SVC(C=C, kernel="precomputed").fit(kernel, one) for one in targets]
     else:
-        machines = [SVC(C=C, kernel="rbf", gamma=gamma, cache_size=500).fit(rows, one) for one in each]
+        machines = [SVC(C=C, kernel="rbf", gamma=gamma, cache_size=500).fit(rows, one) for one in targets]
     kept = np.unique(np.concatenate([one.support_ for one in machines]))
     coefficients = np.zeros((len(machines), len(kept)))
     for place, one in enumerate(machines):
@@ -240,7 +241,7 @@ def _rbf(rows: Any, each: list[np.ndarray], C: float, gamma: float) -> tuple[np.
     return kept, coefficients, np.concatenate([one.intercept_ for one in machines])
 
 
-def _mirrored(values: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def _both_classes(values: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return values if len(classes) > 2 else np.concatenate([-values, values])
 
 
@@ -249,29 +250,27 @@ def _starts(rows: Any) -> range:
 
 
 def _checked(states: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Give states as float64 and labels, without positions that have none."""
+    """Return states as float64 and labels, without positions that lack one of them."""
     rows = np.asarray(getattr(states, "hidden", states), np.float64)
-    right, used = _checked_labels(labels)
+    truth, used = _checked_labels(labels)
     if rows.ndim != 2 or not rows.size:
         raise ValueError(f"expected states of shape (T, N), got {rows.shape}")
-    if right.shape != (len(rows),):
-        raise ValueError(f"expected labels of shape ({len(rows)},), one a state, got {right.shape}")
+    if truth.shape != (len(rows),):
+        raise ValueError(f"expected labels of shape ({len(rows)},), one a state, got {truth.shape}")
     if not np.isfinite(rows).all():
         raise ValueError("expected finite states, got NaN or infinity")
     mask = getattr(states, "mask", None)
     used = used if mask is None else used & mask
-    return rows[used], right[used]
+    return rows[used], truth[used]
 
 
 def _checked_labels(labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Give labels as integers, and where there are any."""
+    """Return labels as integers, and a mask of where they are known."""
     if isinstance(labels, Labels):
         if labels.kinds != ("binary",):
-            raise ValueError(
-                f"expected labels of one binary feature, got {labels!r}: labels.select(name) takes one out"
-            )
+            raise ValueError(f"expected labels of one binary feature, got {labels!r}: pass labels.select(name)")
         return labels.columns[0].astype(np.int64), labels.mask
-    right = np.asarray(labels)
-    if right.ndim != 1 or right.dtype.kind not in "iub":
-        raise ValueError(f"expected integer labels of shape (T,), got {right.dtype} {right.shape}")
-    return right.astype(np.int64), np.ones(len(right), bool)
+    truth = np.asarray(labels)
+    if truth.ndim != 1 or truth.dtype.kind not in "iub":
+        raise ValueError(f"expected integer labels of shape (T,), got {truth.dtype} {truth.shape}")
+    return truth.astype(np.int64), np.ones(len(truth), bool)

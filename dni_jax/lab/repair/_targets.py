@@ -1,4 +1,4 @@
-"""Scores to ask a repaired head for."""
+"""Target scores for the repair of a head."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from jaxtyping import Float
 
 
 def one_hot_targets(labels: Any, n_classes: int) -> Float[np.ndarray, "T C"]:
-    """Ask for 1 for the right class and 0 for all others, as Guidotti & Leofante (2019) do.
+    """Return 1 for the correct class and 0 for all others, as in Guidotti & Leofante (2019).
 
-    Every score of every state is asked to move, so nearly every class's weights change.
+    These ask every score of every state to move, so the weights of nearly every class change.
 
     Parameters
     ----------
     labels
-        int ``(T,)``: the right classes, 0 to ``n_classes - 1``.
+        int ``(T,)``: the correct classes, 0 to ``n_classes - 1``.
     n_classes
         C.
 
     Raises
     ------
     ValueError
-        For labels of another shape or type, or that are no class.
+        For labels of another shape or type, or outside 0 to C - 1.
 
     Examples
     --------
@@ -34,20 +34,20 @@ def one_hot_targets(labels: Any, n_classes: int) -> Float[np.ndarray, "T C"]:
 
 
 def margin_targets(scores: Any, labels: Any, margin: float = 1.0) -> Float[np.ndarray, "T C"]:
-    """Ask for the scores there are, with the right class just above the rest.
+    """Return the current scores, with the correct class raised to lead the others by a margin.
 
-    Where the right class already leads by the margin, nothing is asked to move; elsewhere its score alone is. So only
-    the weights of classes that were missed change, and less than for `one_hot_targets`. States that are right already
-    hold the head where it is: among many of them, leaving everything as it is may be cheapest.
+    Where the correct class already leads by the margin, nothing is asked to move; elsewhere only its score is. So only
+    the weights of missed classes change, and by less than for `one_hot_targets`. States that are already correct hold
+    the head in place: among many of them, no change at all may be cheapest.
 
     Parameters
     ----------
     scores
-        float ``(T, C)``: what the head says now.
+        float ``(T, C)``: the head's current scores.
     labels
-        int ``(T,)``: the right classes.
+        int ``(T,)``: the correct classes.
     margin
-        By how much the right class shall lead, in the scores' unit.
+        The lead of the correct class, in the unit of the scores.
 
     Raises
     ------
@@ -59,32 +59,32 @@ def margin_targets(scores: Any, labels: Any, margin: float = 1.0) -> Float[np.nd
     >>> margin_targets([[1.0, 3.0, 2.0], [9.0, 3.0, 2.0]], [0, 0], margin=0.5).tolist()
     [[3.5, 3.0, 2.0], [9.0, 3.0, 2.0]]
     """
-    given = np.asarray(scores, np.float64)
-    if given.ndim != 2 or given.shape[1] < 2:
-        raise ValueError(f"expected scores of shape (T, C) with C of at least 2, got {given.shape}")
-    if not np.isfinite(given).all():
+    current = np.asarray(scores, np.float64)
+    if current.ndim != 2 or current.shape[1] < 2:
+        raise ValueError(f"expected scores of shape (T, C) with C of at least 2, got {current.shape}")
+    if not np.isfinite(current).all():
         raise ValueError("expected finite scores, got NaN or infinity")
     if not margin > 0 or not np.isfinite(margin):
-        raise ValueError(f"expected a margin above 0, got {margin}: a tie is no decision")
-    right = checked_labels(labels, given.shape[1], len(given))
-    rows, targets = np.arange(len(given)), given.copy()
-    targets[rows, right] = -np.inf
-    targets[rows, right] = np.maximum(given[rows, right], targets.max(axis=1) + margin)
+        raise ValueError(f"expected a margin above 0, got {margin}: a tie is not a decision")
+    correct = checked_labels(labels, current.shape[1], len(current))
+    rows, targets = np.arange(len(current)), current.copy()
+    targets[rows, correct] = -np.inf
+    targets[rows, correct] = np.maximum(current[rows, correct], targets.max(axis=1) + margin)
     return targets
 
 
 def checked_labels(labels: Any, n_classes: int, length: int | None = None) -> np.ndarray:
-    """Give labels as an int array ``(T,)``.
+    """Return labels as an int array ``(T,)``.
 
     Raises
     ------
     ValueError
-        For another shape or type, or a label that is no class.
+        For another shape or type, or labels outside 0 to C - 1.
     """
     found = np.asarray(labels)
     if found.ndim != 1 or found.dtype.kind not in "iu" or (length is not None and len(found) != length):
-        wanted = "(T,)" if length is None else f"({length},)"
-        raise ValueError(f"expected integer labels of shape {wanted}, got {found.dtype} {found.shape}")
+        shape = "(T,)" if length is None else f"({length},)"
+        raise ValueError(f"expected integer labels of shape {shape}, got {found.dtype} {found.shape}")
     if len(found) and (found.min() < 0 or found.max() >= n_classes):
         raise ValueError(f"expected labels from 0 to {n_classes - 1}, got {found.min()} to {found.max()}")
     return found

@@ -7,7 +7,7 @@ import pytest
 
 from dni_jax.app.cli import main
 from dni_jax.app.config import RunConfig, TrainConfig
-from dni_jax.app.sweep import SweepConfig, read_sweep, parse_sweep
+from dni_jax.app.sweep import SweepConfig, parse_sweep, read_sweep
 from dni_jax.app.sweep._folder import group_runs
 from dni_jax.app.texts import get_language, load_corpus
 from tests.support.cli_runs import refused

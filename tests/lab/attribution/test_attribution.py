@@ -1,4 +1,4 @@
-"""Attribution over a corpus: against one position at a time, intervened recordings, and what is refused."""
+"""Attribution over a corpus, compared with single positions and with recordings under interventions."""
 
 from dataclasses import replace
 
@@ -37,13 +37,13 @@ def test_means_over_single_positions(model, text):
         np.testing.assert_allclose(np.mean(single, axis=0), together[name], atol=1e-6)
 
 
-def test_positions_have_their_string_behind_them(text, some, found):
+def test_positions_need_enough_characters_before_them(text, some, found):
     expected = [int(has_state(text.string_ids, lag)[some].sum()) for lag in LAGS]
     assert found["positions"].values.tolist() == expected
     assert expected[0] == 40 > expected[-1]
 
 
-def test_a_string_knows_nothing_of_its_neighbours(model, text):
+def test_strings_are_independent(model, text):
     second = text.take(np.array([1]))
     whole = np.flatnonzero(text.string_ids == 1)
     inside = attribute(model, text, ")", LAGS, positions=whole, batch=16)
@@ -67,7 +67,7 @@ def test_integrated_gradients_are_complete(model, text, some, part):
 def test_parts_of_gradient_x_activation_add_up(model, text, some, found):
     parts = [attribute(model, text, "next", LAGS, part=part, positions=some, batch=16) for part in ("hidden", "cell")]
     np.testing.assert_allclose(sum(part["attribution"] for part in parts), found["attribution"], atol=1e-6)
-    assert not parts[1]["attribution"].sel(lag=0).any()  # the head does not see the memory
+    assert not parts[1]["attribution"].sel(lag=0).any()  # the head does not read the memory
 
 
 def test_targets(model, text, some):
@@ -76,13 +76,13 @@ def test_targets(model, text, some):
     function = attribute(model, text, lambda log_probs: log_probs[code], LAGS, positions=some, batch=16)
     np.testing.assert_allclose(ours["attribution"], function["attribution"], atol=1e-6)
     anything = attribute(model, text, model.vocabulary.symbols, LAGS, positions=some, batch=16)
-    np.testing.assert_allclose(anything["attribution"], 0, atol=1e-6)  # of log 1
+    np.testing.assert_allclose(anything["attribution"], 0, atol=1e-6)  # log 1 is constant
     logits = dni.record(model, text, ("logits",)).logits[some]
-    shares = logits[:, code] - np.log(np.exp(logits).sum(axis=1))
-    np.testing.assert_allclose(ours["value"].sel(lag=0), shares.mean(), rtol=1e-5)
+    log_probs = logits[:, code] - np.log(np.exp(logits).sum(axis=1))
+    np.testing.assert_allclose(ours["value"].sel(lag=0), log_probs.mean(), rtol=1e-5)
 
 
-def test_intervals_are_of_strings_and_repeat(model, text, some, found):
+def test_intervals_are_over_strings_and_reproducible(model, text, some, found):
     assert (found["attribution_low"] <= found["attribution"] + 1e-9).mean() > 0.95
     assert (found["attribution"] <= found["attribution_high"] + 1e-9).mean() > 0.95
     assert found.equals(attribute(model, text, "next", LAGS, part="state", positions=some, batch=16))
@@ -100,7 +100,7 @@ def test_ablation_at_one_step_equals_a_recording_under_it(model, text, part):
         when = np.arange(text.n_positions) == at - lag
         for neuron in (0, 7):
             silenced = dni.ablate([neuron], when=when, part=part[0])
-            if part == "cell":  # the hidden state that came of it is a part of its own
+            if part == "cell":  # keep the hidden state of the same step
                 silenced = silenced.then(dni.patch([neuron], hidden, when=when))
             logits = [dni.record(model, text, ("logits",), intervention=how).logits[at] for how in (None, silenced)]
             before, after = (row[following] - np.log(np.exp(row).sum()) for row in logits)
@@ -117,7 +117,7 @@ def test_lag_0_is_ablation_at_the_readout(model, text):
     np.testing.assert_allclose(effects["effect"].sel(lag=0), expected, atol=1e-5)
 
 
-def test_sets_and_states_drawn_anew(model, text, some):
+def test_sets_and_resampled_states(model, text, some):
     sets = np.zeros((3, model.n_neurons), bool)
     sets[1, 4] = sets[2] = True
     effects = ablation_effects(model, text, ")", LAGS, sets=sets, part="state", positions=some)
@@ -138,14 +138,14 @@ def test_attribution_ranks_as_ablation_does(model, text, relevance):
     ask = {"target": "next", "lags": LAGS, "part": "hidden", "positions": deep}
     by_paths = attribute(model, text, method="integrated_gradients", steps=8, **ask)
     effects = ablation_effects(model, text, **ask)
-    alike = rank_agreement(by_paths, effects, relevance, ["digit", "depth"])
-    assert (alike["magnitude"] > 0.8).all()
-    assert alike["signed"].sel(lag=0) > 0.6
-    assert alike["relevance"].shape == (3, 2)
-    assert (np.abs(alike["relevance"]) < 1).all()
+    agreement = rank_agreement(by_paths, effects, relevance, ["digit", "depth"])
+    assert (agreement["magnitude"] > 0.8).all()
+    assert agreement["signed"].sel(lag=0) > 0.6
+    assert agreement["relevance"].shape == (3, 2)
+    assert (np.abs(agreement["relevance"]) < 1).all()
 
 
-REFUSED = {
+INVALID = {
     "method": {"method": "saliency"},
     "lags of 0": {"lags": [-1]},
     "symbols of the network": {"target": "digit"},
@@ -161,23 +161,23 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("message", REFUSED)
-def test_refused(model, text, message):
+@pytest.mark.parametrize("message", INVALID)
+def test_invalid_arguments(model, text, message):
     with pytest.raises(ValueError, match=message):
-        attribute(model, text, **REFUSED[message])
+        attribute(model, text, **INVALID[message])
 
 
-def test_pieces_of_a_text_have_no_next_symbol_at_their_ends(model, text):
-    pieces = replace(text, ends=np.zeros(len(text), bool))
+def test_segments_of_a_text_have_no_next_symbol_at_their_ends(model, text):
+    segments = replace(text, ends=np.zeros(len(text), bool))
     last = text.offsets[1:] - 1
-    with pytest.raises(ValueError, match="at the end of a piece"):
-        attribute(model, pieces, positions=last)
-    inside = attribute(model, pieces, "next", LAGS, batch=16)
+    with pytest.raises(ValueError, match="at the end of a segment"):
+        attribute(model, segments, positions=last)
+    inside = attribute(model, segments, "next", LAGS, batch=16)
     assert inside["positions"][0] == text.n_positions - len(text)
-    assert attribute(model, pieces, ")", LAGS, positions=last, batch=16)["positions"][0] == len(text)
+    assert attribute(model, segments, ")", LAGS, positions=last, batch=16)["positions"][0] == len(text)
 
 
-def test_agreement_refuses_other_questions(found, model, text, some):
+def test_agreement_needs_the_same_lags_and_part(found, model, text, some):
     effects = ablation_effects(model, text, "next", LAGS, positions=some)
     with pytest.raises(ValueError, match="part"):
         rank_agreement(found, effects)

@@ -1,4 +1,4 @@
-"""Bijections against their Jacobians, their inverses, their theorems, and flowjax."""
+"""Bijections compared with their Jacobians, their inverses, the theorems about them, and flowjax."""
 
 from dataclasses import replace
 
@@ -17,14 +17,13 @@ from dni_jax.lab.densities import (
     Inverse,
     Permute,
     Planar,
-    Standardise,
     Sylvester,
     Whiten,
     log_prob,
     normal_log_prob,
 )
-from dni_jax.lab.densities._householder import reflect
-from dni_jax.lab.densities._roots import tanh_root
+from dni_jax.lab.densities._linear import reflect
+from dni_jax.lab.densities._planar import tanh_root
 
 N = 5
 
@@ -35,36 +34,33 @@ def doubles():
         yield
 
 
-def scattered(bijection, seed, size=0.5):
-    """The same bijection with other numbers; float64."""
+def perturbed(bijection, seed, size=0.5):
+    """Return the bijection with noise added to its parameters; float64."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda a: jnp.asarray(np.asarray(a, np.float64) + size * rng.normal(size=a.shape)), bijection)
 
 
-def made(name, seed=0, n=N):
+def make(name, seed=0, n=N):
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     square, row = rng.normal(size=(n, n)), rng.normal(size=n)
-    if name == "standardise":
-        return Standardise(jnp.asarray(row), jnp.asarray(np.exp(row)))
     if name == "whiten":
         return Whiten.from_gaussian(Gaussian.from_states(rng.normal(size=(50, n)) @ square), "float64")
     if name in ("plu", "qr"):
-        return scattered({"plu": PLU, "qr": QR}[name].from_matrix(square, row, "float64"), seed)
+        return perturbed({"plu": PLU, "qr": QR}[name].from_matrix(square, row, "float64"), seed)
     if name == "planar":
-        return scattered(Planar.init(key, n), seed, 1.0)
+        return perturbed(Planar.init(key, n), seed, 1.0)
     if name == "sylvester":
-        return scattered(Sylvester.init(key, n, min(3, n)), seed, 1.0)
+        return perturbed(Sylvester.init(key, n, min(3, n)), seed, 1.0)
     if name in ("coupling", "swapped"):
-        return scattered(Coupling.init(key, n, 7, 2, name == "swapped"), seed)
+        return perturbed(Coupling.init(key, n, 7, 2, name == "swapped"), seed)
     if name == "permute":
         return Permute.random(n, seed)
-    if name == "inverted":
-        return Inverse(made("planar", seed, n))
-    return Chain(tuple(made(part, seed + i, n) for i, part in enumerate(("whiten", "coupling", "planar", "permute"))))
+    if name == "inverse":
+        return Inverse(make("planar", seed, n))
+    return Chain(tuple(make(part, seed + i, n) for i, part in enumerate(("whiten", "coupling", "planar", "permute"))))
 
 
 NAMES = (
-    "standardise",
     "whiten",
     "plu",
     "qr",
@@ -73,35 +69,35 @@ NAMES = (
     "coupling",
     "swapped",
     "permute",
-    "inverted",
+    "inverse",
     "chain",
 )
 
 
 @jax.jit
-def there_and_back(bijection, x):
-    y, stretch = bijection.forward(x)
+def apply_both_ways(bijection, x):
+    y, log_det = bijection.forward(x)
     jacobian = jax.jacfwd(lambda state: bijection.forward(state)[0])(x[1, 2])
-    return y, stretch, *bijection.inverse(y), jacobian, bijection.forward(x[1, 2])[0]
+    return y, log_det, *bijection.inverse(y), jacobian, bijection.forward(x[1, 2])[0]
 
 
 @pytest.mark.parametrize(("name", "n"), [*((name, N) for name in NAMES), ("coupling", 2), ("sylvester", 1), ("qr", 1)])
-def test_undone_and_stretch(doubles, name, n):
-    bijection = made(name, 3, n)
+def test_inverse_and_log_determinant(doubles, name, n):
+    bijection = make(name, 3, n)
     x = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, n)))
-    y, stretch, back, shrinkage, jacobian, alone = there_and_back(bijection, x)
+    y, log_det, back, inverse_log_det, jacobian, alone = apply_both_ways(bijection, x)
     assert y.shape == x.shape
-    assert stretch.shape == x.shape[:-1] == shrinkage.shape
+    assert log_det.shape == x.shape[:-1] == inverse_log_det.shape
     np.testing.assert_allclose(back, x, atol=1e-8)
-    np.testing.assert_allclose(shrinkage, -stretch, atol=1e-8)
-    np.testing.assert_allclose(np.linalg.slogdet(jacobian)[1], stretch[1, 2], atol=1e-8)
+    np.testing.assert_allclose(inverse_log_det, -log_det, atol=1e-8)
+    np.testing.assert_allclose(np.linalg.slogdet(jacobian)[1], log_det[1, 2], atol=1e-8)
     np.testing.assert_allclose(alone, y[1, 2], atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["planar", pytest.param("sylvester", marks=pytest.mark.slow)])
 def test_gradients_through_the_root(doubles, name):
     """Implicit derivatives of the inverse are the inverse matrix of the forward map's."""
-    bijection = made(name, 5)
+    bijection = make(name, 5)
     x = jnp.asarray(np.random.default_rng(2).normal(size=N))
 
     @jax.jit
@@ -111,16 +107,16 @@ def test_gradients_through_the_root(doubles, name):
         return y, there, jax.jacfwd(lambda latent: bijection.inverse(latent)[0])(y)
 
     @jax.jit
-    def shrinkage(bijection, y):  # depends on all parameters, by way of the root
+    def inverse_log_det(bijection, y):  # depends on all parameters, by way of the root
         return jax.value_and_grad(lambda one: one.inverse(y)[1])(bijection)
 
     y, there, back = matrices(bijection, x)
     np.testing.assert_allclose(back @ there, np.eye(N), atol=1e-8)
-    direction = scattered(jax.tree.map(jnp.zeros_like, bijection), 6, 1.0)
-    pairs = zip(jax.tree.leaves(shrinkage(bijection, y)[1]), jax.tree.leaves(direction), strict=True)
+    direction = perturbed(jax.tree.map(jnp.zeros_like, bijection), 6, 1.0)
+    pairs = zip(jax.tree.leaves(inverse_log_det(bijection, y)[1]), jax.tree.leaves(direction), strict=True)
     slope = sum(float(np.vdot(ours, along)) for ours, along in pairs)
     moved = [jax.tree.map(lambda a, d, by=by: a + by * d, bijection, direction) for by in (1e-5, -1e-5)]
-    ends = [shrinkage(one, y)[0] for one in moved]
+    ends = [inverse_log_det(one, y)[0] for one in moved]
     np.testing.assert_allclose(slope, (ends[0] - ends[1]) / 2e-5, atol=1e-6)
 
 
@@ -138,7 +134,7 @@ def test_matrix_determinant_lemma(doubles):
 
 @pytest.mark.slow
 def test_sylvester_of_one_direction_is_planar(doubles):
-    sylvester = made("sylvester", 1)
+    sylvester = make("sylvester", 1)
     one = Sylvester(sylvester.vectors[:1], sylvester.r[:1, :1], sylvester.t[:1, :1], sylvester.b[:1])
     (column,), (r, t) = one.columns, one.triangles
     planar = Planar.from_direction(t[0, 0] * column, r[0, 0] * column, one.b[0])
@@ -148,7 +144,7 @@ def test_sylvester_of_one_direction_is_planar(doubles):
 
 
 def test_planar_at_the_boundary(doubles):
-    """At w . u = -1 the slope along w is 0 where w . x = -b; below, the map folds; `raw` never gets there."""
+    """At w . u = -1 the slope along w is 0 where w . x = -b; below, the map folds; no value of `raw` does."""
     w, b = jnp.asarray([1.0, 2.0]), jnp.asarray(0.5)
     for along, folds in ((-1.2, True), (-0.8, False)):
         a = np.linspace(-3, 3, 2001)
@@ -159,7 +155,7 @@ def test_planar_at_the_boundary(doubles):
     near = Planar.from_direction(w, -w / 5 * (1 - 1e-3), b)
     x = -b * w / 5  # w . x = -b
     assert float(jnp.exp(near.forward(x)[1])) == pytest.approx(1e-3, rel=1e-9)
-    for size in (-50.0, -1.0, 0.0, 3.0):  # any raw parameter gives a map that can be undone
+    for size in (-50.0, -1.0, 0.0, 3.0):  # every raw parameter is an invertible map
         planar = Planar(w, size * w, b)
         assert float(planar.u @ w) > -1
         np.testing.assert_allclose(planar.inverse(planar.forward(x)[0])[0], x, atol=1e-6)
@@ -192,9 +188,9 @@ def test_reflections(doubles, m):
 def test_linear_maps_of_a_matrix(doubles, kind, n):
     matrix, bias = np.random.default_rng(n).normal(size=(n, n)), np.arange(n, dtype=float)
     x = np.random.default_rng(0).normal(size=(3, n))
-    y, stretch = kind.from_matrix(matrix, bias, "float64").forward(jnp.asarray(x))
+    y, log_det = kind.from_matrix(matrix, bias, "float64").forward(jnp.asarray(x))
     np.testing.assert_allclose(y, x @ matrix.T + bias, atol=1e-12)
-    np.testing.assert_allclose(stretch, np.linalg.slogdet(matrix)[1], atol=1e-12)
+    np.testing.assert_allclose(log_det, np.linalg.slogdet(matrix)[1], atol=1e-12)
     with pytest.raises(ValueError, match="singular"), np.errstate(all="ignore"):
         kind.from_matrix(np.zeros((n, n)), bias)
 
@@ -228,13 +224,13 @@ def test_forward_kl_of_data_is_reverse_kl_of_latents(doubles):
     np.testing.assert_allclose(data, latent, rtol=1e-12)
 
 
-def test_planar_in_flowjax(doubles):
+def test_planar_matches_flowjax(doubles):
     flowjax = pytest.importorskip("flowjax.bijections")
-    planar = made("planar", 2)
+    planar = make("planar", 2)
     its = flowjax.Planar(jax.random.key(0), dim=N)
     parameters = jnp.concatenate([planar.w, jnp.ones(N), planar.b[None]])
     object.__setattr__(its, "params", parameters)
-    u = its.get_planar().get_act_scale()  # their way of keeping w . u above -1 is another one: give ours their u
+    u = its.get_planar().get_act_scale()  # they keep w . u above -1 in another way: take their u
     ours = Planar.from_direction(planar.w, u, planar.b)
     x = jnp.asarray(np.random.default_rng(0).normal(size=N))
     for a, b in zip(ours.forward(x), its.transform_and_log_det(x), strict=True):
@@ -242,7 +238,7 @@ def test_planar_in_flowjax(doubles):
 
 
 @pytest.mark.slow
-def test_triangular_and_chain_in_flowjax(doubles):
+def test_triangular_and_chain_matches_flowjax(doubles):
     flowjax = pytest.importorskip("flowjax.bijections")
     rng = np.random.default_rng(0)
     lower = np.tril(rng.normal(size=(N, N)), -1) + np.diag(np.exp(rng.normal(size=N)))
@@ -256,16 +252,16 @@ def test_triangular_and_chain_in_flowjax(doubles):
 
 
 @pytest.mark.slow
-def test_coupling_in_flowjax(doubles):
+def test_coupling_matches_flowjax(doubles):
     """With the last layers' weights at 0 both networks give constants, and both couplings are one affine map."""
     flowjax = pytest.importorskip("flowjax.bijections")
     equinox = pytest.importorskip("equinox")
     scale, shift = np.asarray([0.3, -0.2]), np.asarray([1.0, 2.0])
-    start = scattered(Coupling.init(jax.random.key(0), 4, 3, 1, swap=False), 0, 0.0)
+    start = perturbed(Coupling.init(jax.random.key(0), 4, 3, 1, swap=False), 0, 0.0)
     ours = replace(start, biases=(start.biases[0], jnp.asarray(np.concatenate([3 * np.arctanh(scale / 3), shift]))))
     shape = {"untransformed_dim": 2, "dim": 4, "nn_width": 3, "nn_depth": 1}
     its = flowjax.Coupling(jax.random.key(0), transformer=flowjax.Affine(), **shape)
-    raw = np.log(np.expm1(np.exp(scale))) - np.log(np.expm1(1.0))  # their scale is a softplus, counted from 1
+    raw = np.log(np.expm1(np.exp(scale))) - np.log(np.expm1(1.0))  # their scale is a softplus, shifted to start at 1
     last = its.conditioner.layers[-1]
     numbers = jnp.zeros_like(last.weight), jnp.asarray(np.stack([shift, raw], 1).ravel())
     its = equinox.tree_at(lambda c: (c.conditioner.layers[-1].weight, c.conditioner.layers[-1].bias), its, numbers)
@@ -275,7 +271,7 @@ def test_coupling_in_flowjax(doubles):
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_errors():
+def test_invalid_arguments():
     with pytest.raises(ValueError, match="at least 2 neurons"):
         Coupling.init(jax.random.key(0), 1, 4, 1, False)
     with pytest.raises(ValueError, match="1 to 3 directions"):
@@ -286,9 +282,9 @@ def test_errors():
         Gaussian.from_states(np.outer(np.arange(5.0), [1, 1])).whitening()
 
 
-def test_identity_at_the_start():
-    """A flow begins as the Gaussian it stands on."""
+def test_coupling_starts_as_the_identity():
+    """A coupling starts as the identity, so a flow starts as its Gaussian."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=(3, N)), jnp.float32)
-    y, stretch = jax.jit(Coupling.forward)(Coupling.init(jax.random.key(0), N, 6, 2, True), x)
+    y, log_det = jax.jit(Coupling.forward)(Coupling.init(jax.random.key(0), N, 6, 2, True), x)
     np.testing.assert_array_equal(y, x)
-    assert not stretch.any()
+    assert not log_det.any()

@@ -1,4 +1,4 @@
-"""ELBO and IWAE where log p(x) is known; annealing and free bits."""
+"""ELBO and IWAE where log p(x) is known; KL annealing and free bits."""
 
 import math
 from functools import partial
@@ -12,7 +12,7 @@ from scipy import stats
 from dni_jax.lab.densities import elbo, free_bits, gaussian_kl, iwae, iwae_estimate, kl_weight
 
 X, NOISE = 1.3, 0.8  # x = z + N(0, .8 ** 2), z ~ N(0, 1)
-MEAN, SCALE = 0.2, 1.1  # of q, which is not the posterior N(.79, .62 ** 2)
+MEAN, SCALE = 0.2, 1.1  # of q, which differs from the posterior N(.79, .62 ** 2)
 EXACT = stats.norm.logpdf(X, 0, math.hypot(1, NOISE))
 
 
@@ -28,7 +28,7 @@ def closed_elbo():
     return -0.5 * (misfit + math.log(2 * math.pi)) - math.log(NOISE) - kl
 
 
-def test_bounds_rise_to_the_likelihood():
+def test_bounds_increase_towards_the_likelihood():
     bound = jax.jit(partial(iwae_estimate, log_weight), static_argnums=(1, 2))
     found = [bound(jax.random.key(k), k, 20_000) for k in (1, 2, 5, 10, 50)]
     means, errors = np.asarray(found, np.float64).T
@@ -42,7 +42,7 @@ def test_bound_of_one_draw_is_the_elbo_and_the_weights_are_unbiased():
     weights = log_weight(jax.random.key(0), 40_000).reshape(-1, 5)
     np.testing.assert_allclose(iwae(weights[:, :1]), weights[:, 0], atol=1e-6)
     assert elbo(weights).shape == (8_000,)
-    assert bool((iwae(weights) >= elbo(weights) - 1e-6).all())  # Jensen, draw by draw
+    assert bool((iwae(weights) >= elbo(weights) - 1e-6).all())  # Jensen's inequality, sample by sample
     likelihood = np.exp(np.asarray(iwae(weights), np.float64))
     assert likelihood.mean() == pytest.approx(math.exp(EXACT), abs=4 * float(likelihood.std()) / len(likelihood) ** 0.5)
 

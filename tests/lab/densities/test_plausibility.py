@@ -1,14 +1,20 @@
-"""Densities of states: percentiles, splits by string, and what is plausible where the answer is known."""
+"""Densities of states: percentiles, splits by string, and plausibility where the answer is known."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
 import dni_jax as dni
-from dni_jax.lab.densities import KINDS, Density, Standardise, plausibility
-from dni_jax.lab.densities._evaluating import log_prob_in_blocks
-from dni_jax.lab.densities._splitting import groups_of, split
+from dni_jax.lab.densities import (
+    KINDS,
+    Density,
+    Gaussian,
+    Whiten,
+    log_prob_in_blocks,
+    plausibility,
+    split_states,
+)
+from dni_jax.verification._plausible import Density as VerifiedDensity
 
 MEAN, ROOT = np.asarray([1.0, -2.0]), np.asarray([[1.0, 0.0], [0.8, 0.5]])
 
@@ -48,13 +54,13 @@ def test_every_kind(kind):
     assert density.sample(5).shape == (5, 2)
     assert density.log_prob(states[:7]).shape == (7,)
     if density.evaluations:
-        assert max(look.validation for look in density.evaluations) >= density.evaluations[0].validation
+        assert max(one.validation for one in density.evaluations) >= density.evaluations[0].validation
     if kind == "plu":
         np.testing.assert_array_equal(density.calibration, plausibility(states, kind, **asked).calibration)
 
 
 @pytest.mark.slow
-def test_realnvp_sees_the_hole_that_a_gaussian_does_not():
+def test_realnvp_models_a_ring_that_a_gaussian_cannot():
     states, middle = ring(3_000, 0), 0.1 * ring(200, 1)
     flow = plausibility(states, "realnvp", layers=4, width=32, steps=300, learning_rate=5e-3)
     gaussian = plausibility(states, "gaussian")
@@ -64,12 +70,12 @@ def test_realnvp_sees_the_hole_that_a_gaussian_does_not():
 
 
 def test_percentile_counts_ties_half():
-    standard = Standardise(jnp.zeros(1), jnp.ones(1))
+    standard = Whiten.from_gaussian(Gaussian(np.zeros(1), np.eye(1)))
     density = Density("gaussian", standard, 1, np.asarray([1, 2, 2, 4], np.float32))
     assert density.percentile_of(np.arange(6, dtype=np.float32)).tolist() == [0, 12.5, 50, 75, 87.5, 100]
 
 
-def test_blocks_change_nothing(gaussian):
+def test_the_block_size_does_not_change_the_result(gaussian):
     density = plausibility(gaussian[:2_000], "gaussian")
     whole = density.log_prob(gaussian[:333])
     for block in (64,):
@@ -78,19 +84,18 @@ def test_blocks_change_nothing(gaussian):
     assert density.log_prob(gaussian[:0]).shape == (0,)
 
 
-def test_strings_are_not_torn_and_masked_positions_left_out(states):
-    groups = groups_of(states, None, len(states.hidden))
-    part = split(groups, 0)
+def test_strings_are_not_split_and_masked_positions_are_skipped(states):
+    groups, part = states.groups, split_states(states)
     assert set(part) == {0, 1, 2}
     for number in range(3):
         inside = set(groups[part == number])
         assert not inside & set(groups[part != number])
     assert 0.6 < np.mean(part == 0) < 0.8
     masked = dni.models.Activations(states.hidden, states.groups, mask=states.groups != groups[0])
-    assert set(split(groups_of(masked, None, len(groups)), 0)[groups == groups[0]]) == {-1}
+    assert set(split_states(masked)[groups == groups[0]]) == {-1}
 
 
-def test_errors(gaussian):
+def test_invalid_arguments(gaussian):
     with pytest.raises(ValueError, match="expected kind to be one of"):
         plausibility(gaussian, "glow")
     with pytest.raises(ValueError, match=r"expected states of shape \(T, N\)"):
@@ -107,9 +112,16 @@ def test_errors(gaussian):
         plausibility(gaussian[:100], "gaussian").sample(0)
 
 
-def test_other_lengths_of_states_and_one_neuron():
+def test_one_neuron():
     states = np.random.default_rng(0).normal(3, 2, (500, 1)).astype(np.float32)
     density = plausibility(states, "gaussian")
     np.testing.assert_allclose(density.log_prob(states[:3]), stats.norm(3, 2).logpdf(states[:3, 0]), atol=0.2)
     with pytest.raises(ValueError, match="at least 2 neurons"):
         plausibility(states, "realnvp")
+
+
+def test_overrides_accept_a_density(gaussian):
+    density = plausibility(gaussian[:4_000], "gaussian")
+    (edit,) = dni.clamp([1], "plausible", density=density, states=gaussian[:4_000], percentile=30.0, sign=1).edits
+    assert edit.low[0] > np.median(gaussian[:, 1])
+    assert isinstance(density, VerifiedDensity)

@@ -1,4 +1,4 @@
-"""Probes in subspaces against scikit-learn's on projected states, and on states whose answer is known."""
+"""Probes in subspaces, compared with scikit-learn on projected states, and on states whose answer is known."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +27,7 @@ LABELS = labels_of(*BINARY.T, VALUES[:, 0].astype(np.float32))
 
 
 def directions(seed, repeat):
-    """The random orthogonal matrix of a repetition."""
+    """Return the random orthogonal matrix of a repetition."""
     q, r = np.linalg.qr(np.random.default_rng((seed, repeat)).normal(size=(N, N)))
     return q * np.sign(np.diagonal(r))
 
@@ -106,7 +106,7 @@ def test_a_feature_of_the_widest_direction_needs_fewer_dimensions_than_one_of_a_
 
 
 @pytest.mark.slow
-def test_what_no_probe_tells_has_no_dimension():
+def test_features_that_cannot_be_decoded_have_no_dimension():
     rng = np.random.default_rng(0)
     noise, constant = rng.integers(0, 2, T).astype(np.int8), np.zeros(T, np.int8)
     found = measure_probe_dimension(HIDDEN, labels_of(noise, constant, BINARY[:, 2]), (1,), folds=FOLDS, repeats=1)
@@ -117,21 +117,21 @@ def test_what_no_probe_tells_has_no_dimension():
 
 
 @pytest.mark.slow
-def test_masked_positions_take_no_part():
+def test_masked_positions_are_skipped():
     mask = np.arange(T) % 3 > 0
-    spoilt = HIDDEN.copy()
-    spoilt[~mask] = np.nan
+    corrupted = HIDDEN.copy()
+    corrupted[~mask] = np.nan
     one = Labels(("f",), ("binary",), (BINARY[:, 2],), mask)
-    found = measure_probe_dimension(spoilt, one, (2, 12), folds=FOLDS, repeats=1)
+    found = measure_probe_dimension(corrupted, one, (2, 12), folds=FOLDS, repeats=1)
     used = labels_of(BINARY[mask, 2])
     alone = measure_probe_dimension(HIDDEN[mask], used, (2, 12), folds=FOLDS[mask], repeats=1)
     np.testing.assert_array_equal(found["score"].values, alone["score"].values)
 
 
 @pytest.mark.slow
-def test_features_are_worked_on_in_blocks(monkeypatch):
+def test_blocks_of_features_do_not_matter(monkeypatch):
     whole = measure_probe_dimension(HIDDEN, LABELS, (2, 7), folds=FOLDS, repeats=1)
-    monkeypatch.setattr("dni_jax.lab.intrinsic_dimension._probes._AT_A_TIME", 2 * 675 * 3)
+    monkeypatch.setattr("dni_jax.lab.intrinsic_dimension._probe_dimension._DECISIONS_AT_ONCE", 2 * 675 * 3)
     parts = measure_probe_dimension(HIDDEN, LABELS, (2, 7), folds=FOLDS, repeats=1)
     np.testing.assert_allclose(whole["score"], parts["score"], atol=2e-4)
 
@@ -152,12 +152,12 @@ def test_features_are_worked_on_in_blocks(monkeypatch):
         ({"folds": 3}, "groups"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_by_probes(settings, words):
+def test_invalid_settings(settings, words):
     with pytest.raises(ValueError, match=words):
         measure_probe_dimension(HIDDEN, LABELS, **{"folds": FOLDS, **settings})
 
 
-def test_states_that_are_not_finite_are_refused():
+def test_infinite_states():
     hidden = HIDDEN.copy()
     hidden[3, 2] = np.inf
     with pytest.raises(ValueError, match="finite states"):

@@ -1,4 +1,4 @@
-"""Training in subspaces against steps written out, single runs, and training in the full space."""
+"""Training in subspaces, compared with explicit steps, single runs, and training in the full space."""
 
 import jax
 import jax.numpy as jnp
@@ -6,10 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from dni_jax.lab.intrinsic_dimension._drawing import random_projection
-from dni_jax.lab.intrinsic_dimension._flat import Flat
-from dni_jax.lab.intrinsic_dimension._projections import Dense, Identity
-from dni_jax.lab.intrinsic_dimension._training import SubspaceTrainer
+from dni_jax.lab.intrinsic_dimension._projections import Dense, Identity, random_projection
+from dni_jax.lab.intrinsic_dimension._training import FlatParams, SubspaceTrainer
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 4)).astype(np.float32)
@@ -29,18 +27,18 @@ def loss(params, batch):
 
 
 def trainer(**settings):
-    return SubspaceTrainer(loss, Flat.of(START), (X, Y), **settings)
+    return SubspaceTrainer(loss, FlatParams.from_pytree(START), (X, Y), **settings)
 
 
-def written_out(matrix, steps, rate, chosen):
-    """Gradient descent on z: one gradient, one product at a time."""
-    flat = Flat.of(START)
+def explicit_steps(matrix, steps, rate, chosen):
+    """Run gradient descent on z with explicit products."""
+    flat = FlatParams.from_pytree(START)
     z = np.zeros(matrix.shape[1])
     for step in range(steps):
         rows = np.arange(40) if chosen is None else chosen[step]
-        weights = flat.restore(flat.vector + jnp.asarray(matrix @ z, jnp.float32))
+        weights = flat.unravel(flat.vector + jnp.asarray(matrix @ z, jnp.float32))
         slope = jax.grad(loss, allow_int=True)(weights, (X[rows], Y[rows]))
-        slope = np.concatenate([np.ravel(slope["v"]), np.ravel(slope["w"])])  # leaves in the order of their names
+        slope = np.concatenate([np.ravel(slope["v"]), np.ravel(slope["w"])])  # leaves are in alphabetical order
         z = z - rate * matrix.T @ slope
     return np.asarray(flat.vector) + matrix @ z
 
@@ -48,16 +46,16 @@ def written_out(matrix, steps, rate, chosen):
 @pytest.mark.parametrize(
     "kind", ["dense", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("sparse", "fastfood"))]
 )
-def test_takes_the_steps_written_out(kind):
+def test_takes_the_steps_explicit_steps(kind):
     p = random_projection(kind, N, 6, seed=1)
     matrix = np.asarray(p.apply(jnp.eye(6)).T, np.float64)
     got = trainer(optimizer=optax.sgd(0.5), steps=7).fit(p, [2, 6])
     for row, d in zip(got.vectors, (2, 6), strict=True):
-        np.testing.assert_allclose(row, written_out(matrix[:, :d], 7, 0.5, None), atol=2e-5)
+        np.testing.assert_allclose(row, explicit_steps(matrix[:, :d], 7, 0.5, None), atol=2e-5)
 
 
 @pytest.mark.slow
-def test_batches_are_drawn_epoch_by_epoch():
+def test_batches_are_drawn_without_replacement():
     p = random_projection("dense", N, 3, seed=1)
     one = trainer(optimizer=optax.sgd(0.5), steps=7, batch=12)
     draw = one._batches((4, 2))
@@ -65,7 +63,7 @@ def test_batches_are_drawn_epoch_by_epoch():
     for epoch in (chosen[:3], chosen[3:6]):
         assert len(set(np.concatenate(epoch).tolist())) == 36
     matrix = np.asarray(p.apply(jnp.eye(3)).T, np.float64)
-    np.testing.assert_allclose(one.fit(p, [3], (4, 2)).vectors[0], written_out(matrix, 7, 0.5, chosen), atol=2e-5)
+    np.testing.assert_allclose(one.fit(p, [3], (4, 2)).vectors[0], explicit_steps(matrix, 7, 0.5, chosen), atol=2e-5)
 
 
 @pytest.mark.slow
@@ -80,27 +78,27 @@ def test_a_population_is_its_members_trained_alone(optimizer):
         np.testing.assert_allclose(both.loss[place], alone.loss[0], rtol=1e-4)
 
 
-def test_descent_in_all_dimensions_by_an_orthogonal_projection_is_full_training():
+def test_a_full_orthogonal_projection_is_full_training():
     q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(N, N)))
     one = trainer(optimizer=optax.sgd(0.3), steps=30)
-    turned = one.fit(Dense(jnp.asarray(q.T, jnp.float32)), [N])
+    rotated = one.fit(Dense(jnp.asarray(q.T, jnp.float32)), [N])
     full = one.fit(Identity(N), [N])
-    np.testing.assert_allclose(turned.vectors, full.vectors, atol=2e-5)
-    assert float(jnp.abs(full.vectors[0] - one.flat.vector).max()) > 0.05
+    np.testing.assert_allclose(rotated.vectors, full.vectors, atol=2e-5)
+    assert float(jnp.abs(full.vectors[0] - one.start.vector).max()) > 0.05
 
 
 @pytest.mark.slow
-def test_adam_takes_steps_of_one_length_in_all_spaces():
+def test_adam_steps_are_equally_long_in_all_spaces():
     p = random_projection("dense", N, 8, seed=0)
     one = trainer(steps=1, learning_rate=0.01)
-    moved = np.linalg.norm(one.fit(p, [2, 8]).vectors - one.flat.vector, axis=1)
+    moved = np.linalg.norm(one.fit(p, [2, 8]).vectors - one.start.vector, axis=1)
     np.testing.assert_allclose(moved, 0.01 * np.sqrt(N), rtol=0.5)  # columns are only nearly orthogonal
-    full = np.linalg.norm(one.fit(Identity(N), [N]).vectors - one.flat.vector)
+    full = np.linalg.norm(one.fit(Identity(N), [N]).vectors - one.start.vector)
     np.testing.assert_allclose(full, 0.01 * np.sqrt(N), rtol=1e-3)
 
 
 @pytest.mark.slow
-def test_steps_beyond_a_chunk_go_on(monkeypatch):
+def test_the_chunk_size_does_not_matter(monkeypatch):
     p = random_projection("dense", N, 4, seed=0)
     whole = trainer(steps=12, batch=10).fit(p, [4])
     monkeypatch.setattr("dni_jax.lab.intrinsic_dimension._training._CHUNK", 5)
@@ -109,10 +107,10 @@ def test_steps_beyond_a_chunk_go_on(monkeypatch):
     np.testing.assert_allclose(whole.loss, parts.loss, rtol=1e-5)
 
 
-def test_a_pytree_comes_back():
-    flat = Flat.of(START)
+def test_unravel_undoes_flattening():
+    flat = FlatParams.from_pytree(START)
     assert flat.size == N
-    back = flat.restore(flat.vector)
+    back = flat.unravel(flat.vector)
     assert jax.tree.structure(back) == jax.tree.structure(START)
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), back, START))
 
@@ -127,9 +125,9 @@ def test_a_pytree_comes_back():
         ({"w": jnp.asarray([1.0, jnp.nan])}, "1 of 2 numbers NaN"),
     ],
 )
-def test_other_parameters_are_refused(params, words):
+def test_invalid_parameters(params, words):
     with pytest.raises(ValueError, match=words):
-        Flat.of(params)
+        FlatParams.from_pytree(params)
 
 
 @pytest.mark.parametrize(
@@ -142,11 +140,11 @@ def test_other_parameters_are_refused(params, words):
         ({"batch": 5, "optimizer": "lbfgs"}, "batch=None"),
     ],
 )
-def test_settings_that_cannot_be(settings, words):
+def test_invalid_settings(settings, words):
     with pytest.raises(ValueError, match=words):
         trainer(**settings)
 
 
 def test_data_must_have_one_leading_axis():
     with pytest.raises(ValueError, match="leading axis"):
-        SubspaceTrainer(loss, Flat.of(START), (X, Y[:3]))
+        SubspaceTrainer(loss, FlatParams.from_pytree(START), (X, Y[:3]))

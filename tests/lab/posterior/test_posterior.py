@@ -1,4 +1,4 @@
-"""Chains of a network's weights: against training's own steps, averages by hand, and what bad input gets."""
+"""Draws of a network's weights: compared with the steps of training, with averages by hand; invalid settings."""
 
 from dataclasses import replace
 
@@ -10,15 +10,13 @@ import pytest
 import xarray as xr
 
 import dni_jax as dni
-from dni_jax.lab.posterior import Posterior, sample_posterior, step_size_sweep
-from dni_jax.lab.posterior._averaging import combine_losses, held_out, predictive_losses
-from dni_jax.lab.posterior._credible import credible, ranks
-from dni_jax.lab.posterior._plan import SamplerConfig
-from dni_jax.lab.posterior._step_sizes import autocorrelation
-from dni_jax.lab.posterior._walking import Target, count_symbols, make_sampler, walk
+from dni_jax.lab.posterior import Posterior, SamplerConfig, compare_uncertainty, sample_posterior, step_size_sweep
+from dni_jax.lab.posterior._chains import ChainTarget, count_symbols, make_sampler, run_chains
+from dni_jax.lab.posterior._intervals import credible_intervals, ranks
+from dni_jax.lab.posterior._prediction import combine_losses, predictive_loss, predictive_losses
 from dni_jax.models import TrainConfig
-from dni_jax.models._prediction import cross_entropies
 from dni_jax.models._network import compute_logits, network_scan, zero_carries
+from dni_jax.models._prediction import cross_entropies
 from dni_jax.models._training import make_batches
 from dni_jax.models._weights import named_arrays
 
@@ -44,17 +42,17 @@ def test_draws_are_a_population(draws, model, held_out):
     np.testing.assert_array_equal(states.hidden[2], alone.hidden)
     assert 0 < draws.spread < 0.1
     assert "4 local draws, psgld" in repr(draws)
-    assert "averaged" in draws._repr_html_() or "average" in draws._repr_html_()
+    assert "average" in draws._repr_html_()
 
 
 @pytest.mark.slow
 def test_a_cold_chain_is_gradient_descent_on_the_posterior(model, corpus):
     """One step of SGLD at temperature 0, against the gradient of the windows' mean loss and the prior by JAX alone."""
     step, sd = 1e-6, 0.5
-    plan = SamplerConfig("sgld", n_draws=2, thin=1, burn_in=0, temperature=0.0, prior_sd=sd, batch=16, window=32)
-    found = walk(model, corpus, plan, [step], [3], progress=False)
-    reading = TrainConfig(steps=2, batch=16, window=32, seed=3).plan(1)
-    batch = next(make_batches(corpus.train, [reading], 0, 1))
+    config = SamplerConfig("sgld", n_draws=2, thin=1, burn_in=0, temperature=0.0, prior_sd=sd, batch=16, window=32)
+    found = run_chains(model, corpus, config, [step], [3], progress=False)
+    plan = TrainConfig(steps=2, batch=16, window=32, seed=3).plan(1)
+    batch = next(make_batches(corpus.train, [plan], 0, 1))
     codes, targets, counts, resets = (array[0, 0] for array in batch)
 
     def loss_of(weights):
@@ -69,23 +67,25 @@ def test_a_cold_chain_is_gradient_descent_on_the_posterior(model, corpus):
         np.testing.assert_allclose(named_arrays(found.weights)[name][0, 0], array, rtol=2e-4, atol=2e-6)
 
 
-def test_the_gradient_is_the_whole_texts_and_the_priors():
+def test_the_gradient_is_that_of_the_whole_text_and_the_prior():
     weights = {"a": jnp.asarray([0.5, -2.0]), "b": jnp.asarray([[3.0]])}
     gradient = jax.tree.map(lambda w: 0.01 * w + 0.1, weights)
     chain = make_sampler(SamplerConfig("sgld", temperature=0.0))
-    state = chain.start(weights, jax.random.key(0), Target(jnp.asarray(1e-3), jnp.asarray(200.0), jnp.asarray(4.0)))
+    state = chain.start(
+        weights, jax.random.key(0), ChainTarget(jnp.asarray(1e-3), jnp.asarray(200.0), jnp.asarray(4.0))
+    )
     change, after = chain.update(gradient, state, weights)
     expected = jax.tree.map(lambda g, w: -1e-3 * (200 * g + 4 * w), gradient, weights)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-6), change, expected)
-    assert int(after.sampler.step) == 1
+    assert int(after.inner[1].step) == 1
     stays, _ = chain.update(gradient, chain.init(weights), weights)
     assert all((part == 0).all() for part in jax.tree.leaves(stays))
 
 
 def test_schedules_scale_the_step_size():
     weights, one = jnp.ones(2), jnp.asarray(1.0)
-    chain = make_sampler(SamplerConfig("sgld", temperature=0.0, schedule="cyclical", length=2))
-    state = chain.start(weights, jax.random.key(0), Target(jnp.asarray(0.1), one, 0 * one))
+    chain = make_sampler(SamplerConfig("sgld", temperature=0.0, schedule="cyclical", schedule_steps=2))
+    state = chain.start(weights, jax.random.key(0), ChainTarget(jnp.asarray(0.1), one, 0 * one))
     found = []
     for _ in range(4):
         change, state = chain.update(weights, state, weights)
@@ -99,17 +99,17 @@ def test_symbols_are_characters_and_boundaries(corpus):
 
 
 @pytest.mark.slow
-def test_chains_go_side_by_side_as_alone(model, corpus, draws):
-    plan = SamplerConfig("psgld", **SHORT)
-    again = walk(model, corpus, plan, [1e-4, 1e-5, 1e-4], [1, 1, 2], progress=False)
+def test_chains_run_together_as_they_do_alone(model, corpus, draws):
+    config = SamplerConfig("psgld", **SHORT)
+    again = run_chains(model, corpus, config, [1e-4, 1e-5, 1e-4], [1, 1, 2], progress=False)
     np.testing.assert_allclose(again.weights.head[:, 0], draws.weights.head, rtol=1e-5, atol=1e-6)
     off = again.weights.head - np.asarray(model.weights.head)
     assert np.abs(off[:, 1]).mean() < 0.5 * np.abs(off[:, 0]).mean()
     assert (off[:, 2] != off[:, 0]).mean() > 0.99
-    assert again.stayed.all()
+    assert again.stable.all()
 
 
-def test_a_seed_is_a_posterior(model, corpus, draws):
+def test_the_seed_decides_the_draws(model, corpus, draws):
     again = sample_posterior(model, corpus, step_size=1e-4, seed=1, progress=False, **SHORT)
     np.testing.assert_array_equal(again.weights.head, draws.weights.head)
     other = sample_posterior(model, corpus, step_size=1e-4, seed=2, progress=False, **SHORT)
@@ -117,10 +117,10 @@ def test_a_seed_is_a_posterior(model, corpus, draws):
 
 
 @pytest.mark.parametrize("sampler", ["sgld", "psgld", "sghmc", "sgnht", "santa"])
-def test_every_sampler_keeps_the_shape_of_its_state(model, sampler):
-    plan = SamplerConfig(sampler, schedule="cyclical", temperature=0.5)
-    chain = make_sampler(plan)
-    target = Target(jnp.asarray(1e-4), jnp.asarray(1e3), jnp.asarray(1.0))
+def test_every_sampler_preserves_the_shapes_of_its_state(model, sampler):
+    config = SamplerConfig(sampler, schedule="cyclical", temperature=0.5)
+    chain = make_sampler(config)
+    target = ChainTarget(jnp.asarray(1e-4), jnp.asarray(1e3), jnp.asarray(1.0))
     state = jax.eval_shape(chain.start, model.weights, jax.random.key(0), target)
     change, after = jax.eval_shape(chain.update, model.weights, state, model.weights)
     assert jax.tree.map(jnp.shape, change) == jax.tree.map(jnp.shape, model.weights)
@@ -130,15 +130,15 @@ def test_every_sampler_keeps_the_shape_of_its_state(model, sampler):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["sgld", "sghmc", "sgnht", "santa"])
-def test_every_sampler_walks(model, corpus, sampler):
-    found = walk(model, corpus, SamplerConfig(sampler, n_draws=2, thin=2, burn_in=0), [1e-6], [0], progress=False)
-    assert found.stayed.all()
+def test_every_sampler_moves_the_weights(model, corpus, sampler):
+    found = run_chains(model, corpus, SamplerConfig(sampler, n_draws=2, thin=2, burn_in=0), [1e-6], [0], progress=False)
+    assert found.stable.all()
     assert not np.array_equal(found.weights.head[0], found.weights.head[1])
 
 
-def test_equal_plans_share_a_compiled_step():
+def test_configs_that_sample_alike_share_a_sampler():
     one = SamplerConfig("psgld", n_draws=5, options={"decay": 0.9})
-    assert make_sampler(one) is make_sampler(replace(one, n_draws=7, thin=3, length=5))
+    assert make_sampler(one) is make_sampler(replace(one, n_draws=7, thin=3, schedule_steps=5))
     assert make_sampler(one) is not make_sampler(replace(one, options={"decay": 0.99}))
 
 
@@ -150,12 +150,12 @@ def test_the_average_of_probabilities(draws, model, corpus):
     np.testing.assert_allclose(draws.validation.each, cross_entropies(draws.weights, text), rtol=1e-5)
     assert draws.validation.average <= draws.validation.each.mean()
     one = jax.tree.map(lambda array: np.stack([array, array]), model.weights)
-    twice = held_out(one, text)
+    twice = predictive_loss(one, text)
     assert twice.average == pytest.approx(twice.each[0])
     assert draws.start_loss == pytest.approx(twice.average, rel=1e-6)
 
 
-def test_a_sure_and_wrong_network_is_outvoted():
+def test_the_average_survives_a_network_that_is_certain_and_wrong():
     wrong = np.asarray([[800.0, 0.1], [0.2, 0.1]])
     assert combine_losses(wrong).average == pytest.approx(0.5 * (0.2 + np.log(2)) + 0.05)
 
@@ -169,14 +169,14 @@ def test_predictions_are_means_of_probabilities(draws, held_out):
     np.testing.assert_allclose(draws.evaluate(text).each, cross_entropies(draws.weights, text), rtol=1e-5)
 
 
-def test_intervals_and_places_over_draws():
+def test_intervals_and_ranks_over_draws():
     rng = np.random.default_rng(0)
     dims, names = ("model", "neuron", "feature", "fold"), ["a", "b"]
     arrays = {name: (dims, rng.uniform(0.5, 1, (9, 6, 2, 3))) for name in ("score", "auc")}
     arrays["auc"][1][:, :, 1] = np.nan
     coords = {"neuron": range(6), "feature": names, "kind": ("feature", ["binary", "continuous"])}
     each = xr.Dataset(arrays, coords)
-    found = credible(each, k=2, level=0.8)
+    found = credible_intervals(each, k=2, level=0.8)
     for name, feature in (("auc", "a"), ("score", "b")):
         drawn = each[name].mean("fold").sel(feature=feature).values
         np.testing.assert_allclose(found[name].sel(feature=feature), drawn.mean(0))
@@ -190,10 +190,10 @@ def test_intervals_and_places_over_draws():
     assert found.attrs["draws"] == 9
     for bad, message in (({"k": 7}, "k from 1 to 6"), ({"k": 2, "level": 1.0}, "level between 0 and 1")):
         with pytest.raises(ValueError, match=message):
-            credible(each, **bad)
+            credible_intervals(each, **bad)
 
 
-def test_ranks_give_ties_to_the_lower_number():
+def test_of_equal_neurons_the_lower_number_ranks_first():
     assert ranks(np.asarray([[[1.0], [3.0], [1.0], [2.0]]]))[0, :, 0].tolist() == [2, 0, 3, 1]
 
 
@@ -201,15 +201,15 @@ def test_a_feature_without_scores_has_no_ranking():
     score = np.full((2, 3, 2, 1), np.nan)
     score[:, :, 0] = [[[0.1], [0.2], [0.3]]] * 2
     coords = {"neuron": range(3), "feature": ["a", "b"], "kind": ("feature", ["continuous"] * 2)}
-    found = credible(xr.Dataset({"score": (("model", "neuron", "feature", "fold"), score)}, coords), k=1)
+    found = credible_intervals(xr.Dataset({"score": (("model", "neuron", "feature", "fold"), score)}, coords), k=1)
     assert found["p_top"].sel(feature="a").values.tolist() == [0, 0, 1]
     assert found["p_top"].sel(feature="b").isnull().all()
 
 
 @pytest.mark.slow
-def test_a_sweep_tells_of_each_chain(model, corpus, held_out, few, draws):
-    text, told = held_out.head(1_000), {"labels": few, "probe": "ridge", "k": 3}
-    row = step_size_sweep(model, corpus, [1e-4], text=text, seed=1, progress=False, **told, **SHORT).iloc[0]
+def test_a_sweep_reports_each_chain(model, corpus, held_out, few, draws):
+    text, asked = held_out.head(1_000), {"labels": few, "probe": "ridge", "k": 3}
+    row = step_size_sweep(model, corpus, [1e-4], text=text, seed=1, progress=False, **asked, **SHORT).iloc[0]
     assert row["unseen_average"] == draws.validation.average
     assert row["unseen_average"] <= row["unseen_each"]
     assert row["spread"] == draws.spread
@@ -223,9 +223,9 @@ def test_a_sweep_tells_of_each_chain(model, corpus, held_out, few, draws):
 
 
 @pytest.mark.slow
-def test_step_sizes_set_the_width(model, corpus, held_out, few):
-    text, told = held_out.head(1_000), {"labels": few, "probe": "ridge", "k": 3}
-    found = step_size_sweep(model, corpus, (1e-6, 1e-4, 1e3), text=text, progress=False, **told, **SHORT)
+def test_the_step_size_sets_the_width(model, corpus, held_out, few):
+    text, asked = held_out.head(1_000), {"labels": few, "probe": "ridge", "k": 3}
+    found = step_size_sweep(model, corpus, (1e-6, 1e-4, 1e3), text=text, progress=False, **asked, **SHORT)
     assert found["spread"][1] > 3 * found["spread"][0]
     assert found["width"][1] > 2 * found["width"][0]
     assert found.iloc[2].drop("step_size").isna().all()
@@ -234,7 +234,7 @@ def test_step_sizes_set_the_width(model, corpus, held_out, few):
 def test_autocorrelation_of_draws(draws):
     def of(values):
         weights = jax.tree.map(lambda a: np.ones_like(a) * values.reshape(-1, *[1] * (a.ndim - 1)), draws.weights)
-        return autocorrelation(weights)
+        return replace(draws, weights=weights).autocorrelation
 
     values = np.asarray([1.0, -1.0, 1.0, -1.0], np.float32)
     assert of(values) == pytest.approx(-1.0)
@@ -242,7 +242,7 @@ def test_autocorrelation_of_draws(draws):
 
 
 @pytest.mark.slow
-def test_three_ways_to_be_sure(draws, model, held_out, few):
+def test_uncertainty_over_draws_strings_and_seeds(draws, model, held_out, few):
     text = held_out.head(1_000)
     found = compare_uncertainty(draws, text, few, draws.population, probe="ridge", n_draws=50)
     sure = dni.inspect(dni.record(model, text), few, "ridge", folds=5)
@@ -258,7 +258,7 @@ def test_three_ways_to_be_sure(draws, model, held_out, few):
     assert compare_uncertainty(draws, text, few, probe="ridge", n_draws=20)["seeds_low"].isna().all()
 
 
-def test_without_unseen_text_there_is_no_likelihood(model, corpus):
+def test_without_validation_text_the_losses_are_nan(model, corpus):
     only = replace(corpus, split=np.zeros_like(corpus.split))
     found = sample_posterior(model, only, progress=False, **SHORT)
     assert isinstance(found, Posterior)
@@ -266,7 +266,7 @@ def test_without_unseen_text_there_is_no_likelihood(model, corpus):
     assert np.isnan(found.start_loss)
 
 
-def test_bad_settings_say_what_to_try(model, corpus):
+def test_invalid_settings_say_what_to_try(model, corpus):
     bad = {
         "a sampler among": {"sampler": "nuts"},
         "a schedule among": {"schedule": "linear"},
@@ -282,4 +282,4 @@ def test_bad_settings_say_what_to_try(model, corpus):
     with pytest.raises(ValueError, match="take a smaller one"):
         sample_posterior(model, corpus, step_size=1e3, progress=False, **SHORT)
     with pytest.raises(ValueError, match="at least two draws"):
-        credible(xr.Dataset({"score": (("neuron", "feature", "fold"), np.zeros((1, 1, 1)))}))
+        credible_intervals(xr.Dataset({"score": (("neuron", "feature", "fold"), np.zeros((1, 1, 1)))}))

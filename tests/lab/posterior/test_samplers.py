@@ -1,4 +1,4 @@
-"""Samplers against closed forms, each other, optimizers, and blackjax."""
+"""Samplers compared with closed forms, each other, optimizers, and blackjax."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def of_gaussian(variance):
 
 
 def chains(make, gradient, n_chains=2_000, n_steps=400, burn_in=200, dims=2, seed=0):
-    """The mean square of each coordinate over chains and over the steps behind the burn-in."""
+    """Return the mean square of each coordinate over chains and over the steps after the burn-in."""
 
     def one(key):
         own, noise = jax.random.split(key)
@@ -97,7 +97,7 @@ def test_blackjax_takes_the_same_sgld_steps():
 
 
 @pytest.mark.slow
-def test_momentum_drawn_anew_is_biased_and_ours_is_not():
+def test_resampled_momentum_is_biased_and_ours_is_not():
     blackjax = pytest.importorskip("blackjax")
     L, step = 3, 0.1
     kernel = blackjax.sghmc.build_kernel(alpha=0.01)
@@ -118,7 +118,7 @@ def self_consistent(variance, step):
     return (step / 4 + np.sqrt(step**2 / 16 + variance)) ** 2
 
 
-def test_psgld_stands_where_sgld_diverges():
+def test_psgld_is_stable_where_sgld_diverges():
     step, settings = 0.5, {"n_chains": 100, "n_steps": 1_000, "burn_in": 300}
     found = chains(lambda key: psgld(step, key=key, decay=0.9999), of_gaussian(S2), **settings)
     np.testing.assert_allclose(found, self_consistent(np.asarray(S2), step), rtol=0.03)
@@ -177,11 +177,11 @@ def test_a_thermostat_absorbs_the_noise_of_the_gradient():
 
 
 @pytest.mark.slow
-def test_without_a_thermostat_the_noise_warms_unless_it_is_told():
+def test_without_a_thermostat_unknown_gradient_noise_raises_the_temperature():
     heated = chains(lambda key: sghmc(ETA, key=key, friction=A), noisy, **LONG).mean()
     assert heated == pytest.approx((A + B) / A, rel=0.05)
-    told = chains(lambda key: sghmc(ETA, key=key, friction=A + B, gradient_noise=B), noisy, **LONG).mean()
-    assert told == pytest.approx(1.0, rel=0.03)
+    known = chains(lambda key: sghmc(ETA, key=key, friction=A + B, gradient_noise=B), noisy, **LONG).mean()
+    assert known == pytest.approx(1.0, rel=0.03)
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def test_a_logistic_loss_of_ones_own():
     np.testing.assert_allclose(found, np.clip(expected, 0, 1), atol=1e-7)
 
 
-def test_no_step_is_the_identity_and_no_gradient_no_step():
+def test_without_a_step_or_a_gradient_nothing_moves():
     np.testing.assert_array_equal(fgsm(linear, INPUTS, LABELS, 0.0), INPUTS)
     np.testing.assert_array_equal(fgsm(lambda x: 0 * linear(x), INPUTS, LABELS, 0.5), INPUTS)
     assert fgsm(linear, INPUTS[:0], LABELS[:0], 0.5).shape == (0, 2, 2)
@@ -66,9 +66,9 @@ def test_no_step_is_the_identity_and_no_gradient_no_step():
         ({"labels": LABELS + 1}, "labels from 0 to 2, got 1 to 3"),
         ({"low": 1.0, "high": 0.0}, "low below high"),
         ({"batch": 0}, "batch of at least 1"),
-        ({"scores": lambda x: linear(x)[:, 0]}, r"scores of shape \(B, C\), a row an input, got \(1,\)"),
+        ({"scores": lambda x: linear(x)[:, 0]}, r"scores of shape \(B, C\), a row per input, got \(1,\)"),
     ],
 )
-def test_what_is_refused(change, message):
+def test_invalid_arguments(change, message):
     with pytest.raises(ValueError, match=message):
         fgsm(**({"scores": linear, "inputs": INPUTS, "labels": LABELS, "epsilon": 0.1} | change))

@@ -1,4 +1,4 @@
-"""A support vector machine in place of the last layers: against scikit-learn, on states, functions and networks."""
+"""Hybrids of states, functions and networks, compared with scikit-learn."""
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,12 @@ def drawn(n_classes, n_states=150, n_neurons=6, seed=0):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, n_classes, n_states)
     states = rng.normal(size=(n_classes, n_neurons))[labels] + 0.8 * rng.normal(size=(n_states, n_neurons))
-    return states + 5, labels  # away from 0, where squares are large
+    return states + 5, labels  # far from 0, where squares are large
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 @pytest.mark.parametrize("kernel", ["linear", "rbf"])
-def test_scores_are_scikit_learn_s(kernel, n_classes):
+def test_scores_are_those_of_scikit_learn(kernel, n_classes):
     states, labels = drawn(n_classes)
     names = np.array([-3, 1, 7, 8])[labels]
     kind = LinearSVC(C=2.0, random_state=0) if kernel == "linear" else SVC(C=2.0, gamma="scale")
@@ -37,7 +37,7 @@ def test_scores_are_scikit_learn_s(kernel, n_classes):
 
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf"])
-def test_gradients_are_those_of_the_decision_function(kernel):
+def test_gradients_of_the_decision_function(kernel):
     states, labels = drawn(3)
     ours = fit_hybrid(lambda x: jnp.tanh(x), np.tanh(states), labels, kernel)
     at = states[:2].astype(np.float32)
@@ -52,14 +52,14 @@ def test_gradients_are_those_of_the_decision_function(kernel):
 
 
 def exact(ours, states):
-    """Scores in float64."""
+    """Compute scores in float64."""
     if ours.weights is not None:
         return states @ ours.weights.T + ours.bias
     squares = ((states[:, None] - ours.support) ** 2).sum(axis=2)
     return np.exp(-ours.gamma * squares) @ ours.coefficients.T + ours.bias
 
 
-def test_a_function_s_hybrid_is_attacked_and_repaired():
+def test_the_hybrid_of_a_function_is_attacked_and_repaired():
     pictures, labels = drawn(3, 300, 8)
     pictures = (pictures - pictures.min()) / np.ptp(pictures)
     mix = np.random.default_rng(1).normal(size=(8, 20)).astype(np.float32)
@@ -84,7 +84,7 @@ def test_a_function_s_hybrid_is_attacked_and_repaired():
         fit_hybrid(body, states, labels % 2).with_repair(fix)
 
 
-def test_a_network_s_hybrid_reads_a_corpus(model, held_out, states, labels):
+def test_the_hybrid_of_a_network_reads_a_corpus(model, held_out, states, labels):
     text = held_out.head(1_500)
     rows = dni.record(model, text)
     digit = dni.FeatureLibrary((dni.char_feature("digit", str.isdigit),)).label(text)
@@ -112,14 +112,14 @@ def test_a_network_s_hybrid_reads_a_corpus(model, held_out, states, labels):
         ({"kernel": "rbf"}, "states that differ"),
     ],
 )
-def test_what_is_refused(change, message):
+def test_invalid_arguments(change, message):
     given = {"model": None, "states": np.ones((10, 2)), "labels": np.arange(10) % 2}
     with pytest.raises(ValueError, match=message):
         fit_hybrid(**(given | change))
 
 
 @pytest.mark.parametrize("kernel", ["linear", "rbf"])
-def test_inputs_of_no_use_are_refused(kernel):
+def test_invalid_inputs(kernel):
     states, labels = drawn(3, n_states=40)
     ours = fit_hybrid(None, states, labels, kernel)
     for given, message in (

@@ -1,4 +1,4 @@
-"""The least change of a head: against brute force, other solvers, its dual, the program as the paper prints it."""
+"""The smallest change of a head, compared with brute force, other solvers, its dual, and the paper's own program."""
 
 import itertools
 import sys
@@ -32,7 +32,7 @@ def drawn(n_states, n_neurons, n_classes, seed=0, kind="normal"):
 
 
 def literal(weights, bias, states, targets, cost):
-    """Equation (3), all classes in one program with inequalities for the absolute values; its least value."""
+    """Return the minimum of equation (3): all classes in one program, with inequalities for the absolute values."""
     (n_classes, n_neurons), n_states = weights.shape, len(states)
     n_g, n_e = n_classes * n_neurons, n_states * n_classes
     price = np.concatenate([np.zeros(n_g), np.ones(n_g), np.full(n_e, cost)])  # g, its bound, the errors' bound
@@ -53,12 +53,12 @@ def value(head, fix, states, targets, cost):
 @pytest.mark.parametrize("kind", ["normal", "relu", "tied", "zero"])
 @pytest.mark.parametrize("shape", CASES)
 @pytest.mark.parametrize("cost", [0.3, 1.0, 20.0])
-def test_as_good_as_the_literal_program(shape, kind, cost):
+def test_objectives_are_those_of_the_literal_program(shape, kind, cost):
     head = drawn(*shape, kind=kind)
     fix = repair_head(*head, cost=cost)
     assert fix.objective == pytest.approx(literal(*head, cost), rel=1e-8, abs=1e-9)
     assert value(head[0], fix, head[2], head[3], cost) == pytest.approx(fix.objective, rel=1e-8)
-    assert (np.abs(fix.gap) <= 1e-8 * (1 + fix.objectives)).all()  # the proof that comes with it
+    assert (np.abs(fix.gap) <= 1e-8 * (1 + fix.objectives)).all()  # proven by the multipliers
 
 
 @pytest.mark.parametrize("solver", ["interior", "highs", "clarabel"])
@@ -70,12 +70,12 @@ def test_solvers_agree(shape, solver):
     ours, theirs = (repair_head(*head, solver=name) for name in ("auto", solver))
     assert theirs.solver == solver
     np.testing.assert_allclose(theirs.objectives, ours.objectives, rtol=1e-6)
-    np.testing.assert_allclose(theirs.weights, ours.weights, atol=1e-5)  # unique where states are drawn
+    np.testing.assert_allclose(theirs.weights, ours.weights, atol=1e-5)  # unique for random states
     assert (theirs.gap <= 1e-6 * (1 + theirs.objectives)).all()
 
 
 def by_brute_force(states, lacking, cost):
-    """The least over all bases: some weights reach some scores exactly, the rest stay (an optimum is such a vertex)."""
+    """Return the smallest objective over all vertices: some weights reach some scores exactly, and the rest stay."""
     n_states, n_neurons = states.shape
     best = cost * np.abs(lacking).sum()
     for size in range(1, min(n_states, n_neurons) + 1):
@@ -91,7 +91,7 @@ def by_brute_force(states, lacking, cost):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", ["normal", "tied", "zero"])
-def test_no_vertex_is_better(seed, kind):
+def test_objectives_are_those_of_brute_force(seed, kind):
     weights, bias, states, targets = drawn(3, 4, 2, seed, kind)
     fix = repair_head(weights, bias, states, targets, cost=1.7)
     lacking = (targets - bias - states @ weights.T).T
@@ -100,7 +100,7 @@ def test_no_vertex_is_better(seed, kind):
 
 def test_one_state_by_hand():
     weights, bias = np.zeros((2, 3)), np.array([1.0, 0.0])
-    state = np.array([[0.5, -0.8, 0.8]])  # tied: the first of the two
+    state = np.array([[0.5, -0.8, 0.8]])  # equal magnitudes: the first one changes
     fix = repair_head(weights, bias, state, [[1.0, 2.0]], cost=1.26)
     assert fix.delta.tolist() == [[0, 0, 0], [0, -2.5, 0]]
     assert fix.met.all()
@@ -112,7 +112,7 @@ def test_one_state_by_hand():
     assert not (too_cheap.met | too_cheap.corrected).any()
 
 
-def test_the_paper_s_cost_never_changes_states_below_one():
+def test_the_papers_cost_never_changes_the_head_of_small_states():
     weights, bias, _, targets = drawn(5, 6, 3)
     states = np.random.default_rng(2).uniform(-0.99, 0.99, size=(1, 6))
     assert not repair_head(weights, bias, states, targets[:1], cost=1.0).delta.any()
@@ -121,7 +121,7 @@ def test_the_paper_s_cost_never_changes_states_below_one():
     assert fix.met.all()
 
 
-def test_default_cost_looks_at_free_neurons_and_leaves_out_zero_states():
+def test_default_cost_uses_free_neurons_and_skips_zero_states():
     states = np.array([[0.5, 0.1], [0.0, 0.0], [0.2, 0.4]])
     head = np.zeros((2, 2)), np.zeros(2), states, np.ones((3, 2))
     assert repair_head(*head).cost == pytest.approx(2 / 0.4)
@@ -132,7 +132,7 @@ def test_default_cost_looks_at_free_neurons_and_leaves_out_zero_states():
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 3), (3, 8, 2), (5, 5, 2)])
-def test_hard(shape):
+def test_hard_constraints(shape):
     weights, bias, states, targets = drawn(*shape)
     fix = repair_head(weights, bias, states, targets, hard=True)
     assert fix.hard
@@ -144,11 +144,11 @@ def test_hard(shape):
 
 
 @pytest.mark.parametrize("solver", ["auto", "highs", "clarabel"])
-def test_hard_without_solution_names_the_classes(solver):
+def test_infeasible_constraints_names_the_classes(solver):
     if solver == "clarabel":
         pytest.importorskip("clarabel")
     states = np.array([[1.0, 2.0], [1.0, 2.0]])
-    targets = [[0.0, 1.0, 0.0], [0.0, 2.0, 0.0]]  # class 1 wants two scores of one state
+    targets = [[0.0, 1.0, 0.0], [0.0, 2.0, 0.0]]  # class 1 asks for two scores of one state
     with pytest.raises(ValueError, match=r"classes \[1\] and 2 states.*cost="):
         repair_head(np.zeros((3, 2)), np.zeros(3), states, targets, hard=True, solver=solver)
     with pytest.raises(ValueError, match=r"classes \[0, 1\] and 1 states"):
@@ -174,9 +174,9 @@ def test_restricted_neurons(n_states):
     assert fix.objective >= repair_head(weights, bias, states, targets, cost=5.0).objective
 
 
-def test_what_is_right_already_stays():
+def test_correct_scores_stay():
     weights, bias, states, _ = drawn(4, 6, 3)
-    scores = (states @ weights.T + bias).astype(np.float32)  # as a network in float32 gives them
+    scores = (states @ weights.T + bias).astype(np.float32)  # as a network in float32 computes them
     fix = repair_head(weights, bias, states, scores)
     assert fix.changed == 0
     assert fix.met.all()
@@ -199,7 +199,7 @@ def test_what_is_right_already_stays():
     st.sampled_from(["normal", "tied", "zero"]),
 )
 def test_scaling(n_states, n_neurons, by, cost, seed, kind):
-    """Wanted changes times b: as the change. States times b: the change divided by b, at a cost divided by b."""
+    """Scaling corrections by b scales the change; scaling states by b, at the cost divided by b, divides it."""
     _, bias, states, targets = drawn(n_states, n_neurons, 2, seed, kind)
     zero = np.zeros((2, n_neurons))
     fix = repair_head(zero, 0 * bias, states, targets, cost=cost)
@@ -212,7 +212,7 @@ def test_scaling(n_states, n_neurons, by, cost, seed, kind):
     assert np.abs(dearer.delta).sum() >= np.abs(fix.delta).sum() * (1 - 1e-7) - 1e-9
 
 
-def test_effect_counts_decisions():
+def test_effect():
     weights, bias, states, targets = drawn(4, 6, 3)
     fix = repair_head(weights, bias, states, targets)
     others, labels = drawn(50, 6, 3, seed=5)[2], np.random.default_rng(0).integers(0, 3, 50)
@@ -232,8 +232,8 @@ def test_effect_counts_decisions():
         fix.effect(others, labels + 1)
 
 
-def test_a_network_s_head(model, states):
-    """Of an LSTM: the weights are a transpose away, and its hidden states are what `Activations` hold."""
+def test_the_head_of_a_network(model, states):
+    """An LSTM's weights are the transpose, and `Activations` hold its hidden states."""
     head, bias = np.asarray(model.weights.head).T, model.weights.head_b
     rows = states.hidden[:3]
     wanted = margin_targets(rows @ head.T + np.asarray(bias), [2, 2, 2])
@@ -263,7 +263,7 @@ def test_a_network_s_head(model, states):
         ({"solver": "simplex"}, "expected a solver among"),
     ],
 )
-def test_what_is_refused(change, message):
+def test_invalid_arguments(change, message):
     given = {"weights": np.zeros((2, 4)), "bias": np.zeros(2), "states": np.ones((3, 4)), "targets": np.ones((3, 2))}
     with pytest.raises(ValueError, match=message):
         repair_head(**(given | change))
@@ -285,6 +285,6 @@ def test_clarabel_is_optional(monkeypatch):
         (lambda: margin_targets(np.zeros((2, 3)), [0]), r"labels of shape \(2,\)"),
     ],
 )
-def test_targets_refuse(call, message):
+def test_invalid_targets(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -1,4 +1,4 @@
-"""Repairing a network from its own texts: what is wrong, what is asked for, what changes, what comes of it."""
+"""Repairing a network from its own texts: violations, requirements, the change of the head, and the outcome."""
 
 import re
 from dataclasses import replace
@@ -9,12 +9,18 @@ import pytest
 
 import dni_jax as dni
 from dni_jax.features import Violation
-from dni_jax.lab.repair import NoViolationError, repair_table
-from dni_jax.lab.repair import _texts as texts
-from dni_jax.lab.repair._one_sided import least_change
-from dni_jax.lab.repair._outcomes import outcome_table, tallied
-from dni_jax.lab.repair._wishes import capped, preserved_states, probabilities
-from dni_jax.lab.repair._written import Written, first_wrong, prefix_states, start_state, violating_symbols, write
+from dni_jax.lab.repair import NoViolationError, prefix_states, preserved_states, repair_table, violating_symbols
+from dni_jax.lab.repair import _text_repair as text_repair
+from dni_jax.lab.repair._generated import (
+    GeneratedStrings,
+    count_by_text,
+    first_violations,
+    generate_strings,
+    initial_state,
+    outcome_table,
+)
+from dni_jax.lab.repair._linear_program import solve_one_sided
+from dni_jax.lab.repair._requirements import cap_probability, head_probabilities
 from dni_jax.models._trained import TrainedModel
 
 N, LENGTH, CLEAN = 120, 60, 150
@@ -39,8 +45,8 @@ def few(model, corpus, violation):
     )
 
 
-def first_wrong_by_hand(text):
-    """The place in each string of a text where it first goes wrong, by regular expressions."""
+def first_violation_by_hand(text):
+    """Yield each string of a text, and the place of its first violation, by regular expressions."""
     strings = text.split("\n")
     for number, string in enumerate(strings):
         ends = number < len(strings) - 1
@@ -48,39 +54,39 @@ def first_wrong_by_hand(text):
         yield string, ends, places[0] if places else len(string) if ends and not WHOLE.fullmatch(string) else None
 
 
-def test_texts_are_taken_apart_and_judged(model, violation):
-    written = write(model, N, LENGTH, seed=5)
+def test_violations_are_those_found_by_regular_expressions(model, violation):
+    generated = generate_strings(model, N, LENGTH, seed=5)
     by_hand = [
         found
         for text in dni.generate(model, N, LENGTH, seed=5)
-        for found in first_wrong_by_hand(text)
+        for found in first_violation_by_hand(text)
         if found[0] or found[1]
     ]
-    assert written.strings == tuple(string for string, *_ in by_hand)
-    assert written.ended.tolist() == [ends for _, ends, _ in by_hand]
-    place = first_wrong(violation, written)
+    assert generated.strings == tuple(string for string, *_ in by_hand)
+    assert generated.ended.tolist() == [ends for _, ends, _ in by_hand]
+    place = first_violations(violation, generated)
     assert place.tolist() == [-1 if wrong is None else wrong for *_, wrong in by_hand]
     assert 20 < (place >= 0).sum() < len(place)
-    counts = tallied(written, place, N)
+    counts = count_by_text(generated, place, N)
     assert counts.strings.sum() == len(by_hand)
     expected = sum(len(s) + ends if wrong is None else wrong + 1 for s, ends, wrong in by_hand)
     assert counts.symbols.sum() == expected
 
 
-def test_fewer_texts_go_wrong_afterwards(fix, model):
+def test_a_repair_leaves_fewer_violations(fix, model):
     found = fix.outcomes
     assert found.loc["after", "per_1000"] < 0.3 * found.loc["before", "per_1000"]
     assert found.loc["change", "per_1000_high"] < 0
     assert found.loc["after", "strings"] < 0.3 * found.loc["before", "strings"]
     assert (found["per_1000_low"] <= found["per_1000"]).all()
     assert (found["per_1000"] <= found["per_1000_high"]).all()
-    by_hand = [one for text in dni.generate(fix.model, N, LENGTH, seed=1) for one in first_wrong_by_hand(text)]
+    by_hand = [one for text in dni.generate(fix.model, N, LENGTH, seed=1) for one in first_violation_by_hand(text)]
     assert found.loc["after", "violations"] == sum(wrong is not None for *_, wrong in by_hand)
     assert "per_1000" in fix._repr_html_()
     assert f"{len(fix.weights)} of {model.weights.head.size} weights" in repr(fix)
 
 
-def test_only_wrong_symbols_of_chosen_neurons_change(few, model, violation):
+def test_only_violating_symbols_of_chosen_neurons_change(few, model, violation):
     old, new = model.weights, few.model.weights
     for name in ("wx", "wh", "b"):
         np.testing.assert_array_equal(getattr(old.layers[0], name), getattr(new.layers[0], name))
@@ -95,32 +101,31 @@ def test_only_wrong_symbols_of_chosen_neurons_change(few, model, violation):
     assert few.by_neuron["changed"].sum() == len(few.weights)
 
 
-def test_one_example_gets_what_is_asked_for(model, corpus, violation):
-    one = dni.lab.repair.repair(
-        model, corpus, violation, 20, 40, n_examples=1, n_clean=1, preserve_cost=0, cost=1e5, target_probability=1e-3
-    )
+def test_one_example_reaches_the_target_probability(model, corpus, violation):
+    settings = {"n_examples": 1, "n_clean": 1, "preserve_cost": 0, "cost": 1e5, "target_probability": 1e-3}
+    one = dni.lab.repair.repair(model, corpus, violation, 20, 40, **settings)
     (example,) = one.examples.itertuples()
     assert example.wrong_before > 1e-3 > 0.99 * example.wrong_after
     state = prefix_states(model, [example.prefix])
     wrong = violating_symbols(violation, [example.prefix], model.vocabulary)[0]
-    chances = [probabilities(network, state)[0] for network in (model, one.model)]
+    chances = [head_probabilities(network, state)[0] for network in (model, one.model)]
     np.testing.assert_allclose([chance[wrong].sum() for chance in chances], example[-2:], rtol=1e-6)
     right = [chance[~wrong] / chance[~wrong].sum() for chance in chances]
     np.testing.assert_allclose(right[1], right[0], rtol=1e-4)
 
 
-def test_the_states_are_those_that_symbols_were_drawn_from(model):
+def test_prefix_states_are_those_that_symbols_are_sampled_from(model):
     strings = ["", "(", "0(1", "0(1"]
     states = prefix_states(model, strings)
     np.testing.assert_array_equal(states[2], states[3])
-    np.testing.assert_array_equal(states[0], start_state(model))
-    written = write(model, N, LENGTH, seed=5)
-    first = [string[:1] or model.vocabulary.boundary_text for string in written.strings]
+    np.testing.assert_array_equal(states[0], initial_state(model))
+    generated = generate_strings(model, N, LENGTH, seed=5)
+    first = [string[:1] or model.vocabulary.boundary_text for string in generated.strings]
     share = np.asarray([first.count(symbol) for symbol in model.vocabulary.symbols]) / len(first)
-    np.testing.assert_allclose(share, probabilities(model, states[:1])[0], atol=0.08)
+    np.testing.assert_allclose(share, head_probabilities(model, states[:1])[0], atol=0.08)
 
 
-def test_wrong_symbols_one_by_one(model, violation):
+def test_violating_symbols_by_regular_expressions(model, violation):
     prefixes = ["", "0", "0(1", "((((4", "(((())))"]
     found = violating_symbols(violation, prefixes, model.vocabulary)
     expected = [
@@ -142,7 +147,7 @@ def test_the_same_seed_gives_the_same_repair(few, model, corpus, violation):
     assert again.random.equals(few.random)
 
 
-def test_random_sets_stand_beside_the_chosen_one(few):
+def test_random_sets_are_compared_with_the_chosen_one(few):
     assert [len(set(chosen)) for chosen in few.random["neurons"]] == [3, 3]
     assert few.p.between(1 / 3, 1).all()
     row = few.row()
@@ -150,7 +155,7 @@ def test_random_sets_stand_beside_the_chosen_one(few):
     assert row["neurons"] == 3
 
 
-def test_a_repaired_network_is_one_like_any_other(fix, held_out, tmp_path):
+def test_a_repaired_network_can_be_saved_and_loaded(fix, held_out, tmp_path):
     fix.model.save(tmp_path / "repaired")
     again = dni.load(tmp_path / "repaired")
     assert dni.generate(again, 2, 20) == dni.generate(fix.model, 2, 20)
@@ -160,8 +165,8 @@ def test_a_repaired_network_is_one_like_any_other(fix, held_out, tmp_path):
     assert again.validation_loss == fix.model.validation_loss
 
 
-def test_neurons_come_from_a_ranking_too(model, corpus):
-    table = pd.DataFrame({"rank": [1, 2], "neuron": [17, 4], "score": [0.9, 0.8]})  # as dni.top gives it
+def test_neurons_may_come_from_a_ranking(model, corpus):
+    table = pd.DataFrame({"rank": [1, 2], "neuron": [17, 4], "score": [0.9, 0.8]})  # as dni.top returns it
     found = dni.lab.repair.repair(model, corpus, dni.char_feature("4", "4".__eq__), 20, 40, n_clean=20, neurons=table)
     assert found.neurons.tolist() == [4, 17]
     assert set(found.weights["symbol"]) == {"4"}
@@ -169,37 +174,39 @@ def test_neurons_come_from_a_ranking_too(model, corpus):
 
 def test_the_head_reads_the_top_layer(corpus):
     stack = TrainedModel.init(corpus.vocabulary, dni.models.TrainConfig(hidden=6, layers=2, cell="gru"))
-    assert texts._free_neurons(stack, [11, 7]).tolist() == [1, 5]
-    assert texts._free_neurons(stack, None).tolist() == list(range(6))
+    assert text_repair._free_neurons(stack, [11, 7]).tolist() == [1, 5]
+    assert text_repair._free_neurons(stack, None).tolist() == list(range(6))
     with pytest.raises(ValueError, match="expected neurons 6 to 11, which the head reads, got 5 to 7"):
-        texts._free_neurons(stack, [5, 7])
+        text_repair._free_neurons(stack, [5, 7])
 
 
 @pytest.mark.slow
 def test_a_stack_changes_its_top_layer(corpus, violation):
     stack = TrainedModel.init(corpus.vocabulary, dni.models.TrainConfig(hidden=6, layers=2, cell="gru"))
-    found = dni.lab.repair.repair(stack, corpus, violation, 20, 40, n_clean=20, neurons=[7, 11], target_probability=0.01)
+    found = dni.lab.repair.repair(
+        stack, corpus, violation, 20, 40, n_clean=20, neurons=[7, 11], target_probability=0.01
+    )
     assert "untrained" in repr(found.model)
     assert set(found.weights["neuron"]) <= {7, 11}
     changed = np.asarray(found.model.weights.head) != np.asarray(stack.weights.head)
     assert set(np.flatnonzero(changed.any(axis=1)) + 6) == set(found.weights["neuron"])
 
 
-def test_a_network_without_boundary_begins_with_what_is_given(model, corpus):
+def test_a_network_without_boundary_starts_with_the_prime(model, corpus):
     never = np.append(np.float32(-1e9), np.asarray(model.weights.head_b)[1:])
     weights = replace(model.weights, head_b=never)
     endless = TrainedModel.from_weights(weights, model.vocabulary, boundary=False)
     four = dni.char_feature("4", "4".__eq__)
-    written = write(endless, 20, 40, seed=0, prime="4(")
-    assert [string[:2] for string in written.strings] == ["4("] * 20
-    place = first_wrong(four, written)
-    assert all("4" not in string[2:p] for string, p in zip(written.strings, place, strict=True) if p > 0)
+    generated = generate_strings(endless, 20, 40, seed=0, prime="4(")
+    assert [string[:2] for string in generated.strings] == ["4("] * 20
+    place = first_violations(four, generated)
+    assert all("4" not in string[2:p] for string, p in zip(generated.strings, place, strict=True) if p > 0)
     assert set(place[place < 2]) <= {-1}
     found = dni.lab.repair.repair(endless, corpus, four, 20, 40, n_clean=20, prime="4(")
     assert found.outcomes.loc["after", "violations"] < found.outcomes.loc["before", "violations"]
 
 
-def test_sets_side_by_side(model, corpus):
+def test_repair_table(model, corpus):
     four = dni.char_feature("4", "4".__eq__)
     found = repair_table(model, corpus, four, {"all": None, "two": [1, 5]}, n_random=2, n=20, length=40, n_clean=20)
     assert found["free"].tolist() == ["all", "two"]
@@ -216,8 +223,8 @@ def ahead(string):
 
 
 REFUSED = {
-    "goes wrong never": (dni.char_feature("never", lambda c: False), {}, "got none in 20 texts of 40 symbols"),
-    "looks ahead": (dni.feature("ahead", ahead), {}, "depend on characters to come"),
+    "never violated": (dni.char_feature("never", lambda c: False), {}, "got none in 20 texts of 40 symbols"),
+    "depends on later characters": (dni.feature("ahead", ahead), {}, "depend on characters to come"),
     "depends on the corpus": (
         replace(dni.char_feature("4", "4".__eq__), fit=lambda corpus: None),
         {},
@@ -227,7 +234,7 @@ REFUSED = {
     "no way out": (
         Violation("any", dni.char_feature("any", lambda c: True).compute, unfinished=lambda c: np.ones(len(c), bool)),
         {},
-        "which any symbol behind '' violates",
+        "which every symbol after '' violates",
     ),
     "few": (dni.char_feature("4", "4".__eq__), {"n_examples": 0}, "expected n_examples of at least 1"),
     "target_probability": (
@@ -243,30 +250,29 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refusals_say_what_to_try(case, model, corpus):
+def test_errors_say_what_to_try(case, model, corpus):
     feature, settings, message = REFUSED[case]
     with pytest.raises(ValueError, match=re.escape(message)):
         dni.lab.repair.repair(model, corpus, feature, **{"n": 20, "length": 40, **settings})
 
 
-def test_what_is_no_network_corpus_or_feature_is_refused(states, model, corpus, violation):
-    sizes = {"n": 1}
+def test_wrong_types_are_rejected(states, model, corpus, violation):
     with pytest.raises(ValueError, match=r"dni\.repair_head"):
-        texts._check(states, corpus, violation, sizes, 0.1, 1.0, 1.0, 0)
-    with pytest.raises(ValueError, match=r"expected a feature of what is wrong, got function: see dni\.feature"):
-        texts._check(model, corpus, ahead, sizes, 0.1, 1.0, 1.0, 0)
+        text_repair._check_types(states, corpus, violation)
+    with pytest.raises(ValueError, match=r"expected a feature of violations, got function: see dni\.feature"):
+        text_repair._check_types(model, corpus, ahead)
     with pytest.raises(ValueError, match="expected the corpus that the network was trained on, got list"):
-        texts._check(model, ["0(1"], violation, sizes, 0.1, 1.0, 1.0, 0)
+        text_repair._check_types(model, ["0(1"], violation)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_cap_is_kept_by_the_smallest_fall(seed):
+def test_the_cap_is_reached_by_the_smallest_correction(seed):
     rng = np.random.default_rng(seed)
     chance = rng.dirichlet(np.full(6, 0.5))
     wrong = rng.random(6) < 0.5
     wrong[:2] = True, False
     most = rng.uniform(0.01, 0.5)
-    fall = capped(chance, wrong, most)
+    fall = cap_probability(chance, wrong, most)
     after = chance * np.exp(fall)
     share = after[wrong].sum() / after.sum()
     assert (fall <= 0).all()
@@ -275,7 +281,7 @@ def test_the_cap_is_kept_by_the_smallest_fall(seed):
         assert not fall.any()
         return
     assert share == pytest.approx(most, rel=1e-9)
-    for _ in range(50):  # other ways to the same cap
+    for _ in range(50):  # other corrections that reach the same cap
         other = np.where(wrong, np.log(rng.random(6)), 0.0) * 2
         low, high = 0.0, 60.0
         for _ in range(60):
@@ -287,11 +293,11 @@ def test_the_cap_is_kept_by_the_smallest_fall(seed):
 
 
 @pytest.mark.parametrize(("n_states", "n_neurons"), [(1, 1), (2, 4), (9, 4), (12, 12)])
-def test_the_program_with_equal_sides_is_repair_head(n_states, n_neurons):
+def test_the_program_with_equal_costs_is_that_of_repair_head(n_states, n_neurons):
     rng = np.random.default_rng(n_states)
     states, wanted = rng.normal(size=(n_states, n_neurons)), rng.normal(size=n_states)
     price = np.full(n_states, 3.0)
-    change, _ = least_change(states, wanted, price, price)
+    change, _ = solve_one_sided(states, wanted, price, price)
     weights = np.zeros((1, n_neurons))
     fix = dni.repair_head(weights, np.zeros(1), states, wanted[:, None], cost=3.0)
     ours = np.abs(change).sum() + 3 * np.abs(states @ change - wanted).sum()
@@ -299,11 +305,11 @@ def test_the_program_with_equal_sides_is_repair_head(n_states, n_neurons):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_change_beats_the_bound_of_the_multipliers(seed):
+def test_the_multipliers_bound_every_change(seed):
     rng = np.random.default_rng(seed)
     states, wanted = rng.normal(size=(8, 5)), rng.normal(size=8)
     above, below = rng.uniform(0, 4, 8), rng.uniform(0, 4, 8) * (rng.random(8) < 0.5)
-    change, multipliers = least_change(states, wanted, above, below)
+    change, multipliers = solve_one_sided(states, wanted, above, below)
 
     def value(g):
         error = states @ g - wanted
@@ -318,10 +324,10 @@ def test_no_change_beats_the_bound_of_the_multipliers(seed):
 
 def test_rates_by_hand(corpus):
     ended, given = np.array([True, True, False, False]), np.zeros(4, int)
-    written = Written(("01", "", "0", "111"), np.array([0, 0, 0, 1]), ended, given, corpus.vocabulary)
-    before = tallied(written, np.array([-1, 0, -1, 1]), 2, loss=0.7)
+    generated = GeneratedStrings(("01", "", "0", "111"), np.array([0, 0, 0, 1]), ended, given, corpus.vocabulary)
+    before = count_by_text(generated, np.array([-1, 0, -1, 1]), 2, loss=0.7)
     assert before.symbols.tolist() == [3 + 1 + 1, 2]
-    after = tallied(written, np.full(4, -1), 2, loss=0.6)
+    after = count_by_text(generated, np.full(4, -1), 2, loss=0.6)
     table = outcome_table(before, after, seed=0)
     assert table.loc["before", "per_1000"] == pytest.approx(2_000 / 7)
     assert table.loc["before", ["per_1000_low", "per_1000_high"]].tolist() == pytest.approx([200, 500])
@@ -332,10 +338,10 @@ def test_rates_by_hand(corpus):
     assert np.isfinite(table.to_numpy(float)).all()
 
 
-def test_behind_a_whole_string_only_its_end_is_right(model, corpus, violation):
+def test_after_a_complete_string_only_its_end_is_correct(model, corpus, violation):
     seen = preserved_states(model, violation, corpus.train.head(300), 200, seed=0)
-    over = seen.wrong[:, 1:].all(axis=1)
+    over = seen.violates[:, 1:].all(axis=1)
     assert over.any()
-    assert not seen.wrong[over, 0].any()  # and the scores of all characters may fall there
-    plain = replace(violation, unfinished=None)  # it cannot tell a whole string from one that is wrong already
-    assert not preserved_states(model, plain, corpus.train.head(300), 200, seed=0).wrong[over].any()
+    assert not seen.violates[over, 0].any()  # so the scores of all characters may fall there
+    plain = replace(violation, unfinished=None)  # it cannot distinguish a complete string from one with a violation
+    assert not preserved_states(model, plain, corpus.train.head(300), 200, seed=0).violates[over].any()

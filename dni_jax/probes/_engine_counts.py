@@ -1,0 +1,259 @@
+"""The binned engine for classes: any number of positions in a fixed amount of memory.
+
+Each neuron is rounded to levels chosen beforehand, and positions are counted by level, fold and feature. Counts are
+integers, so they merge to the bit. The probes are then solved exactly on the rounded neurons, at a cost that does not
+grow with the number of positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int, Shaped, UInt16
+
+from dni_jax import devices
+from dni_jax.probes import _binned_neuron as binned_neuron
+from dni_jax.probes import _check, _held_out
+from dni_jax.probes import _metrics as metrics
+from dni_jax.probes._engine import CHUNK, Engine, Sample, make_scores
+from dni_jax.probes._fit import Fit
+from dni_jax.probes._neuron import direction
+from dni_jax.probes._registry import PROBES
+from dni_jax.probes._scores import Scores
+from dni_jax.probes._spec import ProbeSpec
+
+_LARGEST = 2**31 - 1
+_COLUMNS = 64  # neurons whose sample is sorted at a time
+_ERRORS = ("auc_error", "accuracy_error")
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Counts of the positions seen so far, which add up to the bit.
+
+    They take ``4 * N * B * K * (F + 1)`` bytes, and an update two copies of a chunk. The levels of states in half
+    precision are read from a table of ``131,072 * N`` bytes, several times as fast as others.
+
+    Attributes
+    ----------
+    spec : ProbeSpec
+    levels : float64 (N, B)
+        Increasing levels that each neuron is rounded to.
+    cells : int32 (N', B, K, F + 1)
+        Positives by level, fold and feature; the last column counts all positions. Neurons are padded to a multiple of
+        the number of devices.
+    n_positions : int
+    length : int
+        Positions that each update is padded to, in whole chunks.
+    n_updates : int
+    half_levels : uint16 (N', 65536), optional
+        The level of every number in half precision, once such states have come.
+    """
+
+    spec: ProbeSpec
+    levels: Float[np.ndarray, "N B"]
+    cells: Any
+    n_positions: int = 0
+    length: int = 0
+    n_updates: int = 0
+    half_levels: Any = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of neurons, features and folds."""
+        return len(self.levels), self.cells.shape[3] - 1, self.cells.shape[2]
+
+    @property
+    def counts(self) -> Int[np.ndarray, "N B K F1"]:
+        """The counts, without padding."""
+        return np.asarray(self.cells)[: len(self.levels)]
+
+    def __add__(self, other: Counts) -> Counts:
+        if self.levels.shape != other.levels.shape or (self.levels != other.levels).any():
+            raise ValueError(
+                "expected counts on the same levels, got different ones; choose levels once for all chunks"
+            )
+        if self.cells.shape != other.cells.shape:
+            raise ValueError(f"expected counts of shape {self.cells.shape}, got {other.cells.shape}")
+        total = _check_total(self.n_positions + other.n_positions)
+        cells = np.asarray(self.cells) + np.asarray(other.cells)
+        return replace(self, cells=cells, n_positions=total, n_updates=self.n_updates + other.n_updates)
+
+
+def choose_levels(hidden: Shaped[np.ndarray | Array, "T N"], n_bins: int = 512) -> Float[np.ndarray, "N B"]:
+    """Choose levels that hold about equally many of a sample's positions, for each neuron.
+
+    Parameters
+    ----------
+    hidden : float array (T, N)
+        A sample of the states; some hundred positions per level are enough.
+    n_bins : int
+        Number of levels, at least 2.
+
+    Returns
+    -------
+    float64 array (N, n_bins)
+        The middle value of each of `n_bins` slices of the sorted sample. Neurons with fewer distinct values repeat
+        levels, which stay empty.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two levels, or a sample that is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> choose_levels(np.arange(8.0)[:, None], 4).tolist()
+    [[1.0, 3.0, 5.0, 7.0]]
+    """
+    if n_bins < 2:
+        raise ValueError(f"expected n_bins >= 2, got {n_bins}")
+    sample = np.asarray(_check.check_hidden(hidden))
+    middles = (2 * np.arange(n_bins) + 1) * len(sample) // (2 * n_bins)
+    firsts = range(0, sample.shape[1], _COLUMNS)
+    levels = [np.sort(sample[:, first : first + _COLUMNS], axis=0)[middles].T for first in firsts]
+    return np.concatenate(levels).astype(np.float64)
+
+
+def init(spec: ProbeSpec, sample: Sample) -> Counts:
+    """Return counts of no position, on levels chosen from the sample."""
+    n_neurons, n_features, n_folds = sample.shape
+    levels, mesh = choose_levels(sample.used, spec.n_bins), devices.make_mesh("neurons")
+    shape = (n_neurons + -n_neurons % mesh.size, spec.n_bins, n_folds, n_features + 1)
+    with jax.enable_x64(True):
+        cells = jnp.zeros(shape, jnp.int32, device=NamedSharding(mesh, PartitionSpec("neurons")))
+    return Counts(spec, levels, cells, length=min(sample.length, CHUNK))
+
+
+def update(stats: Counts, hidden: Any, labels: Any, folds: Any) -> Counts:
+    """Count some more positions, in the memory of the counts that are passed."""
+    chunk = _check.check_chunk((hidden, labels, folds), stats.n_updates, stats.shape, True)
+    hidden, labels, folds = chunk
+    total = _check_total(stats.n_positions + int(np.count_nonzero(folds >= 0)))
+    length = max(stats.length, min(len(folds), CHUNK))
+    mesh, cells, table = devices.make_mesh("neurons"), stats.cells, stats.half_levels
+    with jax.enable_x64(True):
+        edges: Any = (stats.levels[:, 1:] + stats.levels[:, :-1]) / 2.0
+        edges = jnp.pad(jnp.asarray(edges), ((0, len(cells) - len(edges)), (0, 0)))
+        if hidden.dtype == np.float16:
+            edges = table = _half_levels(edges) if table is None else table
+        for first in range(0, len(folds), length):
+            part = slice(first, first + length)
+            pad = length - len(folds[part])
+            states = jnp.pad(jnp.asarray(hidden[part]), ((0, pad), (0, len(cells) - hidden.shape[1])))
+            if hidden.dtype == np.float16:
+                states = lax.bitcast_convert_type(states, jnp.uint16)
+            rows = jnp.asarray(np.pad(labels[part], ((0, pad), (0, 0))))
+            fold_of = jnp.asarray(np.pad(folds[part], (0, pad), constant_values=-1))
+            cells = _add_chunk(jnp.asarray(cells), states, rows, fold_of, edges, mesh)
+            jax.block_until_ready(cells)  # otherwise chunks would queue up, and memory grow with their number
+    n_updates = stats.n_updates + 1
+    return replace(stats, cells=cells, n_positions=total, length=length, n_updates=n_updates, half_levels=table)
+
+
+def _check_total(n_positions: int) -> int:
+    if n_positions > _LARGEST:
+        raise ValueError(f"expected at most {_LARGEST} positions, got {n_positions}; split them into several counts")
+    return n_positions
+
+
+@jax.jit
+def _half_levels(edges: Float[Array, "N E"]) -> UInt16[Array, "N 65536"]:
+    """Return the level of each of the 65,536 numbers in half precision, by its bits."""
+    every = lax.bitcast_convert_type(jnp.arange(2**16, dtype=jnp.uint16), jnp.float16).astype(edges.dtype)
+    return lax.map(lambda row: jnp.searchsorted(row, every, side="right").astype(jnp.uint16), edges)
+
+
+@partial(jax.jit, static_argnames=("mesh",), donate_argnums=(0,))
+def _add_chunk(
+    total: Int[Array, "N B K F1"], states: Array, labels: Array, folds: Array, edges: Array, mesh: Mesh
+) -> Int[Array, "N B K F1"]:
+    """Add one chunk's positions to the counts, in place; `edges` is a table where states are bits of half precision."""
+
+    def shard(total: Array, states: Array, labels: Array, folds: Array, edges: Array) -> Array:
+        n_neurons, n_bins, n_folds, n_columns = total.shape
+        rows = jnp.concatenate([labels.astype(jnp.int32), jnp.ones((len(folds), 1), jnp.int32)], axis=1)
+        across = states.T
+
+        def one(neuron: Array, flat: Array) -> Array:
+            x = across[neuron]
+            if x.dtype == jnp.uint16:
+                level = edges[neuron][x.astype(jnp.int32)].astype(jnp.int32)
+            else:
+                level = jnp.searchsorted(edges[neuron], x.astype(edges.dtype), side="right").astype(jnp.int32)
+            cell = jnp.where(folds < 0, n_bins * n_folds, level * n_folds + folds)
+            return flat.at[neuron, cell].add(rows, mode="drop")
+
+        flat = total.reshape(n_neurons, n_bins * n_folds, n_columns)
+        return lax.fori_loop(0, n_neurons, one, flat).reshape(total.shape)
+
+    by_neuron = PartitionSpec("neurons")
+    specs = (by_neuron, PartitionSpec(None, "neurons"), PartitionSpec(), PartitionSpec(), by_neuron)
+    sharded = jax.shard_map(shard, mesh=mesh, in_specs=specs, out_specs=by_neuron, check_vma=False)
+    return sharded(total, states, labels, folds, edges)
+
+
+def score(stats: Counts) -> Scores:
+    """Fit and score every neuron, feature and fold.
+
+    In ``attrs``, "auc_error" bounds the rounding's effect on any AUC of a neuron: half the share of held-out pairs
+    within one level. "accuracy_error" estimates that on accuracy: the largest share of held-out positions in the two
+    levels next to a threshold.
+    """
+    spec, n_neurons = stats.spec, len(stats.levels)
+    table = np.asarray(stats.cells[0]).sum(0, dtype=np.int64)
+    positives, sizes = table[:, :-1], table[:, -1]
+    _check.check_fold_sizes(sizes)
+    mesh = devices.make_mesh("neurons")
+    with jax.enable_x64(True):
+        cells = jnp.asarray(stats.cells)
+        levels = jnp.pad(jnp.asarray(stats.levels), ((0, len(cells) - n_neurons), (0, 0)), mode="edge")
+        strengths = jnp.asarray(spec.strengths, jnp.float64)
+        scores = _score(levels, cells, strengths, spec.compiled(), mesh)
+        # (neuron, strength, fold, feature) -> (strength, neuron, feature, fold)
+        arrays = {name: np.asarray(part)[:n_neurons].transpose(1, 0, 3, 2) for name, part in scores.items()}
+    errors = {name: float(np.nanmax(arrays.pop(name), initial=0.0)) for name in _ERRORS}
+    attrs = {"engine": "binned", "n_bins": stats.levels.shape[1], "n_devices": mesh.size, **errors}
+    return make_scores(spec, arrays, metrics.majority_baseline(positives, sizes), attrs)
+
+
+@partial(jax.jit, static_argnames=("spec", "mesh"))
+def _score(levels: Array, cells: Array, strengths: Array, spec: ProbeSpec, mesh: Mesh) -> dict[str, Array]:
+    probe = PROBES[spec.probe]
+    assert probe.classify is not None
+
+    def one(strengths: Array, neuron: tuple) -> dict[str, Array]:
+        levels, cells = neuron
+        binned = binned_neuron.bin_neuron(levels, cells[:, :, :-1], cells[:, :, -1])
+        rank_sum, tied = binned_neuron.rank_sums(binned), binned_neuron.tied_pairs(binned)
+
+        def solve(strength: Array) -> dict[str, Array]:
+            fit: Fit = probe.classify(binned, strength, spec.balanced)  # type: ignore[misc]
+            counts = _held_out.confusion(binned, fit)
+            scores = {name: metrics.FROM_COUNTS[name](counts) for name in spec.names if name != "auc"}
+            if "auc" in spec.names:
+                scores["auc"] = metrics.auc(rank_sum, counts, direction(binned, fit.weight))
+            scores["auc_error"] = metrics.tie_bound(tied, counts)
+            scores["accuracy_error"] = _held_out.share_at_threshold(binned, fit)
+            return scores | fit.moved(binned.centre).line()
+
+        return lax.map(solve, strengths)
+
+    def shard(levels: Array, cells: Array, strengths: Array) -> dict[str, Array]:
+        return lax.map(partial(one, strengths), (levels, cells))
+
+    by_neuron = PartitionSpec("neurons")
+    specs = (by_neuron, by_neuron, PartitionSpec())
+    sharded = jax.shard_map(shard, mesh=mesh, in_specs=specs, out_specs=by_neuron, check_vma=False)
+    return sharded(levels, cells, strengths)
+
+
+ENGINE = Engine("binned", init, update, score)
