@@ -56,7 +56,7 @@ def test_productions_without_an_end_lead_nowhere():
 
 
 @pytest.mark.parametrize("name", ["parentheses", "arithmetic", "json"])
-def test_samples_are_right_and_changed_ones_are_told(name):
+def test_samples_are_prefixes_and_changed_ones_are_found(name):
     language = Language.from_lark(JSON, start="value") if name == "json" else get(name)
     corpus = language.sample(60, seed=0, max_length=40)
     wrong = language.violations()

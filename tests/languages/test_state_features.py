@@ -102,7 +102,7 @@ def test_segments_that_follow_each_other_are_read_as_one_string_others_are_refus
         python.state_features().label(segments.take(np.arange(2)))
 
 
-def test_what_was_not_parsed_is_passed_over():
+def test_unparsed_strings_are_skipped():
     language = get("c_expressions")
     corpus = language.corpus(["a+b", "c", "d*e"])
     broken = replace(

@@ -51,7 +51,7 @@ def test_segments_rejoin(strings, size):
 
 @QUICK
 @given(st.lists(st.text("ab\n", min_size=1, max_size=40), min_size=1, max_size=5), st.integers(1, 15))
-def test_cuts_are_behind_line_breaks_where_one_is_near(strings, size):
+def test_cuts_follow_a_line_break_if_one_is_near(strings, size):
     segments = segment_corpus(Corpus.from_strings(strings), size)
     for string, ends in zip(segments.strings, segments.ends, strict=True):
         if not ends and not string.endswith("\n"):
