@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from dni_jax import processes
+from dni_jax import devices, processes
 from dni_jax.inspection._label_source import as_label_source
 from dni_jax.inspection._passes import Source, StopRule, run_pass
 from dni_jax.inspection._read_plan import at_random, in_order
@@ -129,6 +129,7 @@ def inspect(
     >>> dict(dni.inspect(running, library, folds=5, n_bins=64).sizes)
     {'neuron': 8, 'feature': 51, 'fold': 5}
     """
+    devices.use_all_cores()
     activations, spec = as_activations(states), as_spec(probe, settings)
     _check(activations, spec, tolerance)
     source = as_label_source(labels, corpus, activations)

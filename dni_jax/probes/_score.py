@@ -175,6 +175,7 @@ def score_stream(
     """
     if isinstance(n_folds, bool) or not isinstance(n_folds, int | np.integer) or n_folds < 2:
         raise ValueError(f"expected n_folds as a whole number of at least 2, got {n_folds!r}")
+    devices.use_all_cores()
     first, chunks = _peek(iter(chunks))
     spec = as_spec(probe, settings).resolve(first[1])
     engine = choose_engine(spec, n_positions=None)
@@ -194,6 +195,7 @@ def _peek(chunks: Iterator[_check.Chunk]) -> tuple[_check.Chunk, Iterator[_check
 
 def _score(hidden: Any, labels: Any, folds: Any, spec: ProbeSpec) -> Scores:
     """Check everything, then run one call for each distinct column of folds."""
+    devices.use_all_cores()  # before the checks, which are the first computation of many a session
     spec = spec.resolve(labels)
     hidden = _check.check_hidden(hidden)
     labels = _check.check_labels(labels, hidden.shape[0], spec.classifies, spec.probe)
