@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from dni_jax.features._cache import compute_once
 from dni_jax.features._feature import Feature
 from dni_jax.features._ranges import cover
-from dni_jax.text import BRACKETS, Corpus, ParseTrees, iterate_chunks
+from dni_jax.text import BRACKETS, Corpus, ParseTrees, iterate_chunks, offsets_from_lengths
 
 _CHUNK = 1_000_000  # characters whose depth is computed together
 
@@ -56,7 +56,7 @@ def _nodes(corpus: Corpus) -> Nodes:
     base, top = corpus.offsets[string], corpus.offsets[string + 1]
     start, end = base + trees.start[rows], base + trees.end[rows]
     counts = np.bincount(rule, minlength=len(trees.kinds))
-    bounds = np.concatenate([[0], np.cumsum(counts)])
+    bounds = offsets_from_lengths(counts)
     return Nodes(np.maximum(start, base), np.minimum(end, top), start >= base, end <= top, bounds)
 
 

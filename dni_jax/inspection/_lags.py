@@ -13,7 +13,7 @@ from dni_jax.features import Labels
 from dni_jax.inspection._data import check_corpus, each_kind, load_data
 from dni_jax.inspection._significance import METRIC_OF
 from dni_jax.probes import direct_scores
-from dni_jax.text import Corpus, join_segments
+from dni_jax.text import Corpus, join_segments, row_ids
 
 
 def lags(
@@ -101,7 +101,7 @@ def _strings(labels: Labels, corpus: Corpus | None, groups: Int[np.ndarray, " T"
     if corpus is not None:
         check_corpus(corpus, labels)
         offsets = join_segments(corpus).offsets
-        return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        return row_ids(offsets)
     if groups is None or groups.shape != (len(labels.mask),):
         what = "none" if groups is None else str(groups.shape)
         raise ValueError(f"expected corpus=, or groups=({len(labels.mask)},), the string of each position, got {what}")

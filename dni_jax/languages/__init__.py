@@ -1,4 +1,4 @@
-"""Languages: a grammar that samples and parses, with the probabilities and the features that belong to it."""
+"""Languages: grammars that sample and parse text, with probabilities and features."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what reads source code when it is first used; grammar languages do not need it."""
+    """Import `dni_jax.languages.code` on first use; languages defined by a grammar do not need it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("dni_jax.languages.code"), name)

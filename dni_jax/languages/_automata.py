@@ -1,22 +1,22 @@
-"""States of deterministic automata, each written once: states that accept the same words share a number."""
+"""Deterministic automata that share their states: states that accept the same words have the same number."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
-# Whether a word may end there; the symbols that lead on, and where to; the states that it is at once as well.
+# For a state: whether it accepts; its transitions as (symbol, state); the states reached without a symbol.
 Moves = Callable[[Any], tuple[bool, Iterable[tuple[int, Any]], Iterable[Any]]]
 Ways = tuple[tuple[int, int], ...]
 
 
 class Automata:
-    """A growing table of states.
+    """A growing table of the states of minimal deterministic automata.
 
     Attributes
     ----------
     rows
-        For each state: whether a word may end there, and ``(symbol, state)`` for each way on, by symbol.
+        For each state: whether it accepts, and its transitions ``(symbol, state)``, sorted by symbol.
 
     Examples
     --------
@@ -30,35 +30,42 @@ class Automata:
     def __init__(self) -> None:
         self.rows: list[tuple[bool, Ways]] = []
         self._by_row: dict[tuple[bool, Ways], int] = {}
-        self._by_loop: dict[Hashable, int] = {}
-        self._loops: list[range] = []  # for each state those that it leads to and that lead to it
+        self._by_component: dict[Hashable, int] = {}
+        self._components: list[range] = []  # for each state, the strongly connected component that it is in
 
     def add(self, first: Iterable[Hashable], moves: Moves) -> int:
-        """Give the state that accepts what any of some others accept, new or in the table.
+        """Return the state that accepts the union of what some states accept, adding it if it is not in the table.
+
+        The automaton is made deterministic (subset construction), minimized (Moore 1956), and its states are then
+        looked up in the table, or entered, beginning with those whose transitions are known.
 
         Parameters
         ----------
         first
-            The others: integers are states of the table.
+            The states; integers are states of the table, others are described by `moves`.
         moves
-            What is known of those that are no integers. From each some word must be accepted.
+            The transitions of states that are not integers. Each of them must accept some word.
         """
         start = _closure(first, moves)
-        accepts, edges = self._subsets(start, moves)
+        accepts, edges = self._determinize(start, moves)
         if not edges:
             return _only(start)
-        block = _merged(accepts, edges)
-        names = self._resolved(
+        block = _minimize(accepts, edges)
+        numbers = self._intern(
             {
                 name: (accepting, tuple(sorted((symbol, _renamed(to, block)) for symbol, to in row.items())))
                 for name, accepting, row in zip(block, accepts, edges, strict=True)
             }
         )
-        return names[block[0]]
+        return numbers[block[0]]
 
-    def _subsets(self, start: frozenset[Hashable], moves: Moves) -> tuple[list[bool], list[dict[int, int]]]:
-        """Make it deterministic, as far as no state of the table stands alone: -1 - n is the table's n-th."""
-        found = [] if _is_old(start) else [start]
+    def _determinize(self, start: frozenset[Hashable], moves: Moves) -> tuple[list[bool], list[dict[int, int]]]:
+        """Subset construction, which stops at sets of a single state of the table: -1 - n stands for state n.
+
+        Such a set needs no expansion, because the table's states are deterministic and minimal already. This keeps
+        the work proportional to what is new.
+        """
+        found = [] if _is_known(start) else [start]
         number = {states: place for place, states in enumerate(found)}
         accepts: list[bool] = []
         edges: list[dict[int, int]] = []
@@ -72,7 +79,7 @@ class Automata:
             row = {}
             for symbol, to in ways.items():
                 target = _closure(to, moves)
-                if _is_old(target):
+                if _is_known(target):
                     row[symbol] = -1 - _only(target)
                     continue
                 if target not in number:
@@ -82,87 +89,91 @@ class Automata:
             edges.append(row)
         return accepts, edges
 
-    def _resolved(self, rows: dict[int, tuple[bool, Ways]]) -> dict[int, int]:
-        """Find or enter new states, from those that lead nowhere new to those that lead to them."""
-        names: dict[int, int] = {}
+    def _intern(self, rows: dict[int, tuple[bool, Ways]]) -> dict[int, int]:
+        """Look up or enter new states, those that lead only to known states first."""
+        numbers: dict[int, int] = {}
         waiting = dict(rows)
         while waiting:
             ready = [name for name, (_, ways) in waiting.items() if all(to < 0 for _, to in ways)]
             if ready:
                 for name in ready:
-                    names[name] = self._entered(*waiting.pop(name))
+                    numbers[name] = self._intern_state(*waiting.pop(name))
             else:
-                loop = _last_loop(waiting)
-                names |= self._entered_loop({name: waiting.pop(name) for name in loop})
-            waiting = {name: (accepting, _known(ways, names)) for name, (accepting, ways) in waiting.items()}
-        return names
+                # Every remaining state leads into a cycle: take a strongly connected component without a way out.
+                component = _terminal_component(waiting)
+                numbers |= self._intern_component({name: waiting.pop(name) for name in component})
+            waiting = {name: (accepting, _known(ways, numbers)) for name, (accepting, ways) in waiting.items()}
+        return numbers
 
-    def _entered(self, accepting: bool, ways: Ways) -> int:
+    def _intern_state(self, accepting: bool, ways: Ways) -> int:
         row = accepting, tuple((symbol, -1 - to) for symbol, to in ways)
         if row not in self._by_row:
             self._by_row[row] = len(self.rows)
-            self._loops.append(range(len(self.rows), len(self.rows) + 1))
+            self._components.append(range(len(self.rows), len(self.rows) + 1))
             self.rows.append(row)
         return self._by_row[row]
 
-    def _entered_loop(self, loop: dict[int, tuple[bool, Ways]]) -> dict[int, int]:
-        """Find or enter states that lead to one another."""
-        names = self._twins(loop)
-        if names:
-            return names
-        # Two of them can turn out alike only now that what they lead to is known.
-        block = dict(zip(loop, _merged(*_numbered(loop)), strict=True))
+    def _intern_component(self, component: dict[int, tuple[bool, Ways]]) -> dict[int, int]:
+        """Look up or enter states that lead to one another."""
+        numbers = self._find_component(component)
+        if numbers:
+            return numbers
+        # Now that the states outside are known, some states inside may turn out to be equivalent.
+        block = dict(zip(component, _minimize(*_numbered(component)), strict=True))
         one = {
             block[name]: (accepting, tuple((symbol, block.get(to, to)) for symbol, to in ways))
-            for name, (accepting, ways) in loop.items()
+            for name, (accepting, ways) in component.items()
         }
-        keys = {name: _written(name, one) for name in one}
-        if any(key not in self._by_loop for key in keys.values()):
+        keys = {name: _canonical_form(name, one) for name in one}
+        if any(key not in self._by_component for key in keys.values()):
             first = len(self.rows)
-            self._by_loop |= {key: first + place for place, key in enumerate(keys.values())}
+            self._by_component |= {key: first + place for place, key in enumerate(keys.values())}
             for accepting, ways in one.values():
-                row = accepting, tuple((symbol, _place(to, keys, self._by_loop)) for symbol, to in ways)
+                row = accepting, tuple((symbol, _place(to, keys, self._by_component)) for symbol, to in ways)
                 self._by_row.setdefault(row, len(self.rows))
                 self.rows.append(row)
-                self._loops.append(range(first, first + len(one)))
-        return {name: self._by_loop[keys[block[name]]] for name in loop}
+                self._components.append(range(first, first + len(one)))
+        return {name: self._by_component[keys[block[name]]] for name in component}
 
-    def _twins(self, loop: dict[int, tuple[bool, Ways]]) -> dict[int, int]:
-        """Find the same states in a loop of the table that this one leads to; none where there are no such."""
-        near = {-1 - to for _, ways in loop.values() for _, to in ways if to < 0}
-        start = next(iter(loop))
-        for twin in sorted({other for state in near for other in self._loops[state]}):
-            names = {start: twin}
-            if all(self._alike(name, loop, names) for name in _growing(names)):
-                return names
+    def _find_component(self, component: dict[int, tuple[bool, Ways]]) -> dict[int, int]:
+        """Return the equivalent states in a component of the table that this one leads to, or nothing.
+
+        Equivalent states lead to the same known states, so only components next to those need to be compared.
+        """
+        near = {-1 - to for _, ways in component.values() for _, to in ways if to < 0}
+        start = next(iter(component))
+        for candidate in sorted({other for state in near for other in self._components[state]}):
+            numbers = {start: candidate}
+            if all(self._agrees(name, component, numbers) for name in _growing(numbers)):
+                return numbers
         return {}
 
-    def _alike(self, name: int, loop: dict[int, tuple[bool, Ways]], names: dict[int, int]) -> bool:
-        """Whether a new state goes where its twin does; notes the twins of those that it leads to."""
-        (accepting, ways), (its, others) = loop[name], self.rows[names[name]]
+    def _agrees(self, name: int, component: dict[int, tuple[bool, Ways]], numbers: dict[int, int]) -> bool:
+        """Return whether a new state has the transitions of the state it is matched with; match those it leads to."""
+        (accepting, ways), (its, others) = component[name], self.rows[numbers[name]]
         if accepting != its or [symbol for symbol, _ in ways] != [symbol for symbol, _ in others]:
             return False
         pairs = [(to, other) for (_, to), (_, other) in zip(ways, others, strict=True)]
-        return all((names.setdefault(to, other) if to >= 0 else -1 - to) == other for to, other in pairs)
+        return all((numbers.setdefault(to, other) if to >= 0 else -1 - to) == other for to, other in pairs)
 
 
-def _growing(names: dict[int, int]) -> Iterable[int]:
-    """Yield keys, and those that are added meanwhile."""
+def _growing(numbers: dict[int, int]) -> Iterable[int]:
+    """Yield the keys, including those added during the iteration."""
     done = 0
-    while done < len(names):
-        yield list(names)[done]
+    while done < len(numbers):
+        yield list(numbers)[done]
         done += 1
 
 
-def _numbered(loop: dict[int, tuple[bool, Ways]]) -> tuple[list[bool], list[dict[int, int]]]:
-    """Write a loop as lists."""
-    place = {name: number for number, name in enumerate(loop)}
-    edges = [{symbol: place.get(to, to) for symbol, to in ways} for _, ways in loop.values()]
-    return [accepting for accepting, _ in loop.values()], edges
+def _numbered(component: dict[int, tuple[bool, Ways]]) -> tuple[list[bool], list[dict[int, int]]]:
+    """Return a component as the lists that `_minimize` takes."""
+    place = {name: number for number, name in enumerate(component)}
+    edges = [{symbol: place.get(to, to) for symbol, to in ways} for _, ways in component.values()]
+    return [accepting for accepting, _ in component.values()], edges
 
 
-def _place(to: int, keys: dict[int, Hashable], by_loop: dict[Hashable, int]) -> int:
-    return by_loop[keys[to]] if to >= 0 else -1 - to
+def _place(to: int, keys: dict[int, Hashable], by_component: dict[Hashable, int]) -> int:
+    return by_component[keys[to]] if to >= 0 else -1 - to
 
 
 def _closure(states: Iterable[Hashable], moves: Moves) -> frozenset[Hashable]:
@@ -178,7 +189,7 @@ def _closure(states: Iterable[Hashable], moves: Moves) -> frozenset[Hashable]:
     return frozenset(seen)
 
 
-def _is_old(states: frozenset[Hashable]) -> bool:
+def _is_known(states: frozenset[Hashable]) -> bool:
     return len(states) == 1 and isinstance(next(iter(states)), int)
 
 
@@ -187,8 +198,8 @@ def _only(states: frozenset[Any]) -> int:
     return int(state)
 
 
-def _merged(accepts: list[bool], edges: list[dict[int, int]]) -> list[int]:
-    """Number the classes of new states with the same future (Moore 1956)."""
+def _minimize(accepts: list[bool], edges: list[dict[int, int]]) -> list[int]:
+    """Return the equivalence class of each new state: states that accept the same words share one (Moore 1956)."""
     block = [int(accepting) for accepting in accepts]
     count = len(set(block))
     while True:
@@ -208,12 +219,12 @@ def _renamed(to: int, block: list[int]) -> int:
     return block[to] if to >= 0 else to
 
 
-def _known(ways: Ways, names: dict[int, int]) -> Ways:
-    return tuple((symbol, -1 - names[to] if to in names else to) for symbol, to in ways)
+def _known(ways: Ways, numbers: dict[int, int]) -> Ways:
+    return tuple((symbol, -1 - numbers[to] if to in numbers else to) for symbol, to in ways)
 
 
-def _reached(name: int, rows: dict[int, tuple[bool, Ways]]) -> list[int]:
-    """The new states that one leads to, in the order in which a walk by symbols meets them."""
+def _breadth_first(name: int, rows: dict[int, tuple[bool, Ways]]) -> list[int]:
+    """Return the new states that one leads to, breadth first by symbol."""
     found = [name]
     seen = {name}
     for one in found:
@@ -224,13 +235,13 @@ def _reached(name: int, rows: dict[int, tuple[bool, Ways]]) -> list[int]:
     return found
 
 
-def _last_loop(rows: dict[int, tuple[bool, Ways]]) -> list[int]:
-    """New states that lead to one another, and to no others."""
+def _terminal_component(rows: dict[int, tuple[bool, Ways]]) -> list[int]:
+    """Return new states that lead to one another and to no other new state."""
     name = next(iter(rows))
     while True:
-        loop = _reached(name, rows)
-        before: dict[int, list[int]] = {one: [] for one in loop}
-        for one in loop:
+        component = _breadth_first(name, rows)
+        before: dict[int, list[int]] = {one: [] for one in component}
+        for one in component:
             for _, to in rows[one][1]:
                 if to >= 0:
                     before[to].append(one)
@@ -241,14 +252,15 @@ def _last_loop(rows: dict[int, tuple[bool, Ways]]) -> list[int]:
                 if other not in seen:
                     seen.add(other)
                     back.append(other)
-        if len(back) == len(loop):
-            return loop
-        name = next(one for one in loop if one not in seen)
+        if len(back) == len(component):
+            return component
+        name = next(one for one in component if one not in seen)
 
 
-def _written(name: int, loop: dict[int, tuple[bool, Ways]]) -> Hashable:
-    """Write a loop as it is seen from one of its states."""
-    place = {one: number for number, one in enumerate(_reached(name, loop))}
+def _canonical_form(name: int, component: dict[int, tuple[bool, Ways]]) -> Hashable:
+    """Return a component numbered from one of its states, which is the same for equivalent states."""
+    place = {one: number for number, one in enumerate(_breadth_first(name, component))}
     return tuple(
-        (loop[one][0], tuple((symbol, place[to] if to >= 0 else to) for symbol, to in loop[one][1])) for one in place
+        (component[one][0], tuple((symbol, place[to] if to >= 0 else to) for symbol, to in component[one][1]))
+        for one in place
     )

@@ -1,4 +1,4 @@
-"""What every language has in common, whatever parses it."""
+"""What all languages have in common."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from dni_jax.languages._parsing import AmbiguityWarning, ParseError, ParseResult
 from dni_jax.languages._shift_reduce import ParserStates
 from dni_jax.text import Corpus, NodeKind, ParseTrees, concatenate_trees
 
-_ROWS = 30  # kinds of nodes in a notebook
+_ROWS = 30  # kinds of nodes shown in a notebook
 
 
 class BaseLanguage(ABC):
-    """A language that parses text and knows its features; some sample as well.
+    """A language that parses text and has features; some can be sampled too.
 
     Attributes
     ----------
@@ -40,47 +40,47 @@ class BaseLanguage(ABC):
     @property
     @abstractmethod
     def characters_per_second(self) -> int:
-        """About how many characters are parsed in a second: decides whether more processes pay."""
+        """Roughly how many characters are parsed per second, to decide whether more processes are faster."""
 
     @property
     @abstractmethod
     def fingerprint(self) -> str | None:
-        """A text that changes with whatever changes the trees; None where that cannot be told: nothing is cached."""
+        """A text that changes with everything that changes the trees; None, if unknown, prevents caching."""
 
     @abstractmethod
     def try_parse(self, text: str) -> ParseResult:
-        """Parse a text as far as it can be; never raises for what the text holds."""
+        """Parse a text as far as possible, without raising an error if it does not parse."""
 
     @abstractmethod
     def features(self) -> FeatureLibrary:
-        """Give the features that fit this language."""
+        """Return the features of this language."""
 
     def _repr_html_(self) -> str:
-        return card(f"Language {self.name}", facts(self._about()), self._rules())
+        return card(f"Language {self.name}", facts(self._summary()), self._rules())
 
-    def _about(self) -> dict[str, Any]:
-        """Give what a notebook shows above the rules."""
-        about: dict[str, Any] = {"kinds of nodes": len(self.kinds), "samples": self.characters is not None}
+    def _summary(self) -> dict[str, Any]:
+        """Return what a notebook shows above the rules."""
+        rows: dict[str, Any] = {"kinds of nodes": len(self.kinds), "samples": self.characters is not None}
         if self.characters is not None:
-            about |= {"symbols": symbols(self.characters), "an example": code(self.sample(1, seed=0).strings[0])}
-        return about
+            rows |= {"symbols": symbols(self.characters), "an example": code(self.sample(1, seed=0).strings[0])}
+        return rows
 
     def _rules(self) -> Markup:
-        """Give the table of the kinds of nodes."""
+        """Return the table of the kinds of nodes."""
         return table(["node", "symbol"], [(kind.name, kind.symbol) for kind in self.kinds[:_ROWS]], len(self.kinds))
 
     @property
     def characters(self) -> tuple[str, ...] | None:
-        """The characters that sampled strings are made of; None for a language that can only be parsed."""
+        """The characters of sampled strings; None for a language that cannot be sampled."""
         return None
 
     def parse(self, text: str) -> ParseTrees:
-        """Parse one string; where it is ambiguous, the parser's resolution is taken, with a warning the first time.
+        """Parse one string. If it is ambiguous, the parser chooses a derivation, with a warning the first time.
 
         Raises
         ------
         ParseError
-            (a ``ValueError``) where the text is not in the language: line, column, context, what was expected.
+            (a ``ValueError``) if the text is not in the language: line, column, context, what was expected.
         """
         result = self.try_parse(text)
         if result.error:
@@ -89,7 +89,7 @@ class BaseLanguage(ABC):
         return result.trees
 
     def warn_if_ambiguous(self, result: ParseResult) -> None:
-        """Warn, once, of a text that has several derivations."""
+        """Warn, once, if a text has several derivations."""
         if result.counts.get("ambiguous"):
             _ = self._ambiguity_warning
 
@@ -97,8 +97,8 @@ class BaseLanguage(ABC):
     def _ambiguity_warning(self) -> bool:
         warnings.warn(
             f"a text of the language {self.name} is ambiguous: Lark has chosen one of its derivations, and labels that "
-            "depend on the choice are no more right than others; make the grammar unambiguous, give its rules "
-            "priorities, or take sampled text, whose derivations are known",
+            "depend on the choice are arbitrary; make the grammar unambiguous, give its rules priorities, or use "
+            "sampled text, whose derivations are known",
             AmbiguityWarning,
             stacklevel=4,
         )
@@ -120,13 +120,11 @@ class BaseLanguage(ABC):
         Raises
         ------
         ParseError
-            Where a string is not in the language, unless such are skipped; names the string.
+            If a string is not in the language and `skip_unparsable` is False; the message has its number.
         """
-        wrong = (
-            strings if isinstance(strings, str) else next((one for one in strings if not isinstance(one, str)), None)
-        )
-        if wrong is not None:
-            raise ValueError(f"expected a list of strings, got {wrong!r}: for one string, language.corpus([string])")
+        bad = strings if isinstance(strings, str) else next((one for one in strings if not isinstance(one, str)), None)
+        if bad is not None:
+            raise ValueError(f"expected a list of strings, got {bad!r}: for one string, language.corpus([string])")
         results = []
         for number, string in enumerate(strings):
             results.append(self.try_parse(string))
@@ -151,55 +149,55 @@ class BaseLanguage(ABC):
     def sample(
         self, n_strings: int, seed: int = 0, max_length: int | None = None, max_depth: int | None = None
     ) -> Corpus:
-        """Draw strings with their derivation trees.
+        """Sample strings with their derivation trees.
 
         Raises
         ------
         ValueError
-            Where the language can only be parsed.
+            If the language cannot be sampled.
         """
-        self._cannot_sample()
+        self._raise_cannot_sample()
 
     def log_probability(self, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
-        """Exact natural log of each string's probability, for a language that samples."""
-        self._cannot_sample()
+        """Return the exact natural log of each string's probability, for a language that can be sampled."""
+        self._raise_cannot_sample()
 
     def ideal_cross_entropy(self, corpus: Corpus) -> float:
-        """Cross entropy of the best possible predictor on these strings, for a language that samples."""
-        self._cannot_sample()
+        """Return the cross entropy of the best possible predictor, for a language that can be sampled."""
+        self._raise_cannot_sample()
 
     def violations(self) -> Violation:
-        """Give the feature that holds where a text begins no string of a language that samples."""
-        self._cannot_sample()
+        """Return the feature that a text is a prefix of no string, for a language that can be sampled."""
+        self._raise_cannot_sample()
 
     def parser_states(self, text: str | Corpus) -> ParserStates:
-        """Give a shift-reduce parser's states after every character, for a language with an LALR grammar."""
-        self._has_no_states()
+        """Return a shift-reduce parser's states after every character, for a language with an LALR grammar."""
+        self._raise_no_states()
 
     def add_parser_states(self, corpus: Corpus) -> Corpus:
-        """Note a shift-reduce parser's states in a corpus, for a language with an LALR grammar."""
-        self._has_no_states()
+        """Record a shift-reduce parser's states in a corpus, for a language with an LALR grammar."""
+        self._raise_no_states()
 
     def state_features(self) -> FeatureLibrary:
-        """Give features of a shift-reduce parser's states, for a language with an LALR grammar."""
-        self._has_no_states()
+        """Return features of a shift-reduce parser's states, for a language with an LALR grammar."""
+        self._raise_no_states()
 
-    def _has_no_states(self) -> NoReturn:
+    def _raise_no_states(self) -> NoReturn:
         raise ValueError(
-            f"expected a language with an LALR grammar, got {self.name}, whose parser shows no states: "
-            'take Language.from_lark(grammar), or "c_expressions" for C'
+            f"expected a language with an LALR grammar, got {self.name}, whose parser has no such states: "
+            'use Language.from_lark(grammar), or "c_expressions" for C'
         )
 
-    def _cannot_sample(self) -> NoReturn:
+    def _raise_cannot_sample(self) -> NoReturn:
         raise ValueError(
-            f"expected a language that samples and knows probabilities, got {self.name}, which only parses: "
+            f"expected a language that can be sampled and has probabilities, got {self.name}, which only parses: "
             f"read files with dni.languages.load_{'c' if self.name == 'c' else 'text'}, or strings with "
             f"language.corpus(strings)"
         )
 
 
 def mask_unparsed(corpus: Corpus, results: Sequence[ParseResult]) -> Corpus:
-    """Mark in a corpus of whole strings the characters that their results could not parse."""
+    """Return a corpus of whole strings with ``parsed`` set to False where their results could not parse."""
     if all(result.is_complete for result in results):
         return corpus
     parsed = np.ones(corpus.n_positions, bool)

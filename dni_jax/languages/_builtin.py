@@ -11,8 +11,8 @@ from typing import NamedTuple
 from dni_jax.languages._base import BaseLanguage
 from dni_jax.languages._language import Language
 
-# One weight a production, in the grammar's order: most strings are of 5 to 35 characters, one in a hundred of 300.
-_WEIGHTS = {
+# One weight per production, in the grammar's order. Most strings have 5 to 35 characters, one in a hundred has 300.
+_C_EXPRESSION_WEIGHTS = {
     "expression": [80, 1],
     "assignment": [25, 1, 3, 2],
     "conditional": [400, 9, 1],
@@ -45,34 +45,35 @@ _WEIGHTS = {
 
 
 def c_expressions() -> Language:
-    """C expressions with all operators, by precedence: ``k = f(a, 2)->x[i] + *p++ * 3``."""
-    grammar = (resources.files("dni_jax.languages") / "c_expressions.lark").read_text(encoding="utf-8")
-    return Language("c_expressions", grammar, start="expression", weights=_WEIGHTS)
+    """Return C expressions with all operators and their precedence: ``k = f(a, 2)->x[i] + *p++ * 3``."""
+    return Language(
+        "c_expressions", _read_grammar("c_expressions.lark"), start="expression", weights=_C_EXPRESSION_WEIGHTS
+    )
 
 
-def _packaged(file: str) -> str:
+def _read_grammar(file: str) -> str:
     return (resources.files("dni_jax.languages") / file).read_text(encoding="utf-8")
 
 
 def parentheses() -> Language:
-    """Nested parentheses, four levels deep, with equal weights (Lin & Wu 2017): ``0(1((3(44))2))``."""
-    return Language("parentheses", _packaged("parentheses.lark"), start="e0")
+    """Return nested parentheses, four levels deep, with equal weights (Lin & Wu 2017): ``0(1((3(44))2))``."""
+    return Language("parentheses", _read_grammar("parentheses.lark"), start="e0")
 
 
 def arithmetic() -> Language:
-    """Arithmetic with single digits in running text (Lin & Wu 2017): ``3+(4*2), 7, (1-5)/2``."""
+    """Return arithmetic with single digits in running text (Lin & Wu 2017): ``3+(4*2), 7, (1-5)/2``."""
     weights = {"_text": [1, 3], "e": [8, 1, 1, 2, 1, 1]}
-    return Language("arithmetic", _packaged("arithmetic.lark"), start="_text", weights=weights)
+    return Language("arithmetic", _read_grammar("arithmetic.lark"), start="_text", weights=weights)
 
 
 def _from_code(name: str) -> Callable[[], BaseLanguage]:
-    """Return the maker of a language of `dni_jax.languages.code`, which is imported when it is called."""
+    """Return a function that imports `dni_jax.languages.code` and makes one of its languages."""
     return lambda: getattr(import_module("dni_jax.languages.code"), name)()
 
 
 class _Entry(NamedTuple):
     make: Callable[[], BaseLanguage]
-    about: str
+    description: str
 
 
 _LANGUAGES = {
@@ -83,29 +84,29 @@ _LANGUAGES = {
         _from_code("CLanguage"), "C source code as people write it, parsed by pycparser with macros unexpanded."
     ),
     "c_expressions": _Entry(
-        c_expressions, "C expressions, sampled from a grammar that a shift-reduce parser can read."
+        c_expressions, "C expressions, sampled from a grammar that a shift-reduce parser can parse."
     ),
 }
 
 
 def list_languages() -> tuple[str, ...]:
-    """The names of the built-in languages."""
+    """Return the names of the built-in languages."""
     return tuple(_LANGUAGES)
 
 
 def describe(name: str) -> str:
-    """One line on a built-in language."""
-    return _LANGUAGES[name].about
+    """Return a one-line description of a built-in language."""
+    return _LANGUAGES[name].description
 
 
 @cache
 def get(name: str) -> BaseLanguage:
-    """Give a built-in language by name.
+    """Return a built-in language by name.
 
     Raises
     ------
     ValueError
-        Where there is no such language; lists those there are.
+        If there is no such language; the message lists those there are.
 
     Examples
     --------
@@ -117,6 +118,6 @@ def get(name: str) -> BaseLanguage:
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ValueError(
             f"expected one of the built-in languages ({', '.join(_LANGUAGES)}), got {name!r}{hint}: "
-            "for a language of your own use Language.from_lark, or --grammar on the command line"
+            "for your own language use Language.from_lark, or --grammar on the command line"
         )
     return _LANGUAGES[name].make()

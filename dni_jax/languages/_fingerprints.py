@@ -1,4 +1,4 @@
-"""What a Lark parser's trees depend on, as text: the key under which parsed files are kept."""
+"""Everything that a Lark parser's trees depend on, as text: the key of parsed texts in the cache."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from lark import Lark
 
 
 def fingerprint(lark: Lark, options: Mapping[str, Any], *more: Any) -> str | None:
-    """Write down a compiled grammar, its options, and whatever else takes part.
+    """Return a text that changes whenever the grammar, its options or anything in `more` does.
 
-    The compiled grammar stands for the text and everything that it imports. An option that is an object stands for
-    its class's source; where there is none to be had, the answer is None: better no key than one that does not change.
+    The compiled grammar covers the grammar's text and everything that it imports. An option that is an object is
+    represented by the source of its class. If the source cannot be read, the result is None: without a key nothing is
+    cached, but a key that does not change with the code would return wrong trees.
 
     Examples
     --------
@@ -27,24 +28,24 @@ def fingerprint(lark: Lark, options: Mapping[str, Any], *more: Any) -> str | Non
     rules = [f"{rule!r} {rule.alias} {rule.order} {rule.options!r}" for rule in lark.rules]
     ignored = sorted(lark.ignore_tokens)
     settings = [lark.options.parser, lark.options.lexer, lark.options.start, lark.options.ambiguity]
-    written = {name: _written(value) for name, value in options.items()}
-    if None in written.values():
+    settings_text = {name: _to_text(value) for name, value in options.items()}
+    if None in settings_text.values():
         return None
-    return "\n".join(map(repr, [sorted(terminals), rules, ignored, settings, sorted(written.items()), *more]))
+    return "\n".join(map(repr, [sorted(terminals), rules, ignored, settings, sorted(settings_text.items()), *more]))
 
 
-def _written(value: Any) -> str | None:
-    """Write a setting down so that another program would write the same."""
+def _to_text(value: Any) -> str | None:
+    """Return a text for a setting that is the same in every process, or None."""
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)
     if isinstance(value, list | tuple):
-        parts = [_written(part) for part in value]
-        return None if None in parts else repr(parts)
+        texts = [_to_text(one) for one in value]
+        return None if None in texts else repr(texts)
     if isinstance(value, Mapping):
-        pairs = [(str(key), _written(part)) for key, part in value.items()]
-        return None if any(part is None for _, part in pairs) else repr(sorted(pairs))
+        pairs = [(str(key), _to_text(one)) for key, one in value.items()]
+        return None if any(one is None for _, one in pairs) else repr(sorted(pairs))
     if getattr(value, "__dict__", None) and not inspect.isclass(value) and not inspect.isfunction(value):
-        state = _written({name: part for name, part in vars(value).items() if not name.startswith("_")})
+        state = _to_text({name: one for name, one in vars(value).items() if not name.startswith("_")})
     else:
         state = ""
     source = _source(value)
@@ -52,12 +53,12 @@ def _written(value: Any) -> str | None:
 
 
 def _source(value: Any) -> str | None:
-    """The source of a function, or of an object's class and the classes above it."""
+    """Return the source of a function, or of an object's class and its base classes."""
     if inspect.isfunction(value):
         return None if value.__closure__ else _lines(value)
     described = value if inspect.isclass(value) else type(value)
-    parts = [_lines(one) for one in described.__mro__[:-1] if one.__module__ not in ("abc", "typing")]
-    return None if None in parts else "\n".join(part for part in parts if part)
+    texts = [_lines(one) for one in described.__mro__[:-1] if one.__module__ not in ("abc", "typing")]
+    return None if None in texts else "\n".join(one for one in texts if one)
 
 
 def _lines(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""A language: one definition that samples strings, parses text, gives probabilities and knows its features."""
+"""A language defined by a grammar: it samples strings, parses text, and has probabilities and features."""
 
 from __future__ import annotations
 
@@ -15,44 +15,45 @@ from dni_jax.languages._base import BaseLanguage
 from dni_jax.languages._fingerprints import fingerprint
 from dni_jax.languages._grammar import Grammar, Weights, compile_grammar
 from dni_jax.languages._parsing import ParseError, Parser, ParseResult
-from dni_jax.languages._prefixes import Prefixes, violations
+from dni_jax.languages._prefixes import Prefixes, make_violation
 from dni_jax.languages._probability import log_probability
 from dni_jax.languages._sampling import sample
-from dni_jax.languages._shift_reduce import ParserStates, ShiftReduce
-from dni_jax.languages._state_features import observed, state_library, states_of
+from dni_jax.languages._shift_reduce import ParserStates, ShiftReduceParser
+from dni_jax.languages._state_features import add_parser_states, state_library, states_of
 from dni_jax.text import Corpus, NodeKind, Vocabulary
 
-_LALR_PACE, _EARLEY_PACE = 250_000, 10_000  # characters a second, of Lark's two parsers
+_LALR_SPEED, _EARLEY_SPEED = 250_000, 10_000  # characters per second
 
 
 @dataclass(frozen=True, eq=False)
 class Language(BaseLanguage):
     """A language defined by a Lark grammar and weights for its productions.
 
-    Make one with `Language.from_lark`, or take a built-in one with ``dni.languages.get(name)``.
+    Make one with `Language.from_lark`, or get a built-in one with ``dni.languages.get(name)``.
 
     Attributes
     ----------
     name
         What the language is called in results.
     grammar
-        The grammar in Lark's notation. A rule whose name starts with ``_`` and a ``?rule`` with a single part make
-        no nodes, as in Lark; terminals that are written as fixed words make none either.
+        The grammar in Lark's notation. As in Lark, a rule whose name starts with ``_`` and a ``?rule`` with a single
+        part make no nodes, and neither do terminals that are fixed words.
     start
         The start rule.
     weights
-        For a rule's name, a positive weight for each of its productions in the grammar's order; rules without weights
-        get equal ones, lowered for productions with many non-terminals until strings stay finite on average.
+        For a rule's name, a positive weight for each of its productions in the grammar's order. Rules without weights
+        get equal ones, lowered for recursive productions until strings have a finite mean length.
     parser
-        ``"lalr"`` or ``"earley"``; None takes LALR where the grammar has no conflict and Earley otherwise.
+        ``"lalr"`` or ``"earley"``; None uses LALR if the grammar has no conflict and Earley otherwise.
     options
         Further options of ``lark.Lark`` (``postlex``, ``lexer``, ...).
     token_spans
-        For a terminal's name, a kind's name and a regular expression: each match inside such a token becomes a node.
+        The name of a kind and a regular expression for each of some terminals: each match inside such a token becomes
+        a node.
     library
-        Makes the features; None takes `dni_jax.features.default_library`.
+        Makes the features; None uses `dni_jax.features.default_library`.
     final_newline
-        Whether a text must end in a line break to parse; one is then added where it is missing.
+        Whether a text must end in a line break to parse. If it is missing, it is added.
     """
 
     name: str
@@ -80,7 +81,7 @@ class Language(BaseLanguage):
         Raises
         ------
         ValueError
-            Where Lark refuses the grammar, with Lark's explanation.
+            If Lark refuses the grammar; the message has Lark's explanation.
 
         Examples
         --------
@@ -97,9 +98,9 @@ class Language(BaseLanguage):
     def __repr__(self) -> str:
         return f"Language({self.name}, start={self.start!r}, {'LALR' if self.engine.is_lalr else 'Earley'})"
 
-    def _about(self) -> dict[str, Any]:
+    def _summary(self) -> dict[str, Any]:
         parser = {"start": self.start, "parser": "LALR" if self.engine.is_lalr else "Earley"}
-        return parser | super()._about()
+        return parser | super()._summary()
 
     @cached_property
     def engine(self) -> Parser:
@@ -113,14 +114,14 @@ class Language(BaseLanguage):
         Raises
         ------
         ValueError
-            Where the grammar can only parse: its lexer declares terminals or uses look-around.
+            If the grammar can only parse: its lexer declares terminals or uses lookaround.
         """
         return compile_grammar(self.engine.lark, self.start, self.weights)
 
     def sample(
         self, n_strings: int, seed: int = 0, max_length: int | None = None, max_depth: int | None = None
     ) -> Corpus:
-        """Draw strings with their derivation trees; the vocabulary holds every character of the language.
+        """Sample strings with their derivation trees; the vocabulary has every character of the language.
 
         Parameters
         ----------
@@ -129,13 +130,13 @@ class Language(BaseLanguage):
         seed
             The same seed gives the same corpus.
         max_length, max_depth
-            Strings with more characters, or with deeper derivations, are drawn anew, as are empty ones: the
-            distribution is the grammar's conditioned on that. ``corpus.coverage["accepted"]`` is the share kept.
+            Strings with more characters or deeper derivations are rejected, as are empty ones: the distribution is
+            the grammar's, conditioned on this. ``corpus.coverage["accepted"]`` is the fraction of strings accepted.
 
         Raises
         ------
         ValueError
-            Where a bound is out of reach, or the language can only be parsed.
+            If the bounds are out of reach, or the language cannot be sampled.
 
         Examples
         --------
@@ -163,20 +164,20 @@ class Language(BaseLanguage):
 
     @property
     def characters_per_second(self) -> int:
-        """About how many characters are parsed in a second."""
-        return _LALR_PACE if self.engine.is_lalr else _EARLEY_PACE
+        """Roughly how many characters are parsed per second."""
+        return _LALR_SPEED if self.engine.is_lalr else _EARLEY_SPEED
 
     @cached_property
     def fingerprint(self) -> str | None:
-        """A text that changes with the grammar and everything that takes part in parsing; None where it is unknown."""
+        """A text that changes with the grammar and everything else that parsing depends on; None if unknown."""
         return fingerprint(self.engine.lark, self.options, self.token_spans, self.final_newline)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is built on demand: Lark's parsers do not travel to other processes."""
+        """Leave out what is built on demand: Lark's parsers cannot be pickled."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def try_parse(self, text: str) -> ParseResult:
-        """Parse a text; where it is ambiguous, Lark's resolution is taken, and ``counts["ambiguous"]`` is 1."""
+        """Parse a text; if it is ambiguous, Lark chooses a derivation and ``counts["ambiguous"]`` is 1."""
         whole = text + "\n" if self.final_newline and not text.endswith("\n") else text
         try:
             trees = self.engine.parse(whole)
@@ -185,32 +186,32 @@ class Language(BaseLanguage):
         return ParseResult(trees, counts={"ambiguous": int(self.engine.was_ambiguous)})
 
     def features(self) -> FeatureLibrary:
-        """Give the features that fit this language."""
+        """Return the features of this language."""
         if self.library is not None:
             return self.library()
         return default_library(self.engine.kinds, self.characters)
 
     @cached_property
     def prefixes(self) -> Prefixes:
-        """The test of which texts begin a string of the language.
+        """The test of which texts are prefixes of strings of the language.
 
         Raises
         ------
         ValueError
-            Where the grammar can only parse: its lexer declares terminals or uses look-around.
+            If the grammar can only parse: its lexer declares terminals or uses lookaround.
         """
         return Prefixes(self.productions)
 
     def violations(self) -> Violation:
-        """Give the feature that holds from where a text is no longer the beginning of any string of the language.
+        """Return the feature that a text, up to each character, is a prefix of no string of the language.
 
-        The test is exact, for every grammar that samples, ambiguous ones included; it also knows where a string must
-        not end. Labels of pieces of strings whose beginning is not in the corpus are masked.
+        The test is exact for every grammar that can be sampled, including ambiguous ones. It also finds strings that
+        end too early. Labels of segments whose string begins outside the corpus are masked.
 
         Raises
         ------
         ValueError
-            Where the grammar can only parse.
+            If the grammar can only parse.
 
         Examples
         --------
@@ -223,32 +224,32 @@ class Language(BaseLanguage):
         [True, True, True]
         """
         try:
-            return violations(self.prefixes, self.name)
+            return make_violation(self.prefixes, self.name)
         except ValueError as error:
             raise ValueError(
-                f"expected a language that samples, which tells what begins no string, got {self.name} ({error}): "
-                "what is wrong in its text is for a feature of your own to tell"
+                f"expected a language that can be sampled, whose prefixes are known, got {self.name} ({error}): "
+                "define a feature of your own for what is wrong in its text"
             ) from error
 
     @cached_property
-    def shift_reduce(self) -> ShiftReduce:
-        """The parser whose states can be noted.
+    def shift_reduce(self) -> ShiftReduceParser:
+        """The parser whose states can be recorded.
 
         Raises
         ------
         ValueError
-            Where the grammar is not LALR.
+            If the grammar is not LALR.
         """
-        return ShiftReduce(self.engine, "\n" if self.final_newline else "")
+        return ShiftReduceParser(self.engine, "\n" if self.final_newline else "")
 
     def parser_states(self, text: str | Corpus) -> ParserStates:
-        r"""Give the states of a shift-reduce parser after every character of a text, or of a corpus' strings.
+        r"""Return the states of a shift-reduce parser after every character of a text, or of a corpus' strings.
 
         Raises
         ------
         ValueError
-            Where the grammar is not LALR, the text does not parse (a `ParseError`), or a corpus holds pieces of strings
-            without a record of the states.
+            If the grammar is not LALR, the text does not parse (a `ParseError`), or a corpus has segments of strings
+            and no record of the states.
 
         Examples
         --------
@@ -264,17 +265,17 @@ class Language(BaseLanguage):
         return self.shift_reduce.states(text) if isinstance(text, str) else states_of(self.shift_reduce, text)
 
     def add_parser_states(self, corpus: Corpus) -> Corpus:
-        """Give the same corpus with the parser's states noted among its records, where `corpora.cut` leaves them be.
+        """Return the corpus with the parser's states among its records, so that its strings can be cut afterwards.
 
         Raises
         ------
         ValueError
             As `parser_states`.
         """
-        return observed(self.shift_reduce, corpus)
+        return add_parser_states(self.shift_reduce, corpus)
 
     def state_features(self) -> FeatureLibrary:
-        """Give features of what a shift-reduce parser has done at each character; see `ParserStates` for the timing.
+        """Return features of the states of a shift-reduce parser after each character (see `ParserStates`).
 
         Returns
         -------
@@ -282,18 +283,18 @@ class Language(BaseLanguage):
 
         - ``stack size`` (continuous, as counted) and ``stack size=0`` ... ``stack size=7``;
         - ``reductions`` (continuous, at this character) and ``reductions>0``;
-        - ``reduced:x``: the last rule reduced makes x, for each non-terminal or alias; for each rule, too, where there
-          are at most 64. Rules that another reduction always follows at once are left out;
-        - ``top:x``: the last token is an x; ``below:x``: it came to lie on an x (where there are at most 64 such);
+        - ``reduced:x``: the last rule reduced makes x, for each non-terminal or alias; also for each rule if there are
+          at most 64. Rules that are always followed by another reduction at once are left out;
+        - ``top:x``: the last token is an x; ``below:x``: it was shifted onto an x (if there are at most 64 such x);
         - ``expected:x``: the parser has an action for the terminal x; ``$END`` is the end of the text. Terminals that
           are always or never expected are left out.
 
-        Labels come from a corpus' record of the states (see `add_parser_states`), or from parsing its strings.
+        Labels are computed from the states recorded by `add_parser_states`, or else by parsing the strings.
 
         Raises
         ------
         ValueError
-            Where the grammar is not LALR. When labels are computed, as `parser_states`.
+            If the grammar is not LALR; when labels are computed, as `parser_states`.
 
         Examples
         --------
@@ -307,7 +308,7 @@ class Language(BaseLanguage):
 
     @cached_property
     def characters(self) -> tuple[str, ...] | None:
-        """The characters that sampled strings are made of; None for a language that can only be parsed."""
+        """The characters of sampled strings; None for a language that cannot be sampled."""
         try:
             grammar = self.productions
         except ValueError:
@@ -315,14 +316,18 @@ class Language(BaseLanguage):
         return tuple(sorted({part for right in grammar.right for part in right if isinstance(part, str)}))
 
     def log_probability(self, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
-        """Exact natural log of each string's probability; see `dni_jax.languages._probability.log_probability`."""
+        """Return the exact natural log of each string's probability, float64 ``(S,)``.
+
+        The probability is the sum over all derivations, conditioned on the string not being empty; it is zero, and its
+        log minus infinity, for a string outside the language.
+        """
         return log_probability(self.productions, strings)
 
     def ideal_cross_entropy(self, corpus: Corpus) -> float:
-        """Cross entropy, in nats per symbol, of the best possible predictor on these very strings.
+        """Return the cross entropy, in nats per symbol, of the best possible predictor on these strings.
 
-        Every character and the boundary behind each string counts as one symbol, as in training: the sum of the
-        predictor's log-probabilities telescopes to the log-probability of the strings.
+        Every character and the boundary after each string count as one symbol, as in training. The conditional
+        probabilities of the symbols multiply to the probability of the string.
         """
         total = -self.log_probability(corpus.strings).sum()
         return float(total / (corpus.n_positions + len(corpus)))

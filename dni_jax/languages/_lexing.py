@@ -12,18 +12,18 @@ from lark.lexer import BasicLexer, ContextualLexer, Lexer, LexerThread
 
 from dni_jax.languages._parse_table import ParseTable
 
-# For a text and the parser's stack: tokens' names, and where each ends (or how far the lexer has read by then).
+# From a text and the parser's stack to the names of its tokens and their ends (or how far the lexer has read).
 Tokens = Callable[[str, list[int]], Iterator[tuple[str, int]]]
 
 _Scan = tuple[Callable[[str, int], "re.Match[str] | None"], frozenset[str], dict[str, Callable[[str], str | None]]]
 
 
 class StuckError(Exception):
-    """The text leaves the language; the parser that can explain it is asked for the words."""
+    """A text is not in the language; Lark's own parser is then run for the error message."""
 
 
-def tokenizer(lark: Lark, table: ParseTable) -> Tokens:
-    """Find a grammar's tokens as its own lexer does, but unseen by those who watch that one."""
+def make_tokenizer(lark: Lark, table: ParseTable) -> Tokens:
+    """Return a function that finds the tokens of a text as the grammar's own lexer does, without its callbacks."""
     conf = copy(lark.lexer_conf)
     conf.callbacks = dict(lark.options.lexer_callbacks or {})
     conf.skip_validation = True
@@ -41,7 +41,7 @@ def tokenizer(lark: Lark, table: ParseTable) -> Tokens:
 
 
 class _Scans(dict[int, _Scan]):
-    """For a parser's state: a regular expression, the ignored terminals, and words that a pattern gives way to."""
+    """For each parser state: a regular expression, the ignored terminals, and fixed words that override a pattern."""
 
     def __init__(self, lexer: Lexer) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class _Scans(dict[int, _Scan]):
 
 
 def _scanner(lexer: Lexer) -> Tokens:
-    """Do what Lark's lexers do without making an object for every token: several times faster on short ones."""
+    """Tokenize as Lark's lexers do, without an object per token: several times faster if tokens are short."""
     scans = _Scans(lexer)
 
     def tokens(text: str, stack: list[int]) -> Iterator[tuple[str, int]]:
@@ -81,7 +81,7 @@ def _scanner(lexer: Lexer) -> Tokens:
 
 
 class _Position:
-    """What a contextual lexer asks of a parser: the state on top of its stack."""
+    """What a contextual lexer needs to know of a parser: the state on top of its stack."""
 
     def __init__(self, stack: list[int]) -> None:
         self._stack = stack
@@ -92,7 +92,7 @@ class _Position:
 
 
 def _lark_tokens(lexer: Lexer, postlex: Any) -> Tokens:
-    """Run any lexer of Lark's; tokens that the end of the text brings end behind it."""
+    """Run any of Lark's lexers; tokens that are added at the end of the text end after it."""
 
     def tokens(text: str, stack: list[int]) -> Iterator[tuple[str, int]]:
         thread: Any = LexerThread.from_text(lexer, text)

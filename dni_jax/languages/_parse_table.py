@@ -1,4 +1,4 @@
-"""A grammar's LALR table in plain numbers, with names for people."""
+"""A grammar's LALR table as plain numbers, with readable names."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ END = "$END"
 
 @dataclass(frozen=True, eq=False)
 class ParseTable:
-    """What a shift-reduce parser does in each of its states.
+    """The LALR table of a grammar: what a shift-reduce parser does in each of its states.
 
     Attributes
     ----------
     actions
-        For a state and a symbol's name in Lark: the next state (a shift, or the way on from a reduction) or, negative,
-        ``~rule`` for a reduction.
+        For a state and a symbol's name in Lark: the next state (for a shift, or after a reduction), or ``~rule``, which
+        is negative, for a reduction.
     start, end
-        The first state, and the one in which a text may end.
+        The first state, and the state in which a text can end.
     sizes, origins
-        For each of Lark's rules the number of its parts and the non-terminal it makes.
+        The number of parts of each of Lark's rules, and the non-terminal that it makes.
     kind
         int ``(rules,)``: an index into `kinds`.
     kinds
-        The distinct rules as people write them.
+        The distinct rules, named as in `dni_jax.text.NodeKind`.
     symbols
         The names of the terminals (fixed words in quotes) and then of the non-terminals.
     n_terminals
@@ -45,7 +45,7 @@ class ParseTable:
     expected
         int ``(states,)``: an index into `expected_sets`.
     expected_sets
-        The distinct sets of terminals that some state has an action for; ``$END`` is the end of the text.
+        The distinct sets of terminals for which a state has an action; ``$END`` is the end of the text.
     """
 
     actions: Mapping[int, Mapping[str, int]]
@@ -63,7 +63,7 @@ class ParseTable:
 
     @classmethod
     def of(cls, lark: Lark) -> ParseTable:
-        """Read the table of a grammar that Lark has compiled for its LALR parser."""
+        """Return the table of a grammar that Lark has compiled for its LALR parser."""
         table = lark.parser.parser.parser.parse_table
         (start,) = lark.options.start
         number = {rule: row for row, rule in enumerate(lark.rules)}
@@ -87,7 +87,7 @@ class ParseTable:
             state: tuple(sorted(names.get(name, name) for name in row if name not in non_terminals))
             for state, row in actions.items()
         }
-        expected_sets = sorted(set(wanted.values()))  # in an order that does not depend on Lark's numbers of states
+        expected_sets = sorted(set(wanted.values()))  # the order must not depend on how Lark numbers states
         set_number = {one: row for row, one in enumerate(expected_sets)}
         return cls(
             actions=actions,
@@ -105,11 +105,11 @@ class ParseTable:
         )
 
     @cached_property
-    def seen(self) -> tuple[frozenset[int], frozenset[int], frozenset[int], frozenset[int]]:
-        """What a text can show: last rules, tops of the stack, symbols beneath them, expected sets."""
+    def reachable(self) -> tuple[frozenset[int], frozenset[int], frozenset[int], frozenset[int]]:
+        """What can be the last rule, the top of the stack, the symbol below it, and the expected set after a token."""
         steps = {(state, to) for state, row in self.actions.items() for to in row.values() if to >= 0}
         shifts = [(state, to) for state, to in steps if 0 <= self.symbol[to] < self.n_terminals]
-        # A rule is the last one before a shift if some state that follows its non-terminal can shift.
+        # A rule can be the last one before a shift only if a state that follows its non-terminal can shift.
         origins = set(self.origins)
         ready = {state for state, _ in shifts}
         stops = {name for row in self.actions.values() for name, to in row.items() if name in origins and to in ready}
@@ -122,16 +122,16 @@ class ParseTable:
 
 
 def _names(lark: Lark, actions: Mapping[int, Mapping[str, int]], non_terminals: Collection[str]) -> dict[str, str]:
-    """Give all terminals (those declared for a lexer, too) and then the non-terminals, with a distinct name each."""
+    """Return a distinct name for each terminal, including those a lexer declares, and then for each non-terminal."""
     in_rows = {name for row in actions.values() for name in row} - {END, *non_terminals}
     symbols = dict.fromkeys([*(terminal.name for terminal in lark.terminals), *sorted(in_rows), *non_terminals])
-    written = {name: _written(lark, name) for name in symbols}
-    texts = list(written.values())
-    return {name: text if texts.count(text) == 1 else name for name, text in written.items()}
+    displayed = {name: _display(lark, name) for name in symbols}
+    texts = list(displayed.values())
+    return {name: text if texts.count(text) == 1 else name for name, text in displayed.items()}
 
 
-def _written(lark: Lark, name: str) -> str:
-    """Show a symbol as a person would write it: fixed words in quotes."""
+def _display(lark: Lark, name: str) -> str:
+    """Return a symbol as it is displayed in a grammar: fixed words in quotes."""
     found = [terminal.pattern for terminal in lark.terminals if terminal.name == name]
     if found and isinstance(found[0], PatternStr):
         return json.dumps(found[0].value, ensure_ascii=False) + "".join(sorted(found[0].flags))

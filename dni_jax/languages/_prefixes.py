@@ -1,4 +1,4 @@
-"""Which texts begin a string of a language: an exact test, a table look-up a character once it has seen the like."""
+"""An exact test of whether a text is a prefix of some string of a language: one table lookup per character."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from dni_jax.languages._automata import Automata
 from dni_jax.languages._grammar import Grammar
 from dni_jax.text import Corpus
 
-DEAD = -1  # the state of a text that begins no string
+DEAD = -1  # the state of a text that is a prefix of no string
 
-_Node = tuple[tuple[int, ...], int] | int  # what is left of a production, and its left side; or a state of the table
+_Node = tuple[tuple[int, ...], int] | int  # the rest of a production and its left side; or a state of the table
 
 
 class Prefixes:
-    """The beginnings of a language's strings, character by character.
+    """The prefixes of a language's strings.
 
-    What may follow a text w is known from the words of characters and non-terminals that leftmost derivations leave
-    behind it: ``{v : S =>* w v}``. They form a regular language, whose minimal automaton is the text's state, so that
-    texts with the same future share one state: nested parentheses have a dozen. A character leads from one automaton
-    to the next through the grammar's left corners, which is worked out once for each state and character.
+    What can follow a text w is determined by the sentential forms that leftmost derivations leave after it:
+    ``{v : S =>* w v}``. They form a regular language. Its minimal automaton is the state of the text, so that texts
+    with the same continuations share a state; nested parentheses have a dozen states. The next character leads from
+    one automaton to another through the grammar's left corners, which is computed once per state and character.
 
     Attributes
     ----------
@@ -35,10 +35,10 @@ class Prefixes:
     --------
     >>> from dni_jax.languages import get
     >>> prefixes = get("parentheses").prefixes
-    >>> state = prefixes.after(prefixes.start, "0(1")
-    >>> prefixes.following(state), prefixes.may_end(state)
+    >>> state = prefixes.advance(prefixes.start, "0(1")
+    >>> prefixes.next_characters(state), prefixes.is_accepting(state)
     (('(', '1'), False)
-    >>> prefixes.after(state, ")") == DEAD
+    >>> prefixes.advance(state, ")") == DEAD
     True
     """
 
@@ -55,58 +55,61 @@ class Prefixes:
         whole = {"start": (False, [(grammar.start, "end")], ()), "end": (True, (), ())}
         self.start = self._table.add(["start"], whole.__getitem__)
 
-    def after(self, state: int, text: str) -> int:
-        """The state behind some more characters; `DEAD` where no string begins like that."""
+    def advance(self, state: int, text: str) -> int:
+        """Return the state after some more characters; `DEAD` if no string has this prefix."""
         for character in text:
             if state == DEAD:
                 return DEAD
             key = state, character
             if key not in self._next:
-                self._next[key] = self._follow(state, -ord(character) - 1)
+                self._next[key] = self._derivative(state, -ord(character) - 1)
             state = self._next[key]
         return state
 
-    def may_end(self, state: int) -> bool:
-        """Whether the text of a state is a string of the language."""
+    def is_accepting(self, state: int) -> bool:
+        """Return whether a text in this state is a string of the language."""
         if state not in self._ends:
             self._ends[state] = state != DEAD and any(self._table.rows[one][0] for one in self._reach(state))
         return self._ends[state]
 
-    def following(self, state: int) -> tuple[str, ...]:
-        """The characters that may come next."""
-        return tuple(character for character in self.characters if self.after(state, character) != DEAD)
+    def next_characters(self, state: int) -> tuple[str, ...]:
+        """Return the characters that can come next."""
+        return tuple(character for character in self.characters if self.advance(state, character) != DEAD)
 
     def _reach(self, state: int) -> list[int]:
-        """The states of the table that one leads to over symbols which may be empty."""
+        """Return the states of the table that one leads to through symbols that can be empty."""
         found = [state]
         for one in found:
             found += [to for part, to in self._table.rows[one][1] if part in self._empty and to not in found]
         return found
 
-    def _follow(self, state: int, character: int) -> int:
-        """Take the derivative of a state's words by a character."""
-        behind: dict[int, set[int]] = {}
+    def _derivative(self, state: int, character: int) -> int:
+        """Return the state of the words that remain after a character (Brzozowski 1964)."""
+        # From each symbol that a word can begin with, the states that follow it.
+        after: dict[int, set[int]] = {}
         for one in self._reach(state):
             for part, to in self._table.rows[one][1]:
-                behind.setdefault(part, set()).add(to)
-        live = self._below(behind)
+                after.setdefault(part, set()).add(to)
+        # The character is the left corner of a symbol that a word begins with. Climbing from the character, only
+        # non-terminals below such a symbol can lead there; the others would add states from which no word is accepted.
+        live = self._below(after)
 
-        def beside(part: int) -> Iterable[_Node]:
-            """Where one is when a left corner is complete."""
-            yield from behind.get(part, ())
+        def complete(part: int) -> Iterable[_Node]:
+            """Where a complete symbol leads: to what follows it, or on into a production that it begins."""
+            yield from after.get(part, ())
             for rest, left in self._corners.get(part, ()):
                 if left in live:
                     yield rest, left
 
         def moves(node: tuple[tuple[int, ...], int]) -> tuple[bool, Iterable[tuple[int, _Node]], Iterable[_Node]]:
             rest, left = node
-            return (False, ((rest[0], (rest[1:], left)),), ()) if rest else (False, (), beside(left))
+            return (False, ((rest[0], (rest[1:], left)),), ()) if rest else (False, (), complete(left))
 
-        first = list(beside(character))
+        first = list(complete(character))
         return self._table.add(first, moves) if first else DEAD
 
     def _below(self, wanted: Iterable[int]) -> set[int]:
-        """The symbols that the wanted ones can begin with, and these themselves."""
+        """Return the symbols that derivations of some others can begin with, including these."""
         found = list(wanted)
         seen = set(found)
         for part in found:
@@ -117,7 +120,7 @@ class Prefixes:
 
     @cached_property
     def _under(self) -> dict[int, set[int]]:
-        """For each non-terminal the non-terminals that one of its productions can begin with."""
+        """The non-terminals that a production of each non-terminal can begin with."""
         under: dict[int, set[int]] = {}
         for part, corners in self._corners.items():
             for _, left in corners:
@@ -130,12 +133,12 @@ _Rules = list[tuple[int, tuple[int, ...]]]
 
 
 def _numbers(right: tuple[str | int, ...]) -> tuple[int, ...]:
-    """A production's parts as numbers: the character with code point c is -c - 1."""
+    """Return a production's parts as numbers: the character with code point c is -c - 1."""
     return tuple(-ord(part) - 1 if isinstance(part, str) else part for part in right)
 
 
 def _productive(rules: _Rules) -> _Rules:
-    """Leave out productions that never come to an end."""
+    """Drop productions that derive no finite string."""
     return [rule for rule in rules if set(rule[1]) <= _closed(rules, lambda part: part < 0)]
 
 
@@ -143,9 +146,9 @@ def _nullable(rules: _Rules) -> set[int]:
     return {part for part in _closed(rules, lambda part: False) if part >= 0}
 
 
-def _closed(rules: _Rules, given: Callable[[int], bool]) -> set[int]:
-    """The parts that are given, and non-terminals with a production of such parts alone."""
-    found = {part for _, right in rules for part in right if given(part)}
+def _closed(rules: _Rules, holds: Callable[[int], bool]) -> set[int]:
+    """Return the parts for which a property holds, and the non-terminals with a production of such parts only."""
+    found = {part for _, right in rules for part in right if holds(part)}
     while True:
         new = {left for left, right in rules if set(right) <= found} - found
         if not new:
@@ -154,7 +157,7 @@ def _closed(rules: _Rules, given: Callable[[int], bool]) -> set[int]:
 
 
 def _left_corners(rules: _Rules, empty: set[int]) -> Mapping[int, list[tuple[tuple[int, ...], int]]]:
-    """For each part what is left of the productions that can begin with it, and their left sides."""
+    """Return, for each part, the rest and the left side of each production that can begin with it."""
     corners: dict[int, list[tuple[tuple[int, ...], int]]] = {}
     for left, right in rules:
         for place, part in enumerate(right):
@@ -164,15 +167,15 @@ def _left_corners(rules: _Rules, empty: set[int]) -> Mapping[int, list[tuple[tup
     return corners
 
 
-def violations(prefixes: Prefixes, language: str) -> Violation:
-    """Make the feature that a text is no beginning of any string of a language; see `Language.violations`."""
+def make_violation(prefixes: Prefixes, language: str) -> Violation:
+    """Return the feature that a text is a prefix of no string of a language; see `Language.violations`."""
 
     def states(corpus: Corpus) -> list[list[int]]:
         found = []
         for string in corpus.strings:
             row, state = [], prefixes.start
             for character in string:
-                state = prefixes.after(state, character)
+                state = prefixes.advance(state, character)
                 row.append(state)
             found.append(row)
         return found
@@ -181,10 +184,10 @@ def violations(prefixes: Prefixes, language: str) -> Violation:
         return np.asarray([state == DEAD for row in states(corpus) for state in row])
 
     def unfinished(corpus: Corpus) -> Bool[np.ndarray, " S"]:
-        return np.asarray([not prefixes.may_end(row[-1]) for row in states(corpus)])
+        return np.asarray([not prefixes.is_accepting(row[-1]) for row in states(corpus)])
 
     def known(corpus: Corpus) -> Bool[np.ndarray, " T"]:
         return corpus.begins[corpus.string_ids]
 
-    about = f"the text up to here begins no string of {language}"
+    about = f"the text up to here is a prefix of no string of {language}"
     return Violation("violation", compute, "binary", about, known, unfinished=unfinished)

@@ -1,4 +1,4 @@
-"""The exact probability of a string under a weighted grammar: the inside algorithm over many strings at once."""
+"""The exact probability of a string under a weighted grammar: the inside algorithm, for many strings at once."""
 
 from __future__ import annotations
 
@@ -11,12 +11,32 @@ from jaxtyping import Float, Int
 from dni_jax.languages._grammar import Grammar
 
 _CHART_BYTES = 200_000_000
-_FAR = 300.0  # e to its power is far within float64, and so is 1 over it
+_FAR = 300.0  # exp(300) and exp(-300) are well within float64
 
 
 @dataclass(frozen=True, eq=False)
 class _Binary:
-    """A grammar with at most two parts a production: ``A -> X Y`` with weights, unit and empty steps closed."""
+    """A grammar in binary form: ``A -> X Y`` with weights; unit and empty productions are summed beforehand.
+
+    A counts symbols, among them characters and the tails of long productions; R counts pairs ``X Y``.
+
+    Attributes
+    ----------
+    above
+        float64 ``(R, A)``: the weight of the production that makes each pair.
+    left, right
+        The symbols of each pair.
+    character
+        The symbol of each character.
+    closure
+        float64 ``(A, A)``: the total weight of all chains of unit productions from one symbol to another.
+    empty
+        float64 ``(A,)``: the probability that a symbol derives the empty string.
+    cost
+        float64 ``(A,)``: minus the log of the largest total weight in `closure` from another symbol to this one.
+    start
+        The start symbol.
+    """
 
     above: Float[np.ndarray, "R A"]
     left: Int[np.ndarray, " R"]
@@ -28,12 +48,13 @@ class _Binary:
     start: int
 
 
-def _binarise(grammar: Grammar) -> _Binary:
+def _binarize(grammar: Grammar) -> _Binary:
     number: dict[object, int] = {symbol: symbol for symbol in range(len(grammar.symbols))}
     pairs: list[tuple[int, float, int, int]] = []
     units: list[tuple[int, float, int]] = []
     empties: list[tuple[int, float]] = []
 
+    # A production of more than two parts becomes a chain of pairs: A -> X (Y (Z ...)).
     def symbol_of(parts: tuple[str | int, ...]) -> int:
         key: object = parts[0] if len(parts) == 1 else parts
         if key not in number:
@@ -50,6 +71,7 @@ def _binarise(grammar: Grammar) -> _Binary:
         else:
             pairs.append((left, weight, symbol_of(parts[:1]), symbol_of(parts[1:])))
     count = len(number)
+    # The probabilities of the empty string solve a polynomial system; from zero, iteration rises to its least solution.
     empty = np.zeros(count)
     for _ in range(10_000):
         update = np.zeros(count)
@@ -59,6 +81,8 @@ def _binarise(grammar: Grammar) -> _Binary:
         if np.abs(update - empty).max() < 1e-16:
             break
         empty = update
+    # A pair whose other symbol is empty acts as a unit production. Chains of them of every length sum to the inverse
+    # (I - U)^-1, so that the chart below needs neither unit nor empty productions.
     unit = np.zeros((count, count))
     above = np.zeros((len(pairs), count))
     for a, w, x in units:
@@ -82,10 +106,10 @@ def _binarise(grammar: Grammar) -> _Binary:
 
 
 def log_probability(grammar: Grammar, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
-    """Natural log of each string's probability, summed over all its derivations.
+    """Return the natural log of each string's probability, summed over all its derivations.
 
-    The distribution is the grammar's own, conditioned on the string not being empty. Time grows with the cube of the
-    length (Baker 1979, Lari & Young 1990; unit and empty productions closed as in Stolcke 1995).
+    The distribution is the grammar's, conditioned on the string not being empty. The inside algorithm (Baker 1979,
+    Lari & Young 1990) takes time cubic in the length; unit and empty productions are summed as in Stolcke (1995).
 
     Returns
     -------
@@ -99,9 +123,10 @@ def log_probability(grammar: Grammar, strings: Sequence[str]) -> Float[np.ndarra
     >>> bool(np.isclose(np.exp(language.log_probability(["(((())))"])[0]), 1 / 2 / 3 / 3 / 3 / 2))
     True
     """
-    binary = _binarise(grammar)
+    binary = _binarize(grammar)
     lengths = np.asarray([len(string) for string in strings])
     result = np.full(len(strings), -np.inf)
+    # Strings of similar lengths share a chart, as many as fit into memory.
     order = np.argsort(lengths, kind="stable")
     first = 0
     while first < len(order):
@@ -113,15 +138,20 @@ def log_probability(grammar: Grammar, strings: Sequence[str]) -> Float[np.ndarra
     return result - np.log1p(-binary.empty[binary.start])
 
 
-def _joined(
+def _combine(
     binary: _Binary, spans: Sequence[np.ndarray], scale: Float[np.ndarray, "L S"]
 ) -> tuple[Float[np.ndarray, "S places pairs"], Float[np.ndarray, " S"]]:
-    """Join spans into those of the next length: sums over where to split, and their factor's log.
+    """Combine shorter spans into the spans of the next length.
 
-    The factor goes on as it grew so far. Where that would leave float64, sums begin anew from the likeliest split.
+    Each length has a scale factor per string. The new one is extrapolated from the growth of the factors so far. If
+    that could overflow float64, the sum is rescaled by its largest term at each split instead, as in logsumexp.
+
+    Returns
+    -------
+    The sum over all splits, and the log of its scale factor.
     """
     length, places = len(scale), spans[-1].shape[1] - 1
-    sums = scale[1:] + scale[:0:-1]  # of the logs, by where to split
+    sums = scale[1:] + scale[:0:-1]  # log factors of the two halves, by the position of the split
     guess = scale[-1] * length / (length - 1)
     joined = np.zeros((len(guess), places, len(binary.left)))
     within = np.abs(guess - sums).max() < _FAR
@@ -143,10 +173,11 @@ def _joined(
 
 
 def _inside(binary: _Binary, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
-    """Fill the charts of strings side by side, from short spans to long ones.
+    """Fill the charts of several strings at once, from short spans to long ones.
 
-    Charts are kept within float64 by factors: one for each character (about what it costs on its own) and one for
-    each length of spans (what brings the likeliest to 1); their logs are taken off at the end.
+    Long strings have probabilities below the range of float64. Each character is therefore scaled by roughly its own
+    probability, and the spans of each length so that the largest entry is 1. The logs of all factors are subtracted
+    at the end.
     """
     longest = max(len(string) for string in strings)
     leaves = np.zeros((len(strings), longest, len(binary.empty)))
@@ -162,7 +193,7 @@ def _inside(binary: _Binary, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
     result = np.full(len(strings), -np.inf)
     for length in range(1, longest + 1):
         if length > 1:
-            joined, scale[length] = _joined(binary, spans, scale[:length])
+            joined, scale[length] = _combine(binary, spans, scale[:length])
             chart = joined @ binary.above @ binary.closure.T
             top = chart.max(axis=(1, 2))
             top = np.where(top > 0, top, 1.0)

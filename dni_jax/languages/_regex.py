@@ -1,4 +1,4 @@
-"""Regular expressions of terminals, written out as weighted productions."""
+"""Regular expressions of terminals as weighted productions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 Alternative = tuple[float, tuple[str | int, ...]]
 AddSymbol = Callable[[list[Alternative]], int]
 
-_RANGE = 0x300  # characters of one range that are drawn, at most
+_RANGE = 0x300  # at most this many characters of one range are drawn
 _PRINTABLE = tuple(chr(code) for code in range(32, 127))
 _CATEGORIES: dict[Any, Callable[[str], bool]] = {
     op.CATEGORY_DIGIT: str.isdigit,
@@ -25,9 +25,9 @@ _CATEGORIES: dict[Any, Callable[[str], bool]] = {
 
 
 def characters_of(items: list[tuple[Any, Any]], fold: bool = False) -> tuple[str, ...]:
-    """The printable ASCII members of a character class (more where the class names them one by one).
+    """Return the members of a character class: printable ASCII, and any others that the class names explicitly.
 
-    With `fold`, letters stand for both of their cases.
+    With `fold`, a letter stands for both its cases.
     """
     negated = bool(items) and items[0][0] is op.NEGATE
     members: set[str] = set()
@@ -48,18 +48,19 @@ def characters_of(items: list[tuple[Any, Any]], fold: bool = False) -> tuple[str
     return tuple(chosen)
 
 
-def productions(pattern: str, add: AddSymbol) -> list[Alternative]:
-    """Write a regular expression as alternatives; `add` makes a helper non-terminal of some and gives its number.
+def regex_productions(pattern: str, add: AddSymbol) -> list[Alternative]:
+    """Return a regular expression as weighted alternatives.
 
-    Classes and branches are uniform; an open repeat goes on with probability 1/2; a negated class draws from
-    printable ASCII. Evaluation-around, back references and the like raise ``NotImplementedError``.
+    `add` makes a helper non-terminal of some alternatives and returns its number. Classes and branches are drawn
+    uniformly; an unbounded repeat continues with probability 1/2; a negated class draws from printable ASCII.
+    Lookaround, back references and the like raise ``NotImplementedError``.
     """
     parsed = parser.parse(pattern)
     return [(1.0, _sequence(list(parsed), add, bool(parsed.state.flags & re.IGNORECASE)))]
 
 
 def _sequence(items: list[tuple[Any, Any]], add: AddSymbol, fold: bool) -> tuple[str | int, ...]:
-    """Write out items in turn; `fold` draws letters in either case."""
+    """Return the parts of a sequence of items; `fold` draws letters in either case."""
     return tuple(part for item in items for part in _item(*item, add, fold))
 
 
@@ -91,7 +92,7 @@ def _item(kind: Any, value: Any, add: AddSymbol, fold: bool) -> tuple[str | int,
 
 def _repeat(least: int, most: Any, once: tuple[str | int, ...], add: AddSymbol) -> tuple[str | int, ...]:
     if most is op.MAXREPEAT:
-        # The helper refers to itself, so its number is asked for before its alternatives are known.
+        # The helper refers to itself, so it gets its number before its alternatives are complete.
         alternatives: list[Alternative] = [(0.5, ())]
         helper = add(alternatives)
         alternatives.append((0.5, (*once, helper)))

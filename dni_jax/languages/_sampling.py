@@ -1,4 +1,4 @@
-"""Strings from a grammar, all at once: derivations grow level by level, spans follow from sums."""
+"""Sample strings from a grammar, all at once: derivations grow level by level, positions follow from sums."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float, Int, Integer
 
 from dni_jax.languages._grammar import Grammar
 from dni_jax.languages._nesting import BRACKETS, match_brackets, paired_brackets
-from dni_jax.text import ParseTrees, concatenate_ranges, concatenate_trees
+from dni_jax.text import ParseTrees, concatenate_ranges, concatenate_trees, exclusive_sum, offsets_from_lengths
 
-_ROUNDS = 100  # of draws before a bound is called unreachable
-_BATCH = 1_000  # strings drawn in a later round, at most (or as many as were asked for)
-_NODES = 1_000_000  # a derivation of more nodes than this is given up
+_ROUNDS = 100  # rounds of sampling before the bounds are called unreachable
+_BATCH = 1_000  # at most this many strings are sampled in a later round, unless more were asked for
+_NODES = 1_000_000  # a derivation with more nodes is rejected
 _FIXED = 1 << 21  # added to the code point of a bracket in a fixed word of the grammar
 
 
@@ -21,7 +21,7 @@ _FIXED = 1 << 21  # added to the code point of a bracket in a fixed word of the 
 class _Tables:
     """The productions as arrays: parts >= 0 are non-terminals, part -c - 1 is the character with code point c.
 
-    Brackets in fixed words are marked by `_FIXED`, so that those in strings and comments are told apart from them.
+    Brackets in fixed words are marked by `_FIXED`, which distinguishes them from brackets in strings and comments.
     """
 
     threshold: Float[np.ndarray, " P"]
@@ -43,15 +43,16 @@ class _Tables:
         opens = np.flatnonzero(np.diff(grammar.left, prepend=-1))
         running = np.cumsum(grammar.weight)
         before = np.repeat(running[opens] - grammar.weight[opens], np.diff([*opens, len(size)]))
-        # A draw for symbol A lies in [A, A + 1); the last production of each symbol takes the rounding.
+        # One sorted search chooses productions for all symbols: a number drawn for symbol A lies in [A, A + 1), and so
+        # do the cumulative weights of its productions. The last one is exactly A + 1, whatever the rounding.
         threshold = grammar.left + np.minimum(running - before, 1.0)
         threshold[np.append(opens[1:], len(size)) - 1] = grammar.left[np.append(opens[1:], len(size)) - 1] + 1.0
-        return cls(threshold, size, np.cumsum(size) - size, np.asarray(part, np.int64), grammar.kind)
+        return cls(threshold, size, exclusive_sum(size), np.asarray(part, np.int64), grammar.kind)
 
 
 @dataclass(frozen=True, eq=False)
 class _Level:
-    """The nodes of one depth of all derivations; the children of one parent stand together."""
+    """The nodes at one depth of all derivations; the children of one parent are consecutive."""
 
     string: Int[np.ndarray, " n"]
     parent: Int[np.ndarray, " n"]
@@ -61,7 +62,7 @@ class _Level:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Drawn strings: code points end to end, offsets ``(S + 1,)``, trees, and the share of draws that was kept."""
+    """Sampled strings: code points end to end, offsets ``(S + 1,)``, trees, and the fraction of draws accepted."""
 
     text: Integer[np.ndarray, " T"]
     offsets: Int[np.ndarray, " S1"]
@@ -72,43 +73,43 @@ class Sample:
 def sample(
     grammar: Grammar, n_strings: int, seed: int, max_length: int | None = None, max_depth: int | None = None
 ) -> Sample:
-    """Draw strings with their derivation trees.
+    """Sample strings with their derivation trees.
 
     Empty strings, strings longer than `max_length` characters and derivations deeper than `max_depth` levels are
-    drawn anew, so the result follows the grammar's distribution conditioned on the bounds.
+    rejected and drawn again, so the result follows the grammar's distribution conditioned on the bounds.
 
     Raises
     ------
     ValueError
-        Where hardly any draw keeps within the bounds, or strings without bounds would be infinite on average.
+        If hardly any draw is within the bounds, or there are no bounds and the mean length is infinite.
     """
     if max_length is None and max_depth is None and grammar.growth >= 1:
         raise ValueError(
-            "expected weights under which strings are finite on average, got ones under which a symbol makes "
-            f"{grammar.growth:.3g} of its own kind: lower those of recursive productions, or give max_length"
+            "expected weights under which strings have a finite mean length, got ones under which a symbol produces "
+            f"{grammar.growth:.3g} symbols of its kind: lower those of recursive productions, or set max_length"
         )
     rng = np.random.default_rng(seed)
     tables = _Tables.of(grammar)
-    kept: list[tuple[np.ndarray, np.ndarray, ParseTrees]] = []
+    samples: list[tuple[np.ndarray, np.ndarray, ParseTrees]] = []
     missing, drawn, fitting, batch = n_strings, 0, 0, n_strings
     for _ in range(_ROUNDS):
         levels, alive = _derive(grammar, tables, batch, rng, max_length, max_depth)
-        text, offsets, trees = _lay_out(levels, batch, grammar)
+        text, offsets, trees = _assemble(levels, batch, grammar)
         fits = alive & (np.diff(offsets) > 0)
         if max_length is not None:
             fits &= np.diff(offsets) <= max_length
         drawn += batch
         fitting += int(fits.sum())
         if fits.all() and batch <= missing:
-            kept.append((text, offsets, trees))
+            samples.append((text, offsets, trees))
         else:
             rows = np.flatnonzero(fits)[:missing]
             lengths = np.diff(offsets)[rows]
             positions = concatenate_ranges(offsets[rows], lengths)
-            kept.append((text[positions], np.concatenate([[0], np.cumsum(lengths)]), trees.take(rows)))
-        missing -= len(kept[-1][1]) - 1
+            samples.append((text[positions], offsets_from_lengths(lengths), trees.take(rows)))
+        missing -= len(samples[-1][1]) - 1
         if missing == 0:
-            return _joined(kept, fitting / drawn)
+            return _concatenate(samples, fitting / drawn)
         batch = min(max(n_strings, _BATCH), 2 * missing * drawn // max(fitting, 1) + 1)
     raise ValueError(
         f"expected {n_strings} strings within max_length={max_length} and max_depth={max_depth}, got only "
@@ -116,11 +117,11 @@ def sample(
     )
 
 
-def _joined(kept: list[tuple[np.ndarray, np.ndarray, ParseTrees]], accepted: float) -> Sample:
-    lengths = np.concatenate([np.diff(offsets) for _, offsets, _ in kept])
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    text = np.concatenate([text for text, _, _ in kept])
-    return Sample(text, offsets, concatenate_trees([trees for _, _, trees in kept]), accepted)
+def _concatenate(samples: list[tuple[np.ndarray, np.ndarray, ParseTrees]], accepted: float) -> Sample:
+    lengths = np.concatenate([np.diff(offsets) for _, offsets, _ in samples])
+    offsets = offsets_from_lengths(lengths)
+    text = np.concatenate([text for text, _, _ in samples])
+    return Sample(text, offsets, concatenate_trees([trees for _, _, trees in samples]), accepted)
 
 
 def _derive(
@@ -131,7 +132,14 @@ def _derive(
     max_length: int | None,
     max_depth: int | None,
 ) -> tuple[list[_Level], Bool[np.ndarray, " S"]]:
-    """Expand all strings' non-terminals level by level; strings past a bound are given up."""
+    """Expand the non-terminals of all strings level by level; strings that exceed a bound are abandoned.
+
+    The work is a few array operations per level, and derivations are shallow compared with their size.
+
+    Returns
+    -------
+    The levels, and which strings are within the bounds.
+    """
     alive = np.ones(n_strings, bool)
     nodes, characters = np.zeros(n_strings, np.int64), np.zeros(n_strings, np.int64)
     most = _NODES if max_length is None else min(_NODES, 10_000 + 100 * max_length)
@@ -161,15 +169,19 @@ def _derive(
             alive &= characters <= max_length
 
 
-def _lay_out(levels: list[_Level], n_strings: int, grammar: Grammar) -> tuple[np.ndarray, np.ndarray, ParseTrees]:
-    """Turn levels into text and pre-order trees: lengths from the leaves up, places from the roots down."""
+def _assemble(levels: list[_Level], n_strings: int, grammar: Grammar) -> tuple[np.ndarray, np.ndarray, ParseTrees]:
+    """Return text, offsets and pre-order trees of derivations.
+
+    Lengths and numbers of nodes are summed from the leaves up. Positions and rows follow from the roots down: a node
+    starts where its parent does plus the lengths of its elder siblings.
+    """
     sizes = [(level.kind >= 0).astype(np.int64) for level in levels]
     lengths = [(level.part < 0).astype(np.int64) for level in levels]
     for upper in range(len(levels) - 2, -1, -1):
         parent, count = levels[upper + 1].parent, len(levels[upper].part)
         lengths[upper] += _sum_by(parent, lengths[upper + 1], count)
         sizes[upper] += _sum_by(parent, sizes[upper + 1], count)
-    offsets = np.concatenate([[0], np.cumsum(lengths[0])])
+    offsets = offsets_from_lengths(lengths[0])
     starts = _starts(levels, lengths)
     text = np.zeros(offsets[-1], np.uint32)
     for level, start in zip(levels, starts, strict=True):
@@ -177,7 +189,7 @@ def _lay_out(levels: list[_Level], n_strings: int, grammar: Grammar) -> tuple[np
         text[offsets[level.string[leaf]] + start[leaf]] = -level.part[leaf] - 1
     pairs = _bracket_pairs(text, offsets)
     n_pairs = np.bincount(pairs[0], minlength=n_strings)
-    node_offsets = np.concatenate([[0], np.cumsum(sizes[0] + n_pairs)])
+    node_offsets = offsets_from_lengths(sizes[0] + n_pairs)
     rows = {name: np.zeros(node_offsets[-1], np.int32) for name in ("rule", "start", "end", "parent", "depth")}
     place = np.zeros(n_strings, np.int64)
     above, depth = np.full(n_strings, -1), np.zeros(n_strings, np.int64)
@@ -201,7 +213,7 @@ def _lay_out(levels: list[_Level], n_strings: int, grammar: Grammar) -> tuple[np
 
 
 def _starts(levels: list[_Level], lengths: list[np.ndarray]) -> list[np.ndarray]:
-    """Where each node begins in its string."""
+    """Return where each node begins in its string."""
     starts = [np.zeros(len(levels[0].part), np.int64)]
     for level, length in zip(levels[1:], lengths[1:], strict=True):
         starts.append(starts[-1][level.parent] + _before(level.parent, length))
@@ -209,7 +221,7 @@ def _starts(levels: list[_Level], lengths: list[np.ndarray]) -> list[np.ndarray]
 
 
 def _bracket_pairs(text: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """String, first and last character of each pair of brackets that the grammar's fixed words make."""
+    """Return string, first and last character of each pair of brackets in the grammar's fixed words."""
     where = np.flatnonzero(text >= _FIXED)
     string = np.searchsorted(offsets, where, side="right") - 1
     first, last = match_brackets(text[where].astype(np.int64) - _FIXED, string)
@@ -222,9 +234,9 @@ def _sum_by(parent: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
 
 
 def _before(parent: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Sum of the elder siblings' values."""
+    """Return the sum of the values of each node's elder siblings."""
     if len(parent) == 0:
         return values
-    running = np.cumsum(values) - values
+    running = exclusive_sum(values)
     opens = np.flatnonzero(np.diff(parent, prepend=-1))
     return running - np.repeat(running[opens], np.diff(np.append(opens, len(parent))))

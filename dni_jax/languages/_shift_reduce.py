@@ -1,4 +1,4 @@
-"""A shift-reduce parser whose loop is observed: what it has done when it has read up to each character."""
+"""A shift-reduce parser that records its state after every character."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ import numpy as np
 from jaxtyping import Int
 from lark.exceptions import LarkError
 
-from dni_jax.languages._lexing import StuckError, tokenizer
+from dni_jax.languages._lexing import StuckError, make_tokenizer
 from dni_jax.languages._parse_table import END, ParseTable
 from dni_jax.languages._parsing import ParseError, Parser
 from dni_jax.text import NodeKind
 
-_EVENTS = 1_000_000  # numbers are collected before they become an array
-_FIELDS = 6  # of an event: place, state, state beneath, stack size, last rule, number of reductions
+_EVENTS = 1_000_000  # numbers in a list before they become an array
+_FIELDS = 6  # of an event: position, state, state below, stack size, last rule, number of reductions
 
 
 @dataclass(frozen=True, eq=False)
 class ParserStates:
     """The state of a shift-reduce parser after every character.
 
-    A token is shifted at its last character (the lexer's longest match says where that is). The reductions that it
-    calls for as look-ahead come before, at that same character. Characters inside a token and ignored text (spaces,
-    comments) repeat the state before them. What the end of the text calls for belongs to no character and is left
-    out. So every entry is what the parser has done when it has read up to its character. Tokens that a lexer adds
-    without characters of their own (indents) are shifted where the lexer then stands.
+    Each entry is what the parser has done when it has read the text up to and including a character. A token is
+    shifted at its last character, which the lexer's longest match determines. The reductions for which it is the
+    lookahead come first, at the same character. Characters inside a token and ignored text (spaces, comments) repeat
+    the state before them. Reductions at the end of the text belong to no character and are left out. Tokens that a
+    lexer adds without characters of their own (indents) are shifted at the lexer's current position.
 
     Attributes
     ----------
     stack_size
-        int ``(L,)``: the symbols on the stack; 0 before the first token is complete.
+        int ``(L,)``: the number of symbols on the stack; 0 before the first token is complete.
     reduced
-        int ``(L,)``: the last rule that was reduced, an index into `rules`; -1 before the first reduction.
+        int ``(L,)``: the last rule reduced, an index into `rules`; -1 before the first reduction.
     reductions
         int ``(L,)``: how many reductions happened at this character.
     top
-        int ``(L,)``: the top of the stack, an index into `symbols`: always the last token, because reductions wait for
-        the next one; -1 where the stack is empty.
+        int ``(L,)``: the top of the stack, an index into `symbols`; -1 if the stack is empty. It is always the last
+        token, because reductions wait for the next one.
     below
-        int ``(L,)``: what lies beneath the top, an index into `symbols`: what was complete when the last token came;
-        -1 where there is nothing.
+        int ``(L,)``: the symbol below the top, an index into `symbols`; -1 if there is none. It is what was complete
+        when the last token came.
     expected
-        int ``(L,)``: the terminals that the parse table has an action for, an index into `expected_sets`. As in every
-        LALR parser some of them may still turn out wrong after further reductions.
+        int ``(L,)``: the terminals for which the parse table has an action, an index into `expected_sets`. As in every
+        LALR parser, some of them may turn out to be errors after further reductions.
     rules
-        The grammar's rules, Lark's helpers for repeats among them.
+        The grammar's rules, including Lark's helpers for repeats.
     symbols
         The grammar's terminals (fixed words in quotes) and then its non-terminals.
     expected_sets
@@ -68,7 +68,7 @@ class ParserStates:
         return len(self.stack_size)
 
     def show(self, text: str) -> str:
-        """Write the states as lines, one a character: stack size, top of the stack, reductions, last rule."""
+        """Format the states, one line per character: stack size, top of the stack, reductions, last rule."""
         lines = []
         for row, character in enumerate(text):
             stack = " ".join(self.symbols[index] for index in (self.below[row], self.top[row]) if index >= 0)
@@ -77,62 +77,62 @@ class ParserStates:
         return "\n".join(lines)
 
 
-class ShiftReduce:
-    """Runs a grammar's LALR table and notes what happens.
+class ShiftReduceParser:
+    """Runs a grammar's LALR table and records its states.
 
     Parameters
     ----------
     engine
-        The parser whose grammar is meant.
+        The parser of the grammar.
     ending
-        Added to a text that does not end with it, as for parsing.
+        Appended to a text that does not end with it, as in parsing.
 
     Raises
     ------
     ValueError
-        Where the grammar is parsed with Earley's algorithm: there is no table then.
+        If the grammar is parsed with Earley's algorithm, which has no table.
     """
 
     def __init__(self, engine: Parser, ending: str = "") -> None:
         if not engine.is_lalr:
             raise ValueError(
                 "expected a grammar with an LALR table, got one that is parsed with Earley's algorithm, which has no "
-                "parser states: give parser='lalr' if Lark may settle every conflict by shifting "
+                "parser states: set parser='lalr' to let Lark resolve every conflict by shifting "
                 "(Language.from_lark(grammar, parser='lalr', ...)), or write the grammar in levels of precedence"
             )
         self.table = ParseTable.of(engine.lark)
         self._engine, self._ending = engine, ending
         grammar = f"{engine.lark.options.start} {engine.lark.source_grammar}"
         self.fingerprint = hashlib.sha256(grammar.encode()).hexdigest()[:8]
-        self._tokens = tokenizer(engine.lark, self.table)
-        self._chains: dict[tuple[int, int, str], tuple[int, int, int]] = {}  # found before: the table's, not a text's
+        self._tokens = make_tokenizer(engine.lark, self.table)
+        self._chains: dict[tuple[int, int, str], tuple[int, int, int]] = {}  # a cache: chains depend on the table only
 
     def states(self, text: str) -> ParserStates:
-        """Give the states after each character of one text.
+        """Return the states after each character of one text.
 
         Raises
         ------
         ParseError
-            Where the text is not in the language, as from parsing it.
+            If the text is not in the language.
         """
         events: list[int] = []
         self._run(text, 0, events)
         return self._spread(np.asarray(events).reshape(-1, _FIELDS), len(text))
 
-    def observe(self, strings: Sequence[str], read: np.ndarray | None = None) -> ParserStates:
-        """Give the states after each character of many strings, end to end; each is parsed on its own.
+    def states_of_strings(self, strings: Sequence[str], parsed: np.ndarray | None = None) -> ParserStates:
+        """Return the states after each character of many strings, end to end; each string is parsed on its own.
 
-        Strings that are not `read` keep the parser's first state throughout.
+        Where `parsed` (bool ``(S,)``) is False, a string keeps the parser's first state throughout.
 
         Raises
         ------
         ParseError
-            Where a string is not in the language; names the string.
+            If a string is not in the language; the message has its number.
         """
         base, chunks = 0, []
         events: list[int] = []
         for number, text in enumerate(strings):
-            if read is not None and not read[number]:
+            if parsed is not None and not parsed[number]:
                 events += (base, self.table.start, -1, 0, -1, 0)
             else:
                 self._named(number, text, base, events)
@@ -154,11 +154,11 @@ class ShiftReduce:
         try:
             self._loop(complete, base, base + len(text), events)
         except (StuckError, LarkError, ParseError, AssertionError) as error:
-            self._engine.parse(complete)  # which says what is wrong, and where
-            raise RuntimeError(f"the observed parser fails where Lark's does not, on {text[:200]!r}") from error
+            self._engine.parse(complete)  # raises a ParseError that says what is wrong, and where
+            raise RuntimeError(f"the recording parser fails where Lark's does not, on {text[:200]!r}") from error
 
     def _loop(self, text: str, base: int, limit: int, events: list[int]) -> None:
-        """Parse; append an event for the beginning of the text and one for each token that ends before the limit."""
+        """Parse a text; append an event for its beginning and one for each token that ends before the limit."""
         actions, sizes, origins, chains = self.table.actions, self.table.sizes, self.table.origins, self._chains
         stack, last = [self.table.start], -1
         events += (base, stack[0], -1, 0, -1, 0)
@@ -168,7 +168,9 @@ class ShiftReduce:
                 if action is None:
                     raise StuckError(name)
                 size = sizes[~action]
-                if size == 1:  # one after the other, mostly, through the levels of precedence
+                if (
+                    size == 1
+                ):  # a unit rule. These come in chains through the levels of precedence, so a whole chain is cached.
                     key = (stack[-2], stack[-1], name)
                     if key not in chains:
                         chains[key] = self._chain(*key)
@@ -185,16 +187,16 @@ class ShiftReduce:
                 events += (base + end - 1, action, stack[-2], len(stack) - 1, last, count)
         self._finish(stack)
 
-    def _chain(self, beneath: int, state: int, name: str) -> tuple[int, int, int]:
-        """Reduce rules of a single part as long as there are any: the state then, the last rule, and their number."""
+    def _chain(self, below: int, state: int, name: str) -> tuple[int, int, int]:
+        """Reduce unit rules as long as there are any; return the final state, the last rule, and their number."""
         table, count, rule = self.table, 0, -1
         while (action := table.actions[state].get(name, 0)) < 0 and table.sizes[~action] == 1:
             count, rule = count + 1, ~action
-            state = table.actions[beneath][table.origins[rule]]
+            state = table.actions[below][table.origins[rule]]
         return state, rule, count
 
     def _finish(self, stack: list[int]) -> None:
-        """Check that the text may end here."""
+        """Check that the text can end here."""
         table = self.table
         while stack[-1] != table.end:
             rule = ~table.actions[stack[-1]].get(END, 0)
@@ -205,8 +207,8 @@ class ShiftReduce:
             stack.append(table.actions[stack[-1]][table.origins[rule]])
 
     def _spread(self, events: Int[np.ndarray, "n 6"], length: int) -> ParserStates:
-        """Let every event last until the next one."""
-        place, state, beneath, size, rule, count = events.T
+        """Repeat every event up to the next one, so that there is one state per character."""
+        place, state, below, size, rule, count = events.T
         table, lasts = self.table, np.diff(np.append(place, length))
         counts = np.bincount(place, weights=count, minlength=length)[:length]
         kind = np.append(table.kind, -1)[rule]
@@ -215,7 +217,7 @@ class ShiftReduce:
             reduced=np.repeat(_small(kind, len(table.kinds)), lasts),
             reductions=_small(counts.astype(np.int64)),
             top=np.repeat(_small(table.symbol[state], len(table.symbols)), lasts),
-            below=np.repeat(_small(table.symbol[beneath], len(table.symbols)), lasts),
+            below=np.repeat(_small(table.symbol[below], len(table.symbols)), lasts),
             expected=np.repeat(_small(table.expected[state], len(table.expected_sets)), lasts),
             rules=table.kinds,
             symbols=table.symbols,
@@ -224,6 +226,6 @@ class ShiftReduce:
 
 
 def _small(values: Int[np.ndarray, " n"], most: int | None = None) -> Int[np.ndarray, " n"]:
-    """Store in as few bytes as hold `most`, or else the largest value there is."""
+    """Convert to the smallest integer type that holds `most`, or else the largest of the values."""
     limit = most if most is not None else int(values.max(initial=0))
     return values.astype(np.min_scalar_type(-limit - 1))

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from dni_jax import processes
 from dni_jax.interventions import Drive
-from dni_jax.text import BOUNDARY, Corpus, concatenate_ranges
+from dni_jax.text import BOUNDARY, Corpus, concatenate_ranges, exclusive_sum
 
 
 class Lanes(NamedTuple):
@@ -95,7 +95,7 @@ def make_lanes(corpus: Corpus, n_lanes: int, order: Int[np.ndarray, " S"] | None
     lengths = np.diff(corpus.offsets)[order]
     begins, ends = corpus.begins[order], corpus.ends[order]
     sizes = lengths + begins
-    starts = np.cumsum(sizes) - sizes
+    starts = exclusive_sum(sizes)
     total = int(sizes.sum())
     positions = np.full(total, -1, np.int32)
     positions[concatenate_ranges(starts + begins, lengths)] = concatenate_ranges(corpus.offsets[order], lengths)

@@ -32,7 +32,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from dni_jax.probes import _check
-from dni_jax.text import concatenate_ranges
+from dni_jax.text import concatenate_ranges, exclusive_sum
 
 NULLS = ("fresh", "shift", "string_permutation", "iid", "labels")
 _ALTERNATIVES = 20  # strings a length class should have to choose from
@@ -88,7 +88,7 @@ def shift(labels: Shaped[np.ndarray, "T F"], groups: Int[np.ndarray, " T"], seed
             'expected groups of several positions to shift labels in, got single positions: null="iid" if positions '
             "are independent, or the string (or file) of each position as groups"
         )
-    start, size = (np.repeat(per_group, sizes) for per_group in (np.cumsum(sizes) - sizes, sizes))
+    start, size = (np.repeat(per_group, sizes) for per_group in (exclusive_sum(sizes), sizes))
     place = np.arange(len(used)) - start
 
     def draw(r: int) -> np.ndarray:
@@ -131,7 +131,7 @@ def strings(
         rows = np.concatenate([rows, len(labels) + more])
         sizes = np.concatenate([sizes, fresh_sizes])
         labels = np.concatenate([labels, fresh_labels])
-    starts = np.cumsum(sizes) - sizes
+    starts = exclusive_sum(sizes)
     low, high, filled = length_classes(sizes[:n_recorded], sizes, tolerance)
     if len(low) == 0:
         raise ValueError(
@@ -144,7 +144,7 @@ def strings(
     slots = slots[np.argsort(member[slots], kind="stable")]
     pool = np.flatnonzero(inside)
     in_class = np.bincount(member[slots], minlength=len(low))
-    chosen = concatenate_ranges(np.cumsum(filled) - filled, in_class)
+    chosen = concatenate_ranges(exclusive_sum(filled), in_class)
     lengths = low[member[slots]]
 
     def draw(r: int) -> np.ndarray:

@@ -47,8 +47,8 @@ def rows_of(corpus):
         place = 0
         for one in strings:
             span = slice(place, place + len(one) + 1)
-            codes[row, span] = [dni.corpora.vocabulary.BOUNDARY, *one]
-            targets[row, span] = [*one, dni.corpora.vocabulary.BOUNDARY]
+            codes[row, span] = [dni.text.BOUNDARY, *one]
+            targets[row, span] = [*one, dni.text.BOUNDARY]
             weights[row, span], resets[row, place + 1 : place + len(one) + 1] = 1, False
             place += len(one) + 1
     return codes, targets, weights, resets

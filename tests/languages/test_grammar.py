@@ -42,7 +42,7 @@ def test_weights_that_do_not_fit(weights, message):
         language.sample(1)
 
 
-def test_weights_are_normalised_and_kept():
+def test_weights_are_normalized_and_preserved():
     grammar = Language.from_lark(TEXT, weights={"item": [1, 2, 5]}).productions
     rows = [row for row, left in enumerate(grammar.left) if grammar.symbols[left] == "item"]
     np.testing.assert_allclose(grammar.weight[rows], np.array([1, 2, 5]) / 8)

@@ -138,7 +138,7 @@ def test_python_errors():
         python.corpus(["x\n", "$"])
 
 
-def test_a_failed_parse_leaves_nothing_behind():
+def test_a_failed_parse_leaves_no_state():
     language = Language.from_lark(JSONISH)
     before = language.parse("{a:{}}")
     error(language, "{a:{{}")
@@ -154,7 +154,7 @@ def test_grammars_that_lark_refuses(grammar):
 AMBIGUOUS = 'start: start "+" start -> add | NUMBER\nNUMBER: /[0-9]+/'
 
 
-def test_an_ambiguous_text_is_told_of_once():
+def test_an_ambiguous_text_warns_once():
     language = Language.from_lark(AMBIGUOUS, name="sums")
     language.parse("1+2")  # of which there is one derivation
     with pytest.warns(AmbiguityWarning, match="language sums is ambiguous"):
@@ -165,7 +165,7 @@ def test_an_ambiguous_text_is_told_of_once():
         Language.from_lark(AMBIGUOUS).corpus(["1", "1+2+3"])
 
 
-def test_ambiguous_files_are_told_of_when_they_come_from_the_cache_as_well(tmp_path):
+def test_ambiguous_files_warn_when_they_come_from_the_cache_too(tmp_path):
     (tmp_path / "a.txt").write_text("1+2+3")
     for _ in range(2):
         with pytest.warns(AmbiguityWarning):

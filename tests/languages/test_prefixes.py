@@ -42,21 +42,21 @@ def test_every_text_against_all_beginnings(grammar):
     begin = {string[:n] for string in beginnings(grammar)["n0"] for n in range(LONGEST + 1)}
     whole = {string for string, mass in enumerate_strings(grammar, LONGEST)["n0"].items() if mass > 0}
     for string in ("".join(s) for n in range(LONGEST + 1) for s in product("xyz", repeat=n)):
-        state = prefixes.after(prefixes.start, string)
+        state = prefixes.advance(prefixes.start, string)
         assert (state != DEAD) == (string in begin), string
-        assert prefixes.may_end(state) == (string in whole), string
+        assert prefixes.is_accepting(state) == (string in whole), string
         if len(string) < LONGEST:
-            assert set(prefixes.following(state)) == {c for c in "xyz" if string + c in begin}
+            assert set(prefixes.next_characters(state)) == {c for c in "xyz" if string + c in begin}
 
 
 def test_productions_without_an_end_lead_nowhere():
     prefixes = Language.from_lark('start: "a" start | "a" dead | "b"\ndead: "c" dead', parser="earley").prefixes
-    assert prefixes.following(prefixes.after(prefixes.start, "a")) == ("a", "b")
-    assert prefixes.after(prefixes.start, "ac") == DEAD
+    assert prefixes.next_characters(prefixes.advance(prefixes.start, "a")) == ("a", "b")
+    assert prefixes.advance(prefixes.start, "ac") == DEAD
 
 
 @pytest.mark.parametrize("name", ["parentheses", "arithmetic", "json"])
-def test_samples_are_right_and_changed_ones_are_told(name):
+def test_samples_are_prefixes_and_changed_ones_are_found(name):
     language = Language.from_lark(JSON, start="value") if name == "json" else get(name)
     corpus = language.sample(60, seed=0, max_length=40)
     wrong = language.violations()
@@ -79,19 +79,19 @@ def test_samples_are_right_and_changed_ones_are_told(name):
 
 def test_texts_with_the_same_future_share_a_state():
     prefixes = get("parentheses").prefixes
-    states = {prefixes.after(prefixes.start, text) for text in ("(1", "(111", "00(1", "(" + "1" * 300)}
+    states = {prefixes.advance(prefixes.start, text) for text in ("(1", "(111", "00(1", "(" + "1" * 300)}
     assert len(states) == 1
     prefixes = get("arithmetic").prefixes
-    assert prefixes.after(prefixes.start, "(1+2)*(") == prefixes.after(prefixes.start, "1, ((1))/(")
-    assert prefixes.after(prefixes.start, "((1") != prefixes.after(prefixes.start, "(1")
+    assert prefixes.advance(prefixes.start, "(1+2)*(") == prefixes.advance(prefixes.start, "1, ((1))/(")
+    assert prefixes.advance(prefixes.start, "((1") != prefixes.advance(prefixes.start, "(1")
 
 
-def test_pieces_without_their_beginning_are_masked():
+def test_segments_without_their_beginning_are_masked():
     language = get("arithmetic")
     corpus = language.sample(3, seed=1)
-    pieces = segment_corpus(corpus, 4)
-    labels = language.violations().label(pieces)
-    assert (labels.mask == pieces.begins[pieces.string_ids]).all()
+    segments = segment_corpus(corpus, 4)
+    labels = language.violations().label(segments)
+    assert (labels.mask == segments.begins[segments.string_ids]).all()
     assert not labels.mask.all()
     assert not labels.columns[0][labels.mask].any()
 

@@ -41,7 +41,7 @@ def test_every_string_of_a_finite_pattern_is_drawn():
 def test_what_cannot_be_drawn_is_refused_but_parses(pattern):
     language = Language.from_lark(f'start: TOKEN | "z"\nTOKEN: /{pattern}/')
     assert language.parse("z").symbols[0] == "start"
-    with pytest.raises(ValueError, match="expected terminals that can be drawn, got TOKEN"):
+    with pytest.raises(ValueError, match="expected terminals that can be sampled, got TOKEN"):
         language.sample(1)
     assert language.characters is None
 

@@ -149,7 +149,7 @@ def test_bound_out_of_reach(bounds):
 
 def test_weights_under_which_strings_are_infinite():
     language = Language.from_lark('start: start start | "x"', weights={"start": [3, 1]})
-    with pytest.raises(ValueError, match=r"finite on average.*1\.5"):
+    with pytest.raises(ValueError, match=r"finite mean length.*1\.5"):
         language.sample(10)
     lengths = np.diff(language.sample(2_000, seed=0, max_length=3).offsets)
     share = np.array([1 / 4, (1 / 4) ** 2 * 3 / 4, 2 * (1 / 4) ** 3 * (3 / 4) ** 2])

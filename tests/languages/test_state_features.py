@@ -68,16 +68,16 @@ def test_records_survive_cutting_taking_and_shuffling():
     whole = language.add_parser_states(corpus)
     states = language.parser_states(corpus)
     assert len(whole.records) == len(COLUMNS)
-    pieces = segment_corpus(whole, 7)
-    assert not pieces.begins.all()
-    order = np.random.default_rng(0).permutation(len(pieces))[:50]
-    positions = np.concatenate([np.arange(pieces.offsets[s], pieces.offsets[s + 1]) for s in order])
-    some = language.parser_states(pieces.take(order))
+    segments = segment_corpus(whole, 7)
+    assert not segments.begins.all()
+    order = np.random.default_rng(0).permutation(len(segments))[:50]
+    positions = np.concatenate([np.arange(segments.offsets[s], segments.offsets[s + 1]) for s in order])
+    some = language.parser_states(segments.take(order))
     for name in COLUMNS:
-        np.testing.assert_array_equal(getattr(language.parser_states(pieces), name), getattr(states, name))
+        np.testing.assert_array_equal(getattr(language.parser_states(segments), name), getattr(states, name))
         np.testing.assert_array_equal(getattr(some, name), getattr(states, name)[positions])
     library = language.state_features()
-    np.testing.assert_array_equal(library.label(pieces).matrix, library.label(corpus).matrix)
+    np.testing.assert_array_equal(library.label(segments).matrix, library.label(corpus).matrix)
 
 
 def test_records_are_not_taken_for_another_languages():
@@ -89,20 +89,20 @@ def test_records_are_not_taken_for_another_languages():
         other.state_features().label(one.add_parser_states(one.corpus(["aab"])))
 
 
-def test_pieces_that_follow_each_other_are_read_as_one_string_others_are_refused():
+def test_segments_that_follow_each_other_are_read_as_one_string_others_are_refused():
     python = get("python")
     corpus = python.corpus(SOURCES)
-    whole, pieces = python.parser_states(corpus), segment_corpus(corpus, 20)
-    assert len(pieces) > 3
+    whole, segments = python.parser_states(corpus), segment_corpus(corpus, 20)
+    assert len(segments) > 3
     for name in COLUMNS:
-        np.testing.assert_array_equal(getattr(python.parser_states(pieces), name), getattr(whole, name))
+        np.testing.assert_array_equal(getattr(python.parser_states(segments), name), getattr(whole, name))
     with pytest.raises(ValueError, match=r"whole strings.*segments.*language\.add_parser_states\(corpus\)"):
-        python.parser_states(pieces.take(np.arange(1, len(pieces))))
+        python.parser_states(segments.take(np.arange(1, len(segments))))
     with pytest.raises(ValueError, match=r"parser_states=True"):
-        python.state_features().label(pieces.take(np.arange(2)))
+        python.state_features().label(segments.take(np.arange(2)))
 
 
-def test_what_was_not_parsed_is_passed_over():
+def test_unparsed_strings_are_skipped():
     language = get("c_expressions")
     corpus = language.corpus(["a+b", "c", "d*e"])
     broken = replace(
@@ -120,9 +120,9 @@ def test_what_was_not_parsed_is_passed_over():
 def test_a_corpus_is_parsed_once_for_all_features(monkeypatch):
     language, corpus = get("c_expressions"), expressions(5)
     calls = []
-    observe = type(language.shift_reduce).observe
+    parse = type(language.shift_reduce).states_of_strings
     monkeypatch.setattr(
-        type(language.shift_reduce), "observe", lambda self, *args: calls.append(1) or observe(self, *args)
+        type(language.shift_reduce), "states_of_strings", lambda self, *args: calls.append(1) or parse(self, *args)
     )
     language.state_features().label(corpus)
     assert len(calls) == 1

@@ -35,7 +35,7 @@ def test_axes_agree(strings):
 
 @QUICK
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(1, 300)), min_size=1, max_size=60), st.integers(0, 5))
-def test_split_deals_whole_groups(pairs, seed):
+def test_split_assigns_whole_groups(pairs, seed):
     groups, lengths = (np.asarray(column, np.int32) for column in zip(*pairs, strict=True))
     split = split_groups(groups, lengths, seed)
     parts = {group: set(split[groups == group].tolist()) for group in groups.tolist()}
@@ -68,7 +68,7 @@ def test_parts_are_disjoint_and_share_the_vocabulary():
 
 @QUICK
 @given(st.data())
-def test_take_gives_strings_and_trees_in_the_given_order(data):
+def test_take_returns_strings_and_trees_in_the_order_asked_for(data):
     corpus = get("parentheses").sample(20, seed=0)
     rows = np.asarray(data.draw(st.lists(st.integers(0, 19), min_size=1, max_size=30)))
     taken = corpus.take(rows)
@@ -103,13 +103,13 @@ def test_bad_input():
         _ = limited.codes
 
 
-def test_groups_are_kept():
+def test_groups_are_not_divided():
     corpus = Corpus.from_strings(["a", "bb", "c", "d"], groups=[5, 5, 7, 9])
     np.testing.assert_array_equal(corpus.position_groups, [5, 5, 5, 7, 9])
     assert corpus.split[0] == corpus.split[1]
 
 
-def test_repr_tells_the_sizes():
+def test_repr_shows_the_sizes():
     assert repr(get("parentheses").sample(100, seed=0)).startswith("Corpus(parentheses: 100 strings, ")
 
 

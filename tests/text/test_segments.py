@@ -34,26 +34,26 @@ def check_rows(corpus):
 
 @QUICK
 @given(st.lists(st.text("ab\n", min_size=1, max_size=40), min_size=1, max_size=5), st.integers(1, 15))
-def test_pieces_rejoin(strings, size):
+def test_segments_rejoin(strings, size):
     whole = Corpus.from_strings(strings)
-    pieces = segment_corpus(whole, size)
-    lengths = np.diff(pieces.offsets)
+    segments = segment_corpus(whole, size)
+    lengths = np.diff(segments.offsets)
     assert lengths.max() <= size
     assert lengths.min() >= 1
-    assert "".join(pieces.strings) == "".join(strings)
-    np.testing.assert_array_equal(pieces.begins, np.isin(pieces.offsets[:-1], whole.offsets))
-    np.testing.assert_array_equal(pieces.ends, np.isin(pieces.offsets[1:], whole.offsets))
-    assert set(whole.offsets) <= set(pieces.offsets)
-    np.testing.assert_array_equal(pieces.position_groups, whole.position_groups)
-    np.testing.assert_array_equal(pieces.split[pieces.string_ids], whole.split[whole.string_ids])
-    assert pieces.trees is None
+    assert "".join(segments.strings) == "".join(strings)
+    np.testing.assert_array_equal(segments.begins, np.isin(segments.offsets[:-1], whole.offsets))
+    np.testing.assert_array_equal(segments.ends, np.isin(segments.offsets[1:], whole.offsets))
+    assert set(whole.offsets) <= set(segments.offsets)
+    np.testing.assert_array_equal(segments.position_groups, whole.position_groups)
+    np.testing.assert_array_equal(segments.split[segments.string_ids], whole.split[whole.string_ids])
+    assert segments.trees is None
 
 
 @QUICK
 @given(st.lists(st.text("ab\n", min_size=1, max_size=40), min_size=1, max_size=5), st.integers(1, 15))
-def test_cuts_are_behind_line_breaks_where_one_is_near(strings, size):
-    pieces = segment_corpus(Corpus.from_strings(strings), size)
-    for string, ends in zip(pieces.strings, pieces.ends, strict=True):
+def test_cuts_follow_a_line_break_if_one_is_near(strings, size):
+    segments = segment_corpus(Corpus.from_strings(strings), size)
+    for string, ends in zip(segments.strings, segments.ends, strict=True):
         if not ends and not string.endswith("\n"):
             assert len(string) == size
             assert "\n" not in string[size // 2 :]
@@ -61,12 +61,12 @@ def test_cuts_are_behind_line_breaks_where_one_is_near(strings, size):
 
 @pytest.mark.parametrize("language", [get("parentheses"), get("arithmetic"), EMPTIES])
 @pytest.mark.parametrize("size", [1, 2, 5, 9, 1_000])
-def test_labels_of_pieces_are_labels_of_the_whole(language, size):
+def test_labels_of_segments_are_labels_of_the_whole(language, size):
     whole = language.sample(60, seed=1, max_length=60)
-    pieces = segment_corpus(whole, size)
-    check_rows(pieces)
+    segments = segment_corpus(whole, size)
+    check_rows(segments)
     library = language.features()
-    a, b = library.label(whole), library.label(pieces)
+    a, b = library.label(whole), library.label(segments)
     assert len(a) > 10
     for name in a.names:
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
@@ -76,15 +76,15 @@ def test_labels_of_pieces_are_labels_of_the_whole(language, size):
 def test_every_node_is_somewhere_and_cutting_twice_is_cutting_once(language):
     whole = language.sample(60, seed=2, max_length=60)
     once, twice = segment_corpus(whole, 3), segment_corpus(segment_corpus(whole, 12), 3)
-    for pieces in (once, twice):
-        check_rows(pieces)
+    for segments in (once, twice):
+        check_rows(segments)
         found = {
             (
-                int(pieces.trees.rule[row]),
-                int(pieces.offsets[s] + pieces.trees.start[row]),
-                int(pieces.trees.depth[row]),
+                int(segments.trees.rule[row]),
+                int(segments.offsets[s] + segments.trees.start[row]),
+                int(segments.trees.depth[row]),
             )
-            for row, s in enumerate(pieces.trees.string_ids)
+            for row, s in enumerate(segments.trees.string_ids)
         }
         expected = {
             (int(whole.trees.rule[row]), int(whole.offsets[s] + whole.trees.start[row]), int(whole.trees.depth[row]))
@@ -100,7 +100,7 @@ def test_every_node_is_somewhere_and_cutting_twice_is_cutting_once(language):
     np.testing.assert_array_equal(a.values, c.values)
 
 
-def test_python_pieces():
+def test_python_segments():
     source = "".join(
         f"class C{n}:\n    def f(self, x={{'(': [{n}]}}):\n        # ((\n        return x\n\n" for n in range(9)
     )
@@ -108,9 +108,9 @@ def test_python_pieces():
     library = get("python").features()
     a = library.label(whole)
     for size in (10, 47, 300):
-        pieces = segment_corpus(whole, size)
-        check_rows(pieces)
-        b = library.label(pieces)
+        segments = segment_corpus(whole, size)
+        check_rows(segments)
+        b = library.label(segments)
         for name in a.names:
             np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 

@@ -5,12 +5,12 @@ from dni_jax.languages import get
 from dni_jax.text import NodeKind, ParseTrees, concatenate_ranges, concatenate_trees
 
 
-def test_concatenated_ranges():
+def test_concatenate_ranges():
     assert concatenate_ranges(np.array([3, 9, 0]), np.array([2, 0, 3])).tolist() == [3, 4, 0, 1, 2]
     assert concatenate_ranges(np.array([], int), np.array([], int)).tolist() == []
 
 
-def test_concatenate_undoes_take():
+def test_concatenate_trees_undoes_take():
     trees = get("parentheses").sample(30, seed=0).trees
     parts = [trees.take(np.arange(first, last)) for first, last in ((0, 1), (1, 11), (11, 30))]
     joined = concatenate_trees(parts)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, Int8, UInt8
 from dni_jax.features import Labels
 from dni_jax.files import atomic_write
 from dni_jax.inspection import best_per_feature
-from dni_jax.text import Corpus, to_string
+from dni_jax.text import Corpus, offsets_from_lengths, to_string
 
 _LEVELS = 127  # of an int8 on either side of 0
 _SHADES = 255  # of a uint8
@@ -296,7 +296,7 @@ class Segments:
     @property
     def offsets(self) -> Int[np.ndarray, " P1"]:
         """``(P + 1,)``: where each segment begins when they are stored end to end, and where the last one ends."""
-        return np.concatenate([[0], np.cumsum(self.lengths)]).astype(np.int64)
+        return offsets_from_lengths(self.lengths)
 
     @property
     def positions(self) -> Int[np.ndarray, " T"]:

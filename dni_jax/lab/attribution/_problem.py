@@ -162,7 +162,7 @@ class Problem:
     @cached_property
     def n_before(self) -> Int[np.ndarray, " n"]:
         """How many characters of its string come before each position."""
-        return self.positions - self.corpus.offsets[self.corpus.string_ids[self.positions]]
+        return self.corpus.position_in_string[self.positions]
 
     def rows_at_lag(self, lag: int) -> Int[np.ndarray, " m"]:
         """Return the rows of the positions that have a state `lag` steps before.

@@ -85,7 +85,7 @@ def first_violations(violation: Feature, generated: GeneratedStrings) -> Int[np.
     nonempty = np.flatnonzero(lengths)
     if len(nonempty):
         corpus = generated.as_corpus(nonempty)
-        place = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_ids]
+        place = corpus.position_in_string
         violates = violation_labels(violation, corpus) & (place >= generated.n_given[nonempty][corpus.string_ids])
         at = np.flatnonzero(violates)[::-1]
         first[nonempty[corpus.string_ids[at]]] = place[at]  # in reverse, so that the first place is written last
@@ -194,7 +194,7 @@ def check_causal(violation: Feature, generated: GeneratedStrings, seed: int) -> 
     left = rng.integers(1, np.diff(corpus.offsets) + 1)
     prefixes = [string[:n] for string, n in zip(corpus.strings, left, strict=True)]
     short = replace(Corpus.from_strings(prefixes, vocabulary=corpus.vocabulary), ends=np.zeros(len(rows), bool))
-    kept = np.arange(corpus.n_positions) - corpus.offsets[corpus.string_ids] < left[corpus.string_ids]
+    kept = corpus.position_in_string < left[corpus.string_ids]
     same = violation_labels(violation, corpus)[kept] == violation_labels(violation, short)
     if not same.all():
         string = int(corpus.string_ids[np.flatnonzero(kept)[np.argmin(same)]])

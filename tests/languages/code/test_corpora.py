@@ -127,7 +127,7 @@ def test_find_files(folder):
         find_files(folder, "*.py")
 
 
-def test_python_files_in_pieces(tmp_path):
+def test_python_files_in_segments(tmp_path):
     source = '"""Doc (."""\n' + "".join(f"def f{n}(x):\n    return g(x, [{n}])  # {n})\n" for n in range(200))
     (tmp_path / "a.py").write_text(source)
     corpus = load_text(get("python"), [tmp_path / "a.py"])

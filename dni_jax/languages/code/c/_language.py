@@ -146,7 +146,7 @@ class _Parsed:
         return leaves[0][1], last, leaves, marks
 
     def _add_punctuation(self, marks: list[tuple[str, int, int]]) -> None:
-        """Match brackets; a semicolon ends a statement unless it stands right inside parentheses."""
+        """Match brackets; a semicolon ends a statement unless it is directly inside parentheses."""
         opened: list[tuple[str, int, int]] = []
         for kind, start, end in marks:
             if kind == "SEMI":

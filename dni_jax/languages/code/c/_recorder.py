@@ -35,8 +35,13 @@ class ExpressionParser(NotingParser):
 
     def _parse_assignment_expression(self) -> Any:
         first = self._at
-        token, behind = self._peek(), self._slice[first + 1]
-        if token is not None and behind is not None and token.type in _SIMPLE and behind.type in _AFTER_AN_EXPRESSION:
+        token, following = self._peek(), self._slice[first + 1]
+        if (
+            token is not None
+            and following is not None
+            and token.type in _SIMPLE
+            and following.type in _AFTER_AN_EXPRESSION
+        ):
             self._at += 1
             return LEAF
         node = self._parse_conditional_expression()

@@ -54,13 +54,13 @@ def drop_attributes(tokens: list[Token]) -> list[Token]:
 
 def _drop_known_attributes(tokens: list[Token]) -> list[Token]:
     partner = closing_parentheses(tokens)
-    kept: list[Token] = []
+    remaining: list[Token] = []
     index, count = 0, len(tokens)
     while index < count:
         token = tokens[index]
         index += 1
         if token.type != "ID":
-            kept.append(token)
+            remaining.append(token)
             continue
         following = tokens[index].type if index < count else ""
         if token.value in _WITH_ARGUMENTS and following == "LPAREN":
@@ -70,13 +70,13 @@ def _drop_known_attributes(tokens: list[Token]) -> list[Token]:
                 index += 1
             index = partner.get(index, index - 1) + 1
         elif token.value not in _ALWAYS:
-            kept.append(token)
-    return kept
+            remaining.append(token)
+    return remaining
 
 
 def _drop_unknown_attributes(tokens: list[Token]) -> list[Token]:
     """Examine sequences of words: apart from the type and the declarator's name, each identifier is an attribute."""
-    kept: list[Token] = []
+    remaining: list[Token] = []
     index, count, depth = 0, len(tokens), 0
     head = True  # outside braces and initializers
     while index < count:
@@ -84,21 +84,23 @@ def _drop_unknown_attributes(tokens: list[Token]) -> list[Token]:
         if kind not in _SPECIFIER_WORDS:
             depth += (kind == "LBRACE") - (kind == "RBRACE")
             head = depth == 0 and kind != "EQUALS" and (head or kind in _BEGINS_A_HEAD)
-            kept.append(tokens[index])
+            remaining.append(tokens[index])
             index += 1
             continue
         last = index + 1
         while last < count and tokens[last].type in _SPECIFIER_WORDS:
             last += 1
         sequence = tokens[index:last]
-        before = kept[-1].type if kept else ""
+        before = remaining[-1].type if remaining else ""
         after = tokens[last].type if last < count else ""
         if not _follow_a_declarator(sequence, before, after, head):
             if after == "LPAREN" and last + 1 < count and tokens[last + 1].type == "TIMES":
                 after = ""  # the name is inside the parentheses, after the star
-            kept += sequence if len(sequence) == 1 or before in _BEFORE_A_NAME else _specifiers(sequence, before, after)
+            remaining += (
+                sequence if len(sequence) == 1 or before in _BEFORE_A_NAME else _specifiers(sequence, before, after)
+            )
         index = last
-    return kept
+    return remaining
 
 
 def _looks_like_an_attribute(word: str) -> bool:
@@ -130,10 +132,10 @@ def _specifiers(sequence: list[Token], before: str, after: str) -> list[Token]:
             tag = False
     wanted = (not has_type) + (after in _DECLARATOR_ENDS)
     if len(words) > wanted:
-        kept = words[-1:] if after == "LPAREN" else []  # the function's name
-        others = [place for place in words if place not in kept]
-        kept += sorted(others, key=lambda place: (_looks_like_an_attribute(sequence[place].value), -place))
-        dropped.update(set(words) - set(kept[:wanted]))
+        remaining = words[-1:] if after == "LPAREN" else []  # the function's name
+        others = [place for place in words if place not in remaining]
+        remaining += sorted(others, key=lambda place: (_looks_like_an_attribute(sequence[place].value), -place))
+        dropped.update(set(words) - set(remaining[:wanted]))
     return [token for place, token in enumerate(sequence) if place not in dropped]
 
 

@@ -157,7 +157,7 @@ def test_line_ends_and_one_file(tmp_path):
     assert load_c(tmp_path / "a.tar").strings == corpus.strings
 
 
-def test_names_of_types_are_taken_where_nothing_else_tells(tmp_path):
+def test_harvested_names_are_used_where_position_does_not_decide(tmp_path):
     text = "int f(int x) { return sizeof(strange[2]) + g((strange)(x)) + (strange)-x; }\n"
     (tmp_path / "a.c").write_text(text)
     with_name, without = (load_c(tmp_path / "a.c", typedefs=names) for names in (["strange"], None))
