@@ -14,8 +14,7 @@ from jaxtyping import Array, Float
 
 from dni_jax.probes import _bits
 from dni_jax.probes._blocks import Blocks
-from dni_jax.probes._fit import Fit, class_weights, from_line
-from dni_jax.probes._neuron import Neuron, both_classes
+from dni_jax.probes._neuron import Fit, Neuron, both_classes, class_weights, from_line
 from dni_jax.probes._newton import Surface, minimise
 
 # Powers of a block's moments, and the largest weight times radius: the series' error stays below 1e-8 per position.
