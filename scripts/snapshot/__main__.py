@@ -1,6 +1,6 @@
 """Save what the package computes, and compare two such snapshots: a guard for changes that must change no number.
 
-Commands (some five minutes on two cores; --only PATTERN does a part)::
+Commands::
 
     python scripts/snapshot save /tmp/before
     ...  # change the code
@@ -9,7 +9,8 @@ Commands (some five minutes on two cores; --only PATTERN does a part)::
 
 A snapshot is a folder: ``arrays.npz`` and ``texts.json`` hold the results of every case by their names,
 ``cases.json`` what each case took and whether it failed. `compare` exits with 1 where a number differs by more than
-the tolerance, a text differs, or a case failed or is missing. Where a public name moves, `names.py` is the only file
+the tolerance, a text differs, or a case failed or is missing. ``save --only PATTERN`` does a part and keeps the
+folder's other cases; ``--skip '(?!)'`` also does the slow ones. Where a public name moves, `names.py` is the only file
 to edit.
 """
 
@@ -38,7 +39,7 @@ def main() -> int:
     compare.add_argument("--quiet", action="store_true", help="print only the cases that are not equal to the bit")
     for command in (save, compare):
         command.add_argument("--only", default="", metavar="PATTERN", help="regular expression that names must match")
-        command.add_argument("--skip", default="(?!)", metavar="PATTERN", help="regular expression of names to skip")
+        command.add_argument("--skip", default="^slow/", metavar="PATTERN", help='names to skip (default "^slow/")')
     asked = parser.parse_args()
     if asked.command == "compare":
         from comparing import compare_snapshots

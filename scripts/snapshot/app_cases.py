@@ -117,7 +117,8 @@ def report_numbers() -> Any:
     return re.findall(r"\d+(?:[.,]\d+)*", " ".join(report_text()))
 
 
-@case("app/analyse", "attribution", "posterior", "dimension", "repair")
+@case("slow/analyse", "posterior", "repair")
+@case("app/analyse", "attribution", "dimension")
 def analyse(what: str) -> Any:
     dni("analyse", str(run()), "--what", what, "--draws", "3", "--quiet")
     return table(run() / f"{what}.parquet")

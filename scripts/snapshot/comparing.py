@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from storing import chosen, read_snapshot
 
 EQUAL = "equal to the bit"
 
 
 def compare_snapshots(old: Path, new: Path, only: str, skip: str, tolerance: float, quiet: bool) -> int:
     """Print a line for each case; return 1 if any differs by more than the tolerance, failed or is missing."""
-    from registry import chosen
-
     before, after = _read(old), _read(new)
     bad, equal, largest = 0, 0, 0.0
     every = chosen(dict.fromkeys([*before, *after]), only, skip)
@@ -33,16 +30,14 @@ def compare_snapshots(old: Path, new: Path, only: str, skip: str, tolerance: flo
 
 def _read(folder: Path) -> dict[str, dict[str, Any]]:
     """The results of each case; those of a case that failed are its error under an empty name."""
-    found: dict[str, dict[str, Any]] = defaultdict(dict)
-    for name, log in json.loads((folder / "cases.json").read_text(encoding="utf-8")).items():
-        found[name] = {"": log["error"]} if log["error"] else {}
-    with np.load(folder / "arrays.npz") as arrays:
-        everything = {key: arrays[key] for key in arrays.files}
-    everything |= json.loads((folder / "texts.json").read_text(encoding="utf-8"))
-    for key, value in everything.items():
+    arrays, texts, log = read_snapshot(folder)
+    found: dict[str, dict[str, Any]] = {
+        name: {"": each["error"]} if each["error"] else {} for name, each in log.items()
+    }
+    for key, value in {**arrays, **texts}.items():
         name, _, part = key.partition("|")
         found[name][part or "result"] = value
-    return dict(found)
+    return found
 
 
 def _compare_case(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import sys
 import time
 import traceback
@@ -17,6 +16,7 @@ import names
 import numpy as np
 import pandas as pd
 import xarray as xr
+from storing import Snapshot, chosen, read_snapshot, write_snapshot
 
 CASES: dict[str, Callable[[], Any]] = {}
 
@@ -36,28 +36,37 @@ def case(name: str, *each: Any) -> Callable[[Callable[..., Any]], Callable[..., 
 
 
 def save_snapshot(folder: Path, only: str, skip: str, scratch: Path) -> int:
-    """Run the chosen cases one by one in an empty folder, and save what they return."""
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, np.ndarray] = {}
-    texts: dict[str, Any] = {}
-    log: dict[str, dict[str, Any]] = {}
+    """Run the chosen cases one by one in an empty folder, and save what they return.
+
+    With a pattern, the folder's other cases are kept.
+    """
+    asked = chosen(CASES, only, skip)
+    arrays, texts, log = _kept(folder, asked) if only else ({}, {}, {})
     work = scratch / "work"
     work.mkdir()
     with contextlib.chdir(work):
-        for name in chosen(CASES, only, skip):
+        for name in asked:
             began = time.perf_counter(), time.process_time()
             error = _run(name, arrays, texts)
             wall, cpu = time.perf_counter() - began[0], time.process_time() - began[1]
             log[name] = {"seconds": round(wall, 2), "cpu_seconds": round(cpu, 2), "error": error}
             print(f"{wall:6.1f} s {cpu:6.1f} s CPU  {name}" + (f"  FAILED: {error}" if error else ""), flush=True)
-    np.savez_compressed(folder / "arrays.npz", **arrays)
-    (folder / "texts.json").write_text(json.dumps(texts, ensure_ascii=False, indent=1), encoding="utf-8")
-    (folder / "cases.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
-    failed = [name for name, each in log.items() if each["error"]]
-    wall, cpu = (sum(each[unit] for each in log.values()) for unit in ("seconds", "cpu_seconds"))
-    results = f"{len(arrays)} arrays, {len(texts)} texts"
-    print(f"{len(log)} cases, {results} in {wall:.0f} s ({cpu:.0f} s of CPU time); {len(failed)} failed")
+    write_snapshot(folder, arrays, texts, log)
+    failed = [name for name in asked if log[name]["error"]]
+    wall, cpu = (sum(log[name][unit] for name in asked) for unit in ("seconds", "cpu_seconds"))
+    print(f"{len(asked)} cases in {wall:.0f} s ({cpu:.0f} s of CPU time); {len(failed)} failed")
     return 1 if failed else 0
+
+
+def _kept(folder: Path, asked: list[str]) -> Snapshot:
+    """What a folder holds of other cases than those that are asked for."""
+    if not (folder / "cases.json").is_file():
+        return {}, {}, {}
+    arrays, texts, log = (
+        {key: value for key, value in part.items() if key.partition("|")[0] not in asked}
+        for part in read_snapshot(folder)
+    )
+    return arrays, texts, log
 
 
 def _run(name: str, arrays: dict[str, np.ndarray], texts: dict[str, Any]) -> str:
@@ -74,11 +83,6 @@ def _run(name: str, arrays: dict[str, np.ndarray], texts: dict[str, Any]) -> str
     for key, value in parts.items():
         (arrays if isinstance(value, np.ndarray) else texts)[key] = value
     return ""
-
-
-def chosen(all_names: Any, only: str, skip: str) -> list[str]:
-    """The names that match one pattern and not the other."""
-    return [name for name in all_names if re.search(only, name) and not re.search(skip, name)]
 
 
 def flatten(value: Any, path: str) -> Iterator[tuple[str, Any]]:

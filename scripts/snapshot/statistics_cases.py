@@ -77,7 +77,7 @@ def batches() -> Any:
     hidden, labels, folds = arrays("hidden", "labels", "folds")
     return {
         "batches": scored(dni.score_neurons(hidden, labels, folds, neuron_batch=2, feature_batch=2)),
-        "half precision": scored(dni.score_neurons(hidden[:, :4].astype(np.float16), labels, folds)),
+        "half precision": scored(dni.score_neurons(hidden.astype(np.float16), labels, folds, metrics=CLASS_METRICS)),
         "integers": scored(dni.score_neurons(hidden.astype(int), labels.astype(int), folds)),
     }
 
@@ -101,7 +101,7 @@ def reference(probe: str) -> Any:
 def lines(probe: str) -> Any:
     hidden, labels, values, folds = arrays("hidden", "labels", "values", "folds")
     found = {"plain": names.fit_neurons(hidden, values if probe == "ols" else labels, folds, probe=probe)}
-    if probe != "ols":
+    if probe in ("svm", "logistic"):
         found["balanced"] = names.fit_neurons(hidden, labels, folds, probe=probe, class_weight="balanced")
     return found
 
@@ -113,9 +113,10 @@ def chunks() -> Any:
     def parts(columns: np.ndarray) -> Any:
         return [(hidden[at : at + 150], columns[at : at + 150], folds[at : at + 150]) for at in range(0, 400, 150)]
 
+    asked = {"n_folds": FOLDS, "n_bins": 32, "metrics": CLASS_METRICS}
     return {
-        "svm": scored(names.score_stream(parts(labels), n_folds=FOLDS, n_bins=32)),
-        "logistic": scored(names.score_stream(parts(labels), n_folds=FOLDS, n_bins=32, probe="logistic", C=0.1)),
+        "svm": scored(names.score_stream(parts(labels), **asked)),
+        "logistic": scored(names.score_stream(parts(labels), probe="logistic", C=0.1, **asked)),
         "ols": scored(names.score_stream(parts(values), n_folds=FOLDS, probe="ols")),
     }
 
