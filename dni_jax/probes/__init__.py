@@ -9,8 +9,8 @@ from types import ModuleType
 
 from dni_jax.probes._bootstrap import bootstrap_auc, bootstrap_held_out, string_weights, weighted_auc, weighted_pearson
 from dni_jax.probes._check import check_hidden
+from dni_jax.probes._choose_engine import accumulate, choose_engine
 from dni_jax.probes._engine import Engine, Sample
-from dni_jax.probes._engines import accumulate, choose_engine
 from dni_jax.probes._folds import make_folds
 from dni_jax.probes._joint import score_jointly
 from dni_jax.probes._permutation import permutation_test

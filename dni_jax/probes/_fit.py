@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class Fit(NamedTuple):
-    """A line ``weight * (x - threshold)`` a fold and feature, x less the neuron's centre.
+    """One line ``weight * (x - threshold)`` per fold and feature; x is measured from the neuron's centre.
 
     Positions with a positive value are predicted to be in class 1. Where the weight is 0, `constant` is the
     prediction everywhere.
@@ -18,7 +18,7 @@ class Fit(NamedTuple):
     constant: Bool[Array, "*fits"]
 
     def moved(self, centre: Float[Array, ""]) -> "Fit":
-        """Return the fit for x itself, not less its centre."""
+        """Return the fit in the neuron's original units."""
         return self._replace(threshold=self.threshold + centre)
 
     def line(self) -> dict[str, Float[Array, "*fits"]]:

@@ -13,8 +13,8 @@ from jaxtyping import Float, Int, Shaped
 from dni_jax import devices, processes
 from dni_jax.probes import _check
 from dni_jax.probes import _direct as direct
+from dni_jax.probes._choose_engine import accumulate, choose_engine
 from dni_jax.probes._engine import Engine, Sample
-from dni_jax.probes._engines import accumulate, choose_engine
 from dni_jax.probes._scores import Scores
 from dni_jax.probes._spec import ProbeSpec, as_spec
 
