@@ -1,6 +1,6 @@
 """A neuron as the solvers see it: sorted positions or counted levels, with the same interface."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -10,6 +10,7 @@ from dni_jax.probes._sorted_neuron import TrainingClass
 from dni_jax.probes._value_blocks import ValueBlocks
 
 
+@runtime_checkable  # tests check arguments against the types of signatures
 class Neuron(Protocol):
     """What a solver may ask of a neuron.
 
