@@ -9,15 +9,11 @@ from types import ModuleType
 
 from dni_jax.probes._bootstrap import bootstrap_auc, bootstrap_held_out, string_weights, weighted_auc, weighted_pearson
 from dni_jax.probes._check import check_hidden
-from dni_jax.probes._choose_engine import accumulate, choose_engine
-from dni_jax.probes._engine import Engine, Sample
+from dni_jax.probes._engine import Engine, Sample, Scores
 from dni_jax.probes._folds import make_folds
-from dni_jax.probes._joint import score_jointly
-from dni_jax.probes._permutation import permutation_test
-from dni_jax.probes._pvalues import benjamini_hochberg
-from dni_jax.probes._score import direct_scores, fit_neurons, score_neurons, score_stream
-from dni_jax.probes._scores import Scores
-from dni_jax.probes._selection import select_neurons
+from dni_jax.probes._joint import score_jointly, select_neurons
+from dni_jax.probes._permutation import benjamini_hochberg, permutation_test
+from dni_jax.probes._score import accumulate, choose_engine, direct_scores, fit_neurons, score_neurons, score_stream
 from dni_jax.probes._spec import ProbeSpec, as_spec
 from dni_jax.probes._stopping import fold_margin
 

@@ -12,8 +12,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from dni_jax.probes._scores import Scores
 from dni_jax.probes._spec import ProbeSpec
+
+
+class Scores(dict[str, np.ndarray]):
+    """Scores by metric, float64 (N, F, K), and "baseline" (F, K).
+
+    Attributes
+    ----------
+    attrs : dict
+        The probe, the engine and the settings.
+    lines : dict of float64 arrays (N, F, K)
+        "weight" and "bias" of the fitted probes, where an engine has fitted them.
+    """
+
+    def __init__(
+        self, scores: dict[str, np.ndarray], attrs: dict[str, Any], lines: dict[str, np.ndarray] | None = None
+    ) -> None:
+        super().__init__(scores)
+        self.attrs = attrs
+        self.lines = lines or {}
+
 
 LINES = ("weight", "bias")
 # Positions that are counted or summed at a time, and those that levels are chosen from.

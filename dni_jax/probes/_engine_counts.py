@@ -20,13 +20,11 @@ from jaxtyping import Array, Float, Int, Shaped, UInt16
 
 from dni_jax import devices
 from dni_jax.probes import _binned_neuron as binned_neuron
-from dni_jax.probes import _check, _held_out
+from dni_jax.probes import _check
 from dni_jax.probes import _metrics as metrics
-from dni_jax.probes._engine import CHUNK, Engine, Sample, make_scores
-from dni_jax.probes._fit import Fit
-from dni_jax.probes._neuron import direction
+from dni_jax.probes._engine import CHUNK, Engine, Sample, Scores, make_scores
+from dni_jax.probes._neuron import Fit, confusion, direction, share_at_threshold
 from dni_jax.probes._registry import PROBES
-from dni_jax.probes._scores import Scores
 from dni_jax.probes._spec import ProbeSpec
 
 _LARGEST = 2**31 - 1
@@ -237,12 +235,12 @@ def _score(levels: Array, cells: Array, strengths: Array, spec: ProbeSpec, mesh:
 
         def solve(strength: Array) -> dict[str, Array]:
             fit: Fit = probe.classify(binned, strength, spec.balanced)  # type: ignore[misc]
-            counts = _held_out.confusion(binned, fit)
+            counts = confusion(binned, fit)
             scores = {name: metrics.FROM_COUNTS[name](counts) for name in spec.names if name != "auc"}
             if "auc" in spec.names:
                 scores["auc"] = metrics.auc(rank_sum, counts, direction(binned, fit.weight))
             scores["auc_error"] = metrics.tie_bound(tied, counts)
-            scores["accuracy_error"] = _held_out.share_at_threshold(binned, fit)
+            scores["accuracy_error"] = share_at_threshold(binned, fit)
             return scores | fit.moved(binned.centre).line()
 
         return lax.map(solve, strengths)

@@ -16,11 +16,10 @@ from jaxtyping import Float, Int, Shaped
 
 from dni_jax import devices
 from dni_jax.probes import _check, _layout
-from dni_jax.probes._engine import CHUNK, Engine, Sample, make_scores
+from dni_jax.probes._engine import CHUNK, Engine, Sample, Scores, make_scores
 from dni_jax.probes._least_squares import score_moments
 from dni_jax.probes._moments import Moments, Range, Scale, sharded_moments
 from dni_jax.probes._registry import PROBES
-from dni_jax.probes._scores import Scores
 from dni_jax.probes._spec import ProbeSpec
 
 # Steps of the grid in the sample's range, and steps from its middle that a value may lie away. The sum of CHUNK

@@ -11,11 +11,10 @@ import numpy as np
 
 from dni_jax import devices
 from dni_jax.probes import _check, _layout
-from dni_jax.probes._engine import Engine, Sample, make_scores
+from dni_jax.probes._engine import Engine, Sample, Scores, make_scores
 from dni_jax.probes._least_squares import score_moments
 from dni_jax.probes._moments import Moments, Range, Scale, sharded_moments
 from dni_jax.probes._registry import PROBES
-from dni_jax.probes._scores import Scores
 from dni_jax.probes._spec import ProbeSpec
 
 

@@ -17,13 +17,11 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, UInt64
 
 from dni_jax import devices
-from dni_jax.probes import _bits, _check, _held_out, _layout
+from dni_jax.probes import _bits, _check, _layout
 from dni_jax.probes import _metrics as metrics
-from dni_jax.probes._engine import Engine, Sample, make_scores
-from dni_jax.probes._fit import Fit
-from dni_jax.probes._neuron import direction
+from dni_jax.probes._engine import Engine, Sample, Scores, make_scores
+from dni_jax.probes._neuron import Fit, confusion, direction, midranks
 from dni_jax.probes._registry import PROBES
-from dni_jax.probes._scores import Scores
 from dni_jax.probes._sorted_neuron import Layout, sort_neuron
 from dni_jax.probes._spec import ProbeSpec
 
@@ -208,10 +206,10 @@ def _score_batch(
 
         def solve(strength: Array) -> tuple:
             fit: Fit = probe.classify(neuron, strength, spec.balanced)  # type: ignore[misc]
-            counts = _held_out.confusion(neuron, fit)
+            counts = confusion(neuron, fit)
             return fit.moved(neuron.centre), counts, direction(neuron, fit.weight)
 
-        ranks = _held_out.midranks(neuron) if "auc" in spec.names else None
+        ranks = midranks(neuron) if "auc" in spec.names else None
         return *lax.map(solve, data.strength), ranks
 
     fit, counts, towards, ranks = lax.map(one, x)

@@ -1,21 +1,108 @@
-"""Probes on all neurons together: ridge and logistic regression, from one Gram matrix per fold."""
+"""Probes on all neurons together: ridge and logistic regression and greedy selection, from one Gram matrix per fold."""
 
 import warnings
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from dni_jax.probes import _check, _layout
 from dni_jax.probes import _metrics as metrics
-from dni_jax.probes._grams import Grams, JointData, grams, joint_data, r2, ridge
+from dni_jax.probes._engine import Scores
 from dni_jax.probes._ranks import tied_ranges
 from dni_jax.probes._registry import PROBES
-from dni_jax.probes._scores import Scores
 from dni_jax.probes._spec import ProbeSpec, as_spec
+
+
+class Grams(NamedTuple):
+    """Second moments of training or held-out sets, about one origin; z is the neurons and, last, a column of ones."""
+
+    zz: Float[Array, "K N1 N1"]
+    zy: Float[Array, "K N1 F"]
+    yy: Float[Array, "K F"]
+
+    def without_each(self) -> "Grams":
+        """Return the sums over all sets but one."""
+        others = 1.0 - jnp.eye(self.zz.shape[0], dtype=jnp.float64)
+        return Grams(*(jnp.tensordot(others, part, axes=1) for part in self))
+
+    def centred(self) -> tuple[Array, Array, Array, Array, Array]:
+        """Return centred x'x, x'y and y'y, and the means of x and y, for each set."""
+        n = self.zz[:, -1, -1]
+        x, y = self.zz[:, :-1, -1] / n[:, None], self.zy[:, -1] / n[:, None]
+        xx = self.zz[:, :-1, :-1] - n[:, None, None] * x[:, :, None] * x[:, None, :]
+        xy = self.zy[:, :-1] - n[:, None, None] * x[:, :, None] * y[:, None, :]
+        return xx, xy, self.yy - n[:, None] * y * y, x, y
+
+
+class JointData(NamedTuple):
+    """Positions in use, fold after fold: centred neurons with a column of ones, labels, and blocks of rows."""
+
+    z: Float[Array, "T N1"]
+    y: Float[Array, "T F"]
+    fold_of: Int[Array, " T"]
+    blocks: _layout.FoldBlocks
+
+
+def grams(data: JointData, n_folds: int) -> Grams:
+    """Compute the moments of each fold."""
+    zz, zy = (_layout.fold_products(data.z, right, data.blocks, n_folds) for right in (data.z, data.y))
+    yy = jax.ops.segment_sum(data.y * data.y, data.fold_of, num_segments=n_folds)
+    return Grams(zz, zy, yy)
+
+
+def ridge(train: Grams, alphas: Float[Array, " A"]) -> Float[Array, "A K N1 F"]:
+    """Compute ridge coefficients for every alpha from one eigendecomposition per fold; the intercept, last, is free."""
+    xx, xy, _, x, y = train.centred()
+    values, vectors = jnp.linalg.eigh(xx)
+    values = jnp.maximum(values, 0.0)
+    rotated = jnp.einsum("kne,knf->kef", vectors, xy)
+    least = 1e-12 * jnp.max(values, axis=1, keepdims=True)
+
+    def solve(alpha: Array) -> Array:
+        # Directions without spread get no weight, as in a pseudo-inverse.
+        scale = jnp.where(values > least, 1.0 / jnp.where(values > least, values + alpha, 1.0), 0.0)
+        w = jnp.einsum("kne,kef->knf", vectors, scale[:, :, None] * rotated)
+        return jnp.concatenate([w, (y - jnp.einsum("kn,knf->kf", x, w))[:, None]], axis=1)
+
+    return lax.map(solve, alphas)
+
+
+def r2(held: Grams, w: Float[Array, "K N1 F"]) -> Float[Array, "K F"]:
+    """Compute the held-out R^2 of lines; NaN for constant labels."""
+    fit = jnp.einsum("knf,knm,kmf->kf", w, held.zz, w)
+    residual = held.yy - 2.0 * jnp.sum(w * held.zy, axis=1) + fit
+    spread = held.centred()[2]
+    return jnp.where(spread > 1e-12 * held.yy, 1.0 - residual / jnp.where(spread > 0, spread, 1.0), jnp.nan)
+
+
+def joint_data(
+    hidden: Any, labels: Any, folds: Any, neurons: Any, classifies: bool, probe: str
+) -> tuple[JointData, int]:
+    """Check the arrays and lay out the positions in use; also return the number of folds."""
+    hidden = np.asarray(_check.check_hidden(hidden))
+    labels = _check.check_labels(labels, hidden.shape[0], classifies, probe)
+    folds = _check.check_folds(folds, *labels.shape)
+    if folds.ndim == 2:
+        raise ValueError(f"expected folds of shape ({len(folds)},) for all neurons together, got {folds.shape}")
+    if neurons is not None:
+        neurons = np.asarray(neurons)
+        if neurons.ndim != 1 or neurons.dtype.kind not in "iu" or not len(neurons) or neurons.max() >= hidden.shape[1]:
+            raise ValueError(f"expected neurons as indices below {hidden.shape[1]}, got {neurons}")
+        hidden = hidden[:, neurons]
+    used = _layout.used_positions(folds)
+    fold_of, n_folds = folds[used], int(folds.max()) + 1
+    x = hidden[used].astype(np.float64)
+    z = np.concatenate([x - x.mean(0), np.ones((len(x), 1))], axis=1)
+    with jax.enable_x64(True):
+        blocks = _layout.FoldBlocks(*map(jnp.asarray, _layout.make_blocks(fold_of, n_folds)))
+        y = jnp.asarray(labels[used].astype(np.float64))
+        return JointData(jnp.asarray(z), y, jnp.asarray(fold_of), blocks), n_folds
+
 
 JOINT = ("ridge", "logistic")
 _MOST_STEPS, _TOLERANCE = 1_000, 1e-6
@@ -209,3 +296,86 @@ def _warn_of_unfinished(last_step: Float[np.ndarray, "A K F"]) -> int:
             stacklevel=3,
         )
     return unfinished
+
+
+@partial(jax.jit, static_argnames=("k", "n_folds"))
+def _select(data: JointData, k: int, n_folds: int) -> tuple[Array, Array]:
+    """Greedy choice by a pivoted Cholesky factorisation of each training set's Gram matrix."""
+    held = grams(data, n_folds)
+    train = held.without_each()
+    xx, xy, _, x, y = train.centred()
+    diagonal = jnp.diagonal(xx, axis1=1, axis2=2)
+    n_neurons = diagonal.shape[1]
+
+    def one(xx: Array, xy: Array, diagonal: Array, x: Array, y: Array, held: Grams) -> tuple[Array, Array]:
+        least = 1e-10 * diagonal
+
+        def step(state: tuple, number: Array) -> tuple[tuple, tuple]:
+            columns, left, cross, chosen = state
+            gain = jnp.where(left > least, cross**2 / jnp.where(left > least, left, 1.0), -1.0)
+            best = jnp.argmax(gain).astype(jnp.int32)
+            pivot = jnp.sqrt(jnp.maximum(left[best], 1e-300))
+            column = (xx[best] - columns.T @ columns[:, best]) / pivot
+            column = jnp.where(gain[best] > 0, column, 0.0)
+            columns, chosen = columns.at[number].set(column), chosen.at[number].set(best)
+            cross = cross - column * (cross[best] / pivot)
+            left = (left - column**2).at[best].set(0.0)
+            taken = jnp.arange(k, dtype=jnp.int32) <= number
+            pairs = taken[:, None] & taken[None, :]
+            spread = diagonal[chosen]
+            sub = jnp.where(pairs, xx[chosen][:, chosen], 0.0) + jnp.diag(
+                jnp.where(taken, 1e-10 * spread + 1e-300, 1.0)
+            )
+            w = jnp.linalg.solve(sub, jnp.where(taken, xy[chosen], 0.0))
+            full = jnp.zeros(n_neurons + 1, jnp.float64).at[chosen].add(jnp.where(taken, w, 0.0)).at[-1].set(0.0)
+            full = full.at[-1].set(y - full[:-1] @ x)
+            single = Grams(held.zz[None], held.zy[None, :, None], held.yy[None, None])
+            return (columns, left, cross, chosen), (best, r2(single, full[None, :, None])[0, 0])
+
+        start = (jnp.zeros((k, n_neurons), jnp.float64), diagonal, xy, jnp.zeros(k, jnp.int32))
+        return lax.scan(step, start, jnp.arange(k, dtype=jnp.int32))[1]
+
+    features = jax.vmap(one, in_axes=(None, 1, None, None, 0, Grams(None, 1, 0)))  # type: ignore[arg-type]
+    return jax.vmap(features)(xx, xy, diagonal, x, y, held)
+
+
+def select_neurons(hidden: Any, labels: Any, folds: Any, k: int, *, neurons: Any = None) -> Scores:
+    """Choose the k neurons that together predict each feature best, greedily, by least squares on each training set.
+
+    Parameters
+    ----------
+    hidden, labels, folds, neurons
+        As in `score_jointly`.
+    k : int
+        How many neurons to choose.
+
+    Returns
+    -------
+    Scores
+        "neurons" int64 (F, K, k), in order of choice, and "r2" float64 (k, F, K), held out, of the first 1 to k.
+
+    Raises
+    ------
+    ValueError
+        As `score_jointly`, and for a k that is not between 1 and the number of neurons.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dni_jax.probes import make_folds, select_neurons
+    >>> hidden = np.random.default_rng(0).normal(size=(300, 5))
+    >>> labels = 2 * hidden[:, [3]] - hidden[:, [1]]
+    >>> select_neurons(hidden, labels, make_folds(300, k=2, scheme="shuffled"), 2)["neurons"][0].tolist()
+    [[3, 1], [3, 1]]
+    """
+    data, n_folds = joint_data(hidden, labels, folds, neurons, False, "ols")
+    n_neurons = data.z.shape[1] - 1
+    if not 1 <= k <= n_neurons:
+        raise ValueError(f"expected k from 1 to {n_neurons} neurons, got {k}")
+    with jax.enable_x64(True):
+        chosen, scored = _select(data, int(k), n_folds)
+        order, score = np.asarray(chosen).astype(np.int64), np.asarray(scored)
+    if neurons is not None:
+        order = np.asarray(neurons)[order]
+    result = {"neurons": np.moveaxis(order, 0, 1), "r2": score.transpose(2, 1, 0)}
+    return Scores(result, {"k": int(k), "n_neurons": n_neurons})

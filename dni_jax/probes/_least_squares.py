@@ -10,9 +10,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from dni_jax.probes._fit import Fit, class_weights, from_line
 from dni_jax.probes._moments import ROUNDING, Moments, Range
-from dni_jax.probes._neuron import Neuron, both_classes
+from dni_jax.probes._neuron import Fit, Neuron, both_classes, class_weights, from_line
 
 
 class Line(NamedTuple):

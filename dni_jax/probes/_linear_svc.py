@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dni_jax.probes._binned_neuron import BinnedClass
-from dni_jax.probes._fit import Fit, class_weights, from_line
-from dni_jax.probes._neuron import Neuron, both_classes
+from dni_jax.probes._neuron import Fit, Neuron, both_classes, class_weights, from_line
 from dni_jax.probes._newton import Surface, minimise
 from dni_jax.probes._sorted_neuron import TrainingClass
 

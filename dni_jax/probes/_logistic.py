@@ -13,8 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from dni_jax.probes import _bits
-from dni_jax.probes._fit import Fit, class_weights, from_line
-from dni_jax.probes._neuron import Neuron, both_classes
+from dni_jax.probes._neuron import Fit, Neuron, both_classes, class_weights, from_line
 from dni_jax.probes._newton import Surface, minimise
 from dni_jax.probes._value_blocks import ValueBlocks
 

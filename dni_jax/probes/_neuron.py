@@ -1,13 +1,56 @@
-"""A neuron as the solvers see it: sorted positions or counted levels, with the same interface."""
+"""A neuron to the solvers, whether its positions are sorted or counted: its classes, fits, and held-out counts."""
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from dni_jax.probes._binned_neuron import BinnedClass
-from dni_jax.probes._sorted_neuron import TrainingClass
+from dni_jax.probes._metrics import Confusion
+from dni_jax.probes._ranks import tied_ranges
+from dni_jax.probes._sorted_neuron import SortedNeuron, TrainingClass, count_below
 from dni_jax.probes._value_blocks import ValueBlocks
+
+
+class Fit(NamedTuple):
+    """One line ``weight * (x - threshold)`` per fold and feature; x is measured from the neuron's centre.
+
+    Positions with a positive value are predicted to be in class 1. Where the weight is 0, `constant` is the
+    prediction everywhere.
+    """
+
+    weight: Float[Array, "*fits"]
+    threshold: Float[Array, "*fits"]
+    constant: Bool[Array, "*fits"]
+
+    def moved(self, centre: Float[Array, ""]) -> "Fit":
+        """Return the fit in the neuron's original units."""
+        return self._replace(threshold=self.threshold + centre)
+
+    def line(self) -> dict[str, Float[Array, "*fits"]]:
+        """Return "weight" and "bias"; the bias of a constant prediction is 1 or -1."""
+        bias = jnp.where(self.constant, 1.0, -1.0)
+        bias = jnp.where(self.weight == 0, bias, 0.0 - self.weight * self.threshold)
+        return {"weight": self.weight, "bias": bias}
+
+
+def from_line(weight: Float[Array, "*fits"], bias: Float[Array, "*fits"], size: Int[Array, "2 *fits"]) -> Fit:
+    """Turn ``weight * x + bias`` into a `Fit`; a training set with one class predicts that class.
+
+    `size` counts the training positives and negatives.
+    """
+    single = (size[0] == 0) | (size[1] == 0)
+    flat = single | (weight == 0)
+    threshold = jnp.where(flat, 0.0, -bias / jnp.where(flat, 1.0, weight))
+    return Fit(jnp.where(flat, 0.0, weight), threshold, jnp.where(single, size[1] == 0, bias > 0))
+
+
+def class_weights(size: Int[Array, "2 *fits"], balanced: bool) -> Float[Array, "2 *fits"]:
+    """Weights of the positives and the negatives: 1, or ``n / (2 * n_class)`` where `balanced`."""
+    if not balanced:
+        return jnp.ones(size.shape, jnp.float64)
+    counts = size.astype(jnp.float64)
+    return jnp.sum(counts, axis=0) / (2.0 * jnp.maximum(counts, 1.0))
 
 
 @runtime_checkable  # tests check arguments against the types of signatures
@@ -79,3 +122,41 @@ def direction(neuron: Neuron, weight: Float[Array, "K F"]) -> Float[Array, "K F"
     # The difference of the means times both counts: its sign needs no division.
     lean = of_positive * negative.astype(jnp.float64) - (of_all - of_positive) * positive.astype(jnp.float64)
     return jnp.where(weight != 0, weight, jnp.where((positive == 0) | (negative == 0), 0.0, lean))
+
+
+def confusion(neuron: Neuron, fit: Fit) -> Confusion:
+    """Count right and wrong held-out predictions of every fold and feature."""
+    x = neuron.values()
+    rising = fit.weight > 0
+    # Not positive are the ranks up to the threshold where the line rises, positive those below it where it falls.
+    rank = count_below(x, fit.threshold, inclusive=rising)
+    whole = jnp.full_like(rank, x.shape[0])
+    rank = jnp.where(fit.weight == 0, jnp.where(fit.constant, whole, 0), rank)
+    positives_below, all_below = neuron.held_below(rank)
+    positives, everything = neuron.held_below(whole)
+    true_positive = jnp.where(rising, positives - positives_below, positives_below)
+    predicted = jnp.where(rising, everything - all_below, all_below)
+    false_positive = predicted - true_positive
+    false_negative = positives - true_positive
+    return Confusion(true_positive, false_positive, false_negative, everything - positives - false_positive)
+
+
+def share_at_threshold(neuron: Neuron, fit: Fit) -> Float[Array, "K F"]:
+    """Share of the held-out positions in the ranks on either side of the threshold."""
+    x = neuron.values()
+    rank = count_below(x, fit.threshold, inclusive=jnp.ones(fit.threshold.shape, bool))
+    _, low = neuron.held_below(jnp.maximum(rank - 1, 0))
+    _, high = neuron.held_below(jnp.minimum(rank + 1, x.shape[0]))
+    _, everything = neuron.held_below(jnp.full_like(rank, x.shape[0]))
+    share = (high - low).astype(jnp.float64) / everything.astype(jnp.float64)
+    return jnp.where(fit.weight == 0, 0.0, share)
+
+
+def midranks(neuron: SortedNeuron) -> Float[Array, " T"]:
+    """Rank of each position within its own fold, from 1, ties sharing their middle; in position order."""
+    n_positions = neuron.order.shape[0]
+    x = neuron.values()
+    first, after = tied_ranges(x[1:] != x[:-1])
+    doubled = neuron.held_before(first, neuron.fold_of) + neuron.held_before(after, neuron.fold_of) + 1
+    ranks = doubled.astype(jnp.float64) / 2.0
+    return jnp.zeros(n_positions, jnp.float64).at[neuron.order].set(ranks, unique_indices=True)

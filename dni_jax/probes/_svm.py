@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from dni_jax.probes._fit import Fit
-from dni_jax.probes._neuron import Neuron
+from dni_jax.probes._neuron import Fit, Neuron
 
 
 class _Problem(NamedTuple):

@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, Ri
 from sklearn.svm import SVC, LinearSVC
 
 from dni_jax.probes import _check
-from dni_jax.probes._scores import Scores
+from dni_jax.probes._engine import Scores
 from dni_jax.probes._spec import ProbeSpec, as_spec
 
 # libsvm's slope where none exists is rounding of either sign; the neuron is then read by the classes' training means.
