@@ -188,7 +188,7 @@ def test_interventions(labels, states):
         [
             numbers(range(24)),
             "h",
-            f"values given for {positions:,} positions",
+            f"one value for each of {positions:,} positions",
             f"at {positions:,} positions",
             "recurrent",
         ],
