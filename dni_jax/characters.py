@@ -34,6 +34,11 @@ def display_name(name: str) -> str:
     return inner + make_visible(name[-1:])
 
 
+def escape(character: str) -> str:
+    r"""Return a character as it appears in a name: a line break as ``\n``, printable characters unchanged."""
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
 def _visible(character: str) -> str:
     if character in INVISIBLE:
         return INVISIBLE[character]

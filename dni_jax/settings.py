@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+ProbeName = Literal["svm", "linear_svc", "logistic", "ridge"]
+
 # Names in files of earlier versions, and the current names: of settings, of measures in tables of effects, and of
 # columns in tables of relevance and findings.
 RENAMED_SETTINGS = {"products": "matmul_dtype"}

@@ -154,7 +154,7 @@ def test_a_nasty_language():
 def test_model_and_states(model, states):
     page = read(model)
     assert page.row("cell") == ["lstm, 24 neurons"]
-    assert page.row("validation loss")[0].strip() == f"{model.validation_loss:.4f} nats a symbol"
+    assert page.row("validation loss")[0].strip() == f"{model.validation_loss:.4f} nats per symbol"
     assert "polyline" in page.tags
     assert "seed 0" in page.row("training")[0]
     elsewhere = read(replace(model, config=None, history=(), boundary=False))
@@ -188,7 +188,7 @@ def test_interventions(labels, states):
         [
             numbers(range(24)),
             "h",
-            f"values given for {positions:,} positions",
+            f"one value for each of {positions:,} positions",
             f"at {positions:,} positions",
             "recurrent",
         ],

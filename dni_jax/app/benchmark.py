@@ -16,8 +16,9 @@ from dni_jax.interventions import clamp
 from dni_jax.languages import get
 from dni_jax.models import TrainConfig, TrainedModel, generate_each, record, train
 from dni_jax.probes import make_folds, score_neurons
+from dni_jax.settings import ProbeName
 
-_OTHERS: dict[str, Callable[[], Any]] = {
+_OTHERS: dict[ProbeName, Callable[[], Any]] = {
     "svm": lambda: SVC(kernel="linear"),
     "linear_svc": LinearSVC,
     "logistic": LogisticRegression,
@@ -42,12 +43,12 @@ class ProbeGrid:
     neurons: int = 128
     features: int = 50
     folds: int = 20
-    probe: str = "svm"
+    probe: ProbeName = "svm"
 
     def check(self) -> None:
         """Raise a ValueError for invalid sizes."""
-        least = {"positions": 2 * max(self.folds, 1), "neurons": 1, "features": 1, "folds": 2}
-        for name, low in least.items():
+        smallest = {"positions": 2 * max(self.folds, 1), "neurons": 1, "features": 1, "folds": 2}
+        for name, low in smallest.items():
             if getattr(self, name) < low:
                 raise ValueError(f"expected {name} of at least {low}, got {getattr(self, name)}")
         if self.probe not in _OTHERS:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import Positional, arg
 
-from dni_jax.settings import TrainConfig, check_choices, check_counts, with_new_names
+from dni_jax.settings import ProbeName, TrainConfig, check_choices, check_counts, with_new_names
 
 _FILE_LANGUAGES = ("python", "c")  # read from files instead of sampled from a grammar
 
@@ -32,7 +32,7 @@ class InspectConfig:
     """
 
     inspect_characters: int | None = None
-    probe: Literal["svm", "linear_svc", "logistic", "ridge"] = "svm"
+    probe: ProbeName = "svm"
     folds: int | None = None
 
     def check(self) -> None:

@@ -87,7 +87,9 @@ def _resume_config(config: RunConfig) -> RunConfig:
         hint = f"name one of {', '.join(others[:5])} with --out" if others else "omit --resume to start one"
         raise ValueError(f"expected a run to resume in {str(path)!r}, got none: {hint}")
     saved = read_config(file)
-    ours, default, theirs = (_flatten(asdict(replace(one, hosts=Hosts()))) for one in (config, RunConfig(), saved))
+    ours, default, theirs = (
+        flatten_settings(asdict(replace(one, hosts=Hosts()))) for one in (config, RunConfig(), saved)
+    )
     ignored = {*INVOCATION_SETTINGS, *(() if saved.grammar is None else ("language",))}
     changed = [name for name in ours if name not in ignored and ours[name] not in (default[name], theirs[name])]
     if changed:
@@ -152,7 +154,7 @@ class RunFolder:
 
     @property
     def is_taken(self) -> bool:
-        """Whether the folder holds anything besides the config of a run that was never started."""
+        """Whether the folder holds anything other than the config of a run that was never started."""
         return self.path.exists() and any(path.name != "config.toml" for path in self.path.iterdir())
 
     def _check_taken(self, config: RunConfig) -> None:
@@ -221,6 +223,31 @@ class RunFolder:
         return self.path / "samples.json"
 
     @property
+    def attribution(self) -> Path:
+        """How much predictions depend on each neuron, by lag."""
+        return self.path / "attribution.parquet"
+
+    @property
+    def posterior(self) -> Path:
+        """How certain the ranking of neurons is, given uncertain weights."""
+        return self.path / "posterior.parquet"
+
+    @property
+    def step_sizes(self) -> Path:
+        """The draws of the weights at several step sizes."""
+        return self.path / "step_sizes.csv"
+
+    @property
+    def dimension(self) -> Path:
+        """How many random directions of the state each feature needs."""
+        return self.path / "dimension.parquet"
+
+    @property
+    def repair(self) -> Path:
+        """What a small change of the output layer repairs."""
+        return self.path / "repair.parquet"
+
+    @property
     def report(self) -> Path:
         """The HTML report."""
         return self.path / "report.html"
@@ -279,10 +306,12 @@ class RunFolder:
         return self.has(STAGE_FILES[stage][-1])
 
 
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one level of names, joined by dots."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        nested = isinstance(value, Mapping)
+        flat |= flatten_settings(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat
 
 

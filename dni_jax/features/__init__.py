@@ -2,7 +2,7 @@
 
 from dni_jax.features._cache import compute_once
 from dni_jax.features._controls import confounders, control_task
-from dni_jax.features._defaults import default_library
+from dni_jax.features._defaults import CHARACTER_CLASSES, default_library
 from dni_jax.features._feature import Feature, FeatureLibrary, Violation
 from dni_jax.features._functions import char_feature, feature, regex_feature, symbol_feature
 from dni_jax.features._labels import Labels, check_feature_name
@@ -19,6 +19,7 @@ from dni_jax.features._predictors import CharacterWindow, predictor_feature
 from dni_jax.features._trace import trace
 
 __all__ = [
+    "CHARACTER_CLASSES",
     "CharacterWindow",
     "Feature",
     "FeatureLibrary",

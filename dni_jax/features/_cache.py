@@ -86,8 +86,3 @@ def encode(corpus: Corpus, vocabulary: Vocabulary) -> Int[np.ndarray, " T"]:
     if vocabulary == corpus.vocabulary:
         return compute_once(corpus, "codes", lambda corpus: corpus.flat_codes)
     return compute_once(corpus, ("codes", vocabulary), lambda corpus: vocabulary.encode(corpus.text))
-
-
-def escape(character: str) -> str:
-    r"""Return a character as it appears in a name: a line break as ``\n``, printable characters unchanged."""
-    return character if character.isprintable() else character.encode("unicode_escape").decode()

@@ -7,7 +7,8 @@ import zlib
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from dni_jax.features._cache import LabelCache, encode, escape
+from dni_jax.characters import escape
+from dni_jax.features._cache import LabelCache, encode
 from dni_jax.features._feature import Feature, FeatureLibrary, known, label_column
 from dni_jax.features._ranges import edge_positions
 from dni_jax.text import Corpus, Vocabulary, exclusive_sum, join_segments

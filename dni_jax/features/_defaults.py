@@ -9,7 +9,7 @@ from dni_jax.features._functions import char_feature, symbol_feature
 from dni_jax.features._nodes import depth_features, node_features
 from dni_jax.text import BRACKETS, NodeKind, character_type
 
-CLASSES = ("digit", "letter", "parenthesis", "operator", "quote", "space", "newline", "punctuation")
+CHARACTER_CLASSES = ("digit", "letter", "parenthesis", "operator", "quote", "space", "newline", "punctuation")
 _LEVELS = 5  # depth=0 ... depth=4: the grammar of Lin & Wu (2017) has four levels of brackets
 _SMALL_ALPHABET = 32  # characters; in a larger alphabet, single characters are not features
 _MANY_RULES = 64  # with more productions, only symbols are features
@@ -51,10 +51,10 @@ def default_library(
 
 def _character_features(characters: Sequence[str] | None) -> list[Feature]:
     if characters is None:
-        classes = list(CLASSES)
+        classes = list(CHARACTER_CLASSES)
     else:
         present = {character_type(c) for c in characters}
-        classes = [name for name in CLASSES if name in present]
+        classes = [name for name in CHARACTER_CLASSES if name in present]
     features = [_class_feature(name) for name in classes]
     if characters is not None and len(characters) <= _SMALL_ALPHABET:
         features += [symbol_feature(character) for character in characters]

@@ -352,7 +352,7 @@ class FeatureLibrary:
         return FeatureLibrary(tuple(feature for feature in self.features if feature not in dropped))
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a feature: ``feature`` (its name), ``kind`` ("" if its labels determine it) and ``about``."""
+        """Return one row per feature: ``feature`` (its name), ``kind`` ("" if labels determine it) and ``about``."""
         rows = [(feature.name, feature.kind or "", feature.about) for feature in self.features]
         return pd.DataFrame(rows, columns=["feature", "kind", "about"])
 
@@ -376,7 +376,7 @@ class FeatureLibrary:
 
         Returns
         -------
-        `Labels` with one column a feature. Their mask excludes characters that could not be parsed, and those where
+        `Labels` with one column per feature. Their mask excludes characters that could not be parsed, and those where
         any of the features is unknown.
 
         Raises

@@ -193,7 +193,7 @@ class Labels:
 
         Returns
         -------
-        DataFrame with one row a feature: ``feature``, ``kind``, ``positions`` (in the mask), ``masked`` (left out);
+        DataFrame with one row per feature: ``feature``, ``kind``, ``positions`` (in the mask), ``masked`` (left out);
         ``mean``, ``sd``, ``min`` and ``max`` of the labels; for a binary feature ``count`` and ``share`` of the labels
         1, and with a corpus ``strings`` and ``strings_share``: the strings in which the feature holds at all.
 
@@ -236,7 +236,7 @@ class Labels:
             )
 
     def to_dataframe(self, corpus: Corpus | None = None) -> pd.DataFrame:
-        """Return one row a position and one column a feature.
+        """Return one row per position and one column per feature.
 
         With a corpus, the first columns are ``string``, ``place`` (in the string) and ``character``. A column
         ``masked`` is True where the labels do not count. Labels keep their type, int8 or float32.
@@ -341,7 +341,7 @@ def check_column(name: str, kind: str | None, column: np.ndarray, corpus: Corpus
     Raises
     ------
     ValueError
-        If there is not one finite number a position, or a binary feature has a label other than 0 and 1.
+        If there is not one finite number per position, or a binary feature has a label other than 0 and 1.
     """
     if column.shape != (corpus.n_positions,):
         raise ValueError(
@@ -351,7 +351,7 @@ def check_column(name: str, kind: str | None, column: np.ndarray, corpus: Corpus
     if column.dtype.kind not in "biuf":
         raise ValueError(f"feature {name!r}: expected numbers or bools, got {column.dtype}")
     if column.dtype.kind == "f":
-        _check_finite(name, corpus, column)
+        _check_finite_labels(name, corpus, column)
     only_01 = column.dtype == bool or _is_01(column)
     if kind == "binary" and not only_01:
         other = column[(column != 0) & (column != 1)][0]
@@ -366,7 +366,7 @@ def _is_01(column: np.ndarray) -> bool:
     return bool(((column == 0) | (column == 1)).all())
 
 
-def _check_finite(name: str, corpus: Corpus, column: np.ndarray) -> None:
+def _check_finite_labels(name: str, corpus: Corpus, column: np.ndarray) -> None:
     finite = np.abs(column) <= np.finfo(np.float32).max
     if not finite.all():
         where = int(np.flatnonzero(~finite)[0])

@@ -32,6 +32,8 @@ class LazyLabels:
     kinds
         For each feature ``"binary"`` or ``"continuous"``. If a feature does not declare its kind, its labels on the
         first 65,536 characters determine it; later labels that do not fit raise an error.
+    source
+        The library as passed, before fitting.
 
     Examples
     --------

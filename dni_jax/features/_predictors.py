@@ -104,7 +104,7 @@ def predictor_feature(
     ------
     ValueError
         If the method is unknown, or the predictor does not have it; when labels are computed, if the predictor fails or
-        does not return one number a position.
+        does not return one number per position.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def _method(name: str, predictor: Any, method: str) -> Callable[[np.ndarray], An
 
 @dataclass(frozen=True)
 class _Labeller:
-    """A predictor whose results are checked to be one number a position."""
+    """A predictor whose results are checked to be one number per position."""
 
     name: str
     predictor: Any

@@ -155,7 +155,7 @@ def _is_known(corpus: Corpus) -> Bool[np.ndarray, " T"]:
 
 
 def _columns(name: str, function: Procedure, declared: _Fields, corpus: Corpus) -> _Columns:
-    """Run the procedure on every string whose beginning is in the corpus; return one column a field."""
+    """Run the procedure on every string whose beginning is in the corpus; return one column per field."""
     offsets, begins, _ = join_segments(corpus)
     if not begins.any():
         raise ValueError(f"trace {name!r}: expected strings from their beginning, got only later segments of strings")

@@ -14,13 +14,13 @@ _SETS, _VALUES = 10, 6  # shown
 
 
 def html_of_edits(edits: Sequence[Any]) -> str:
-    """Return a table with one row an override, in the order in which they are applied."""
+    """Return a table with one row per override, in the order in which they are applied."""
     rows = [(numbers(edit.neurons), edit.part, _value(edit), _when(edit), edit.where) for edit in edits]
     return card(f"Intervention of {len(rows)} override{'s' if len(rows) != 1 else ''}", table(_HEADER, rows))
 
 
 def html_of_override(override: Any) -> str:
-    """Return a table with one row a set of neurons."""
+    """Return a table with one row per set of neurons."""
     masks = np.asarray(override.mask).reshape(-1, np.shape(override.mask)[-1])
     lows, highs = (np.broadcast_to(np.asarray(each), np.shape(override.mask)) for each in (override.low, override.high))
     rows = []

@@ -27,7 +27,7 @@ class Edit:
     low, high
         float32 ``(k,)`` for the k neurons.
     drive
-        float32 ``(T,)`` (a signal) or ``(T, k)`` (states of the k neurons), one row a position; or None.
+        float32 ``(T,)`` (a signal) or ``(T, k)`` (states of the k neurons), one row per position; or None.
     when
         bool ``(T,)``: the positions at which it acts; None: at every step, also between strings.
     where, part
@@ -350,7 +350,7 @@ def clamp_to_labels(
     neurons
         Their numbers.
     signal
-        ``(T,)`` in [0, 1]: one number a position of the corpus (or a step of the generated text). Between strings,
+        ``(T,)`` in [0, 1]: one number per position of the corpus (or a step of the generated text). Between strings,
         where there is no label, neurons are left alone.
     low, high
         The values at 0 and 1; in between, linear.

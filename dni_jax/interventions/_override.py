@@ -16,7 +16,7 @@ Where = Literal["recurrent", "readout"]
 
 
 class Drive(NamedTuple):
-    """What an override follows through time: arrays with one row a position (for one step, without that axis), or None.
+    """What an override follows through time: arrays with one row per position (no such axis for one step), or None.
 
     Attributes
     ----------
@@ -35,8 +35,8 @@ class Drive(NamedTuple):
 class Override:
     """``h[n] <- low[n] + (high[n] - low[n]) * drive`` for the neurons in the mask.
 
-    The drive's value is a number a step (a signal), an array ``(..., N)`` a step (states, with low 0 and high 1), or
-    nothing, which leaves `low`. Leading axes of the three arrays are batches: hundreds of neuron sets go through one
+    The drive's value is one number per step (a signal), an array ``(..., N)`` per step (states, with low 0 and high 1),
+    or nothing, which leaves `low`. Leading axes of the three arrays are batches: hundreds of neuron sets go through one
     ``vmap``.
 
     Attributes

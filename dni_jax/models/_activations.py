@@ -14,28 +14,28 @@ from dni_jax.html import card, facts, table
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """Recorded states, one row a position of the corpus.
+    """Recorded states, one row per position of the corpus.
 
     Attributes
     ----------
     hidden
-        float ``(T, N)``: the hidden state after reading each character. Of a population, all state arrays have a
-        leading axis: ``(M, T, N)``.
+        float ``(T, N)``: the hidden state after reading each character. For a population, all state arrays have
+        a leading axis: ``(M, T, N)``.
     groups
         int32 ``(T,)``: the group of each position (its string, or its file); folds do not tear groups apart.
     cell
-        float ``(T, N)``, or None if it was not asked for.
+        float ``(T, N)``: the memory c of an LSTM (not the kind of cell); None unless requested.
     gates
         float ``(T, n_gates, N)`` in the order of `gate_names`, or None.
     logits
-        float ``(T, V)``: of the next symbol, by its code; or None.
+        float ``(T, V)``: scores of the next symbol, by its code; or None.
     mask
         bool ``(T,)``: False at positions that have no state (the characters before a tokenizer's first token); they
         take no part in any score, and their rows hold 0. None where every position has one.
     gate_names
-        Of an LSTM ``("i", "f", "g", "o")``: input, forget, cell, output; of a GRU ``("r", "z", "n")``.
+        For an LSTM ``("i", "f", "g", "o")``: input, forget, cell, output; for a GRU ``("r", "z", "n")``.
     members
-        Of a population, what tells its M models apart: ``seed`` and ``learning_rate``, one value a model.
+        For a population: what distinguishes its M models (``seed`` and ``learning_rate``), one value per model.
 
     Examples
     --------

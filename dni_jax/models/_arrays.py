@@ -1,4 +1,4 @@
-"""States of any network, as arrays: one row a character."""
+"""States of any network, as arrays: one row per character."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from dni_jax.models._activations import Activations
 from dni_jax.text import Corpus
 
-_ROWS = "one row a character, without rows of begin or end symbols"
+_ROWS = "one row per character, without rows of begin or end symbols"
 _BLOCK = 65_536  # rows checked for NaN at a time
 
 
@@ -23,10 +23,10 @@ def from_arrays(states: Any, corpus: Corpus) -> Activations:
     states
         NumPy, JAX or PyTorch arrays (on any device, with or without gradients) of a floating type, as one of
 
-        - ``(T, N)``: one row a character, string after string in the corpus' order;
+        - ``(T, N)``: one row per character, string after string in the corpus' order;
         - ``(S, L, N)``: string by string, padded after the ends to exactly the longest string's length L; what is
           in the padding does not matter;
-        - S arrays ``(L_s, N)`` in a list or tuple: one a string.
+        - S arrays ``(L_s, N)`` in a list or tuple: one per string.
 
         The row of a character is the state after reading it. A begin-of-text symbol has no character: leave its row
         out.
@@ -69,14 +69,14 @@ def from_arrays(states: Any, corpus: Corpus) -> Activations:
                 f"L = {lengths.max():,}, or a list of S arrays (L_s, N), got shape {array.shape}: pass {_ROWS}"
             )
     check_neurons(hidden)
-    check_finite(hidden, corpus)
+    check_finite_states(hidden, corpus)
     return Activations(hidden=hidden, groups=corpus.position_groups)
 
 
 def strings_of(states: Any, corpus: Corpus, lengths: Sequence[int] | np.ndarray, rows: str) -> list[np.ndarray]:
-    """Check that there is one floating array a string, as long as it should be, all of one width and type."""
+    """Check that there is one floating array per string, as long as it should be, all of one width and type."""
     if len(states) != len(corpus):
-        raise ValueError(f"expected one array of states a string, {len(corpus):,} in all, got {len(states):,}")
+        raise ValueError(f"expected one array of states per string, {len(corpus):,} in all, got {len(states):,}")
     arrays = [floating(array, f"states of string {number}") for number, array in enumerate(states)]
     for number, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
         if array.ndim != 2 or len(array) != length:
@@ -113,12 +113,12 @@ def as_numpy(array: Any, name: str) -> np.ndarray:
 
 
 def check_neurons(hidden: np.ndarray) -> None:
-    """Refuse states of no neuron."""
+    """Refuse states without neurons."""
     if hidden.shape[1] == 0:
         raise ValueError(f"expected states of at least one neuron, got shape {hidden.shape}")
 
 
-def check_finite(hidden: np.ndarray, corpus: Corpus) -> None:
+def check_finite_states(hidden: np.ndarray, corpus: Corpus) -> None:
     """Refuse NaN and infinity, and say at which character of which string."""
     for first in range(0, len(hidden), _BLOCK):
         bad = ~np.isfinite(hidden[first : first + _BLOCK])
@@ -136,7 +136,7 @@ def _check_padded(shape: tuple[int, ...], lengths: np.ndarray) -> None:
     longest = int(lengths.max())
     if shape[:2] != (len(lengths), longest):
         extra = shape[1] - longest
-        hint = "pass one row a character"
+        hint = "pass one row per character"
         if shape[0] == len(lengths) and extra > 0:
             hint = (
                 f"cut the padding with states[:, :{longest}], or, if the first row is a begin symbol's, take "

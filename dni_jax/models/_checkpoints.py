@@ -50,7 +50,7 @@ def first_process_only() -> Any:
 class Checkpoints:
     """The last two states of one training, under a folder; with no folder, nothing is kept.
 
-    Of several processes only the first reads and writes the folder.
+    With several processes, only the first reads and writes the folder.
     """
 
     def __init__(self, path: str | Path | None, plans: Sequence[TrainPlan], corpus: Corpus) -> None:

@@ -32,7 +32,7 @@ class ChunkedActivations(ABC):
     chunk
         How many positions a chunk has by default.
     fingerprint
-        Of the text: `dni_jax.models.fingerprint_corpus`; empty where it is unknown.
+        Fingerprint of the text, from `dni_jax.models.fingerprint_corpus`; empty if it is unknown.
     in_memory
         Whether all states are in memory.
     mask
@@ -40,7 +40,7 @@ class ChunkedActivations(ABC):
     corpus
         The text, where it is known.
     n_models, members
-        Of a population; see `as_activations`.
+        For a population; see `as_activations`.
     """
 
     offsets: Int[np.ndarray, " S1"]

@@ -1,4 +1,4 @@
-"""The states of a rollout over a corpus, some steps a call, brought into the corpus' order."""
+"""The states of a rollout over a corpus, several steps per call, brought into the corpus' order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def choose_states(model: TrainedModel, what: Sequence[str], dtype: str) -> Emit:
     if unknown:
         raise ValueError(f"expected what to record among {KINDS}, got {sorted(unknown)}")
     if "cell" in what and not model.weights.cell_type.has_memory:
-        raise ValueError(f"expected 'cell' of an LSTM only, got it with a network of kind {model.weights.cell!r}")
+        raise ValueError(
+            f"expected 'cell' only for a network with a memory, got a network of {model.weights.cell!r} cells"
+        )
     if dtype not in ("float32", "float16"):
         raise ValueError(f"expected dtype 'float32' or 'float16', got {dtype!r}")
     return Emit(tuple(dict.fromkeys(("hidden", *what))), dtype)

@@ -27,7 +27,7 @@ class Outputs:
     Attributes
     ----------
     values
-        The outputs by path, one a call, in the order of first calls; leaves are NumPy arrays.
+        The outputs by path, one per call, in the order of first calls; leaves are NumPy arrays.
     paths
         Every path of a submodule that can be called.
     """

@@ -51,7 +51,7 @@ class Dense(NamedTuple):
         return Dense(d_input)
 
 
-class Settings(NamedTuple):
+class ScanSettings(NamedTuple):
     """What is compiled into a scan: the cell's name and the type of its matrix products."""
 
     cell: str
@@ -83,7 +83,7 @@ def reset_carry(carry: Carry, reset: Bool[Array, " B"]) -> Carry:
 
 
 def layer_step(
-    settings: Settings, from_input: Float[Array, "B G"], layer: LayerWeights, old: Carry, edit: Edit = no_edit
+    settings: ScanSettings, from_input: Float[Array, "B G"], layer: LayerWeights, old: Carry, edit: Edit = no_edit
 ) -> tuple[Carry, tuple[Array, ...]]:
     """Take one step; return the new state and what the cell keeps of it (the activated gates first)."""
     from_state = product(old.h, layer.wh, settings.matmul_dtype)
@@ -94,7 +94,7 @@ def layer_step(
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def layer_scan(
-    settings: Settings, source: Lookup | Dense, layer: LayerWeights, resets: Bool[Array, "R B"], carry: Carry
+    settings: ScanSettings, source: Lookup | Dense, layer: LayerWeights, resets: Bool[Array, "R B"], carry: Carry
 ) -> tuple[Float[Array, "R B N"], Carry]:
     """Return hidden states of R steps in B lanes, and the state after them.
 
@@ -112,7 +112,7 @@ def layer_scan(
     return hidden, last
 
 
-def _forward(settings: Settings, source: Any, layer: LayerWeights, resets: Array, carry: Carry) -> tuple[Any, Any]:
+def _forward(settings: ScanSettings, source: Any, layer: LayerWeights, resets: Array, carry: Carry) -> tuple[Any, Any]:
     def body(state: Carry, inputs: tuple[Array, Array]) -> tuple[Carry, Any]:
         row, reset = inputs
         old = reset_carry(state, reset)
@@ -123,7 +123,7 @@ def _forward(settings: Settings, source: Any, layer: LayerWeights, resets: Array
     return (states.h, last), (source, layer, resets, carry, states, kept, old_c)
 
 
-def _backward(settings: Settings, residuals: Any, cotangents: Any) -> tuple[Any, ...]:
+def _backward(settings: ScanSettings, residuals: Any, cotangents: Any) -> tuple[Any, ...]:
     source, layer, resets, carry, states, kept, old_c = residuals
     d_hidden, d_last = cotangents
     old_h = jnp.concatenate([carry.h[None], states.h[:-1]])

@@ -64,7 +64,7 @@ class Manifest:
         for field in fields(self):
             mine, its = getattr(self, field.name), getattr(other, field.name)
             if field.name not in ("done", "low", "high") and mine != its:
-                return words.get(field.name, f"{field.name} {_plain(mine)} where {_plain(its)} is asked for")
+                return words.get(field.name, f"{field.name} {_plain(mine)} instead of the requested {_plain(its)}")
         return None
 
     def write(self, folder: Path) -> None:

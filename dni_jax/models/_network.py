@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from dni_jax.interventions import Drive, Driven, Override, apply_overrides
-from dni_jax.models._layers import Dense, Lookup, Settings, layer_scan, layer_step, product, reset_carry, zero_carry
+from dni_jax.models._layers import Dense, Lookup, ScanSettings, layer_scan, layer_step, product, reset_carry, zero_carry
 from dni_jax.models._weights import LayerWeights, MatmulDtype, Weights
 from dni_jax.models.cells import CELLS, Carry, Cell, no_edit
 
@@ -55,7 +55,7 @@ class RecurrentLayer(nnx.Module):
 
     def __call__(self, inputs: Float[Array, "B L I"]) -> Float[Array, "B L N"]:
         """Return hidden states after each step, from the zero state."""
-        layer, settings = self.weights, Settings(self.cell, "float32")
+        layer, settings = self.weights, ScanSettings(self.cell, "float32")
         values = product(inputs.swapaxes(0, 1), layer.wx, settings.matmul_dtype) + layer.b
         zero = zero_carry(inputs.shape[0], layer.hidden, self.cell)
         hidden, _ = layer_scan(settings, Dense(values), layer, jnp.zeros(values.shape[:2], bool), zero)
@@ -198,7 +198,7 @@ def network_scan(
 
     The gradient flows to all weights but the head's; the incoming carries are constants (see `layer_scan`).
     """
-    settings = Settings(weights.cell, weights.matmul_dtype)
+    settings = ScanSettings(weights.cell, weights.matmul_dtype)
     source: Lookup | Dense = Lookup(input_table(weights), codes)
     last: list[Carry] = []
     hidden = jnp.zeros((0, 0, 0))
@@ -228,7 +228,7 @@ def network_step(
     carries
         The state so far.
     codes
-        The symbols, one a lane.
+        The symbols, one per lane.
     resets
         Lanes that start from the zero state.
     overrides, drives
@@ -253,7 +253,7 @@ def _step_layers(
     weights: Weights, from_input: Array, old: list[Carry], edits: tuple[Driven, ...]
 ) -> tuple[Carries, list[tuple[Array, ...]]]:
     """Compute the layers of one step, each from the edited state of the one below."""
-    settings = Settings(weights.cell, weights.matmul_dtype)
+    settings = ScanSettings(weights.cell, weights.matmul_dtype)
     new: list[Carry] = []
     gates = []
     for number, (layer, carry, span) in enumerate(zip(weights.layers, old, weights.layer_slices, strict=True)):

@@ -68,7 +68,7 @@ class Population(Sequence[TrainedModel]):
 
     @property
     def validation_losses(self) -> tuple[float, ...]:
-        """Each network's best validation loss, in nats a symbol."""
+        """Each network's best validation loss, in nats per symbol."""
         return tuple(model.validation_loss for model in self.models)
 
     @property
@@ -77,7 +77,7 @@ class Population(Sequence[TrainedModel]):
         return self.models[int(np.nanargmin(self.validation_losses))]
 
     def save(self, path: str | Path) -> None:
-        """Write all networks to a folder; it appears whole or not at all. Of several processes the first writes."""
+        """Write all networks to a folder; it appears whole or not at all. With several processes, the first writes."""
         if not processes.is_first():
             return
         with atomic_write(path) as folder:

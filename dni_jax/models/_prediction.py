@@ -85,13 +85,13 @@ class StateGaussian(NamedTuple):
 
 
 def cross_entropy(weights: Weights, corpus: Corpus, limit: int | None = None) -> float:
-    """Return the mean loss in nats a symbol on a corpus, or on its first strings up to `limit` characters."""
+    """Return the mean loss in nats per symbol on a corpus, or on its first strings up to `limit` characters."""
     some = corpus if limit is None else corpus.head(limit)
     return float(cross_entropies(jax.tree.map(lambda array: array[None], weights), some)[0])
 
 
 def cross_entropies(weights: Weights, corpus: Corpus) -> Float[np.ndarray, " M"]:
-    """Return the mean loss of M networks in nats a symbol.
+    """Return the mean loss of M networks in nats per symbol.
 
     Parameters
     ----------

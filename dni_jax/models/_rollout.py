@@ -36,7 +36,9 @@ _SETS, _LANES, _REPLICATED = P("models"), P(None, "lanes"), P()
 
 
 class Text(NamedTuple):
-    """Given text as lanes, time first; the drives of overrides follow the lanes, ``(n, B, ...)``, for all sets.
+    """Text to read, split into lanes, time first.
+
+    Override drives have the shape ``(n, B, ...)`` and are shared by all sets.
 
     Attributes
     ----------
@@ -45,7 +47,7 @@ class Text(NamedTuple):
     resets
         bool ``(n, B)``: True where a string starts from the zero state.
     targets
-        int32 ``(n, B)``: the symbol to predict; None where no loss is asked for.
+        int32 ``(n, B)``: the symbol to predict; None if no loss is computed.
     """
 
     codes: Any
@@ -54,7 +56,7 @@ class Text(NamedTuple):
 
     @property
     def drives_follow_lanes(self) -> bool:
-        """Whether drives are laid out as the lanes, and shared by all sets: they are."""
+        """True: drives have one column per lane, and all sets share them."""
         return True
 
     @property
@@ -84,14 +86,16 @@ class Text(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """Symbols that the network draws itself; the drives of overrides are of each set, ``(M, n, ...)``, for all lanes.
+    """Symbols that the network draws itself.
+
+    Override drives have the shape ``(M, n, ...)``: each set has its own, shared by all lanes.
 
     Attributes
     ----------
     uniforms
-        float32 ``(n, B)``: random numbers between 0 and 1, one a symbol.
+        float32 ``(n, B)``: random numbers between 0 and 1, one per symbol.
     forced
-        int32 ``(n,)``: symbols that are given instead of drawn; -1 where one is drawn.
+        int32 ``(n,)``: symbols that are prescribed instead of drawn; -1 where one is drawn.
     start
         int32: the symbol read first.
     temperature
@@ -105,7 +109,7 @@ class Samples(NamedTuple):
 
     @property
     def drives_follow_lanes(self) -> bool:
-        """Whether drives are laid out as the lanes: each set has its own, which all lanes share."""
+        """False: each set has its own drives, shared by all lanes."""
         return False
 
     @property
@@ -201,7 +205,7 @@ _EMITTERS: dict[str, Callable[[Step, Emit], Array]] = {
 def rollout(
     weights: Weights, source: Source, overrides: Bound, emit: Emit, carries: Carries | None = None
 ) -> tuple[Carries, tuple[Array, ...]]:
-    """Step a network through the symbols of a source, under overrides, and keep what is asked for.
+    """Step a network through the symbols of a source, under overrides, and keep the requested values.
 
     Parameters
     ----------

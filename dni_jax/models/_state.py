@@ -15,7 +15,7 @@ from dni_jax.models._weights import Weights
 
 
 class TrainState(NamedTuple):
-    """Everything that a later step depends on, besides the text; all arrays have a leading axis of M models."""
+    """Everything except the text that a later step depends on; all arrays have a leading axis of M models."""
 
     weights: Weights
     optimizer: Any

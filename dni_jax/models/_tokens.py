@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Int
 
 from dni_jax.models._activations import Activations
-from dni_jax.models._arrays import as_numpy, check_finite, check_neurons, strings_of
+from dni_jax.models._arrays import as_numpy, check_finite_states, check_neurons, strings_of
 from dni_jax.text import Corpus, concatenate_ranges
 
 ASSIGNMENTS = ("containing", "completed")
-_ROWS = "one row a token, as many as there are offsets"
+_ROWS = "one row per token, as many as there are offsets"
 
 
 def from_tokens(
@@ -95,14 +95,14 @@ def from_tokens(
         hidden[place][token >= 0] = array[kept[token[token >= 0]]]
     if not mask.any():
         raise ValueError("expected tokens with characters, got none: are the offsets all (0, 0)?")
-    check_finite(hidden, corpus)
+    check_finite_states(hidden, corpus)
     return Activations(hidden=hidden, groups=corpus.position_groups, mask=None if mask.all() else mask)
 
 
 def _one_a_string(values: Any, name: str) -> Any:
     if not isinstance(values, (list, tuple)) and getattr(values, "ndim", 0) != 3:
         raise ValueError(
-            f"expected {name} as a list of one array a string, or as one array of three dimensions, got "
+            f"expected {name} as a list of one array per string, or as one array of three dimensions, got "
             f"{type(values).__name__} of shape {getattr(values, 'shape', None)}"
         )
     return values

@@ -20,7 +20,7 @@ from dni_jax.html import Markup, card, facts, sparkline, symbols
 from dni_jax.interventions import Bound, Intervention
 from dni_jax.models._checkpoints import first_process_only, import_orbax
 from dni_jax.models._network import CharNetwork
-from dni_jax.models._weights import Weights, check_finite, named_arrays, with_arrays
+from dni_jax.models._weights import Weights, check_finite_weights, named_arrays, with_arrays
 from dni_jax.settings import TrainConfig, TrainPlan, with_new_names
 from dni_jax.text import Corpus, Vocabulary
 
@@ -40,7 +40,7 @@ class TrainedModel:
     config
         How it was trained; None for a network that came from elsewhere.
     history
-        One row an evaluation: ``step``, ``characters``, ``train_loss``, ``validation_loss`` (nats a symbol),
+        One row per evaluation: ``step``, ``characters``, ``train_loss``, ``validation_loss`` (nats per symbol),
         ``seconds``, ``learning_rate``, ``gradient_norm``.
     boundary
         Whether the network reads a boundary before a string and predicts one after it. A network from elsewhere may
@@ -92,7 +92,7 @@ class TrainedModel:
 
     @property
     def validation_loss(self) -> float:
-        """The best validation loss, in nats a symbol."""
+        """The best validation loss, in nats per symbol."""
         return min((row["validation_loss"] for row in self.history), default=float("nan"))
 
     def __repr__(self) -> str:
@@ -112,7 +112,7 @@ class TrainedModel:
         if self.history:
             losses = [row["validation_loss"] for row in self.history]
             line = sparkline(losses)
-            about["validation loss"] = Markup(f"{self.validation_loss:.4f} nats a symbol {line}")
+            about["validation loss"] = Markup(f"{self.validation_loss:.4f} nats per symbol {line}")
             about["evaluated"] = f"{len(losses):,} times, last at step {int(self.history[-1]['step']):,}"
         if self.config is not None:
             plan = self.config
@@ -154,14 +154,14 @@ class TrainedModel:
     def save(self, path: str | Path) -> None:
         """Write the model to a folder; it appears whole or not at all, and replaces one that was there.
 
-        Of several processes the first writes.
+        With several processes, only the first writes.
 
         Raises
         ------
         ValueError
             Where a weight is not finite.
         """
-        check_finite(self.weights, "a model to be saved")
+        check_finite_weights(self.weights, "a model to be saved")
         if not processes.is_first():
             return
         shape = {"sizes": self.module.sizes, "cell": self.module.cell, "matmul_dtype": self.module.matmul_dtype}
@@ -203,7 +203,7 @@ def _load(path: Path) -> TrainedModel:
         with import_orbax().StandardCheckpointer(multiprocessing_options=first_process_only()) as checkpointer:
             arrays = checkpointer.restore((path / "weights").resolve())
         weights = with_arrays(wanted, arrays)
-        check_finite(weights, repr(str(path)))
+        check_finite_weights(weights, repr(str(path)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"expected a saved model in {str(path)!r}, got: {error}") from error
     return TrainedModel.from_weights(weights, vocabulary, config, about["history"], about["boundary"])

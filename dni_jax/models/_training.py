@@ -321,7 +321,7 @@ class _Training:
         if validation is not None and self.ideal:
             words.append(f"validation {validation:.4f} ({validation / self.ideal - 1:.2%} above ideal)")
         elif validation is not None:
-            words.append(f"validation {validation / math.log(2):.3f} bits a character")
+            words.append(f"validation {validation / math.log(2):.3f} bits per character")
         read = len(self.plans) * step * self.plan.batch * self.plan.window
         return ", ".join([*words, f"{read / max(seconds, 1e-9):,.0f} characters/s"])
 

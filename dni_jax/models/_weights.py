@@ -100,7 +100,7 @@ def named_arrays(weights: Weights) -> dict[str, Any]:
     return {**arrays, "head": weights.head, "head_b": weights.head_b}
 
 
-def check_finite(weights: Weights, source: str) -> None:
+def check_finite_weights(weights: Weights, source: str) -> None:
     """Refuse weights with NaN or infinity.
 
     Raises

@@ -1,4 +1,4 @@
-"""The labels of a string below its text, one row a feature (Figure 1 of Lin & Wu 2017)."""
+"""The labels of a string below its text, one row per feature (Figure 1 of Lin & Wu 2017)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def labelling_figure(
     width: int = 80,
     features: str | re.Pattern[str] | Sequence[str] | None = None,
 ) -> Figure:
-    """Draw the labels of a string below its text, one row a feature (Figure 1 of Lin & Wu 2017).
+    """Draw the labels of a string below its text, one row per feature (Figure 1 of Lin & Wu 2017).
 
     A filled cell is a label of 1. Continuous labels are shaded from their lowest value in the corpus (white) to their
     highest. Characters without known labels are hatched. Each family of features has a colour.

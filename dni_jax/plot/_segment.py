@@ -1,4 +1,4 @@
-"""A segment of one string: its characters, one a column, and its labels as rows of cells."""
+"""A segment of one string: its characters, one per column, and its labels as rows of cells."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def text(
 
 
 def _values(corpus: Corpus, states: Any, neuron: int | None) -> tuple[Float[np.ndarray, " T"], Bool[np.ndarray, " T"]]:
-    """Return one value a position, and which positions have one."""
+    """Return one value per position, and which positions have one."""
     array, mask = np.asarray(getattr(states, "hidden", states)), getattr(states, "mask", None)
     if array.ndim not in (1, 2) or len(array) != corpus.n_positions:
         raise ValueError(

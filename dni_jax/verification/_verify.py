@@ -92,7 +92,7 @@ def verify(
     Dataset with dimensions ``(feature, k, draw, measure)`` (without `feature` if a single name was given). Measures:
     ``type_accuracy``, how often the most probable next character is of the right class (digit, parenthesis, ...);
     ``accuracy_on`` and ``accuracy_off``, the same over the characters that the feature holds for, and over the others
-    (a continuous feature holds above the middle of its range); ``loss``, ``loss_on``, ``loss_off``, nats a character
+    (a continuous feature holds above the middle of its range); ``loss``, ``loss_on``, ``loss_off``, nats per character
     over the same ones; ``class_probability``, ``class_probability_on``, ``class_probability_off``, the probability of
     the class of characters that the feature holds for most often (coordinate ``symbols``); ``distance``, how far the
     states are from those of the intact network (Mahalanobis over the square root of N; 1 is usual). Variables:

@@ -91,7 +91,7 @@ def test_half_precision_is_widened_and_double_kept(four, flat):
         ),
         (lambda flat, corpus: np.zeros((4, 4, 3)), "L = 5.*string 1 has 5 characters"),
         (lambda flat, corpus: np.zeros((3, 5, 3)), "S = 4 strings.*got shape"),
-        (lambda flat, corpus: one_a_string(flat, corpus)[:3], "one array of states a string, 4 in all, got 3"),
+        (lambda flat, corpus: one_a_string(flat, corpus)[:3], "one array of states per string, 4 in all, got 3"),
         (lambda flat, corpus: [*one_a_string(flat, corpus)[:3], flat[:2]], r"string 3 of shape \(1, N\), got \(2, 3\)"),
         (lambda flat, corpus: [rows[None] for rows in one_a_string(flat, corpus)], r"string 0.*states\[0\]"),
         (lambda flat, corpus: [*one_a_string(flat, corpus)[:3], flat[:1, :2]], "string 3 to have 3 neurons.*got 2"),

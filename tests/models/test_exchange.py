@@ -187,6 +187,13 @@ class FakeKeras:
         (lambda s, h: from_torch(s, h, CHARACTERS, boundary=2, embedding=np.ones((4, 9))), r"\(V, 4\), got \(4, 9\)"),
         (lambda s, h: from_torch({**s, "weight_ih_l0_reverse": 0}, h, CHARACTERS, boundary=2), "one direction"),
         (lambda s, h: from_torch({**s, "bias_ih_l0": np.full(20, np.nan)}, h, CHARACTERS, boundary=2), "finite"),
+        (lambda s, h: from_torch({**s, "weight_hh_l0": np.ones((10, 5))}, h, CHARACTERS), "these numbers of blocks"),
+        (
+            lambda s, h: from_torch(
+                {**s, **dict.fromkeys(("weight_ih_l1", "weight_hh_l1"), np.ones((15, 5)))}, h, "abc"
+            ),
+            "4 blocks of columns for a cell 'lstm'",
+        ),
         (lambda s, h: from_torch(3, h, CHARACTERS), "state_dict"),
         (lambda s, h: from_keras(FakeKeras(activation="relu"), h, CHARACTERS), "activation='tanh', got 'relu'"),
         (lambda s, h: from_keras(FakeKeras(reset_after=False), h, CHARACTERS), "reset_after"),

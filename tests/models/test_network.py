@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dni_jax.models._layers import Dense, Lookup, Settings, layer_scan, layer_step, reset_carry, zero_carry
+from dni_jax.models._layers import Dense, Lookup, ScanSettings, layer_scan, layer_step, reset_carry, zero_carry
 from dni_jax.models._network import CharNetwork, RecurrentLayer, network_scan, zero_carries
 from dni_jax.models._weights import LayerWeights, with_arrays
 from dni_jax.models.cells import CELLS, Carry
@@ -110,7 +110,7 @@ def test_gradient_equals_autodiff(cell, dense):
     layer, source_of, resets, carry, (pull, pull_last) = random_problem(cell, dense)
 
     def loss(scan, layer):
-        hidden, last = scan(Settings(cell, "float32"), source_of(layer.wx), layer, resets, carry)
+        hidden, last = scan(ScanSettings(cell, "float32"), source_of(layer.wx), layer, resets, carry)
         flows = jax.tree.map(lambda part, along: (part * along).sum(), last, pull_last)
         return (hidden * pull).sum() + sum(jax.tree.leaves(flows))
 
@@ -125,7 +125,7 @@ def test_no_gradient_into_the_carry(cell):
     layer, source_of, resets, carry, _ = random_problem(cell, dense=False)
 
     def loss(carry):
-        return layer_scan(Settings(cell, "float32"), source_of(layer.wx), layer, resets, carry)[0].sum()
+        return layer_scan(ScanSettings(cell, "float32"), source_of(layer.wx), layer, resets, carry)[0].sum()
 
     assert all(float(jnp.abs(part).max()) == 0 for part in jax.tree.leaves(jax.grad(loss)(carry)))
 
@@ -133,7 +133,7 @@ def test_no_gradient_into_the_carry(cell):
 @pytest.mark.parametrize("cell", CELLS)
 def test_reset_forgets(cell):
     layer, source_of, _, _, _ = random_problem(cell, dense=False)
-    source, settings, zero = source_of(layer.wx), Settings(cell, "float32"), zero_carry(B, N, cell)
+    source, settings, zero = source_of(layer.wx), ScanSettings(cell, "float32"), zero_carry(B, N, cell)
     resets = jnp.zeros((L, B), bool).at[7].set(True)
     whole, _ = layer_scan(settings, source, layer, resets, zero)
     later = Lookup(source.table, source.codes[7:])

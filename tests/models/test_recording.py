@@ -133,5 +133,5 @@ def test_half_the_memory(model, held_out, states):
 
 
 def test_a_gru_has_no_cell(stack, held_out):
-    with pytest.raises(ValueError, match="of an LSTM only"):
+    with pytest.raises(ValueError, match="only for a network with a memory"):
         dni.record(stack, held_out, what=("cell",))

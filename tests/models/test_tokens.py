@@ -109,7 +109,7 @@ def test_other_bad_input_is_named():
         dni.from_tokens(states, offsets, corpus, "first")
     with pytest.raises(ValueError, match="array of offsets a string, 2 in all, got 1"):
         dni.from_tokens(states, offsets[:1], corpus)
-    with pytest.raises(ValueError, match="array of states a string, 2 in all, got 1"):
+    with pytest.raises(ValueError, match="array of states per string, 2 in all, got 1"):
         dni.from_tokens(states[:1], offsets, corpus)
     with pytest.raises(ValueError, match="states as a list"):
         dni.from_tokens(np.ones((2, 2)), offsets, corpus)

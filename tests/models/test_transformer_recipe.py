@@ -143,9 +143,9 @@ def _in_digits(string, spans):
 
 def test_wrong_tokens_are_named(text, layer, encoded, tokenizer):
     offsets = encoded["offset_mapping"]
-    with pytest.raises(ValueError, match="array of states a string"):
+    with pytest.raises(ValueError, match="array of states per string"):
         dni.from_tokens(layer[:-1], offsets, text)
-    with pytest.raises(ValueError, match=r"states of string 0 of shape .*one row a token"):
+    with pytest.raises(ValueError, match=r"states of string 0 of shape .*one row per token"):
         dni.from_tokens(layer[:, 1:], offsets, text)
     truncated = tokenizer(
         list(text.strings),

@@ -24,7 +24,7 @@ from dni_jax.progress import hide
 
 
 class Console:
-    """Prints the progress and the result of one command. Of several processes, only the first one prints.
+    """Prints the progress and the result of one command. With several processes, only the first one prints.
 
     Attributes
     ----------

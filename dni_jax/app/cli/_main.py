@@ -154,7 +154,7 @@ def _stop_interrupted(command: str) -> NoReturn:
 
 
 def _stop_crashed(error: Exception) -> NoReturn:
-    """Raise an unexpected error again. Of several processes, end this one: another one may have been lost."""
+    """Raise an unexpected error again. With several processes, end this one: another may have been lost."""
     if not _is_connected():
         raise error
     import jax

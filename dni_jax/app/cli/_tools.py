@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from dni_jax.app.cli._pipeline import enable_compilation_cache
 from dni_jax.app.config import OutputConfig, RunConfig
+from dni_jax.settings import ProbeName
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -98,7 +99,7 @@ def bench(
     neurons: int = 128,
     features: int = 50,
     folds: int = 20,
-    probe: Literal["svm", "linear_svc", "logistic", "ridge"] = "svm",
+    probe: ProbeName = "svm",
     repeats: int = 3,
     output: OutputConfig = OutputConfig(),  # noqa: B008
 ) -> None:

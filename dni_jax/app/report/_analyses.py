@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from dni_jax.app.report._numbers import decimals
+
 _NEURONS = 12  # rows of the attribution table
 _FEATURES = 12  # rows of the posterior table and of the dimension table
 _HARDEST = 6  # further rows of the dimension table
-_MISSING = "\u2013"  # shown for a missing number
 _INCOMPLETE = 0.1  # fraction of the change; an attribution with a larger completeness error counts as incomplete
 
 
@@ -46,7 +47,7 @@ def attribution_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
             for neuron in best
         ],
         "incomplete": [int(lag) for lag in error.index if not error[lag] <= _INCOMPLETE],
-        "ranks": [(other, [_two(value) for value in by_lag[name]]) for name, other in names.items()],
+        "ranks": [(other, [decimals(value, 2) for value in by_lag[name]]) for name, other in names.items()],
     }
 
 
@@ -99,10 +100,10 @@ def _sizes(sizes: pd.DataFrame, used: float) -> list[dict[str, str]]:
     return [
         {
             "step": f"{row.step_size:g}" + (" (above)" if np.isclose(row.step_size, used) else ""),
-            "unseen": _four(row.unseen_average),
-            "spread": _four(row.spread),
-            "width": _four(getattr(row, "width", np.nan)),
-            "sure": _two(getattr(row, "sure", np.nan)),
+            "unseen": decimals(row.unseen_average, 4),
+            "spread": decimals(row.spread, 4),
+            "width": decimals(getattr(row, "width", np.nan), 4),
+            "sure": decimals(getattr(row, "sure", np.nan), 2),
         }
         for row in sizes.itertuples()
     ]
@@ -148,7 +149,7 @@ def dimension_view(table: pd.DataFrame | None, features: list[str], n_neurons: i
         "unknown": sorted(by_name.index[by_name["dimension"].isna() & by_name["full"].notna()]),
         "rare": sorted(by_name.index[by_name["full"].isna()]),
         "known": len(hard),
-        "rank": _two(spearmanr(hard["dimension"], hard["alone"]).statistic) if varied else None,
+        "rank": decimals(spearmanr(hard["dimension"], hard["alone"]).statistic, 2) if varied else None,
         "n_neurons": n_neurons,
     }
 
@@ -174,25 +175,17 @@ def repair_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
                 "free": f"all {row.neurons}" if row.free == "all" else f"{row.neurons} best for",
                 "feature": "" if row.free == "all" else row.free,
                 "changed": row.changed,
-                "size": f"{row.magnitude:.3g}",
+                "size": f"{row.size:.3g}",
                 "per_1000": f"{row.per_1000:.2f}",
                 "between": f"{row.per_1000_low:.2f} to {row.per_1000_high:.2f}",
-                "loss": _four(row.loss),
+                "loss": decimals(row.loss, 4),
                 "random": "" if not np.isfinite(row.random_per_1000) else f"{row.random_per_1000:.2f}",
-                "random_loss": "" if not np.isfinite(row.random_loss) else _four(row.random_loss),
+                "random_loss": "" if not np.isfinite(row.random_loss) else decimals(row.random_loss, 4),
                 "p": "" if not np.isfinite(row.p_per_1000) else f"{row.p_per_1000:.2f}",
             }
-            for row in table.rename(columns={"size": "magnitude"}).itertuples()
+            for row in table.itertuples()
         ],
         "examples": int(first["examples"]),
         "before": f"{first['per_1000_before']:.2f}",
-        "loss_before": _four(first["loss_before"]),
+        "loss_before": decimals(first["loss_before"], 4),
     }
-
-
-def _two(value: float) -> str:
-    return _MISSING if not np.isfinite(value) else f"{value:.2f}"
-
-
-def _four(value: float) -> str:
-    return _MISSING if not np.isfinite(value) else f"{value:.4f}"

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from dni_jax.app.report._colours import LEVELS
+from dni_jax.app.report._numbers import MISSING, decimals
 from dni_jax.app.report._page import NAME, render
 from dni_jax.app.report._run_files import RunFiles
-from dni_jax.app.report._table import MISSING, describe
+from dni_jax.app.report._table import describe
 from dni_jax.app.report._verdicts import knowledge, use
 from dni_jax.files import atomic_write
 
@@ -116,7 +117,7 @@ def _run(run: RunFiles, link: str) -> dict[str, Any]:
         "language": run.language,
         "network": f"{run.config.get('cell', 'network')}, {run.relevance.sizes['neuron']} neurons",
         "seed": run.config.get("seed", ""),
-        "loss": _four(summary.get("loss")),
+        "loss": decimals(summary.get("loss"), 4),
         "reference": MISSING
         if reference is None
         else f"{reference:.4f} ({'best possible' if ideal is not None else 'symbol frequencies'})",
@@ -125,10 +126,6 @@ def _run(run: RunFiles, link: str) -> dict[str, Any]:
         if run.effects is None
         else str(sum(use(row) == "used" for row in run.findings if not row["same_as"])),
     }
-
-
-def _four(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.4f}"
 
 
 def _cell(row: dict[str, Any] | None, link: str) -> Cell | None:

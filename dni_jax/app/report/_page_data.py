@@ -24,7 +24,7 @@ _STEPS = 32_767  # the largest int16
 _MISSING = -32_768  # stands for NaN
 _MATRICES = ("auc", "score", "auc_within_symbol", "p_family")
 _MEASURES = ("loss_on", "loss_off", "type_accuracy", "class_probability_on")
-_MOST_ORDERED = 600  # leaves whose optimal order is computed; of more, the order of the tree stays
+_MOST_ORDERED = 600  # leaves whose optimal order is computed; beyond that, use the tree's own order
 _PARTS = ("top", "random")
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from dni_jax.app.report._excerpt import Excerpt
-from dni_jax.app.run_folder import RunFolder, config_to_dict, read_config
+from dni_jax.app.run_folder import RunFolder, config_to_dict, flatten_settings, read_config
 from dni_jax.inspection import best_per_feature, read_relevance, read_table
 from dni_jax.settings import RENAMED_MEASURES
 
@@ -37,8 +37,8 @@ class RunFiles:
     relevance
         ``relevance.parquet``.
     findings
-        One mapping a feature, the best known first: the columns of `dni_jax.inspection.best_per_feature`, ``same_as``,
-        ``most_folds``, ``untrained_strength``, and the effect of setting neurons to 0 if it was measured.
+        One mapping per feature, the best known first: the columns of `dni_jax.inspection.best_per_feature`,
+        ``same_as``, ``most_folds``, ``untrained_strength``, and the effect of setting neurons to 0 if it was measured.
     k
         The number of neurons set to 0 for the effects in the findings; 0 if there are no effects.
     summary, effects, samples, training, dynamics, excerpt, attribution, posterior, step_sizes, dimension, repair
@@ -71,28 +71,29 @@ class RunFiles:
         ValueError
             If a required file is missing, or a file cannot be read; names the file and the command that makes it.
         """
-        path = Path(folder)
+        stored = RunFolder(Path(folder))
+        path = stored.path
         config = _required(path / "config.toml", _toml, "`dni run LANGUAGE` makes the folder of a run")
-        relevance = _required(path / "relevance.parquet", read_relevance, f"`dni inspect {path}` makes it")
-        effects = _optional(path / "effects.parquet", _read_effects)
+        relevance = _required(stored.relevance, read_relevance, f"`dni inspect {path}` makes it")
+        effects = _optional(stored.effects, _read_effects)
         k = _largest_k(effects)
         return cls(
             path=path,
             config=config,
             relevance=relevance,
-            findings=_findings(relevance, effects, k, _same_as(path / "findings.csv")),
+            findings=_findings(relevance, effects, k, _same_as(stored.findings)),
             k=k,
-            summary=RunFolder(path).summary() or None,
+            summary=stored.summary() or None,
             effects=effects,
-            samples=_optional(path / "samples.json", _json),
-            training=_optional(path / "training.csv", pd.read_csv),
-            dynamics=_optional(path / "dynamics.parquet", read_table),
-            excerpt=_optional(path / "excerpt.npz", Excerpt.load),
-            attribution=_optional(path / "attribution.parquet", read_table),
-            posterior=_optional(path / "posterior.parquet", read_table),
-            step_sizes=_optional(path / "step_sizes.csv", pd.read_csv),
-            dimension=_optional(path / "dimension.parquet", read_table),
-            repair=_optional(path / "repair.parquet", read_table),
+            samples=_optional(stored.samples, _json),
+            training=_optional(stored.metrics, pd.read_csv),
+            dynamics=_optional(stored.dynamics, read_table),
+            excerpt=_optional(stored.excerpt, Excerpt.load),
+            attribution=_optional(stored.attribution, read_table),
+            posterior=_optional(stored.posterior, read_table),
+            step_sizes=_optional(stored.step_sizes, pd.read_csv),
+            dimension=_optional(stored.dimension, read_table),
+            repair=_optional(stored.repair, read_table),
         )
 
     @property
@@ -124,19 +125,13 @@ def _json(path: Path) -> Any:
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    return _flatten(config_to_dict(read_config(path)))
+    settings = flatten_settings(config_to_dict(read_config(path)))
+    return {name.rpartition(".")[2]: value for name, value in settings.items()}
 
 
 def _read_effects(path: Path) -> pd.DataFrame:
     table = read_table(path)
     return table.assign(measure=table["measure"].replace(RENAMED_MEASURES))
-
-
-def _flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= _flatten(value) if isinstance(value, Mapping) else {name: value}
-    return flat
 
 
 def _same_as(path: Path) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The findings of a run in sentences that claim no more than the numbers support.
 
-The functions take rows of `RunFiles.findings`, one mapping a feature, and return text. They read and draw nothing.
+The functions take rows of `RunFiles.findings`, one mapping per feature, and return text. They read and draw nothing.
 """
 
 from __future__ import annotations

@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from dni_jax.app.report._numbers import MISSING
 from dni_jax.app.report._run_files import RunFiles
 from dni_jax.app.report._sentences import format_p, signed
 from dni_jax.app.report._verdicts import knowledge, use
+from dni_jax.features import CHARACTER_CLASSES
 
-MISSING = "\u2013"  # shown for a missing number
 _FAMILIES = ("nesting", "characters", "range", "impulse", "other")
-_CLASSES = ("digit", "letter", "parenthesis", "operator", "quote", "space", "newline", "punctuation")
 _WHITE_SPACE = {" ": "a space", "\n": "a line break", "\t": "a tab", "\r": "a carriage return"}
 _KNOWN_ORDER = ("known", "echo", "untested", "chance", "weak", "rare", "same", "constant")
 _USE_ORDER = ("used", "harm", "not shown", "")
@@ -34,7 +34,7 @@ def describe(name: str) -> str:
         return f"the character lies inside {_node(name)}"
     if name.startswith("impulse:"):
         return f"the character is the first or last one of {_node(name)}"
-    if name in _CLASSES:
+    if name in CHARACTER_CLASSES:
         return f"the character's class is {name}"
     level = re.fullmatch(r"depth=(\d+)", name)
     if level:
@@ -58,7 +58,7 @@ def family(name: str) -> str:
     head = name.partition(":")[0]
     if head in ("range", "impulse"):
         return head
-    if head == "symbol" or name in _CLASSES:
+    if head == "symbol" or name in CHARACTER_CLASSES:
         return "characters"
     return "nesting" if re.fullmatch(r"(.* )?(depth|indent)(=\d+)?", name) else "other"
 
@@ -87,86 +87,89 @@ def _percent(value: float) -> str:
     return f"{value:.1%}" if value < 0.1 else f"{value:.0%}"
 
 
+# Every column that the table may have. In headings and definitions, {k} stands for the number of neurons set to 0.
+_COLUMNS = (
+    Column("share", "share", "Fraction of the characters for which the feature holds.", _percent),
+    Column(
+        "auc",
+        "AUC",
+        "How well the best neuron alone predicts where the feature holds, on unseen text: the probability that it "
+        "ranks a character where the feature holds above one where it does not. 0.5 is chance, 1 is perfect.",
+        _three,
+    ),
+    Column(
+        "score",
+        "score",
+        "Accuracy of a probe of the same neuron on unseen text; R² for a continuous feature.",
+        _three,
+    ),
+    Column(
+        "baseline",
+        "baseline",
+        "The same without any neuron: the accuracy of always predicting the more frequent label, or the R² of "
+        "predicting the mean.",
+        _three,
+    ),
+    Column(
+        "auc_within_symbol",
+        "AUC within symbol",
+        "AUC of the same neuron among positions with the same character (squared correlation for a continuous "
+        "feature). At 0.5 (or 0) the neuron merely echoes the character just read. Missing if each character "
+        "determines the feature.",
+        _three,
+    ),
+    Column(
+        "untrained_strength",
+        "untrained",
+        "AUC (or R²) of the best neuron of an untrained network: what is possible without learning.",
+        _three,
+    ),
+    Column(
+        "selectivity",
+        "selectivity",
+        "The score minus the score on control tasks, which label symbols at random (Hewitt & Liang 2019). Near 0, "
+        "a high accuracy says little.",
+        signed,
+    ),
+    Column(
+        "p_family",
+        "p",
+        "How often the best of all neurons scores as high on labels of other text. Corrected for the number of "
+        "neurons, not of features.",
+        format_p,
+        True,
+    ),
+    Column(
+        "effect",
+        "top {k}",
+        "Change of the loss where the feature holds, in nats per character, with its {k} best neurons set to 0.",
+        signed,
+    ),
+    Column(
+        "random_high",
+        "random {k}",
+        "97.5th percentile of the same change over random sets of {k} neurons.",
+        signed,
+    ),
+    Column(
+        "p_effect",
+        "p of use",
+        "Fraction of the sets, the top set included, that raise the loss at least as much as the top set. Not "
+        "corrected for the number of features.",
+        format_p,
+        True,
+    ),
+)
+
+
 def table_columns(run: RunFiles) -> list[Column]:
     """Return the columns for which a run has numbers."""
-    k = run.k
-    columns = [
-        Column("share", "share", "Fraction of the characters for which the feature holds.", _percent),
-        Column(
-            "auc",
-            "AUC",
-            "How well the best neuron alone predicts where the feature holds, on unseen text: the probability that it "
-            "ranks a character where the feature holds above one where it does not. 0.5 is chance, 1 is perfect.",
-            _three,
-        ),
-        Column(
-            "score",
-            "score",
-            "Accuracy of a probe of the same neuron on unseen text; R² for a continuous feature.",
-            _three,
-        ),
-        Column(
-            "baseline",
-            "baseline",
-            "The same without any neuron: the accuracy of always predicting the more frequent label, or the R² of "
-            "predicting the mean.",
-            _three,
-        ),
-        Column(
-            "auc_within_symbol",
-            "AUC within symbol",
-            "AUC of the same neuron among positions with the same character (squared correlation for a continuous "
-            "feature). At 0.5 (or 0) the neuron merely echoes the character just read. Missing if each character "
-            "determines the feature.",
-            _three,
-        ),
-        Column(
-            "untrained_strength",
-            "untrained",
-            "AUC (or R²) of the best neuron of an untrained network: what is possible without learning.",
-            _three,
-        ),
-        Column(
-            "selectivity",
-            "selectivity",
-            "The score minus the score on control tasks, which label symbols at random (Hewitt & Liang 2019). Near 0, "
-            "a high accuracy says little.",
-            signed,
-        ),
-        Column(
-            "p_family",
-            "p",
-            "How often the best of all neurons scores as high on labels of other text. Corrected for the number of "
-            "neurons, not of features.",
-            format_p,
-            True,
-        ),
-        Column(
-            "effect",
-            f"top {k}",
-            f"Change of the loss where the feature holds, in nats per character, with its {k} best neurons set to 0.",
-            signed,
-        ),
-        Column(
-            "random_high",
-            f"random {k}",
-            f"97.5th percentile of the same change over random sets of {k} neurons.",
-            signed,
-        ),
-        Column(
-            "p_effect",
-            "p of use",
-            "Fraction of the sets, the top set included, that raise the loss at least as much as the top set. Not "
-            "corrected for the number of features.",
-            format_p,
-            True,
-        ),
-    ]
-    return [column for column in columns if any(column.key in row for row in run.findings)]
+    present = [column for column in _COLUMNS if any(column.key in row for row in run.findings)]
+    return [column._replace(head=column.head.format(k=run.k), about=column.about.format(k=run.k)) for column in present]
 
 
 def table_rows(run: RunFiles, columns: list[Column]) -> list[dict[str, Any]]:
-    """Return one mapping a feature; ``cells`` holds for each column the number to sort by and the text to show."""
+    """Return one mapping per feature; ``cells`` holds for each column the number to sort by and the text to show."""
     return [_row(at, row, columns) for at, row in enumerate(run.findings)]
 
 

@@ -27,7 +27,7 @@ def no_edit(part: str, value: Array) -> Array:
 class Cell:
     """One kind of recurrent cell, as pure functions on arrays of any batch shape.
 
-    A cell's weights are blocks of N columns, one a gate, in the order of `gates`, which is Flax's.
+    A cell's weights are blocks of N columns, one per gate, in the order of `gates`, which is Flax's.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Cell:
     gates
         The blocks' names.
     has_memory
-        Whether there is a memory c besides the hidden state h.
+        Whether there is a memory c in addition to the hidden state h.
     has_state_bias
         Whether input and state are used separately, so that the state's blocks have a bias of their own.
     open_gate

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from dni_jax.models._arrays import as_numpy
 from dni_jax.models._trained import TrainedModel
-from dni_jax.models._weights import LayerWeights, Weights, check_finite
+from dni_jax.models._weights import LayerWeights, Weights, check_finite_weights
 from dni_jax.models.cells import CELLS
 from dni_jax.text import Vocabulary
 
@@ -22,6 +22,8 @@ class ForeignNetwork(NamedTuple):
 
     Attributes
     ----------
+    cell
+        The name of its cells.
     layers
         The lowest first; its input is one-hot symbols, or what `embedding` turns them into.
     head, head_b
@@ -30,6 +32,7 @@ class ForeignNetwork(NamedTuple):
         float ``(V, D)``, or None.
     """
 
+    cell: str
     layers: list[LayerWeights]
     head: Float[np.ndarray, "N V"]
     head_b: Float[np.ndarray, " V"]
@@ -41,19 +44,34 @@ def float32(values: Any) -> np.ndarray:
     return np.asarray(as_numpy(values, "weights"), np.float32)
 
 
-def make_layer(wx: np.ndarray, wh: np.ndarray, from_input: np.ndarray, from_state: np.ndarray) -> LayerWeights:
+def make_layer(
+    cell: str, wx: np.ndarray, wh: np.ndarray, from_input: np.ndarray, from_state: np.ndarray
+) -> LayerWeights:
     """Return a layer with gates in our order; its two biases are added up where the cell uses only their sum."""
     sizes = {wx.shape[-1], wh.shape[-1], from_input.shape[-1], from_state.shape[-1]}
-    cell = _name_cell(wh)
-    if not cell or len(sizes) != 1:
-        raise ValueError(f"expected recurrent weights of 4, 3 or 1 blocks, got shapes {wx.shape} and {wh.shape}")
+    blocks = len(CELLS[cell].gates)
+    if sizes != {blocks * len(wh)}:
+        raise ValueError(
+            f"expected weights of {blocks} blocks of columns for a cell {cell!r}, got shapes {wx.shape} and {wh.shape}"
+        )
     if CELLS[cell].has_state_bias:
         return LayerWeights(wx, wh, from_input, from_state)
     return LayerWeights(wx, wh, from_input + from_state)
 
 
-def _name_cell(wh: np.ndarray) -> str:
-    return {4.0: "lstm", 3.0: "gru", 1.0: "rnn"}.get(wh.shape[1] / wh.shape[0], "")
+def name_cell(wh: np.ndarray) -> str:
+    """Return the cell that has these recurrent weights, by their number of blocks.
+
+    Raises
+    ------
+    ValueError
+        If no cell has so many blocks.
+    """
+    for name, cell in CELLS.items():
+        if wh.shape[1] == len(cell.gates) * wh.shape[0]:
+            return name
+    blocks = ", ".join(f"{len(cell.gates)} ({name})" for name, cell in CELLS.items())
+    raise ValueError(f"expected recurrent weights with one of these numbers of blocks: {blocks}; got shape {wh.shape}")
 
 
 def convert(network: ForeignNetwork, characters: Sequence[str], boundary: int | None) -> TrainedModel:
@@ -88,9 +106,9 @@ def convert(network: ForeignNetwork, characters: Sequence[str], boundary: int | 
         (LayerWeights(np.concatenate([first, wx[codes]]), lowest.wh, lowest.b, lowest.bh), *network.layers[1:]),
         np.concatenate([head_first, head[:, codes]], axis=1),
         np.concatenate([bias_first, head_b[codes]]).astype(np.float32),
-        _name_cell(lowest.wh),
+        network.cell,
     )
-    check_finite(weights, "the network to take over")
+    check_finite_weights(weights, "the network to take over")
     vocabulary = Vocabulary(tuple(characters[code] for code in codes))
     return TrainedModel.from_weights(weights, vocabulary, boundary=boundary is not None)
 
@@ -103,7 +121,7 @@ def _codes(characters: Sequence[str], boundary: int | None) -> list[int]:
     long = [characters[code] for code in codes if len(characters[code]) != 1]
     if long or len({characters[code] for code in codes}) < len(codes):
         raise ValueError(
-            f"expected different single characters, got {long or 'one twice'}: name the code of a string's "
+            f"expected different single characters, got {long or 'the same one twice'}: name the code of a string's "
             "beginning and end with boundary=, and record the states of networks that read longer tokens"
         )
     return sorted(codes, key=lambda code: characters[code])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from flax import nnx
@@ -11,7 +11,19 @@ from flax import nnx
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models.exchange._convert import ForeignNetwork, convert, float32, make_layer
 
-_CELLS = {"lstm": nnx.OptimizedLSTMCell, "gru": nnx.GRUCell, "rnn": nnx.SimpleCell}
+
+class _FlaxCell(NamedTuple):
+    """A cell of Flax, and the one of its two dense layers that has the bias."""
+
+    kind: Any
+    biased: str
+
+
+_CELLS = {
+    "lstm": _FlaxCell(nnx.OptimizedLSTMCell, "dense_h"),
+    "gru": _FlaxCell(nnx.GRUCell, "dense_i"),
+    "rnn": _FlaxCell(nnx.SimpleCell, "dense_i"),
+}
 
 
 def from_flax(
@@ -40,18 +52,19 @@ def from_flax(
     """
     stack = list(recurrent) if isinstance(recurrent, (list, tuple)) else [recurrent]
     cells = [getattr(layer, "cell", layer) for layer in stack]
-    names = [next((name for name, kind in _CELLS.items() if isinstance(cell, kind)), None) for cell in cells]
-    if None in names or len(set(names)) != 1:
-        wanted = ", ".join(kind.__name__ for kind in _CELLS.values())
+    names = {name for cell in cells for name, (kind, _) in _CELLS.items() if isinstance(cell, kind)}
+    if len(names) != 1 or not all(isinstance(cell, _CELLS[name].kind) for cell in cells for name in names):
+        wanted = ", ".join(kind.__name__ for kind, _ in _CELLS.values())
         raise ValueError(f"expected cells of one kind among {wanted}, got {[type(cell).__name__ for cell in cells]}")
+    (name,) = names
     layers = []
     for cell in cells:
-        bias = cell.dense_h.bias if names[0] == "lstm" else cell.dense_i.bias
+        bias = getattr(cell, _CELLS[name].biased).bias
         wx, wh, b = (float32(array[...]) for array in (cell.dense_i.kernel, cell.dense_h.kernel, bias))
-        layers.append(make_layer(wx, wh, b, np.zeros_like(b)))
+        layers.append(make_layer(name, wx, wh, b, np.zeros_like(b)))
     head_b = np.zeros(head.out_features, np.float32) if head.bias is None else float32(head.bias[...])
     table = None if embedding is None else float32(getattr(embedding, "embedding", embedding)[...])
-    return convert(ForeignNetwork(layers, float32(head.kernel[...]), head_b, table), characters, boundary)
+    return convert(ForeignNetwork(name, layers, float32(head.kernel[...]), head_b, table), characters, boundary)
 
 
 def to_flax(model: TrainedModel) -> list[nnx.RNN]:
@@ -60,7 +73,7 @@ def to_flax(model: TrainedModel) -> list[nnx.RNN]:
     Raises
     ------
     ValueError
-        For a GRU whose state has a bias, which Flax's cell does not have.
+        For a cell that Flax does not have, and for a GRU whose state has a bias, which Flax's GRU does not have.
 
     Examples
     --------
@@ -71,6 +84,9 @@ def to_flax(model: TrainedModel) -> list[nnx.RNN]:
     'OptimizedLSTMCell'
     """
     weights = model.weights
+    if weights.cell not in _CELLS:
+        raise ValueError(f"expected a network of one of the cells {', '.join(_CELLS)}, got {weights.cell!r} cells")
+    flax_cell = _CELLS[weights.cell]
     made = []
     for layer in weights.layers:
         if layer.bh is not None and np.abs(np.asarray(layer.bh)).max() > 0:
@@ -78,8 +94,8 @@ def to_flax(model: TrainedModel) -> list[nnx.RNN]:
                 "expected a GRU without a bias of the state's own, which Flax's GRUCell does not have, got one: "
                 "call model.module itself, which is a Flax module"
             )
-        cell = _CELLS[weights.cell](layer.wx.shape[0], layer.hidden, rngs=nnx.Rngs(0))
+        cell = flax_cell.kind(layer.wx.shape[0], layer.hidden, rngs=nnx.Rngs(0))
         cell.dense_i.kernel[...], cell.dense_h.kernel[...] = layer.wx, layer.wh
-        (cell.dense_h if weights.cell == "lstm" else cell.dense_i).bias[...] = layer.b
+        getattr(cell, flax_cell.biased).bias[...] = layer.b
         made.append(nnx.RNN(cell))
     return made

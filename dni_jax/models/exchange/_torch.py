@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from dni_jax.models._trained import TrainedModel
-from dni_jax.models.exchange._convert import ForeignNetwork, convert, float32, make_layer
+from dni_jax.models._weights import LayerWeights
+from dni_jax.models.exchange._convert import ForeignNetwork, convert, float32, make_layer, name_cell
 
 
 def from_torch(
@@ -60,22 +61,24 @@ def from_torch(
     table = None
     if embedding is not None:
         table = float32(_state(embedding)["weight"] if _has_state(embedding) else embedding)
-    return convert(ForeignNetwork(_layers(_state(recurrent)), weight, bias, table), characters, boundary)
+    return convert(ForeignNetwork(*_recurrent_part(_state(recurrent)), weight, bias, table), characters, boundary)
 
 
-def _layers(state: Mapping[str, Any]) -> list[Any]:
+def _recurrent_part(state: Mapping[str, Any]) -> tuple[str, list[LayerWeights]]:
+    """Return the name of the cells, which only the shapes of a state dict tell, and the layers."""
     if any(name.endswith(("_reverse", "_hr_l0")) for name in state):
         raise ValueError(f"expected one direction and no projection, got {', '.join(state)}: record its states instead")
-    layers, number = [], 0
+    cell, layers, number = "", [], 0
     while f"weight_hh_l{number}" in state:
         wx, wh = (float32(state[f"weight_{which}_l{number}"]).T for which in ("ih", "hh"))
         zero = np.zeros(wx.shape[1], np.float32)
         biases = [float32(state.get(f"bias_{which}_l{number}", zero)) for which in ("ih", "hh")]
-        layers.append(make_layer(wx, wh, *biases))
+        cell = cell or name_cell(wh)
+        layers.append(make_layer(cell, wx, wh, *biases))
         number += 1
     if not layers:
         raise ValueError(f"expected weights named weight_ih_l0, weight_hh_l0, ..., got {', '.join(state) or 'none'}")
-    return layers
+    return cell, layers
 
 
 def _has_state(module: Any) -> bool:
