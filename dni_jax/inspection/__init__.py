@@ -9,7 +9,7 @@ from dni_jax.inspection._ranking import best_per_feature, neuron_profile, rankin
 from dni_jax.inspection._redundancy import redundancy
 from dni_jax.inspection._significance import significance
 from dni_jax.inspection._sparse import sparse_probe
-from dni_jax.inspection._stability import rank_stability, seed_stability
+from dni_jax.inspection._stability import rank_stability, seed_stability, spearman
 from dni_jax.inspection._store import (
     continue_table,
     dynamics_table,
@@ -41,6 +41,7 @@ __all__ = [
     "seed_stability",
     "significance",
     "sparse_probe",
+    "spearman",
     "table_columns",
     "top",
     "write_table",

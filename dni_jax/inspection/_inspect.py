@@ -51,8 +51,8 @@ def inspect(
         whose ``Activations.mask`` is False are left out. Or ``StoredActivations`` or ``StreamedActivations``.
     labels
         The features' labels on the same T positions: ``Labels``; or what makes them, ``LazyLabels`` (as from
-        ``library.lazily(corpus)``) or a library, with its `corpus`: with states that come in chunks, labels are then
-        made chunk by chunk, too.
+        ``library.label_lazily(corpus)``) or a library, with its `corpus`: with states that come in chunks, labels are
+        then made chunk by chunk, too.
     probe
         The name of a probe, or a whole `dni_jax.probes.ProbeSpec`; its `class_weight` holds for binary features.
     folds
@@ -107,13 +107,13 @@ def inspect(
     By default n is as large as lets the counts fit into 1.5 GiB. Each pass reads the states once more.
 
     With a tolerance, folds are made of whole blocks of neighbouring strings (some 8,192 positions, 16 or more per fold)
-    and blocks are read in random order, as many of each fold. Whenever half as much again has been read, each pair gets
-    an interval for the score that all positions would give, with the same folds; reading stops when all are narrower
-    than the tolerance to each side. The interval is `dni_jax.probes.fold_margin`'s: from the spread between folds,
-    corrected for shared training sets, for what is left to read, and for several evaluations. It holds for each pair by
-    itself with this confidence, not for all at once. A fold's spread is taken to be at least what one string more
-    or less would change. A feature of which one class has not occurred stops nothing; where some folds lack a class,
-    reading continues.
+    and blocks are read in random order, equally many from each fold. Each time the amount read has grown by half, each
+    pair gets an interval for the score that all positions would give, with the same folds; reading stops when all are
+    narrower than the tolerance to each side. The interval is `dni_jax.probes.fold_margin`'s: from the spread between
+    folds, corrected for shared training sets, for what is left to read, and for several evaluations. It holds for each
+    pair by itself with this confidence, not for all at once. A fold's spread is taken to be at least what one string
+    more or less would change. A feature of which one class has not occurred stops nothing; where some folds lack a
+    class, reading continues.
 
     Several processes share the neurons, unless reading may stop early.
 
@@ -219,7 +219,7 @@ def _largest_of_all(attrs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _about(spec: ProbeSpec, folds: int | np.ndarray, seed: int, stop: StopRule | None) -> dict[str, Any]:
-    """Return the attributes that say what was asked for."""
+    """Return the attributes that record the call's settings."""
     about: dict[str, Any] = {"probe": spec.probe}
     if stop is not None:
         about |= {"seed": seed, "folds": "blocks", "tolerance": stop.tolerance, "confidence": stop.confidence}

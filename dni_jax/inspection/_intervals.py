@@ -10,8 +10,7 @@ from jaxtyping import Float
 
 from dni_jax.features import Labels
 from dni_jax.inspection._data import each_kind, folds_of, load_pair, same_folds
-from dni_jax.inspection._table import regression_of
-from dni_jax.probes import bootstrap_auc, bootstrap_held_out
+from dni_jax.probes import ProbeSpec, bootstrap_auc, bootstrap_held_out
 
 
 def intervals(
@@ -77,7 +76,7 @@ def intervals(
     shape = (2, hidden.shape[1], len(labels))
     score, auc = np.full(shape, np.nan), np.full(shape, np.nan)
     for kind, columns, values in each_kind(labels):
-        its_probe = probe if kind == "binary" else regression_of(probe)
+        its_probe = probe if kind == "binary" else ProbeSpec(probe).continuous
         drawn = bootstrap_held_out(hidden, values, dealt, where, its_probe, n_draws, seed, **settings)
         score[:, :, columns] = _spread(drawn, level)
         if kind == "binary":

@@ -24,9 +24,9 @@ class StopRule:
     Attributes
     ----------
     tolerance, confidence
-        Every score shall be known to within the tolerance with this confidence.
+        Stop when every score is within `tolerance` of its final value with probability `confidence`.
     n_positions, n_strings
-        Of all the data.
+        The size of all the data.
     """
 
     tolerance: float

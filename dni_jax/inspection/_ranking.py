@@ -75,7 +75,7 @@ def top(
 
     Returns
     -------
-    DataFrame with one row a neuron: ``neuron``, then the mean of each score over folds, ``score_sd`` (its standard
+    DataFrame with one row per neuron: ``neuron``, then the mean of each score over folds, ``score_sd`` (its standard
     deviation over folds), ``baseline``, ``lift`` (the score's share of the way from the baseline to 1), and what
     `significance`, `baselines` and `intervals` have added.
 
@@ -169,9 +169,9 @@ def neuron_profile(relevance: xr.Dataset, neuron: int, k: int = 10, *, by: str =
 
     Returns
     -------
-    DataFrame with one row a feature: ``feature``, ``kind``, ``rank`` (0: no neuron knows it better), then the neuron's
-    scores as in `dni_jax.top`. Ordered by rank, then by score. Continuous features, which have no AUC, are ranked by
-    score.
+    DataFrame with one row per feature: ``feature``, ``kind``, ``rank`` (0: no neuron knows it better), then the
+    neuron's scores as in `dni_jax.top`. Ordered by rank, then by score. Continuous features, which have no AUC, are
+    ranked by score.
 
     Raises
     ------

@@ -48,8 +48,8 @@ class ReadPlan:
 
 def in_order(states: ChunkedActivations, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> ReadPlan:
     """Read everything from the first string to the last; positions without a state are left out."""
-    whose = states.position_groups if groups is None and isinstance(folds, (int, np.integer)) else groups
-    chosen = deal_folds(states.n_positions, folds, None if whose is None else np.asarray(whose), seed)
+    group_of = states.position_groups if groups is None and isinstance(folds, (int, np.integer)) else groups
+    chosen = deal_folds(states.n_positions, folds, None if group_of is None else np.asarray(group_of), seed)
     if states.mask is not None:
         chosen = np.where(states.mask, chosen, -1).astype(np.int32)
     reads = [[segment] for segment in chunk_bounds(states.offsets, states.chunk)]
@@ -57,7 +57,7 @@ def in_order(states: ChunkedActivations, folds: int | np.ndarray, groups: np.nda
 
 
 def at_random(states: ChunkedActivations, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> ReadPlan:
-    """Read blocks of neighbouring strings in random order, as many of each fold; a fold is made of whole blocks.
+    """Read blocks of neighbouring strings in random order, equally many from each fold; a fold is made of whole blocks.
 
     Blocks are drawn at random from what there is, so scores of folds differ by all that distinguishes blocks, whatever
     the order of the strings. Strings of one group are never in two blocks.
@@ -131,7 +131,7 @@ def _of_strings(states: ChunkedActivations, groups: np.ndarray | None) -> np.nda
         raise ValueError(f"expected groups of shape ({states.n_positions},), got {groups.shape}")
     of_strings = groups[states.offsets[:-1]]
     if (np.repeat(of_strings, np.diff(states.offsets)) != groups).any():
-        raise ValueError("expected one group a string for a tolerance, got strings of several")
+        raise ValueError("expected one group per string for a tolerance, got strings of several")
     return of_strings
 
 

@@ -168,8 +168,23 @@ def _profile(relevance: xr.Dataset, k: int) -> Float[np.ndarray, "F k"]:
     return -np.sort(-score, axis=1)[:, :k]
 
 
-def spearman(one: Float[np.ndarray, "M N F"], other: Float[np.ndarray, "M N F"]) -> Float[np.ndarray, "M F"]:
-    """Compute rank correlations along the second axis; ties share their mean rank. NaN with NaN, or without spread."""
+def spearman(one: Float[np.ndarray, "#M N #F"], other: Float[np.ndarray, "#M N #F"]) -> Float[np.ndarray, "M F"]:
+    """Compute Spearman's rank correlation along the second axis.
+
+    Parameters
+    ----------
+    one, other
+        float ``(M, N, F)``: they are compared over N. Ties share their mean rank. M and F may be 1 in either.
+
+    Returns
+    -------
+    float64 ``(M, F)``. NaN where a value is NaN, or all values of one side are equal.
+
+    Examples
+    --------
+    >>> spearman(np.array([[[1.0], [2.0], [3.0]]]), np.array([[[1.0], [4.0], [9.0]]])).round(6).tolist()
+    [[1.0]]
+    """
     from scipy.stats import rankdata  # takes a second to import
 
     a, b = (rankdata(part, axis=1, nan_policy="propagate") for part in (one, other))

@@ -33,7 +33,7 @@ def relevance_table(relevance: xr.Dataset) -> pd.DataFrame:
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table as Parquet, with the format's number; the file appears whole or not at all.
 
-    Of several processes the first writes.
+    With several processes, only the first writes.
     """
     if not processes.is_first():
         return
@@ -106,8 +106,8 @@ def dynamics_table(relevance: xr.Dataset, step: int) -> pd.DataFrame:
 def continue_table(path: str | Path, rows: pd.DataFrame) -> None:
     """Add the rows of a step to a table on disk, CSV or Parquet by the path's suffix.
 
-    Rows of this step and of later ones, which an interrupted training has left there, are replaced. Of several
-    processes the first writes.
+    Rows of this step and of later ones, which an interrupted training has left there, are replaced. With several
+    processes, only the first writes.
     """
     if not processes.is_first():
         return

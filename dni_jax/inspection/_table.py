@@ -38,18 +38,13 @@ class FeatureGroup(NamedTuple):
     kept: tuple[str, ...]
 
 
-def regression_of(probe: str) -> str:
-    """Return the probe for continuous features that goes with a probe for binary ones."""
-    return "ridge" if probe == "ridge" else "ols"
-
-
 def group_features(kinds: Sequence[str], spec: ProbeSpec, metrics: Sequence[str]) -> list[FeatureGroup]:
     """Split the features by kind; a kind without a feature has no group.
 
     Classes are weighed only where there are classes.
     """
     groups = []
-    for kind, probe, headline in (("binary", spec.probe, "accuracy"), ("continuous", regression_of(spec.probe), "r2")):
+    for kind, probe, headline in (("binary", spec.probe, "accuracy"), ("continuous", spec.continuous, "r2")):
         columns = np.flatnonzero([its == kind for its in kinds])
         headline = "r2" if probe == "ols" else headline
         kept = tuple(name for name in metrics if (name in _OF_REGRESSIONS) == (headline == "r2"))

@@ -184,7 +184,7 @@ class BaseLanguage(ABC):
 
     def _raise_no_states(self) -> NoReturn:
         raise ValueError(
-            f"expected a language with an LALR grammar, got {self.name}, whose parser has no such states: "
+            f"expected a language with an LALR grammar, got {self.name}, which has no LALR parser states: "
             'use Language.from_lark(grammar), or "c_expressions" for C'
         )
 

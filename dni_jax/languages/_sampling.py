@@ -12,7 +12,7 @@ from dni_jax.languages._nesting import BRACKETS, match_brackets, paired_brackets
 from dni_jax.text import ParseTrees, concatenate_ranges, concatenate_trees, exclusive_sum, offsets_from_lengths
 
 _ROUNDS = 100  # rounds of sampling before the bounds are called unreachable
-_BATCH = 1_000  # at most this many strings are sampled in a later round, unless more were asked for
+_BATCH = 1_000  # at most this many strings are sampled in a later round, unless more were requested
 _NODES = 1_000_000  # a derivation with more nodes is rejected
 _FIXED = 1 << 21  # added to the code point of a bracket in a fixed word of the grammar
 

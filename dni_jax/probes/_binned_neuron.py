@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from dni_jax.probes._blocks import Blocks
+from dni_jax.probes._value_blocks import ValueBlocks
 
 
 class BinnedNeuron(NamedTuple):
@@ -51,14 +51,14 @@ class BinnedNeuron(NamedTuple):
         """Classes of the training sets; `negate` picks the negatives."""
         return BinnedClass(self, negate)
 
-    def blocks(self, cost: Float[Array, "2 K F"] | None, n_powers: int) -> Blocks:
+    def blocks(self, cost: Float[Array, "2 K F"] | None, n_powers: int) -> ValueBlocks:
         """Take the levels as blocks without extent; see `SortedNeuron.blocks`."""
         everything = jnp.diff(self.train_all, axis=0)[:, :, None].astype(jnp.float64)
         mass = everything
         if cost is not None:
             positive = jnp.diff(self.train_positive, axis=0).astype(jnp.float64)
             mass = cost[0] * positive + cost[1] * (everything - positive)
-        return Blocks(self.x, mass[:, None], jnp.zeros((), jnp.float64))
+        return ValueBlocks(self.x, mass[:, None], jnp.zeros((), jnp.float64))
 
 
 def bin_neuron(
@@ -103,7 +103,7 @@ class BinnedClass(NamedTuple):
         return self._of(self.neuron.train_positive, self.neuron.train_all, level)
 
     def nth(self, n: Int[Array, "Q KF"]) -> tuple[Float[Array, "Q KF"], Float[Array, "Q KF"]]:
-        """Value of the class's n-th smallest member, and the sum of those before it; n moved into range."""
+        """Value of the class's n-th smallest member, and the sum of those before it; n is clipped."""
         n_levels = self.neuron.x.shape[0]
         n = jnp.clip(n, 0, jnp.maximum(self.sizes() - 1, 0))
         n_steps = n_levels.bit_length()

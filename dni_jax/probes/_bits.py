@@ -1,7 +1,7 @@
 """Sets of positions as 64-bit words: pack, transpose, count and select without touching single positions.
 
-A sorted neuron is cut into words of 64 neighbouring ranks. One word a feature holds its positives, one a fold its
-positions. The training positives of feature f without fold k are then ``positives & ~fold``, counted by a popcount.
+A sorted neuron is cut into words of 64 neighbouring ranks. One word per feature holds its positives, one per fold
+its positions. The training positives of feature f without fold k are then ``positives & ~fold``, counted by a popcount.
 """
 
 import jax.numpy as jnp

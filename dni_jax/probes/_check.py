@@ -1,4 +1,4 @@
-"""Input checks of the probes: every error names the argument, what came, and what is accepted."""
+"""Input checks of the probes: every error names the argument, what was expected, and what was passed."""
 
 from typing import Any
 
@@ -43,8 +43,11 @@ def _finite(values: jax.Array) -> jax.Array:
     return jnp.isfinite(values).all()
 
 
-def check_labels(labels: Any, n_positions: int, binary: bool, probe: str) -> np.ndarray:
-    """Return labels (T, F): bool for binary probes, as they came for continuous ones."""
+def check_labels(labels: Any, n_positions: int, binary: bool, purpose: str) -> np.ndarray:
+    """Return labels (T, F): bool for binary probes, unchanged for continuous ones.
+
+    `purpose` is the name of a probe, or a phrase that says in errors what needs binary labels.
+    """
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.shape[0] != n_positions or labels.shape[1] == 0:
         hint = "; try labels[:, None]" if labels.ndim == 1 else ""
@@ -61,12 +64,24 @@ def check_labels(labels: Any, n_positions: int, binary: bool, probe: str) -> np.
     fits = (labels == 0) | (labels == 1)
     if not fits.all():
         t, f = np.argwhere(~fits)[0]
-        what = f'probe="{probe}"' if probe in PROBES else probe
+        what = f'probe="{purpose}"' if purpose in PROBES else purpose
         raise ValueError(
             f"expected labels of 0 and 1 for {what}, got {labels[t, f]} in feature column {f}; "
             'try probe="ols" for continuous labels'
         )
     return labels == 1
+
+
+def is_binary(labels: Any) -> bool:
+    """Whether all labels are 0 or 1."""
+    labels = np.asarray(labels)
+    return bool(labels.dtype == bool or ((labels == 0) | (labels == 1)).all())
+
+
+def check_batch(name: str, value: int | None) -> None:
+    """Refuse a batch size below 1."""
+    if value is not None and (isinstance(value, bool) or value < 1):
+        raise ValueError(f"expected {name} to be None or a whole number >= 1, got {value!r}")
 
 
 def check_folds(folds: Any, n_positions: int, n_features: int) -> np.ndarray:

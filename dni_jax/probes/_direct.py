@@ -44,7 +44,7 @@ def check_metric(metric: str) -> None:
 
 
 def check_columns(labels: Any, n_positions: int, metric: str) -> np.ndarray:
-    """Return labels (T, F): int8 for "auc", as they came otherwise."""
+    """Return labels (T, F): int8 for "auc", unchanged otherwise."""
     binary = metric == "auc"
     labels = _check.check_labels(labels, n_positions, binary, 'metric="auc"')
     return labels.astype(np.int8) if binary else labels

@@ -18,7 +18,7 @@ from dni_jax import devices
 from dni_jax.probes import _check, _layout
 from dni_jax.probes._engine import CHUNK, Engine, Sample, Scores, make_scores
 from dni_jax.probes._least_squares import score_moments
-from dni_jax.probes._moments import Moments, Range, Scale, accumulate
+from dni_jax.probes._moments import Moments, Range, Scale, sharded_moments
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._spec import ProbeSpec
 
@@ -143,7 +143,8 @@ def init(spec: ProbeSpec, sample: Sample) -> GridMoments:
     xy = np.zeros((n_folds, n_neurons, n_features), np.int64)
     low, high = (np.full(y.shape, end) for end in (_LARGEST, -_LARGEST))
     length = min(sample.length, CHUNK)
-    return GridMoments(spec, grid, np.zeros(n_folds, np.int64), x, x, y, y, xy, low, high, length=length)
+    n = np.zeros(n_folds, np.int64)
+    return GridMoments(spec, grid, n=n, x=x, xx=x, y=y, yy=y, xy=xy, low=low, high=high, length=length)
 
 
 def update(stats: GridMoments, hidden: Any, labels: Any, folds: Any) -> GridMoments:
@@ -173,11 +174,11 @@ def _moments_of(stats: GridMoments, hidden: Any, labels: np.ndarray, folds: np.n
     grid, mesh = stats.grid, devices.make_mesh("neurons")
     pad = -n_neurons % mesh.size
     with jax.enable_x64(True):
-        blocks = _layout.Blocks(*map(jnp.asarray, _layout.fixed_blocks(folds, n_folds)))
+        blocks = _layout.FoldBlocks(*map(jnp.asarray, _layout.fixed_blocks(folds, n_folds)))
         states = jnp.pad(jnp.asarray(hidden), ((0, 0), (0, pad)))
         x_middle, x_step = np.pad(grid.x_middle, (0, pad)), np.pad(grid.x_step, (0, pad), constant_values=1.0)
         scale = Scale(*map(jnp.asarray, (x_middle, x_step, grid.y_middle, grid.y_step)))
-        sums, limits, away = accumulate(states, jax.device_put(labels), scale, blocks, n_folds, mesh, True)
+        sums, limits, away = sharded_moments(states, jax.device_put(labels), scale, blocks, n_folds, mesh, True)
         farthest = max(float(np.max(np.asarray(part))) for part in away)
         if farthest > _FARTHEST:
             raise ValueError(

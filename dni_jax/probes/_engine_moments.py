@@ -13,7 +13,7 @@ from dni_jax import devices
 from dni_jax.probes import _check, _layout
 from dni_jax.probes._engine import Engine, Sample, Scores, make_scores
 from dni_jax.probes._least_squares import score_moments
-from dni_jax.probes._moments import Moments, Range, Scale, accumulate
+from dni_jax.probes._moments import Moments, Range, Scale, sharded_moments
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._spec import ProbeSpec
 
@@ -77,9 +77,9 @@ def update(stats: ExactMoments, hidden: Any, labels: Any, folds: Any) -> ExactMo
         x_origin, y_origin = np.pad(stats.origin[0], (0, pad)), stats.origin[1]
         scale = Scale(*map(jnp.asarray, (x_origin, np.ones_like(x_origin), y_origin, np.ones_like(y_origin))))
         states = jnp.pad(jnp.asarray(hidden), ((0, 0), (0, pad))) if pad else jnp.asarray(hidden)
-        rows = _layout.Blocks(*map(jnp.asarray, (used[blocks.rows], blocks.real, blocks.fold)))
+        rows = _layout.FoldBlocks(*map(jnp.asarray, (used[blocks.rows], blocks.real, blocks.fold)))
         labels = jax.device_put(labels)  # shares the caller's memory where it can; the call ends before it returns
-        moments, limits, _ = accumulate(states, labels, scale, rows, n_folds, mesh, False)
+        moments, limits, _ = sharded_moments(states, labels, scale, rows, n_folds, mesh, False)
         arrays = [np.asarray(part) for part in moments]
         ranges = [np.asarray(part) for part in limits]
     for place in (1, 2, 5):  # what has an axis of neurons

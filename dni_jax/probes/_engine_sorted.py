@@ -20,7 +20,6 @@ from dni_jax import devices
 from dni_jax.probes import _bits, _check, _layout
 from dni_jax.probes import _metrics as metrics
 from dni_jax.probes._engine import Engine, Sample, Scores, make_scores
-from dni_jax.probes._moments import fold_products
 from dni_jax.probes._neuron import Fit, confusion, direction, midranks
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._sorted_neuron import Layout, sort_neuron
@@ -34,7 +33,7 @@ _PREFIX_BYTES = 512 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Positions seen so far, as they came.
+    """All positions so far, in the order received.
 
     Attributes
     ----------
@@ -98,7 +97,8 @@ def make_plan(spec: ProbeSpec, shape: tuple[int, int, int], n_positions: int) ->
     n_neurons, n_features, n_folds = shape
     per_device = -(-n_neurons // devices.make_mesh("neurons").size)
     n_words = -(-n_positions // _bits.WORD)
-    fitting = max(1, _PREFIX_BYTES // (12 * n_words * n_folds))
+    bytes_per_prefix = 20 if PROBES[spec.probe].squares else 12  # one count and one or two sums
+    fitting = max(1, _PREFIX_BYTES // (bytes_per_prefix * n_words * n_folds))
     n_groups = -(-n_features // min(spec.feature_batch or fitting, n_features))
     return Plan(min(spec.neuron_batch or _NEURON_BATCH, per_device), -(-n_features // n_groups))
 
@@ -115,7 +115,8 @@ def score(stats: Positions) -> Scores:
     with jax.enable_x64(True):
         data = _shared_data(labels, used, fold_of, n_folds, spec, plan)
         arrays = {
-            name: np.asarray(array) for name, array in run(hidden, data, spec.compiled(), plan, n_folds, mesh).items()
+            name: np.asarray(array)
+            for name, array in _score_sharded(hidden, data, spec.compiled(), plan, n_folds, mesh).items()
         }
     # (neuron, strength, fold, padded feature) -> (strength, neuron, feature, fold)
     arrays = {name: array[..., :n_features].transpose(1, 0, 3, 2) for name, array in arrays.items()}
@@ -133,7 +134,7 @@ class Data(NamedTuple):
     fold_bits: UInt64[Array, "U V"]
     valid: UInt64[Array, " B"]
     labels: Bool[Array, "G U f"]
-    blocks: _layout.Blocks
+    blocks: _layout.FoldBlocks
     strength: Float[Array, " A"]
 
 
@@ -151,20 +152,20 @@ def _shared_data(
         fold_bits=jnp.asarray(_layout.pack_folds(fold_of, n_folds)),
         valid=jnp.asarray(_layout.valid_words(len(used))),
         labels=jax.device_put(grouped),  # shares the array's memory where it can
-        blocks=_layout.Blocks(*map(jnp.asarray, _layout.make_blocks(fold_of, n_folds))),
+        blocks=_layout.FoldBlocks(*map(jnp.asarray, _layout.make_blocks(fold_of, n_folds))),
         strength=jnp.asarray(spec.strengths, jnp.float64),
     )
 
 
 @partial(jax.jit, static_argnames=("spec", "plan", "n_folds", "mesh"))
-def run(
+def _score_sharded(
     hidden: Float[Array, "T N"], data: Data, spec: ProbeSpec, plan: Plan, n_folds: int, mesh: Mesh
 ) -> dict[str, Array]:
     """Score all neurons, (N, A, K, F) for A strengths; results do not depend on how many devices the mesh has."""
     n_neurons = hidden.shape[1]
     hidden = jnp.pad(hidden, ((0, 0), (0, -n_neurons % (mesh.size * plan.neuron_batch))))
     sharded = jax.shard_map(
-        partial(_score_neurons, spec=spec, plan=plan, n_folds=n_folds),
+        partial(_score_shard, spec=spec, plan=plan, n_folds=n_folds),
         mesh=mesh,
         in_specs=(PartitionSpec(None, "neurons"), PartitionSpec()),
         out_specs=PartitionSpec("neurons"),
@@ -173,7 +174,7 @@ def run(
     return {name: array[:n_neurons] for name, array in sharded(hidden, data).items()}
 
 
-def _score_neurons(
+def _score_shard(
     hidden: Float[Array, "T N"], data: Data, spec: ProbeSpec, plan: Plan, n_folds: int
 ) -> dict[str, Array]:
     """Score the neurons of one device, batch after batch, each on one group of features after another."""
@@ -215,7 +216,7 @@ def _score_batch(
     scores = {name: metrics.FROM_COUNTS[name](counts) for name in spec.names if name != "auc"}
     if ranks is not None:
         # One product for all neurons of the batch: the sum of the held-out positives' ranks gives their AUC.
-        sums = fold_products(ranks.T, labels, data.blocks, n_folds)
+        sums = _layout.fold_products(ranks.T, labels, data.blocks, n_folds)
         sums = jnp.broadcast_to(jnp.swapaxes(sums, 0, 1)[:, None], fit.weight.shape)
         scores["auc"] = metrics.auc(sums, counts, towards)
     return scores | fit.line()

@@ -13,7 +13,6 @@ from jaxtyping import Array, Float, Int
 from dni_jax.probes import _check, _layout
 from dni_jax.probes import _metrics as metrics
 from dni_jax.probes._engine import Scores
-from dni_jax.probes._moments import fold_products
 from dni_jax.probes._ranks import tied_ranges
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._spec import ProbeSpec, as_spec
@@ -46,12 +45,12 @@ class JointData(NamedTuple):
     z: Float[Array, "T N1"]
     y: Float[Array, "T F"]
     fold_of: Int[Array, " T"]
-    blocks: _layout.Blocks
+    blocks: _layout.FoldBlocks
 
 
 def grams(data: JointData, n_folds: int) -> Grams:
     """Compute the moments of each fold."""
-    zz, zy = (fold_products(data.z, right, data.blocks, n_folds) for right in (data.z, data.y))
+    zz, zy = (_layout.fold_products(data.z, right, data.blocks, n_folds) for right in (data.z, data.y))
     yy = jax.ops.segment_sum(data.y * data.y, data.fold_of, num_segments=n_folds)
     return Grams(zz, zy, yy)
 
@@ -100,7 +99,7 @@ def joint_data(
     x = hidden[used].astype(np.float64)
     z = np.concatenate([x - x.mean(0), np.ones((len(x), 1))], axis=1)
     with jax.enable_x64(True):
-        blocks = _layout.Blocks(*map(jnp.asarray, _layout.make_blocks(fold_of, n_folds)))
+        blocks = _layout.FoldBlocks(*map(jnp.asarray, _layout.make_blocks(fold_of, n_folds)))
         y = jnp.asarray(labels[used].astype(np.float64))
         return JointData(jnp.asarray(z), y, jnp.asarray(fold_of), blocks), n_folds
 

@@ -1,9 +1,11 @@
-"""Positions laid out for the solvers: only those in use, fold after fold, in blocks that never cross a fold."""
+"""Positions arranged for the solvers: only those in use, fold after fold, in blocks that never cross a fold."""
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, UInt64
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, Shaped, UInt64
 
 from dni_jax.probes import _bits
 
@@ -11,7 +13,7 @@ from dni_jax.probes import _bits
 _BLOCK, _STEP = 2_560, 64
 
 
-class Blocks(NamedTuple):
+class FoldBlocks(NamedTuple):
     """Rows of equal length that cover every position in use once.
 
     Attributes
@@ -35,7 +37,7 @@ def used_positions(folds: Int[np.ndarray, " T"]) -> Int[np.ndarray, " U"]:
     return order[np.count_nonzero(folds < 0) :]
 
 
-def make_blocks(fold_of: Int[np.ndarray, " T"], n_folds: int) -> Blocks:
+def make_blocks(fold_of: Int[np.ndarray, " T"], n_folds: int) -> FoldBlocks:
     """Cut positions, already ordered by fold, into blocks; `fold_of` is their fold."""
     sizes = np.bincount(fold_of, minlength=n_folds)
     # Every fold ends in a padded block, so the length is one that divides folds of about the same size.
@@ -49,10 +51,10 @@ def make_blocks(fold_of: Int[np.ndarray, " T"], n_folds: int) -> Blocks:
     within = number[:, None] * length + np.arange(length)
     real = within < sizes[fold][:, None]
     rows = np.where(real, starts[fold][:, None] + within, 0).astype(np.int32)
-    return Blocks(rows, real, fold)
+    return FoldBlocks(rows, real, fold)
 
 
-def fixed_blocks(folds: Int[np.ndarray, " T"], n_folds: int, length: int = 512) -> Blocks:
+def fixed_blocks(folds: Int[np.ndarray, " T"], n_folds: int, length: int = 512) -> FoldBlocks:
     """Cut positions in any order into blocks whose number and length depend on T and `n_folds` alone.
 
     A block without a position is all padding, in fold 0.
@@ -68,7 +70,7 @@ def fixed_blocks(folds: Int[np.ndarray, " T"], n_folds: int, length: int = 512) 
     rows[block, place % length], real[block, place % length] = order, True
     fold = np.zeros(n_blocks, np.int32)
     fold[: per_fold.sum()] = np.repeat(np.arange(n_folds, dtype=np.int32), per_fold)
-    return Blocks(rows, real, fold)
+    return FoldBlocks(rows, real, fold)
 
 
 def pack_folds(fold_of: Int[np.ndarray, " T"], n_folds: int) -> UInt64[np.ndarray, "T V"]:
@@ -81,3 +83,20 @@ def valid_words(n_positions: int) -> UInt64[np.ndarray, " B"]:
     n_words = -(-n_positions // _bits.WORD)
     exists = np.arange(n_words * _bits.WORD) < n_positions
     return _bits.pack_columns(exists.reshape(n_words, _bits.WORD))[:, 0]
+
+
+def fold_products(
+    left: Float[Array, "T N"],
+    right: Shaped[Array, "T F"],
+    blocks: FoldBlocks,
+    n_folds: int,
+) -> Float[Array, "K N F"]:
+    """Compute ``left.T @ right`` over each fold's positions, block after block in float64."""
+
+    def add(total: Array, block: tuple) -> tuple[Array, None]:
+        rows, real, fold = block
+        a = jnp.where(real[:, None], left[rows], 0).astype(jnp.float64)
+        return total.at[fold].add(a.T @ right[rows].astype(jnp.float64)), None
+
+    start = jnp.zeros((n_folds, left.shape[1], right.shape[1]), jnp.float64)
+    return lax.scan(add, start, blocks)[0]

@@ -10,15 +10,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from dni_jax.probes._moments import Moments, Range
+from dni_jax.probes._moments import ROUNDING, Moments, Range
 from dni_jax.probes._neuron import Fit, Neuron, both_classes, class_weights, from_line
-
-# A sum this small relative to its terms is rounding.
-_ROUNDING = 1e-14
 
 
 class Line(NamedTuple):
-    """Predictions ``y_mean + slope * (x - x_mean)``, one a training set, neuron and feature."""
+    """Predictions ``y_mean + slope * (x - x_mean)``, one per training set, neuron and feature."""
 
     slope: Float[Array, "K N F"]
     x_mean: Float[Array, "K N 1"]
@@ -124,11 +121,11 @@ def classify(neuron: Neuron, alpha: Float[Array, ""], balanced: bool) -> Fit:
     x_mean, y_mean = jnp.sum(s, axis=0) / total, (n[0] - n[1]) / total
     squares = jnp.sum(q, axis=0)
     spread = squares - total * x_mean**2
-    spread = jnp.where(spread <= _ROUNDING * squares, 0.0, spread)
+    spread = jnp.where(spread <= ROUNDING * squares, 0.0, spread)
     cross = s[0] - s[1] - total * x_mean * y_mean
     penalised = spread + alpha
     w = jnp.where(spread > 0, cross / jnp.where(penalised > 0, penalised, 1.0), 0.0)
     # Equal means leave a cross product of rounding only.
-    w = jnp.where(jnp.abs(cross) <= _ROUNDING * jnp.sqrt(squares * total), 0.0, w)
+    w = jnp.where(jnp.abs(cross) <= ROUNDING * jnp.sqrt(squares * total), 0.0, w)
     shape = neuron.train_positive.shape[1:]
     return from_line(w.reshape(shape), (y_mean - w * x_mean).reshape(shape), size.reshape(2, *shape))

@@ -13,9 +13,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from dni_jax.probes import _bits
-from dni_jax.probes._blocks import Blocks
 from dni_jax.probes._neuron import Fit, Neuron, both_classes, class_weights, from_line
 from dni_jax.probes._newton import Surface, minimise
+from dni_jax.probes._value_blocks import ValueBlocks
 
 # Powers of a block's moments, and the largest weight times radius: the series' error stays below 1e-8 per position.
 _POWERS, _REACH = 8, 0.5
@@ -57,7 +57,7 @@ def _dot(left: Sequence[Array], right: Sequence[Array]) -> Array:
     return total
 
 
-def _block_sums(blocks: Blocks, w: Array, b: Array) -> _Sums:
+def _block_sums(blocks: ValueBlocks, w: Array, b: Array) -> _Sums:
     """Log losses of all positions as if each were a negative, and their derivatives, from the blocks' moments.
 
     With ``x = middle + r`` the loss is the sum over p of ``f^(p)(z) * w ** p * power[p]`` at ``z = w * middle + b``.

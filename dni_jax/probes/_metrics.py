@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-Scores = Float[Array, "*fits"]
+PerFit = Float[Array, "*fits"]
 
 
 class Confusion(NamedTuple):
@@ -28,33 +28,33 @@ def _floats(counts: Confusion) -> tuple[Array, Array, Array, Array]:
     return tp, fp, fn, tn
 
 
-def accuracy(counts: Confusion) -> Scores:
+def accuracy(counts: Confusion) -> PerFit:
     """Share of held-out positions predicted right."""
     tp, fp, fn, tn = _floats(counts)
     return (tp + tn) / (tp + fp + fn + tn)
 
 
-def balanced_accuracy(counts: Confusion) -> Scores:
+def balanced_accuracy(counts: Confusion) -> PerFit:
     """Mean recall of the classes that the held-out fold contains."""
     tp, fp, fn, tn = _floats(counts)
     present = (tp + fn > 0).astype(jnp.float64) + (tn + fp > 0).astype(jnp.float64)
     return (_ratio(tp, tp + fn, 0.0) + _ratio(tn, tn + fp, 0.0)) / present
 
 
-def f1(counts: Confusion) -> Scores:
+def f1(counts: Confusion) -> PerFit:
     """Harmonic mean of precision and recall of class 1; 0 where there is neither a positive nor a prediction of one."""
     tp, fp, fn, _ = _floats(counts)
     return _ratio(2.0 * tp, 2.0 * tp + fp + fn, 0.0)
 
 
-def mcc(counts: Confusion) -> Scores:
+def mcc(counts: Confusion) -> PerFit:
     """Matthews correlation coefficient; 0 where truth or prediction is constant."""
     tp, fp, fn, tn = _floats(counts)
     spread = jnp.sqrt((tp + fp) * (tp + fn)) * jnp.sqrt((tn + fp) * (tn + fn))
     return _ratio(tp * tn - fp * fn, spread, 0.0)
 
 
-def auc(rank_sum: Scores, counts: Confusion, direction: Scores) -> Scores:
+def auc(rank_sum: PerFit, counts: Confusion, direction: PerFit) -> PerFit:
     """Area under the ROC curve of the decision value, from the rank sum of the held-out positives.
 
     ``(R - n1 (n1 + 1) / 2) / (n1 n0)`` for the neuron itself (Mann-Whitney); one minus that for a falling line.
@@ -67,7 +67,7 @@ def auc(rank_sum: Scores, counts: Confusion, direction: Scores) -> Scores:
     return jnp.where((direction == 0) & ~jnp.isnan(rising), 0.5, directed)
 
 
-def tie_bound(tied: Scores, counts: Confusion) -> Scores:
+def tie_bound(tied: PerFit, counts: Confusion) -> PerFit:
     """Most that breaking ties could change an AUC by: half the share of pairs that tie; NaN without both classes."""
     tp, fp, fn, tn = _floats(counts)
     return _ratio(tied / 2.0, (tp + fn) * (tn + fp), jnp.nan)

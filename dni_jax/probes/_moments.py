@@ -10,10 +10,10 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Float, Shaped
 
-from dni_jax.probes._layout import Blocks
+from dni_jax.probes._layout import FoldBlocks
 
 # A spread this small relative to the sum of squares is rounding: the values are equal.
-_ROUNDING = 1e-14
+ROUNDING = 1e-14
 
 
 class Moments(NamedTuple):
@@ -47,26 +47,9 @@ class Moments(NamedTuple):
         """Move each set's origin to its own mean; squares that are only rounding become 0."""
         moved = self.about(self.x / self.n, self.y / self.n)
         return moved._replace(
-            xx=jnp.where(moved.xx <= _ROUNDING * self.xx, 0.0, moved.xx),
-            yy=jnp.where(moved.yy <= _ROUNDING * self.yy, 0.0, moved.yy),
+            xx=jnp.where(moved.xx <= ROUNDING * self.xx, 0.0, moved.xx),
+            yy=jnp.where(moved.yy <= ROUNDING * self.yy, 0.0, moved.yy),
         )
-
-
-def fold_products(
-    left: Float[Array, "T N"],
-    right: Shaped[Array, "T F"],
-    blocks: Blocks,
-    n_folds: int,
-) -> Float[Array, "K N F"]:
-    """Compute ``left.T @ right`` over each fold's positions, block after block in float64."""
-
-    def add(total: Array, block: tuple) -> tuple[Array, None]:
-        rows, real, fold = block
-        a = jnp.where(real[:, None], left[rows], 0).astype(jnp.float64)
-        return total.at[fold].add(a.T @ right[rows].astype(jnp.float64)), None
-
-    start = jnp.zeros((n_folds, left.shape[1], right.shape[1]), jnp.float64)
-    return lax.scan(add, start, blocks)[0]
 
 
 class Range(NamedTuple):
@@ -89,7 +72,7 @@ def fold_moments(
     y0: Shaped[Array, " F"],
     hidden: Float[Array, "T N"],
     labels: Shaped[Array, "T F"],
-    blocks: Blocks,
+    blocks: FoldBlocks,
     n_folds: int,
     scaled: Callable[[Array], Array] = lambda x: x,
 ) -> tuple[Moments, Range]:
@@ -155,11 +138,11 @@ class Scale(NamedTuple):
 
 
 @partial(jax.jit, static_argnames=("n_folds", "mesh", "rounded"))
-def accumulate(
+def sharded_moments(
     hidden: Float[Array, "T N"],
     labels: Shaped[Array, "T F"],
     scale: Scale,
-    blocks: Blocks,
+    blocks: FoldBlocks,
     n_folds: int,
     mesh: Mesh,
     rounded: bool,
@@ -171,7 +154,7 @@ def accumulate(
     result is then the largest number of steps of each neuron and feature; otherwise it is 0.
     """
 
-    def shard(hidden: Array, labels: Array, scale: Scale, blocks: Blocks) -> Any:
+    def shard(hidden: Array, labels: Array, scale: Scale, blocks: FoldBlocks) -> Any:
         if not rounded:
             moments, limits = fold_moments(scale.x_origin, scale.y_origin, hidden, labels, blocks, n_folds)
             return moments, limits, (jnp.zeros_like(scale.x_step), jnp.zeros_like(scale.y_step))

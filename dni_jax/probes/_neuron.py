@@ -1,18 +1,19 @@
 """A neuron to the solvers, whether its positions are sorted or counted: its classes, fits, and held-out counts."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from dni_jax.probes._binned_neuron import BinnedClass, BinnedNeuron
+from dni_jax.probes._binned_neuron import BinnedClass
 from dni_jax.probes._metrics import Confusion
 from dni_jax.probes._ranks import tied_ranges
 from dni_jax.probes._sorted_neuron import SortedNeuron, TrainingClass, count_below
+from dni_jax.probes._value_blocks import ValueBlocks
 
 
 class Fit(NamedTuple):
-    """A line ``weight * (x - threshold)`` a fold and feature, x less the neuron's centre.
+    """One line ``weight * (x - threshold)`` per fold and feature; x is measured from the neuron's centre.
 
     Positions with a positive value are predicted to be in class 1. Where the weight is 0, `constant` is the
     prediction everywhere.
@@ -23,7 +24,7 @@ class Fit(NamedTuple):
     constant: Bool[Array, "*fits"]
 
     def moved(self, centre: Float[Array, ""]) -> "Fit":
-        """Return the fit for x itself, not less its centre."""
+        """Return the fit in the neuron's original units."""
         return self._replace(threshold=self.threshold + centre)
 
     def line(self) -> dict[str, Float[Array, "*fits"]]:
@@ -52,7 +53,53 @@ def class_weights(size: Int[Array, "2 *fits"], balanced: bool) -> Float[Array, "
     return jnp.sum(counts, axis=0) / (2.0 * jnp.maximum(counts, 1.0))
 
 
-Neuron = SortedNeuron | BinnedNeuron
+@runtime_checkable  # tests check arguments against the types of signatures
+class Neuron(Protocol):
+    """What a solver may ask of a neuron.
+
+    `SortedNeuron` is exact; `BinnedNeuron` counts positions per level. The classes' `moments` need
+    ``Probe.squares=True`` on a sorted neuron.
+
+    Attributes
+    ----------
+    centre : float64 ()
+        The value that is subtracted from all others.
+    train_positive, train_all : int32 (B + 1, K, F), (B + 1, K)
+        Counts of the training sets in the prefixes; the last row counts whole sets.
+    sum_positive, sum_all : float64 (B + 1, K, F), (B + 1, K)
+        Sums of x over the same sets.
+    """
+
+    @property
+    def centre(self) -> Float[Array, ""]: ...
+
+    @property
+    def train_positive(self) -> Int[Array, "B1 K F"]: ...
+
+    @property
+    def train_all(self) -> Int[Array, "B1 K"]: ...
+
+    @property
+    def sum_positive(self) -> Float[Array, "B1 K F"]: ...
+
+    @property
+    def sum_all(self) -> Float[Array, "B1 K"]: ...
+
+    def values(self) -> Float[Array, " R"]:
+        """Values in rank order."""
+        ...
+
+    def held_below(self, rank: Int[Array, "K F"]) -> tuple[Int[Array, "K F"], Int[Array, "K F"]]:
+        """Held-out positives, and all held-out positions, among the first `rank` ranks."""
+        ...
+
+    def classes(self, negate: Bool[Array, "Q KF"]) -> TrainingClass | BinnedClass:
+        """Classes of the training sets; `negate` picks the negatives."""
+        ...
+
+    def blocks(self, cost: Float[Array, "2 K F"] | None, n_powers: int) -> ValueBlocks:
+        """Blocks of neighbouring values; see `SortedNeuron.blocks`."""
+        ...
 
 
 def both_classes(neuron: Neuron) -> TrainingClass | BinnedClass:
@@ -62,10 +109,12 @@ def both_classes(neuron: Neuron) -> TrainingClass | BinnedClass:
 
 
 def direction(neuron: Neuron, weight: Float[Array, "K F"]) -> Float[Array, "K F"]:
-    """Which way a neuron is read: the fitted weight; where it is 0, the difference of the classes' training means.
+    """The sign with which a neuron predicts the feature.
+
+    It is that of the fitted weight; where this is 0, that of the difference of the classes' training means.
 
     On a rare class the best SVM is often the flat one. Its decision value ranks nothing, though the neuron may rank
-    the held-out positions well; their AUC must not call it blind.
+    the held-out positions well; their AUC should not be reported as chance.
     """
     positive, everything = neuron.train_positive[-1], neuron.train_all[-1][:, None]
     of_positive, of_all = neuron.sum_positive[-1], neuron.sum_all[-1][:, None]

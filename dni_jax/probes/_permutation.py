@@ -18,7 +18,7 @@ from dni_jax.probes._engine import Scores
 from dni_jax.probes._metrics import REGRESSION
 from dni_jax.probes._nulls import Null, check_kinds, choose_null
 from dni_jax.probes._score import score_neurons
-from dni_jax.probes._spec import ProbeSpec, as_spec, check_batch
+from dni_jax.probes._spec import ProbeSpec, as_spec
 
 _TIE = 1e-9  # scores this close, in units of their spread, are equal
 
@@ -140,9 +140,9 @@ def permutation_test(
     folds, probe
         As in `score_neurons`.
     stop_above : float, optional
-        Stop testing a feature when, after 39, 78, 156, ... repetitions, its least family-wise p is above this. Levels
-        below `stop_above` are not affected: stopping can only lose a rejection. (Besag & Clifford 1991 stop likewise,
-        pair by pair.) None: every feature gets all repetitions.
+        Stop testing a feature when, after 39, 78, 156, ... repetitions, its smallest family-wise p is above this.
+        Levels below `stop_above` are not affected: stopping can only lose a rejection. (Besag & Clifford 1991 stop in
+        the same way, pair by pair.) None: every feature gets all repetitions.
     batch : int, optional
         Repetitions scored in one product. Columns take ``8 * T * F * batch`` bytes, at most 128 MiB by default; scores
         ``8 * (R + 1) * N`` bytes per feature, at most 256 MiB at a time; ranks ``8 * T * N``.
@@ -226,7 +226,7 @@ def _check_counts(n_null: int, stop_above: float | None, batch: int | None) -> N
         raise ValueError(f"expected n_null of at least 1 repetition, got {n_null}")
     if stop_above is not None and not 0 < stop_above < 1:
         raise ValueError(f"expected stop_above between 0 and 1, got {stop_above}")
-    check_batch("batch", batch)
+    _check.check_batch("batch", batch)
 
 
 @dataclass(frozen=True, eq=False)

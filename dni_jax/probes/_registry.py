@@ -17,19 +17,22 @@ class Probe:
     Attributes
     ----------
     classify : (Neuron, strength, balanced) -> Fit, or None
-        Fits binary labels on a neuron.
+        Fits binary labels on a neuron; see `dni_jax.probes._neuron.Neuron`.
     regress : (Moments, strength) -> Line, or None
         Fits continuous labels from moments.
     strength : {"C", "alpha", None}
         The argument that is passed as the solvers' strength; 0 is passed for None.
     squares : bool
         Whether `classify` needs prefix sums of squares.
+    continuous : str
+        Name of the probe for continuous labels that accompanies this one where features are of both kinds.
     """
 
     classify: Callable | None = None
     regress: Callable | None = None
     strength: str | None = None
     squares: bool = False
+    continuous: str = "ols"
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -42,6 +45,12 @@ PROBES = {
     "svm": Probe(classify=svm.fit, strength="C"),
     "linear_svc": Probe(classify=linear_svc.fit, strength="C", squares=True),
     "logistic": Probe(classify=logistic.fit, strength="C"),
-    "ridge": Probe(classify=least_squares.classify, regress=least_squares.fit, strength="alpha", squares=True),
+    "ridge": Probe(
+        classify=least_squares.classify,
+        regress=least_squares.fit,
+        strength="alpha",
+        squares=True,
+        continuous="ridge",
+    ),
     "ols": Probe(regress=least_squares.fit),
 }

@@ -9,8 +9,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt64
 
 from dni_jax.probes import _bits
-from dni_jax.probes._blocks import Blocks
 from dni_jax.probes._ranks import sort_order
+from dni_jax.probes._value_blocks import ValueBlocks
 
 WORD = _bits.WORD
 # A neuron is cut at this many equally spaced ranks, which resolve its bulk, and as many equally spaced values, which
@@ -47,7 +47,7 @@ class SortedNeuron(NamedTuple):
     x : float64 (B, 64)
         Sorted values less `centre`; the padding repeats the largest.
     centre : float64 ()
-        The median, taken off so that sums of large, close values keep their digits.
+        The median, subtracted to avoid cancellation in sums of large, close values.
     order : int32 (T,)
         The position at each rank.
     fold_of : int32 (T,)
@@ -107,7 +107,7 @@ class SortedNeuron(NamedTuple):
         """Classes of the training sets; `negate` picks the negatives."""
         return TrainingClass(self, negate)
 
-    def blocks(self, cost: Float[Array, "2 K F"] | None, n_powers: int) -> Blocks:
+    def blocks(self, cost: Float[Array, "2 K F"] | None, n_powers: int) -> ValueBlocks:
         """Cut the neuron into blocks of neighbouring values.
 
         `cost` weighs the positives and the negatives of each fold and feature; without it every position has mass 1,
@@ -138,7 +138,7 @@ class SortedNeuron(NamedTuple):
             positives = jnp.stack([train(jnp.where(y, power[:, None], 0.0)) for power in powers], axis=1)
             moments = cost[1] * moments + (cost[0] - cost[1]) * positives
         words = (self.x, self.positive, self.fold, self.valid)
-        return Blocks(middle, moments, jnp.max(jnp.abs(distance)), words)
+        return ValueBlocks(middle, moments, jnp.max(jnp.abs(distance)), words)
 
 
 def _exclusive(total: Array, prefix: Array) -> Array:
@@ -159,22 +159,24 @@ def sort_neuron(
     fold = _bits.words_by_rank(layout.folds, order, n_folds)
     words = (positive, fold, layout.valid)
     counts = _prefix_counts(*words)
-    sums = _prefix_sums(ranked, *words)
-    square = _prefix_sums(ranked * ranked, *words) if squares else (None, None)
-    train_positive, train_all, every = counts
+    sum_positive, sum_all = _prefix_sums(ranked, *words)
+    square_positive, square_all = _prefix_sums(ranked * ranked, *words) if squares else (None, None)
+    train_positive, train_all, all_positive = counts
     return SortedNeuron(
-        ranked,
-        centre,
-        order,
-        layout.fold_of[order],
-        positive,
-        fold,
-        layout.valid,
-        train_positive,
-        train_all,
-        *sums,
-        every,
-        *square,
+        x=ranked,
+        centre=centre,
+        order=order,
+        fold_of=layout.fold_of[order],
+        positive=positive,
+        fold=fold,
+        valid=layout.valid,
+        train_positive=train_positive,
+        train_all=train_all,
+        sum_positive=sum_positive,
+        sum_all=sum_all,
+        all_positive=all_positive,
+        square_positive=square_positive,
+        square_all=square_all,
     )
 
 
@@ -243,7 +245,7 @@ def count_below(
 
 
 class TrainingClass(NamedTuple):
-    """Classes of the training sets, one a query and fit, flat over (fold, feature); `negate` picks the negatives."""
+    """Classes of the training sets, one per query and fit, flat over (fold, feature); `negate` picks the negatives."""
 
     neuron: SortedNeuron
     negate: Bool[Array, "Q KF"]
@@ -280,7 +282,7 @@ class TrainingClass(NamedTuple):
     def nth(self, n: Int[Array, "Q KF"]) -> tuple[Float[Array, "Q KF"], Float[Array, "Q KF"]]:
         """Value of the class's n-th smallest member, and the sum of those before it.
 
-        n is counted from 0 and moved into the range that exists; an empty class gives any value.
+        n is zero-based and clipped to the valid range; for an empty class the result is arbitrary.
         """
         n_words = self.neuron.valid.shape[0]
         last = self.size(jnp.full(n.shape, n_words, jnp.int32)) - 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dni_jax.probes._check import check_batch, is_binary
 from dni_jax.probes._metrics import REGRESSION
 from dni_jax.probes._registry import PROBES
 
@@ -70,6 +71,10 @@ class ProbeSpec:
         if not np.isfinite(self.C) or self.C <= 0:
             raise ValueError(f"expected C > 0, got {self.C}")
         object.__setattr__(self, "alpha", _check_alpha(self.alpha))
+        if self.several and PROBES[self.probe].strength != "alpha":
+            raise ValueError(
+                f'expected one alpha for probe="{self.probe}", which has no penalty alpha, got {self.alpha}'
+            )
         if self.class_weight not in (None, "balanced"):
             raise ValueError(f'expected class_weight to be None or "balanced", got {self.class_weight!r}')
         if self.class_weight and self.metrics is not None:
@@ -135,8 +140,13 @@ class ProbeSpec:
         """Whether scores have a leading axis of alphas."""
         return isinstance(self.alpha, tuple)
 
+    @property
+    def continuous(self) -> str:
+        """Name of the probe for continuous labels that accompanies this one, if it classifies."""
+        return PROBES[self.probe].continuous
+
     def compiled(self) -> ProbeSpec:
-        """Return what a compiled program depends on: the strengths are arguments of it."""
+        """Return the part of the spec that is static under `jit`; strengths are passed as arguments."""
         return ProbeSpec(self.probe, self.metrics, class_weight=self.class_weight)
 
     def describe(self) -> dict[str, Any]:
@@ -157,8 +167,8 @@ def as_spec(
     Raises
     ------
     ValueError
-        For settings that do not exist, that the call does not use (not among `accepted`), or that are passed next to
-        a `ProbeSpec`.
+        For settings that do not exist, that the call does not use (not among `accepted`), or that are passed together
+        with a `ProbeSpec`.
     """
     settings = dict(settings or {})
     unknown = sorted(set(settings) - set(accepted))
@@ -173,18 +183,6 @@ def as_spec(
     if unused:
         raise ValueError(f"expected a ProbeSpec with {', '.join(accepted)} only, got {', '.join(unused)}")
     return probe
-
-
-def is_binary(labels: Any) -> bool:
-    """Whether all labels are 0 or 1."""
-    labels = np.asarray(labels)
-    return bool(labels.dtype == bool or ((labels == 0) | (labels == 1)).all())
-
-
-def check_batch(name: str, value: int | None) -> None:
-    """Refuse a batch size below 1."""
-    if value is not None and (isinstance(value, bool) or value < 1):
-        raise ValueError(f"expected {name} to be None or a whole number >= 1, got {value!r}")
 
 
 def _check_metrics(name: str, metrics: tuple[str, ...] | str) -> tuple[str, ...]:

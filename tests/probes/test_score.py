@@ -101,10 +101,10 @@ def test_label_and_array_types(kind):
 def test_second_call_compiles_nothing():
     hidden, labels, folds = problem("random", 3)
     score_neurons(hidden, labels, folds)
-    compiled = _engine_sorted.run._cache_size()
+    compiled = _engine_sorted._score_sharded._cache_size()
     score_neurons(hidden + 1, ~labels, np.roll(folds, 1))
     score_neurons(hidden, labels, folds, C=3.0)
-    assert _engine_sorted.run._cache_size() == compiled
+    assert _engine_sorted._score_sharded._cache_size() == compiled
 
 
 def test_a_spec_says_the_same_as_keywords():
@@ -175,6 +175,8 @@ def _spoil(array, value, where=(2, 1)):
         (lambda h, y, k: {"probe": "ridge", "metrics": ("r2", "auc")}, "metrics of one kind"),
         (lambda h, y, k: {"alpha": -1.0}, "expected alpha >= 0"),
         (lambda h, y, k: {"alpha": ()}, "expected alpha >= 0"),
+        (lambda h, y, k: {"alpha": (1.0, 2.0)}, 'expected one alpha for probe="svm", which has no penalty alpha'),
+        (lambda h, y, k: {"probe": "ols", "alpha": (1.0, 2.0)}, 'expected one alpha for probe="ols"'),
         (lambda h, y, k: {"C": 0.0}, "expected C > 0, got 0.0"),
         (lambda h, y, k: {"C": np.nan}, "expected C > 0"),
         (lambda h, y, k: {"class_weight": "even"}, "class_weight"),

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
-from scipy.stats import rankdata
 
-from dni_jax.inspection import ranking
+from dni_jax.inspection import ranking, spearman
 
 
 def rank_agreement(
@@ -62,8 +61,7 @@ def rank_agreement(
                    effects["effect"].transpose("lag", "neuron").values),
         "magnitude": (attributed, ablated),
     }  # fmt: skip
-    variables = {name: ("lag", np.asarray([spearman(*row) for row in zip(*two, strict=True)]))
-                 for name, two in pairs.items()}  # fmt: skip
+    variables = {name: ("lag", spearman(a[:, :, None], b[:, :, None])[:, 0]) for name, (a, b) in pairs.items()}
     result = xr.Dataset(variables, coords={"lag": lags})
     names = [features] if isinstance(features, str) else list(features)
     if not names:
@@ -72,10 +70,10 @@ def rank_agreement(
         got = "none" if relevance is None else f"one of {relevance.sizes['neuron']}"
         raise ValueError(f"expected a relevance of {attribution.sizes['neuron']} neurons with features=, got {got}")
     orders = [ranking(relevance, name, by) for name in names]
-    ranks = [-np.argsort(order).astype(float) for order in orders]  # the best neuron has the highest
+    # (1, neuron, feature); the best neuron has the highest rank.
+    ranks = np.stack([-np.argsort(order).astype(float) for order in orders], axis=1)[None]
     for name, values in (("relevance", attributed), ("effect_relevance", ablated)):
-        table = np.asarray([[spearman(row, rank) for rank in ranks] for row in values])
-        result[name] = (("lag", "feature"), table)
+        result[name] = (("lag", "feature"), spearman(values[:, :, None], ranks))
     return result.assign_coords(feature=names)
 
 
@@ -119,17 +117,3 @@ def _check(attribution: xr.Dataset, effects: xr.Dataset) -> None:
                 f"expected effects of the attribution's {name}, {attribution.attrs.get(name)!r}, "
                 f"got {effects.attrs.get(name)!r}"
             )
-
-
-def spearman(a: Float[np.ndarray, " N"], b: Float[np.ndarray, " N"]) -> float:
-    """Compute the rank correlation; NaN if either side is constant.
-
-    Examples
-    --------
-    >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([1.0, 4.0, 9.0]))
-    1.0
-    """
-    x, y = rankdata(a), rankdata(b)
-    x, y = x - x.mean(), y - y.mean()
-    scale = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / scale) if scale > 0 else float("nan")

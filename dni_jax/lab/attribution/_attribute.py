@@ -69,8 +69,8 @@ def attribute(
     steps
         The nodes of the Gauss-Legendre rule on the line.
     batch
-        Positions at a time. Besides the states, memory holds about ``75 * batch * (max(lags) + 1) * N`` bytes (for an
-        LSTM), and ``8 * S * N * len(lags)`` of sums over strings.
+        Positions at a time. In addition to the states, memory holds about ``75 * batch * (max(lags) + 1) * N`` bytes
+        (for an LSTM), and ``8 * S * N * len(lags)`` of sums over strings.
     seed
         Draws positions and the bootstrap.
 

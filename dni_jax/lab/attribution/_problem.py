@@ -148,8 +148,8 @@ class Problem:
         weights = model.weights
         if part not in PARTS or (part == "cell" and not weights.cell_type.has_memory):
             raise ValueError(
-                f"expected part among {', '.join(PARTS)} ('cell' only for an LSTM), got {part!r} for a network of kind "
-                f"{weights.cell!r}"
+                f"expected part among {', '.join(PARTS)} ('cell' only for a network with a memory), got {part!r} for a "
+                f"network of {weights.cell!r} cells"
             )
         encoded = model.encode(corpus)
         parsed = Target.parse(target, model.vocabulary, encoded)

@@ -83,16 +83,16 @@ def fit(
     rows, key = jnp.asarray(states), jax.random.key(seed)
     best = bijection
     evaluations = [Evaluation(0, float("nan"), _mean_log_prob(bijection, validation))]
-    _check_finite(evaluations[-1].validation, 0)
+    _raise_if_diverged(evaluations[-1].validation, 0)
     with bar("fitting a density", steps) as advance:
         for first in range(0, steps, chunk):
             last = min(first + chunk, steps)
             keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(first, last))
             carry, training = _likelihood_steps(carry, rows, keys, optimizer, min(batch, len(states)))
             latest = Evaluation(last, float(training.mean()), _mean_log_prob(carry[0], validation))
-            _check_finite(latest.validation, latest.step)
+            _raise_if_diverged(latest.validation, latest.step)
             evaluations.append(latest)
-            advance(latest.step, partial("{0.validation:.2f} nats a state".format, latest))
+            advance(latest.step, partial("{0.validation:.2f} nats per state".format, latest))
             highest = int(np.argmax([one.validation for one in evaluations]))
             if highest == len(evaluations) - 1:
                 best = carry[0]
@@ -143,7 +143,7 @@ def fit_reverse(
     carry = bijection, optimizer.init(jax.tree.leaves(bijection))
     carry, bounds = _reverse_steps(carry, keys, log_density, optimizer, (batch, n_neurons))
     bound = float(bounds[-max(steps // 10, 1) :].mean())
-    _check_finite(bound, steps)
+    _raise_if_diverged(bound, steps)
     return FitResult(carry[0], (Evaluation(steps, bound, bound),))
 
 
@@ -198,7 +198,7 @@ def _ascend(carry: Any, objective: Callable[[Any], Array], optimizer: Any) -> tu
     return (jax.tree.unflatten(tree, optax.apply_updates(leaves, updates)), state), value
 
 
-def _check_finite(value: float, step: int) -> None:
+def _raise_if_diverged(value: float, step: int) -> None:
     if not np.isfinite(value):
         raise ValueError(
             f"expected finite log-densities, got {value} at step {step}: lower the learning rate, or remove states "

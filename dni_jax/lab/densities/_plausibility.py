@@ -109,7 +109,7 @@ def plausibility(
     kind
         ``"gaussian"`` (full covariance, in closed form); ``"realnvp"`` (Dinh et al. 2017); ``"planar"`` (Rezende &
         Mohamed 2015); ``"sylvester"`` (van den Berg et al. 2018); ``"plu"`` (Kingma & Dhariwal 2018) and ``"qr"``
-        (Hoogeboom et al. 2019), which are linear, hence Gaussians too, found by gradients.
+        (Hoogeboom et al. 2019), which are linear, so they are Gaussians too, found by gradients.
     groups
         int ``(T,)``: positions that belong together, -1 skips one; by default those of `states`, and for an array
         segments of 64 rows.

@@ -90,7 +90,7 @@ def measure_dimension(
         least squares); or any Optax transformation, with its own learning rate, used alike in every space.
     learning_rate
         Adam's peak learning rate in the full space; it falls to 0 along a cosine. Adam moves each number by about the
-        rate, hence the weights by ``rate * sqrt(d)``: the rate is multiplied by ``sqrt(D / d)``, which makes steps
+        rate, so the weights move by ``rate * sqrt(d)``: the rate is multiplied by ``sqrt(D / d)``, which makes steps
         equally long in all spaces.
     steps
         The number of steps; for "lbfgs" the largest number (it stops after ten without progress).

@@ -200,7 +200,7 @@ class SubspaceTrainer:
         if self.optimizer == "lbfgs":
             z, lowest = self._run_lbfgs(mask, projection, self.data)
             return TrainingResult(self._weights(z, projection), np.asarray(lowest, np.float64))
-        # Adam moves each number by about the rate, hence the weights by rate * sqrt(d): this makes all steps equal.
+        # Adam moves each number by about the rate, so the weights move by rate * sqrt(d): this makes all steps equal.
         relative = math.sqrt(self.start.size) / np.sqrt(np.asarray(dims, np.float64))
         scale = jnp.asarray(
             self.learning_rate * relative if self.optimizer == "adam" else np.ones(len(dims)), jnp.float32

@@ -202,7 +202,7 @@ class ChainDraws(NamedTuple):
         twice that of equal probabilities. (The states of an LSTM are bounded, so its weights may grow without any
         overflow.)
     train_loss
-        float ``(D, M)``: the mean loss of the steps up to each draw, nats a symbol.
+        float ``(D, M)``: the mean loss of the steps up to each draw, nats per symbol.
     """
 
     weights: Weights

@@ -48,9 +48,9 @@ class Posterior:
         How well each draw, and the mean of their probabilities, predicts text that the chain did not see. NaN without
         such text.
     start_loss
-        The loss of `model` on the same text, nats a symbol.
+        The loss of `model` on the same text, nats per symbol.
     train_loss
-        float64 ``(D,)``: the mean loss of the steps up to each draw, nats a symbol.
+        float64 ``(D,)``: the mean loss of the steps up to each draw, nats per symbol.
     settings
         How the draws were made.
     """
@@ -73,9 +73,9 @@ class Posterior:
 
     def _repr_html_(self) -> str:
         losses = {
-            "validation text, average": f"{self.validation.average:.4f} nats a symbol",
-            "validation text, each draw": f"{self.validation.each.mean():.4f} nats a symbol",
-            "validation text, start": f"{self.start_loss:.4f} nats a symbol",
+            "validation text, average": f"{self.validation.average:.4f} nats per symbol",
+            "validation text, each draw": f"{self.validation.each.mean():.4f} nats per symbol",
+            "validation text, start": f"{self.start_loss:.4f} nats per symbol",
             "spread": f"{self.spread:.3f} of the weights' size",
         }
         return card(f"Posterior: {len(self)} local draws", facts({**losses, **dict(self.settings)}))

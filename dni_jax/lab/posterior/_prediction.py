@@ -26,7 +26,7 @@ from dni_jax.text import Corpus
 
 
 class PredictiveLoss(NamedTuple):
-    """How well networks predict a text, each alone and all averaged, in nats a symbol.
+    """How well networks predict a text, each alone and all averaged, in nats per symbol.
 
     Attributes
     ----------

@@ -215,8 +215,8 @@ def check_sampled(violation: Feature, violates: Bool[np.ndarray, " K"], prefixes
 
 def _not_causal(violation: Feature, what: str) -> ValueError:
     return ValueError(
-        f"expected a feature whose labels follow from the characters up to the one in question, got "
-        f"{violation.name!r}, whose labels depend on {what}: a network cannot know these while it generates"
+        f"expected a feature that depends only on earlier characters and the current one, got {violation.name!r}, "
+        f"which depends on {what}: a network cannot know these while it generates"
     )
 
 

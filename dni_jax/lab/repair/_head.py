@@ -192,7 +192,7 @@ def repair_head(
     solver
         ``"auto"``: the closed form for one state, and ``"interior"`` for several: an interior-point method specialized
         to this program, then the exact vertex, with the classes in parallel. ``"highs"``: SciPy's HiGHS on the whole
-        program; ``"clarabel"`` likewise (extra ``repair``). Both take many times as long.
+        program; ``"clarabel"`` does the same with Clarabel (extra ``repair``). Both take many times as long.
 
     Returns
     -------
@@ -258,10 +258,10 @@ def _checked(weights: Any, bias: Any, states: Any, targets: Any) -> tuple[np.nda
         raise ValueError(f"expected weights of shape (C, N), got {old.shape}")
     if offset.shape != old.shape[:1]:
         hint = ": pass the weights' transpose" if offset.shape == old.shape[1:] else ""
-        raise ValueError(f"expected a bias of shape ({len(old)},), one a class, got {offset.shape}{hint}")
+        raise ValueError(f"expected a bias of shape ({len(old)},), one per class, got {offset.shape}{hint}")
     rows = _checked_states(states, old.shape[1])
     if wanted.shape != (len(rows), len(old)):
-        raise ValueError(f"expected targets of shape ({len(rows)}, {len(old)}), a row a state, got {wanted.shape}")
+        raise ValueError(f"expected targets of shape ({len(rows)}, {len(old)}), one row per state, got {wanted.shape}")
     for name, array in (("weights", old), ("a bias", offset), ("targets", wanted)):
         if not np.isfinite(array).all():
             raise ValueError(f"expected {name} of finite numbers, got NaN or infinity")

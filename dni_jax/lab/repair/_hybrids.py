@@ -256,7 +256,7 @@ def _checked(states: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     if rows.ndim != 2 or not rows.size:
         raise ValueError(f"expected states of shape (T, N), got {rows.shape}")
     if truth.shape != (len(rows),):
-        raise ValueError(f"expected labels of shape ({len(rows)},), one a state, got {truth.shape}")
+        raise ValueError(f"expected labels of shape ({len(rows)},), one per state, got {truth.shape}")
     if not np.isfinite(rows).all():
         raise ValueError("expected finite states, got NaN or infinity")
     mask = getattr(states, "mask", None)

@@ -19,7 +19,7 @@ from dni_jax.lab.repair._linear_program import objective
 
 _MAX_STEPS = 100
 _TOLERANCE = 1e-9  # of the objective; the crossover then finds the exact vertex
-_USABLE = 1e-5  # likewise: close enough to look for the vertex
+_USABLE = 1e-5  # of the objective: close enough to look for the vertex
 _PATIENCE = 5  # steps without progress: rounding errors dominate
 _STATES_PER_NEURON = 2  # above this, eliminate states
 _STEP_FRACTION = 0.9995  # of the way to the nearest bound

@@ -53,7 +53,7 @@ class Requirements:
     def solve(self, neurons: Int[np.ndarray, " M"]) -> Float[np.ndarray, "V N"]:
         """Compute the smallest change of the head that meets them, by the weights of some neurons only.
 
-        A symbol none of whose scores needs a correction does not change: no change at all costs 0 there.
+        A symbol that needs no correction keeps its scores, at cost 0.
         """
         delta = np.zeros((self.corrections.shape[1], self.states.shape[1]))
         x = self.states[:, neurons]

@@ -36,9 +36,9 @@ def one_hot_targets(labels: Any, n_classes: int) -> Float[np.ndarray, "T C"]:
 def margin_targets(scores: Any, labels: Any, margin: float = 1.0) -> Float[np.ndarray, "T C"]:
     """Return the current scores, with the correct class raised to lead the others by a margin.
 
-    Where the correct class already leads by the margin, nothing is asked to move; elsewhere only its score is. So only
-    the weights of missed classes change, and by less than for `one_hot_targets`. States that are already correct hold
-    the head in place: among many of them, no change at all may be cheapest.
+    Where the correct class already leads by the margin, no score changes; elsewhere only the score of the correct class
+    does. So only the weights of missed classes change, and by less than for `one_hot_targets`. States that are already
+    correct hold the head in place: among many of them, no change at all may be cheapest.
 
     Parameters
     ----------

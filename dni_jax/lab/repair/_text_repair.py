@@ -229,8 +229,8 @@ def repair_table(
     One row per set: ``free`` (its name), ``violation``, ``neurons`` (how many), ``examples``, ``preserve_cost``,
     ``changed`` (weights), ``size`` (the 1-norm of their change); ``per_1000_before``, ``per_1000`` with ``_low`` and
     ``_high`` (violations in 1,000 symbols of fresh text), ``random_per_1000`` (the median of the random sets);
-    ``loss_before``, ``loss``, ``random_loss`` (nats a symbol on test strings); ``p_per_1000`` and ``p_loss`` (the share
-    of sets, random ones and this one, that do at least as well). NaN without random sets.
+    ``loss_before``, ``loss``, ``random_loss`` (nats per symbol on test strings); ``p_per_1000`` and ``p_loss`` (the
+    share of sets, random ones and this one, that do at least as well). NaN without random sets.
 
     Raises
     ------
@@ -267,8 +267,10 @@ class _Evaluator(NamedTuple):
 
     def count_violations(self, model: TrainedModel) -> ViolationCounts:
         """Count the violations of a network, in texts that no repair was made from."""
-        asked = self.settings
-        return count_violations(model, self.violation, self.test, asked.n, asked.length, asked.seed + 1, asked.prime)
+        settings = self.settings
+        return count_violations(
+            model, self.violation, self.test, settings.n, settings.length, settings.seed + 1, settings.prime
+        )
 
     def best_repair(
         self, requirements: Mapping[float, Requirements], neurons: Int[np.ndarray, " M"]

@@ -31,7 +31,7 @@ class TextRepair:
     outcomes
         Rows ``before``, ``after`` and ``change``; columns ``per_1000`` (strings with a violation per 1,000 symbols,
         without the symbols after a string's first violation), ``strings`` (the share of strings with a violation), each
-        with ``_low`` and ``_high``, the 95 % interval by a bootstrap over texts; ``loss`` (nats a symbol on test
+        with ``_low`` and ``_high``, the 95 % interval by a bootstrap over texts; ``loss`` (nats per symbol on test
         strings); ``violations`` and ``symbols``, the counts.
     weights
         One row per changed weight, the largest change first: ``neuron``, ``symbol``, ``before``, ``after``, ``change``.

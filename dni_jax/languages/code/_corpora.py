@@ -17,7 +17,7 @@ from dni_jax.text import SPLITS, Corpus, Vocabulary, concatenate_trees, segment_
 
 SEGMENT = 2_000  # characters that a network reads at a time, at most
 _FILES_TO_SPLIT = 10  # with fewer files, the splits consist of segments instead of files
-_ENOUGH = 0.98  # of the characters asked for
+_ENOUGH = 0.98  # of the requested characters
 
 Progress = Callable[[int, int], None]
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from jaxtyping import Array, Float
 
 
-class Blocks(NamedTuple):
+class ValueBlocks(NamedTuple):
     """Blocks of a neuron.
 
     Attributes
