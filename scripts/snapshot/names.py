@@ -69,9 +69,10 @@ def weight_arrays(model: Any) -> dict[str, Any]:
 
 def losses_under(model: Any, corpus: Any, masks: Any, low: float, high: float, drive: Any, classes: Any) -> Any:
     """Predictions of a text with sets of neurons held at `low`, or driven between `low` and `high`."""
+    from dni_jax.models.evaluation import Visited
+
     from dni_jax.interventions import Drive, Override
     from dni_jax.models import predict
-    from dni_jax.models.evaluation import Visited
 
     values = (np.full(masks.shape, value, np.float32) for value in (low, high))
     override = Override(masks, *values)
