@@ -154,8 +154,8 @@ def deal_folds(
     folds = np.asarray(folds)
     if folds.shape != (n_positions,) or folds.dtype.kind not in "iu" or folds.max(initial=-1) < 1:
         raise ValueError(
-            f"expected a number of folds, or int folds ({n_positions},) of at least 2 folds (-1 leaves a position out), "
-            f"got {folds.dtype} {folds.shape} whose largest fold is {folds.max(initial=-1)}"
+            f"expected a number of folds, or int folds ({n_positions},) of at least 2 folds (-1 leaves a position "
+            f"out), got {folds.dtype} {folds.shape} whose largest fold is {folds.max(initial=-1)}"
         )
     return folds.astype(np.int32)
 

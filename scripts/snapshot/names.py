@@ -10,37 +10,46 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-import numpy as np
-
 import dni_jax as dni
 
 PLACES = {
-    "dni_jax": "CharacterWindow confounders control_task generate_each intervals lags load_population "
-    "measure_texts open_states predictor_feature rank_stability record_module redundancy seed_stability sparse_probe "
-    "stream",
-    "dni_jax.analysis": "ablation_effects agreement attribute fgsm gradient_sign hybrid intrinsic_dimension "
-    "one_hot_targets posterior probe_dimension raised_targets random_projection share_by_lag step_size_sweep",
-    "dni_jax.cli": "main",
-    "dni_jax.corpora": "cut",
-    "dni_jax.densities": "elbo free_bits gaussian_kl iwae kl_weight",
-    "dni_jax.features": "default_library impulse_feature nesting_feature range_feature",
-    "dni_jax.inspection": "best_per_feature peaks ranking read_relevance relevance_table",
+    "dni_jax.app.cli": "main",
+    "dni_jax.app.query": "open_runs",
+    "dni_jax.features": "CharacterWindow confounders control_task default_library impulse_feature nesting_feature "
+    "predictor_feature range_feature",
+    "dni_jax.inspection": "best_per_feature intervals lags neuron_profile peaks rank_stability ranking read_relevance "
+    "redundancy relevance_table seed_stability sparse_probe write_table",
+    "dni_jax.lab.attribution": "ablation_effects attribute share_by_lag",
+    "dni_jax.lab.densities": "elbo free_bits gaussian_kl iwae kl_weight",
+    "dni_jax.lab.intrinsic_dimension": "random_projection",
+    "dni_jax.lab.posterior": "compare_uncertainty step_size_sweep",
+    "dni_jax.lab.repair": "fgsm gradient_sign one_hot_targets",
     "dni_jax.languages": "find_files load_c load_text",
-    "dni_jax.models": "cross_entropy to_flax untrained",
-    "dni_jax.probes": "benjamini_hochberg direct_scores fit_neurons measure_neurons score_jointly score_stream "
-    "select_neurons",
-    "dni_jax.probes.bootstrap": "bootstrap_auc bootstrap_held_out string_weights weighted_pearson",
-    "dni_jax.report": "labelling_text",
+    "dni_jax.models": "cross_entropy generate_each load_population open_states record_module stream to_flax",
+    "dni_jax.plot": "labelling_text",
+    "dni_jax.probes": "benjamini_hochberg bootstrap_auc bootstrap_held_out direct_scores fit_neurons score_jointly "
+    "score_stream select_neurons string_weights weighted_pearson",
+    "dni_jax.verification": "measure_texts",
 }
 MOVED = {
-    "neuron_profile": "dni_jax:serves",
-    "compare_uncertainty": "dni_jax.analysis:beside",
-    "write_table": "dni_jax.inspection.store:write_table",
+    "agreement": "dni_jax.lab.attribution:rank_agreement",
+    "cut": "dni_jax.text:segment_corpus",
+    "hybrid": "dni_jax.lab.repair:fit_hybrid",
+    "intrinsic_dimension": "dni_jax.lab.intrinsic_dimension:measure_dimension",
+    "posterior": "dni_jax.lab.posterior:sample_posterior",
+    "probe_dimension": "dni_jax.lab.intrinsic_dimension:measure_probe_dimension",
+    "raised_targets": "dni_jax.lab.repair:margin_targets",
 }
 _PLACE = {name: f"{module}:{name}" for module, held in PLACES.items() for name in held.split()} | MOVED
 
 # New name -> the name in snapshots saved before, as {"class_probability": "mass"}.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "class_probability": "mass",
+    "class_probability_on": "mass_on",
+    "class_probability_off": "mass_off",
+    "auc_within_symbol": "given_symbol",
+    "source position": "place",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -52,7 +61,12 @@ def __getattr__(name: str) -> Any:
 
 def train(corpus: Any, *, matmul_dtype: str = "float32", **settings: Any) -> Any:
     """Train without a progress bar."""
-    return dni.train(corpus, products=matmul_dtype, progress=False, **settings)
+    return dni.train(corpus, matmul_dtype=matmul_dtype, progress=False, **settings)
+
+
+def untrained(vocabulary: Any, config: Any) -> Any:
+    """Return a network with initial weights."""
+    return dni.models.TrainedModel.init(vocabulary, config)
 
 
 def weight_arrays(model: Any) -> dict[str, Any]:
@@ -69,19 +83,16 @@ def weight_arrays(model: Any) -> dict[str, Any]:
 
 def losses_under(model: Any, corpus: Any, masks: Any, low: float, high: float, drive: Any, classes: Any) -> Any:
     """Predictions of a text with sets of neurons held at `low`, or driven between `low` and `high`."""
-    from dni_jax.models.evaluation import Visited
+    from dni_jax.models import StateGaussian, predict
 
-    from dni_jax.interventions import Drive, Override
-    from dni_jax.models import predict
-
-    values = (np.full(masks.shape, value, np.float32) for value in (low, high))
-    override = Override(masks, *values)
-    steps = None if drive is None else Drive(drive, drive > 0.5)
-    visited = Visited.of(dni.record(model, corpus).hidden)
-    found = predict(model.weights, corpus, override, steps, classes=classes, visited=visited)
-    names = {"loss": "loss", "best": "best", "total_loss": "total_loss", "predicted": "predicted",
-             "class_probability": "mass", "distance": "distance"}  # fmt: skip
-    return {name: getattr(found, ours) for name, ours in names.items()}
+    neurons = range(model.n_neurons)
+    change = dni.clamp(neurons, low)
+    if drive is not None:
+        change = dni.clamp_to_labels(neurons, drive, low=low, high=high, when=drive > 0.5)
+    bound = change.bind(model.n_neurons, corpus.n_positions, model.parts, sets=masks)
+    gaussian = StateGaussian.fit(dni.record(model, corpus).hidden)
+    found = predict(model.weights, corpus, bound, classes=classes, gaussian=gaussian)
+    return {name: getattr(found, name) for name in found._fields}
 
 
 def train_population(corpus: Any, seeds: Any, learning_rates: Any, **settings: Any) -> Any:
@@ -103,14 +114,14 @@ def parser_state_arrays(states: Any) -> dict[str, Any]:
 
 def repair(model: Any, corpus: Any, violation: Any, preserve_cost: float | None = None, **settings: Any) -> Any:
     """Repair a network's head from its own texts."""
-    fix = dni.repair(model, corpus, violation, keep=preserve_cost, **settings)
+    fix = dni.lab.repair.repair(model, corpus, violation, preserve_cost=preserve_cost, **settings)
     parts = {name: getattr(fix, name) for name in ("outcomes", "weights", "examples", "random", "by_neuron", "size")}
     return {**parts, "head": fix.model.weights.head}
 
 
 def repair_table(model: Any, corpus: Any, violation: Any, sets: Any, **settings: Any) -> Any:
     """Repair through several sets of neurons."""
-    from dni_jax.analysis import repair_table as table
+    from dni_jax.lab.repair import repair_table as table
 
     return table(model, corpus, violation, sets, **settings)
 
@@ -122,13 +133,13 @@ def repaired_head(fix: Any) -> dict[str, Any]:
 
 def posterior_draws(draws: Any) -> dict[str, Any]:
     """The parts of a chain of weights."""
-    parts: dict[str, Any] = {name: getattr(draws, name) for name in ("steps", "start", "train_loss", "spread")}
-    return {**parts, "unseen": draws.unseen.each, "average": draws.unseen.average, "head": draws.weights.head}
+    parts: dict[str, Any] = {name: getattr(draws, name) for name in ("steps", "start_loss", "train_loss", "spread")}
+    return {**parts, "unseen": draws.validation.each, "average": draws.validation.average, "head": draws.weights.head}
 
 
 def density_looks(density: Any) -> list[tuple[float, float]]:
     """The training and validation objective of a density, each time they were evaluated."""
-    return [(look.training, look.validation) for look in density.looks]
+    return [(look.training, look.validation) for look in density.evaluations]
 
 
 def text_measures(found: Any) -> dict[str, Any]:

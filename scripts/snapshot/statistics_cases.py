@@ -189,7 +189,6 @@ def direct() -> Any:
         "pearson": names.direct_scores(hidden, values, "pearson"),
         "auc within strata": names.direct_scores(hidden, labels, "auc", groups % 5),
         "pearson within strata": names.direct_scores(hidden, values, "pearson", groups % 5),
-        "measures": names.measure_neurons(hidden, labels),
     }
 
 
