@@ -133,16 +133,16 @@ def test_another_recording_is_refused(model, corpus, held_out, stored):
     settings = {"what": ("gates",), "store": stored.path, "chunk": CHUNK}
     weights = model.weights
     changed = dni.models.TrainedModel.from_weights(replace(weights, head_b=weights.head_b + 1), model.vocabulary)
-    for told, one, text, more in (
+    for message, one, text, more in (
         ("another network", changed, held_out, {}),
         ("another corpus", model, corpus.validation, {}),
         ("another corpus", model, replace(held_out, groups=held_out.groups + 1), {}),
         ("another intervention", model, held_out, {"intervention": dni.ablate([0])}),
-        ("dtype float32 where float16", model, held_out, {"dtype": "float16"}),
-        ("chunk 500 where 400", model, held_out, {"chunk": 400}),
-        ("what hidden, gates where hidden", model, held_out, {"what": ("hidden",)}),
+        ("dtype float32 instead of the requested float16", model, held_out, {"dtype": "float16"}),
+        ("chunk 500 instead of the requested 400", model, held_out, {"chunk": 400}),
+        ("what hidden, gates instead of the requested hidden", model, held_out, {"what": ("hidden",)}),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             dni.record(one, text, **(settings | more))
     assert contents(stored.path) == before
     stored.check_corpus(held_out)

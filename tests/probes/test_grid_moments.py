@@ -65,9 +65,15 @@ def test_scores_are_those_of_whole_arrays(probe):
     for key in exact:
         np.testing.assert_allclose(binned[key], exact[key], atol=5 * binned.attrs["r2_error"], err_msg=key)
         np.testing.assert_allclose(binned[key], oracle[key], atol=5 * binned.attrs["r2_error"], err_msg=key)
-    several = score_stream(_pieces(arrays, [0, 1_000, 3_000]), n_folds=4, probe=probe, alpha=(3.0, 1e6))
-    assert several["r2"].shape[0] == (2 if probe == "ridge" else 1)
-    np.testing.assert_allclose(several["r2"][0], exact["r2"], atol=1e-5)
+    pieces = _pieces(arrays, [0, 1_000, 3_000])
+    if probe == "ols":
+        with pytest.raises(ValueError, match='expected one alpha for probe="ols"'):
+            score_stream(pieces, n_folds=4, probe=probe, alpha=(3.0, 1e6))
+    alphas = (3.0, 1e6) if probe == "ridge" else 3.0
+    several = np.atleast_1d(score_stream(pieces, n_folds=4, probe=probe, alpha=alphas)["r2"])
+    several = several if probe == "ridge" else several[None]
+    assert len(several) == (2 if probe == "ridge" else 1)
+    np.testing.assert_allclose(several[0], exact["r2"], atol=1e-5)
 
 
 def test_binary_labels_can_be_regressed():

@@ -224,11 +224,11 @@ def ahead(string):
 
 REFUSED = {
     "never violated": (dni.char_feature("never", lambda c: False), {}, "got none in 20 texts of 40 symbols"),
-    "depends on later characters": (dni.feature("ahead", ahead), {}, "depend on characters to come"),
+    "depends on later characters": (dni.feature("ahead", ahead), {}, "depends on characters to come"),
     "depends on the corpus": (
         replace(dni.char_feature("4", "4".__eq__), fit=lambda corpus: None),
         {},
-        "depend on the corpus as a whole",
+        "depends on the corpus as a whole",
     ),
     "continuous": (dni.feature("place", lambda s: list(range(len(s)))), {}, "expected a binary feature"),
     "no way out": (
