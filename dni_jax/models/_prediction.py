@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from dni_jax import processes
-from dni_jax.devices import make_global_grid, make_grid, map_models
+from dni_jax.devices import is_accelerated, make_global_grid, make_grid, map_models
 from dni_jax.interventions import Bound
 from dni_jax.models._lanes import choose_lane_count, make_lanes, to_positions
 from dni_jax.models._network import compute_logits, compute_losses, network_scan, zero_carries
@@ -23,7 +23,7 @@ from dni_jax.progress import track
 from dni_jax.text import Corpus
 
 _READS = (P("models"), *[P(None, "lanes")] * 4)
-_SLAB = {"cpu": 16}  # neuron sets a device in one program, elsewhere as many as at once
+_SLAB = 16  # sets of neurons per CPU device in one program; accelerators take as many as run at once
 
 
 class Predictions(NamedTuple):
@@ -119,7 +119,7 @@ def _mean_losses(
         return summed / counted
 
     def local(weights: Weights, *text: Array) -> Array:
-        return map_models(lambda one: of_one(one, *text))(weights)
+        return map_models(lambda one: of_one(one, *text), devices)(weights)
 
     spread = jax.shard_map(local, mesh=devices, in_specs=_READS, out_specs=P("models"), check_vma=False)
     return spread(weights, codes, targets, counts, resets)
@@ -165,7 +165,7 @@ def predict(
     lanes = make_lanes(corpus, choose_lane_count(corpus, 128))
     devices = make_grid(n_sets + n_sets % 2, lanes.codes.shape[1])
     n_across = devices.shape["models"]
-    n_slabs = -(-n_sets // (n_across * _SLAB.get(jax.default_backend(), SETS_AT_ONCE)))
+    n_slabs = -(-n_sets // (n_across * (SETS_AT_ONCE if is_accelerated(devices) else _SLAB)))
     size = -(-n_sets // (n_slabs * n_across)) * n_across  # the same for all slabs, so that one program serves them
     padded = jax.tree.map(lambda a: jnp.concatenate([a, *[a[:1]] * (n_slabs * size - n_sets)]), edits)
     slabs = [jax.tree.map(lambda a, n=n: a[n * size : (n + 1) * size], padded) for n in range(n_slabs)]

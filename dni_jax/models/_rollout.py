@@ -282,7 +282,7 @@ def rollout_sets(
 
         of_sets = (which, overrides.overrides, None if by_lane else overrides.drives, carries)
         if len(which) > 1:
-            return map_models(one, SETS_AT_ONCE)(*of_sets)
+            return map_models(one, devices, SETS_AT_ONCE)(*of_sets)
         only = one(*jax.tree.map(lambda array: array[0], of_sets))
         return jax.tree.map(lambda array: array[None], only)
 
