@@ -62,7 +62,7 @@ class TrainConfig:
 
     hidden: int = 128
     layers: int = 1
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    cell: Literal["lstm", "gru", "rnn", "mingru", "rglru", "slstm"] = "lstm"
     matmul_dtype: Literal["float32", "bfloat16"] = "float32"
     steps: int | None = None
     batch: int = 32

@@ -22,7 +22,7 @@ from dni_jax.models._network import (
 from dni_jax.models._population import Population, load_population
 from dni_jax.models._prediction import Predictions, StateGaussian, cross_entropy, predict
 from dni_jax.models._prefetch import prefetch
-from dni_jax.models._recording import record
+from dni_jax.models._recording import record, record_carries
 from dni_jax.models._rollout import Emit, Samples, Text, rollout
 from dni_jax.models._state import Evaluation, TrainState
 from dni_jax.models._steps import Batch, init_state, make_optimizer, take_steps
@@ -31,7 +31,7 @@ from dni_jax.models._streamed import StreamedActivations, stream
 from dni_jax.models._tokens import from_tokens
 from dni_jax.models._trained import TrainedModel, load
 from dni_jax.models._training import make_batches, train, train_population
-from dni_jax.models._weights import LayerWeights, Weights, named_arrays
+from dni_jax.models._weights import LayerWeights, LinearWeights, Weights, named_arrays
 from dni_jax.models.cells import Carry
 from dni_jax.models.exchange import from_flax, from_keras, from_torch, to_flax
 from dni_jax.settings import TrainConfig, TrainPlan
@@ -46,6 +46,7 @@ __all__ = [
     "Emit",
     "Evaluation",
     "LayerWeights",
+    "LinearWeights",
     "Population",
     "Predictions",
     "RecurrentLayer",
@@ -86,6 +87,7 @@ __all__ = [
     "predict",
     "prefetch",
     "record",
+    "record_carries",
     "record_module",
     "rollout",
     "stream",

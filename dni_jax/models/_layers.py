@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from dni_jax.models._weights import LayerWeights, MatmulDtype
-from dni_jax.models.cells import CELLS, Carry, Cell, Edit, no_edit
+from dni_jax.models._weights import AnyLayerWeights, LayerWeights, LinearWeights, MatmulDtype
+from dni_jax.models.cells import CELLS, Carry, Edit, LinearCell, SequentialCell, no_edit
 
 
 class Lookup(NamedTuple):
@@ -58,9 +58,20 @@ class ScanSettings(NamedTuple):
     matmul_dtype: MatmulDtype
 
     @property
-    def cell_type(self) -> Cell:
-        """The cell."""
-        return CELLS[self.cell]
+    def cell_type(self) -> SequentialCell:
+        """The cell, one whose steps are taken one after the other."""
+        cell = CELLS[self.cell]
+        if not isinstance(cell, SequentialCell):
+            raise ValueError(f"expected a cell that is not linear in its state, got {self.cell!r}: use linear_scan")
+        return cell
+
+    @property
+    def linear_cell_type(self) -> LinearCell:
+        """The cell, one that is linear in its state."""
+        cell = CELLS[self.cell]
+        if not isinstance(cell, LinearCell):
+            raise ValueError(f"expected a cell that is linear in its state, got {self.cell!r}: use layer_scan")
+        return cell
 
 
 def product(a: Array, b: Array, matmul_dtype: MatmulDtype) -> Array:
@@ -74,7 +85,8 @@ def product(a: Array, b: Array, matmul_dtype: MatmulDtype) -> Array:
 def zero_carry(batch: int, hidden: int, cell: str) -> Carry:
     """Return the state before the first symbol."""
     zero = jnp.zeros((batch, hidden))
-    return Carry(zero if CELLS[cell].has_memory else None, zero)
+    kind = CELLS[cell]
+    return Carry(kind.make_memory([zero] * len(kind.memory)), zero)
 
 
 def reset_carry(carry: Carry, reset: Bool[Array, " B"]) -> Carry:
@@ -83,9 +95,11 @@ def reset_carry(carry: Carry, reset: Bool[Array, " B"]) -> Carry:
 
 
 def layer_step(
-    settings: ScanSettings, from_input: Float[Array, "B G"], layer: LayerWeights, old: Carry, edit: Edit = no_edit
+    settings: ScanSettings, from_input: Float[Array, "B G"], layer: AnyLayerWeights, old: Carry, edit: Edit = no_edit
 ) -> tuple[Carry, tuple[Array, ...]]:
     """Take one step; return the new state and what the cell keeps of it (the activated gates first)."""
+    if isinstance(layer, LinearWeights):
+        return settings.linear_cell_type.step(from_input, layer.decay, old, edit)
     from_state = product(old.h, layer.wh, settings.matmul_dtype)
     if layer.bh is not None:
         from_state = from_state + layer.bh

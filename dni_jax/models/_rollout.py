@@ -162,6 +162,7 @@ class Emit:
     ----------
     names
         Among ``"hidden"`` ``(B, N)``, ``"cell"`` ``(B, N)``, ``"gates"`` ``(B, g, N)`` and ``"logits"`` ``(B, V)``;
+        of a memory with three parts, ``"normaliser"`` and ``"stabiliser"`` ``(B, N)``;
         ``"loss"`` ``(B,)``, of the symbol that follows; ``"best"`` ``(B,)``, the code of the most probable symbol;
         ``"class_probability"`` ``(B, X)``; ``"distance"`` ``(B,)``; ``"symbols"`` ``(B,)``, those that follow.
     dtype
@@ -187,9 +188,16 @@ def _best(step: Step, emit: Emit) -> Integer[Array, " B"]:
     return jnp.argmax(step.logits, axis=-1).astype(jnp.uint8 if n_symbols <= 256 else jnp.int32)
 
 
+def _memory(step: Step, part: int) -> Float[Array, "B N"]:
+    """Return one part of the memory, of all layers."""
+    return jnp.concatenate([jax.tree.leaves(carry.c)[part] for carry in step.carries], axis=-1)
+
+
 _EMITTERS: dict[str, Callable[[Step, Emit], Array]] = {
     "hidden": lambda step, emit: all_hidden(step.carries).astype(emit.dtype),
-    "cell": lambda step, emit: jnp.concatenate([carry.c for carry in step.carries], axis=-1).astype(emit.dtype),
+    "cell": lambda step, emit: _memory(step, 0).astype(emit.dtype),
+    "normaliser": lambda step, emit: _memory(step, 1).astype(emit.dtype),
+    "stabiliser": lambda step, emit: _memory(step, 2).astype(emit.dtype),
     "gates": lambda step, emit: jnp.concatenate([jnp.stack(each, axis=1) for each in step.gates], axis=-1).astype(
         emit.dtype
     ),

@@ -160,7 +160,18 @@ def test_load_names_what_is_wrong(model, tmp_path):
         dni.load(tmp_path / "net")
 
 
-@pytest.mark.parametrize("settings", [{"cell": "gru"}, {"cell": "rnn", "layers": 2}, {"matmul_dtype": "bfloat16"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cell": "gru"},
+        {"cell": "rnn", "layers": 2},
+        {"matmul_dtype": "bfloat16"},
+        {"cell": "mingru", "layers": 2},
+        {"cell": "rglru", "matmul_dtype": "bfloat16"},
+        {"cell": "slstm"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
 def test_every_kind_of_network_learns_and_is_saved(corpus, tmp_path, settings):
     model = dni.train(corpus, **{**SMALL, "steps": 30, "evaluate_every": 15}, **settings)
     first, last = (row["validation_loss"] for row in model.history)
