@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from dni_jax.interventions import Drive, Driven, Override, apply_overrides
-from dni_jax.models._layers import Dense, Lookup, ScanSettings, layer_scan, layer_step, product, reset_carry, zero_carry
+from dni_jax.models._layers import Dense, Lookup, ScanSettings, layer_scan, layer_step, product, zero_carry
 from dni_jax.models._linear import linear_scan
 from dni_jax.models._weights import AnyLayerWeights, LayerWeights, LinearWeights, MatmulDtype, Weights
 from dni_jax.models.cells import CELLS, Carry, LinearCell, SequentialCell, no_edit
@@ -276,28 +276,27 @@ def network_step(
     The state that the network continues from; the state that this step's prediction and higher layers are computed
     from; and the activated gates of each layer that lead to the latter.
     """
-    old = [reset_carry(carry, resets) for carry in carries]
     flowing = tuple(zip(overrides, drives, strict=True))
     lasting = tuple(pair for pair in flowing if pair[0].where == "recurrent")
-    new, gates = _step_layers(weights, table[codes], old, lasting)
+    new, gates = _step_layers(weights, table[codes], carries, resets, lasting)
     if len(lasting) == len(flowing):
         return new, new, gates
-    shown, gates = _step_layers(weights, table[codes], old, flowing)
+    shown, gates = _step_layers(weights, table[codes], carries, resets, flowing)
     return new, shown, gates
 
 
 def _step_layers(
-    weights: Weights, from_input: Array, old: list[Carry], edits: tuple[Driven, ...]
+    weights: Weights, from_input: Array, carries: Carries, resets: Array, edits: tuple[Driven, ...]
 ) -> tuple[Carries, list[tuple[Array, ...]]]:
     """Compute the layers of one step, each from the edited state of the one below."""
     settings = ScanSettings(weights.cell, weights.matmul_dtype)
     new: list[Carry] = []
     gates = []
-    for number, (layer, carry, span) in enumerate(zip(weights.layers, old, weights.layer_slices, strict=True)):
+    for number, (layer, carry, span) in enumerate(zip(weights.layers, carries, weights.layer_slices, strict=True)):
         if number:
             from_input = product(new[-1].h, layer.wx, weights.matmul_dtype) + layer.b
         edit = partial(_edited, edits, span) if edits else no_edit
-        after, kept = layer_step(settings, from_input, layer, carry, edit)
+        after, kept = layer_step(settings, from_input, layer, carry, resets, edit)
         new.append(after)
         gates.append(kept[: len(weights.cell_type.gates)])
     return tuple(new), gates

@@ -96,7 +96,8 @@ def test_states_and_gates_follow_the_papers_equations(cell, doubles):
     carry, settings, layer = zero_carry(B, N, cell), ScanSettings(cell, "float32"), jax.tree.map(jnp.asarray, layer)
     for t in range(L):
         old = reset_carry(carry, jnp.asarray(resets[t]))
-        carry, kept = layer_step(settings, jnp.asarray(inputs[t]) @ layer.wx + layer.b, layer, old)
+        from_input = jnp.asarray(inputs[t]) @ layer.wx + layer.b
+        carry, kept = layer_step(settings, from_input, layer, carry, jnp.asarray(resets[t]))
         np.testing.assert_allclose(carry.h, expected[t], atol=1e-12)
         found = np.stack(kept[: gates.shape[2]], axis=1)
         if cell == "slstm":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from dni_jax.models._layers import Dense, Lookup, ScanSettings, layer_step, reset_carry, zero_carry
+from dni_jax.models._layers import Dense, Lookup, ScanSettings, layer_step, zero_carry
 from dni_jax.models._network import CharNetwork, RecurrentLayer, network_scan, scan_layer, zero_carries
 from dni_jax.models._weights import with_arrays
 from dni_jax.models.cells import CELLS, Carry
@@ -82,7 +82,7 @@ def test_a_layer_alone_equals_flax():
 def plain_scan(settings, source, layer, resets, carry):
     def body(state, inputs):
         row, reset = inputs
-        new, _ = layer_step(settings, source.at(row), layer, reset_carry(state, reset))
+        new, _ = layer_step(settings, source.at(row), layer, state, reset)
         return new, new.h
 
     last, hidden = jax.lax.scan(body, carry, (source.rows(), resets))
