@@ -314,12 +314,10 @@ def rollout_sets(
 def draw(logits: Float[Array, "B V"], uniform: Float[Array, " B"], temperature: Float[Array, ""]) -> Int[Array, " B"]:
     """Draw a symbol by inverting the cumulative distribution at one uniform number."""
     n_symbols, greedy = logits.shape[-1], temperature == 0
-    scaled = logits / jnp.where(greedy, 1.0, temperature)
-    top = scaled.max(axis=-1, keepdims=True)
-    odds = jnp.where(greedy, (scaled == top).astype(scaled.dtype), jnp.exp(scaled - top))
+    # So cold a softmax leaves the most probable symbol alone, or the first of several that are equal.
+    chances = jax.nn.softmax(logits / jnp.where(greedy, 1e-20, temperature), axis=-1)
     # A product sums over all symbols up to each in one kernel, where a running sum takes several.
-    running = jnp.matmul(odds, jnp.tri(n_symbols).T, precision=jax.lax.Precision.HIGHEST)
-    # Of equally probable symbols, 0.5 reaches the first.
-    level = jnp.where(greedy, 0.5, uniform * running[:, -1])
+    running = jnp.matmul(chances, jnp.tri(n_symbols).T, precision=jax.lax.Precision.HIGHEST)
+    level = jnp.where(greedy, 1e-9, uniform * running[:, -1])
     # In float32, the sum before the last may be larger than the last, which would draw no symbol.
     return jnp.minimum((running < level[:, None]).sum(axis=-1, dtype=jnp.int32), n_symbols - 1)
