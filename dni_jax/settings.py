@@ -35,7 +35,7 @@ class TrainConfig:
     layers
         Number of recurrent layers. Neurons are numbered from the lowest layer up.
     cell
-        Kind of recurrent cell.
+        Kind of recurrent cell. minGRU and RG-LRU are linear in their state; give them at least two layers.
     matmul_dtype
         Precision of the operands of matrix products. Sums stay float32. Use bfloat16 on accelerators.
     steps

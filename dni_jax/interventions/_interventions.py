@@ -235,8 +235,9 @@ def ablate(
     where
         ``"recurrent"`` (the change flows on through time) or ``"readout"`` (only the prediction sees it).
     part
-        ``"h"``, an LSTM's memory ``"c"``, or a gate: ``"i"``, ``"f"``, ``"g"``, ``"o"`` (GRU: ``"r"``, ``"z"``,
-        ``"n"``). `reference` must then hold that part's values.
+        ``"h"``, the memory ``"c"`` of an LSTM or sLSTM, or a gate: ``"i"``, ``"f"``, ``"g"``, ``"o"`` of an LSTM,
+        ``"r"``, ``"z"``, ``"n"`` of a GRU; `TrainedModel.parts` lists those of any network. `reference` must then hold
+        that part's values.
     when
         bool ``(T,)``: only at these positions, for example where a feature holds.
 

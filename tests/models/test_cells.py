@@ -161,6 +161,17 @@ def test_every_plan_of_a_linear_recurrence_gives_the_same(plan, doubles):
         np.testing.assert_allclose(mine, wanted, atol=1e-12)
 
 
+@pytest.mark.parametrize(("platform", "loops"), [("cpu", True), ("cuda", False), ("tpu", False)])
+def test_accelerators_recur_in_parallel(platform, loops):
+    array, start = jax.ShapeDtypeStruct((16, B, N), jnp.float32), jax.ShapeDtypeStruct((B, N), jnp.float32)
+
+    def loss(a, b, start):
+        return linear_recurrence("auto", a, b, start).sum()
+
+    program = jax.export.export(jax.jit(jax.grad(loss, argnums=(0, 1))), platforms=[platform])(array, array, start)
+    assert ("stablehlo.while" in program.mlir_module()) == loops
+
+
 @pytest.mark.parametrize("cell", LINEAR)
 def test_a_symbol_is_its_row_of_the_table(cell):
     rng = np.random.default_rng(0)

@@ -102,7 +102,7 @@ def generate(
         feature: Hold the top neurons for this feature.
         k: Number of top neurons to hold.
         neurons: Hold these neurons instead.
-        value: Value to hold them at. The states of an LSTM lie between -1 and 1.
+        value: Value to hold them at. The states of an LSTM, GRU, RNN or sLSTM lie between -1 and 1.
         n: Number of texts.
         length: Number of characters per text.
         prime: Text that the network reads first.
