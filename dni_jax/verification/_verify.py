@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Bool, Int
 
 from dni_jax.features import FeatureLibrary, Labels
-from dni_jax.inspection import ranking
+from dni_jax.inspection import rankings
 from dni_jax.models import Activations, StateGaussian, TrainedModel, predict, record
 from dni_jax.probes import string_weights
 from dni_jax.text import Corpus
@@ -136,7 +136,7 @@ def verify(
         )
     corpus = model.encode(corpus)
     selected = _labels(relevance, labels, corpus).select(names)
-    orders = np.stack([ranking(relevance, name, by) for name in names])
+    orders = rankings(relevance, names, by)
     states = record(model, corpus)
     request = _Request(model, corpus, states, ks, n_random, intervention, value, where, match, density, seed)
     alone = match is not None or intervention in ("oracle", "fitted")
