@@ -12,8 +12,9 @@ from dni_jax.features import FeatureLibrary, Labels, control_task
 from dni_jax.inspection._data import check_corpus, check_states, each_kind, load_pair, same_folds
 from dni_jax.inspection._inspect import inspect
 from dni_jax.inspection._significance import METRIC_OF
-from dni_jax.models import TrainedModel, as_activations, record
+from dni_jax.models import TrainedModel, record
 from dni_jax.probes import direct_scores
+from dni_jax.states import as_activations
 from dni_jax.text import Corpus
 
 

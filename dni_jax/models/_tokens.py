@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from dni_jax.models._activations import Activations
-from dni_jax.models._arrays import as_numpy, check_finite_states, check_neurons, strings_of
+from dni_jax.models._arrays import check_finite_states, check_neurons, strings_of
+from dni_jax.states import Activations, as_numpy
 from dni_jax.text import Corpus, concatenate_ranges
 
 ASSIGNMENTS = ("containing", "completed")

@@ -11,8 +11,9 @@ from jaxtyping import Bool, Int
 
 from dni_jax.features import FeatureLibrary, Labels
 from dni_jax.inspection import rankings
-from dni_jax.models import Activations, StateGaussian, TrainedModel, predict, record
+from dni_jax.models import StateGaussian, TrainedModel, predict, record
 from dni_jax.probes import string_weights
+from dni_jax.states import Activations
 from dni_jax.text import Corpus
 from dni_jax.verification._measures import (
     LOSSES,
