@@ -55,7 +55,7 @@ def test_axes_under_earlier_names_are_read():
         plan = parse_sweep({"grid": {name: ["float32", "bfloat16"]}}, "s")
         assert [run.config.train.matmul_dtype for run in plan.runs] == ["float32", "bfloat16"]
         assert list(plan.runs[0].values) == ["train.matmul_dtype"]
-    with pytest.raises(ValueError, match="expected every axis once, got train.matmul_dtype twice"):
+    with pytest.raises(ValueError, match=r"expected every axis once, got train\.matmul_dtype twice"):
         parse_sweep({"grid": {"products": ["float32"], "matmul_dtype": ["bfloat16"]}}, "s")
 
 
