@@ -17,7 +17,7 @@ from dni_jax.models._network import (
     zero_carries,
 )
 from dni_jax.models._population import Population, load_population
-from dni_jax.models._prediction import Predictions, StateGaussian, cross_entropy, predict
+from dni_jax.models._prediction import Predictions, StateGaussian, cross_entropy, predict, states_under
 from dni_jax.models._recording import record
 from dni_jax.models._rollout import Emit, Samples, Text, rollout
 from dni_jax.models._state import Evaluation, TrainState
@@ -84,6 +84,7 @@ __all__ = [
     "record",
     "record_module",
     "rollout",
+    "states_under",
     "stream",
     "take_steps",
     "to_flax",
