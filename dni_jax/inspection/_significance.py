@@ -17,7 +17,7 @@ from dni_jax.progress import track
 from dni_jax.text import Corpus
 
 METRIC_OF = {"binary": "auc", "continuous": "pearson"}
-_FRESH_TO_ONE = 20  # fresh strings a recorded one
+_FRESH_TO_ONE = 20  # fresh strings per recorded one
 _FEWEST_FRESH = 2_000
 _PAIRS = ("p", "p_family", "p_global", "q", "null_mean", "null_sd")
 

@@ -26,7 +26,7 @@ def from_tokens(
     Parameters
     ----------
     states
-        One floating array ``(n_s, N)`` a string, a row a token, or all as one padded array ``(S, n, N)``; frameworks
+        One floating array ``(n_s, N)`` per string, a row per token, or all as one padded array ``(S, n, N)``; frameworks
         and types as in `from_arrays`.
     offsets
         One integer array ``(n_s, 2)`` a string, or all as one ``(S, n, 2)``: where each token begins and ends, in
@@ -77,7 +77,7 @@ def from_tokens(
         raise ValueError(f"expected assign to be one of {', '.join(ASSIGNMENTS)}, got {assign!r}")
     offsets = _one_a_string(offsets, "offsets")
     if len(offsets) != len(corpus):
-        raise ValueError(f"expected one array of offsets a string, {len(corpus):,} in all, got {len(offsets):,}")
+        raise ValueError(f"expected one array of offsets per string, {len(corpus):,} in all, got {len(offsets):,}")
     spans = [_spans(given, corpus, number) for number, given in enumerate(offsets)]
     arrays = strings_of(_one_a_string(states, "states"), corpus, [len(every) for every in spans], _ROWS)
     hidden = np.zeros((corpus.n_positions, arrays[0].shape[1]), arrays[0].dtype)
