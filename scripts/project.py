@@ -69,7 +69,7 @@ def seconds(call: Callable[[], object], repeats: int) -> float:
 
 
 def network(corpus: Corpus, n_neurons: int, repeats: int) -> dict[str, float]:
-    """Operations per second of training, recording and verifying, and the characters per second they were taken from."""
+    """Operations per second of training, recording and verifying, and the characters per second they are from."""
     few = 10 if n_neurons < 512 else 2
     config = TrainConfig(hidden=n_neurons, batch=32, window=64, evaluate_every=100)
     text = corpus.take(np.flatnonzero(corpus.split == 0))

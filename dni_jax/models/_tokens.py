@@ -26,8 +26,8 @@ def from_tokens(
     Parameters
     ----------
     states
-        One floating array ``(n_s, N)`` per string, a row per token, or all as one padded array ``(S, n, N)``; frameworks
-        and types as in `from_arrays`.
+        One floating array ``(n_s, N)`` per string, a row per token, or all as one padded array ``(S, n, N)``;
+        frameworks and types as in `from_arrays`.
     offsets
         One integer array ``(n_s, 2)`` a string, or all as one ``(S, n, 2)``: where each token begins and ends, in
         characters of its string; Hugging Face's ``offset_mapping``. Tokens without characters, as special and padding
