@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import Positional, arg
 
-from dni_jax.settings import ProbeName, TrainConfig, check_choices, check_counts, with_new_names
+from dni_jax.settings import Described, ProbeName, TrainConfig, check_choices, check_counts, with_new_names
 
 _FILE_LANGUAGES = ("python", "c")  # read from files instead of sampled from a grammar
 
@@ -31,9 +31,9 @@ class InspectConfig:
         files if that is smaller.
     """
 
-    inspect_characters: int | None = None
+    inspect_characters: Described[int | None] = None
     probe: ProbeName = "svm"
-    folds: int | None = None
+    folds: Described[int | None] = None
 
     def check(self) -> None:
         """Raise a ValueError that names the first invalid setting."""
@@ -58,9 +58,9 @@ class VerifyConfig:
         ablated. Default: three common features of the language.
     """
 
-    verify_characters: int | None = None
+    verify_characters: Described[int | None] = None
     random_sets: int = 64
-    headlines: tuple[str, ...] = ()
+    headlines: Described[tuple[str, ...]] = ()
 
     def check(self) -> None:
         """Raise a ValueError that names the first invalid setting."""
@@ -85,9 +85,9 @@ class Hosts:
     """
 
     distributed: bool = False
-    coordinator: str | None = None
-    processes: int | None = None
-    process_id: int | None = None
+    coordinator: Described[str | None] = None
+    processes: Described[int | None] = None
+    process_id: Described[int | None] = None
 
     def check(self) -> None:
         """Raise a ValueError that names the first invalid setting."""
@@ -170,18 +170,18 @@ class RunConfig:
     """
 
     language: Positional[Annotated[str, arg(metavar="LANGUAGE")]] = "parentheses"
-    grammar: str | None = None
+    grammar: Described[str | None] = None
     start: str = "start"
-    text: str | None = None
+    text: Described[str | None] = None
     glob: str = "**/*"
     skip_unparsable: bool = False
-    typedefs: str | None = None
+    typedefs: Described[str | None] = None
     parser_states: bool = False
     strings: int = 60_000
     characters: int = 1_200_000
-    text_seed: int | None = None
-    inspect_every: int | None = None
-    out: str | None = None
+    text_seed: Described[int | None] = None
+    inspect_every: Described[int | None] = None
+    out: Described[str | None] = None
     force: bool = False
     resume: bool = False
     train: TrainConfig = field(default_factory=TrainConfig)

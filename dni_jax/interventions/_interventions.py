@@ -14,6 +14,7 @@ from dni_jax.interventions._display import html_of_edits
 from dni_jax.interventions._override import Bound, Drive, Override, Where
 from dni_jax.interventions._plausible import plausible_values
 from dni_jax.interventions._references import draw_partners, fit_line, read_reference
+from dni_jax.states import as_activations
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,7 +270,7 @@ def ablate(
     if match is None:
         drawn = np.random.default_rng(seed).permutation(len(states))
     else:
-        groups = getattr(reference, "groups", None) if groups is None else groups
+        groups = as_activations(reference).position_groups if groups is None else groups
         drawn, alone = draw_partners(match, groups, len(states), seed)
         about += f" among positions that match ({alone} of {len(states)} have no partner and keep theirs)"
     return _edit(chosen, zero, zero + 1, about, options, states[drawn])

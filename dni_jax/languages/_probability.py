@@ -173,13 +173,14 @@ def _combine(
 
 
 def _inside(binary: _Binary, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
-    """Fill the charts of several strings at once, from short spans to long ones.
+    """Fill the charts of several strings at once, from short spans to long ones; strings must ascend in length.
 
     Long strings have probabilities below the range of float64. Each character is therefore scaled by roughly its own
     probability, and the spans of each length so that the largest entry is 1. The logs of all factors are subtracted
     at the end.
     """
-    longest = max(len(string) for string in strings)
+    lengths = np.asarray([len(string) for string in strings])
+    longest = int(lengths[-1])
     leaves = np.zeros((len(strings), longest, len(binary.empty)))
     added = np.zeros(len(strings))
     for row, string in enumerate(strings):
@@ -192,14 +193,16 @@ def _inside(binary: _Binary, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
     scale = np.zeros((longest + 1, len(strings)))
     result = np.full(len(strings), -np.inf)
     for length in range(1, longest + 1):
+        first, last = np.searchsorted(lengths, [length, length + 1])
+        spans = [span[first - len(strings) :] for span in spans]  # shorter strings are done
         if length > 1:
-            joined, scale[length] = _combine(binary, spans, scale[:length])
+            joined, scale[length, first:] = _combine(binary, spans, scale[:length, first:])
             chart = joined @ binary.above @ binary.closure.T
             top = chart.max(axis=(1, 2))
             top = np.where(top > 0, top, 1.0)
             spans.append(chart / top[:, None, None])
-            scale[length] -= np.log(top)
-        done = [row for row, string in enumerate(strings) if len(string) == length]
+            scale[length, first:] -= np.log(top)
         with np.errstate(divide="ignore"):
-            result[done] = np.log(spans[-1][done, 0, binary.start]) - scale[length, done]
+            whole = spans[-1][: last - first, 0, binary.start]
+            result[first:last] = np.log(whole) - scale[length, first:last]
     return result - added

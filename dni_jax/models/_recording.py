@@ -11,7 +11,6 @@ from jaxtyping import Float
 
 from dni_jax import processes
 from dni_jax.interventions import Intervention
-from dni_jax.models._activations import Activations
 from dni_jax.models._collect import choose_states, collect_states
 from dni_jax.models._lanes import choose_lane_count, make_lanes
 from dni_jax.models._population import Population
@@ -19,6 +18,7 @@ from dni_jax.models._rollout import Emit
 from dni_jax.models._stored import StoredActivations
 from dni_jax.models._storing import record_into
 from dni_jax.models._trained import TrainedModel
+from dni_jax.states import Activations
 from dni_jax.text import Corpus
 
 _STEPS = 256  # time steps in one call of the compiled program

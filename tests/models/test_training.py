@@ -67,6 +67,18 @@ def test_a_finished_training_is_taken_as_it_is(corpus, tmp_path):
     assert_same(first, dni.train(corpus, steps=20, checkpoints=tmp_path, **SMALL))
 
 
+def test_a_checkpoint_with_earlier_names_is_taken_as_it_is(corpus, tmp_path):
+    """Earlier versions called evaluations looks."""
+    first = dni.train(corpus, steps=20, checkpoints=tmp_path, **SMALL)
+    for file in tmp_path.glob("*/about/metadata"):
+        about = json.loads(file.read_text())
+        about["looks"] = about.pop("evaluations")
+        file.write_text(json.dumps(about))
+    again = dni.train(corpus, steps=20, checkpoints=tmp_path, **SMALL)
+    assert_same(first, again)
+    assert again.history == first.history
+
+
 def test_refuses_another_trainings_checkpoint(corpus, tmp_path):
     dni.train(corpus, steps=10, checkpoints=tmp_path, **SMALL)
     with pytest.raises(ValueError, match="another corpus or of other settings"):

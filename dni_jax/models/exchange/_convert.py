@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from dni_jax.models._arrays import as_numpy
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import LayerWeights, Weights, check_finite_weights
 from dni_jax.models.cells import GRU, LSTM, RNN
+from dni_jax.states import as_numpy
 from dni_jax.text import Vocabulary
 
 _NEVER = -1e9  # logit of the boundary in a network that has none
