@@ -12,11 +12,13 @@ from jaxtyping import Float
 
 from dni_jax.features import FeatureLibrary, Violation, default_library
 from dni_jax.languages._base import BaseLanguage
+from dni_jax.languages._derivations import DerivationFinder
 from dni_jax.languages._fingerprints import fingerprint
 from dni_jax.languages._grammar import Grammar, Weights, compile_grammar
-from dni_jax.languages._parsing import ParseError, Parser, ParseResult
+from dni_jax.languages._ideal import estimate_cross_entropy
+from dni_jax.languages._parsing import ParseError, Parser, ParseResult, is_lalr
 from dni_jax.languages._prefixes import Prefixes, make_violation
-from dni_jax.languages._probability import log_probability
+from dni_jax.languages._probability import estimate_seconds, log_nonempty_probability, log_probability
 from dni_jax.languages._sampling import sample
 from dni_jax.languages._shift_reduce import ParserStates, ShiftReduceParser
 from dni_jax.languages._state_features import add_parser_states, state_library, states_of
@@ -315,13 +317,25 @@ class Language(BaseLanguage):
             return None
         return tuple(sorted({part for right in grammar.right for part in right if isinstance(part, str)}))
 
+    @cached_property
+    def _derivations(self) -> DerivationFinder | None:
+        """Finds the one derivation of a text; None if the grammar has conflicts, so that a text may have several."""
+        if self.engine.is_lalr and (self.parser is None or is_lalr(self.engine.lark)):
+            return DerivationFinder(self.engine.lark, self.productions)
+        return None
+
     def log_probability(self, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
         """Return the exact natural log of each string's probability, float64 ``(S,)``.
 
-        The probability is the sum over all derivations, conditioned on the string not being empty; it is zero, and its
-        log minus infinity, for a string outside the language.
+        The probability is conditioned on the string not being empty; it is zero, and its log minus infinity, for a
+        string that is never sampled. A grammar with an LALR table without conflicts gives a string one derivation,
+        found in time linear in the length. For other grammars the probability is the sum over all derivations, in
+        time cubic in the length.
         """
-        return log_probability(self.productions, strings)
+        if self._derivations is None:
+            return log_probability(self.productions, strings)
+        values = [self._derivations.log_probability(string) for string in strings]
+        return np.asarray(values, float) - log_nonempty_probability(self.productions)
 
     def ideal_cross_entropy(self, corpus: Corpus) -> float:
         """Return the cross entropy, in nats per symbol, of the best possible predictor on these strings.
@@ -331,3 +345,28 @@ class Language(BaseLanguage):
         """
         total = -self.log_probability(corpus.strings).sum()
         return float(total / (corpus.n_positions + len(corpus)))
+
+    def estimate_ideal_cross_entropy(self, corpus: Corpus, seconds: float = 10.0, seed: int = 0) -> tuple[float, float]:
+        """Return `ideal_cross_entropy` and its standard error, from as many strings as some seconds suffice for.
+
+        If all strings suffice, the value is exact and the error 0. Otherwise the strings are a random sample, and the
+        error says how far the value is likely to be from that of all strings.
+
+        Raises
+        ------
+        ValueError
+            If `seconds` is not positive.
+
+        Examples
+        --------
+        >>> from dni_jax.languages import get
+        >>> language = get("parentheses")
+        >>> corpus = language.sample(50, seed=0)
+        >>> language.estimate_ideal_cross_entropy(corpus) == (language.ideal_cross_entropy(corpus), 0.0)
+        True
+        """
+        if seconds <= 0:
+            raise ValueError(f"expected a positive number of seconds, got {seconds}")
+        lengths = np.diff(corpus.offsets)
+        needed = 0.0 if self._derivations is not None else float(estimate_seconds(self.productions, lengths).sum())
+        return estimate_cross_entropy(self.log_probability, corpus, min(1.0, seconds / max(needed, 1e-9)), seed)

@@ -36,12 +36,13 @@ def train_stage(job: Job) -> TrainedModel:
         model = _train(job)
     held_out = _head(job.held_out)
     loss = cross_entropy(model.weights, held_out)
-    ideal = job.language.ideal_cross_entropy(held_out) if job.config.is_sampled else None
+    ideal, error = job.language.estimate_ideal_cross_entropy(held_out) if job.config.is_sampled else (None, 0.0)
     unigram = unigram_cross_entropy(job.corpus.train, job.held_out)
     if ideal is None:
         reference = f"symbol frequencies alone reach {unigram:.4f}"
     else:
-        reference = f"the best possible predictor reaches {ideal:.4f} (gap {loss / ideal - 1:.2%})"
+        spread = f" +- {error:.4f}, estimated on a sample," if error else ""
+        reference = f"the best possible predictor reaches {ideal:.4f}{spread} (gap {loss / ideal - 1:.2%})"
     job.log(f"network: {loss:.4f} nats per symbol on held-out text; {reference}")
     job.folder.update_summary(loss=loss, ideal=ideal, unigram=unigram, coverage=job.corpus.coverage, finished=False)
     return model
@@ -164,7 +165,7 @@ def _validation_ideal(job: Job) -> float | None:
     """Return the best possible cross entropy on the validation text, or None if the text is not sampled."""
     if not job.config.is_sampled:
         return None
-    return job.language.ideal_cross_entropy(_head(job.corpus.validation))
+    return job.language.estimate_ideal_cross_entropy(_head(job.corpus.validation))[0]
 
 
 def _rows(evaluations: Sequence[Mapping[str, float]]) -> pd.DataFrame:
@@ -174,7 +175,7 @@ def _rows(evaluations: Sequence[Mapping[str, float]]) -> pd.DataFrame:
 
 
 def _head(corpus: Corpus) -> Corpus:
-    """Return the first strings, as many as the ideal predictor can process in a second."""
+    """Return the first strings, enough to compare a loss with the best possible one."""
     return corpus.take(np.arange(min(len(corpus), _IDEAL_STRINGS)))
 
 
