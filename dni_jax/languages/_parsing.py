@@ -23,8 +23,8 @@ from dni_jax.text import NodeKind, ParseTrees
 _EXPECTED = 12  # expected terminals shown in an error
 _COPIED = 8  # lists shorter than this are copied into the next one, longer ones are nested in it
 
-# Nodes from left to right: their numbers, and lists of the same kind. A node's list is flattened once, when its parent is
-# complete; to copy it at every step of a repetition would take time quadratic in the repetition's length.
+# Nodes from left to right: their numbers, and lists of the same kind. A list is flattened once, when the node above it
+# is complete: copying it at every step of a repetition would take time quadratic in the repetition's length.
 _Nodes = list[Any]
 # A subtree under construction: first and last character (-1: no character yet) and its topmost nodes.
 _Subtree = tuple[int, int, _Nodes]
@@ -66,7 +66,7 @@ class _Record:
 
 def _flatten(nodes: _Nodes) -> list[int]:
     """Return the numbers in nested lists, from left to right."""
-    if all([type(one) is int for one in nodes]):  # most lists are short and flat
+    if all(type(one) is int for one in nodes):  # most lists are short and flat
         return list(nodes)
     found: list[int] = []
     stack = [iter(nodes)]
