@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,8 @@ from lark.exceptions import LarkError
 from dni_jax.languages._grammar import Grammar
 from dni_jax.languages._lexing import StuckError, Tokens, make_tokenizer
 from dni_jax.languages._parse_table import END, ParseTable
+
+Token = tuple[str, int, int]  # name, start, end
 
 _NEGLIGIBLE = 45.0  # exp(-45) is below the precision of float64
 _TOKENS = 100_000  # probabilities of tokens that are remembered
@@ -30,12 +33,23 @@ class Derivation:
         The sum of the logs of the weights of the rules reduced.
     """
 
-    tokens: Sequence[tuple[str, int, int]]
+    tokens: Sequence[Token]
     log_weight: float
 
 
+# Texts that grammars ignore between tokens, the most usual first.
+_SEPARATORS = (" ", "\n", "\t", ",", ";")
+
+
+def find_separator(lark: Lark) -> str | None:
+    """Return a character that the grammar ignores between tokens, or None."""
+    ignored = [terminal.pattern.to_regexp() for terminal in lark.terminals if terminal.name in lark.ignore_tokens]
+    flags = lark.lexer_conf.g_regex_flags
+    return next((one for one in _SEPARATORS if any(re.fullmatch(pattern, one, flags) for pattern in ignored)), None)
+
+
 class DerivationFinder:
-    """Runs a grammar's LALR table on sampled text.
+    """Runs a grammar's lexer, and its LALR table if it has one, on sampled text.
 
     Parameters
     ----------
@@ -43,11 +57,14 @@ class DerivationFinder:
         A grammar compiled for Lark's LALR parser.
     grammar
         The same grammar as weighted productions.
+    separator
+        An ignored character that is drawn after a token if, without it, the lexer would not end the token there.
     """
 
-    def __init__(self, lark: Lark, grammar: Grammar) -> None:
+    def __init__(self, lark: Lark, grammar: Grammar, separator: str | None = None) -> None:
         self._table = ParseTable.of(lark)
         self._tokens: Tokens = make_tokenizer(lark, self._table)
+        self._separator = separator
         self._log_weights = _rule_log_weights(lark, grammar)
         self._token_score = TerminalScorer(grammar)
         self._chains: dict[tuple[int, int, str], tuple[int, float]] = {}  # a cache: chains depend on the table only
@@ -62,43 +79,67 @@ class DerivationFinder:
     def log_probability(self, text: str) -> float:
         """Return the log of the probability of a text's derivation; minus infinity without one.
 
-        A text with ignored characters has none: they are not drawn.
+        Ignored characters are drawn only where `read_back` needs them.
         """
         found = self.find(text)
         if found is None:
             return -np.inf
-        position, total = 0, found.log_weight
+        total = found.log_weight
         for name, start, end in found.tokens:
-            if start != position:
-                return -np.inf
             total += self._token_score(name, text[start:end])
-            position = end
-        return total if position == len(text) else -np.inf
+        joined, bare = _join(text, found.tokens)
+        return total if joined == text or self.read_back(joined, bare) == text else -np.inf
+
+    def read_back(self, text: str, drawn: Sequence[Token]) -> str | None:
+        """Return a text that is read as the tokens drawn, with separators where they are needed; None if there is none.
+
+        A separator is needed after a token where the lexer would otherwise read on.
+        """
+        if self._separator is None:
+            found = self.find(text)
+            return text if found is not None and list(found.tokens) == list(drawn) else None
+        try:
+            whole = self._separate(text, drawn, self._separator)
+        except (StuckError, LarkError):
+            return None
+        found = None if whole is None else self.find(whole)
+        if whole is None or found is None:
+            return None
+        as_drawn = [(name, text[start:end]) for name, start, end in drawn]
+        return whole if [(name, whole[start:end]) for name, start, end in found.tokens] == as_drawn else None
+
+    def _separate(self, text: str, drawn: Sequence[Token], separator: str) -> str | None:
+        """Parse the tokens drawn one by one; put a separator after one at whose end the lexer reads on."""
+        stack, written = [self._table.start], []
+        row, insert = 0, False  # whether the next token is followed by a separator
+        while row < len(drawn):
+            base, gap = drawn[row][1], 0
+            end = drawn[row][2]
+            rest = text[base:end] + separator + text[end:] if insert else text[base:]
+            reads_on = True
+            for name, start, end in self._tokens(rest, stack):
+                wanted, first, last = drawn[row]
+                if (name, start, end) != (wanted, first - base + gap, last - base + gap):
+                    reads_on = end > last - base + gap
+                    break
+                self._shift(stack, name)
+                written += [text[first:last], separator if insert else ""]
+                row, gap, insert = row + 1, gap + insert, False
+                if row == len(drawn):
+                    break
+            if row < len(drawn) and (insert or not reads_on):
+                return None  # the token is read as another one, or goes on with the separator
+            insert = True
+        return "".join(written)
 
     def _run(self, text: str) -> Derivation:
-        table, chains, weights = self._table, self._chains, self._log_weights
+        table, weights = self._table, self._log_weights
         actions, sizes, origins = table.actions, table.sizes, table.origins
         stack, total = [table.start], 0.0
         tokens = []
         for token in self._tokens(text, stack):
             tokens.append(token)
-            name = token[0]
-            while (action := actions[stack[-1]].get(name)) is None or action < 0:
-                if action is None:
-                    raise StuckError(name)
-                size = sizes[~action]
-                if size == 1:  # unit rules come in chains through the levels of precedence, which are cached
-                    key = (stack[-2], stack[-1], name)
-                    if key not in chains:
-                        chains[key] = self._chain(*key)
-                    stack[-1], weight = chains[key]
-                    total += weight
-                    continue
-                total += weights[~action]
-                if size:
-                    del stack[-size:]
-                stack.append(actions[stack[-1]][origins[~action]])
-            stack.append(action)
+            total += self._shift(stack, token[0])
         while stack[-1] != table.end:
             rule = ~actions[stack[-1]].get(END, 0)
             if rule < 0:
@@ -109,6 +150,28 @@ class DerivationFinder:
             stack.append(actions[stack[-1]][origins[rule]])
         return Derivation(tokens, total)
 
+    def _shift(self, stack: list[int], name: str) -> float:
+        """Make the reductions for which a token is the lookahead, shift it, and return the sum of their log weights."""
+        actions, sizes, origins = self._table.actions, self._table.sizes, self._table.origins
+        chains, weights, total = self._chains, self._log_weights, 0.0
+        while (action := actions[stack[-1]].get(name)) is None or action < 0:
+            if action is None:
+                raise StuckError(name)
+            size = sizes[~action]
+            if size == 1:  # unit rules come in chains through the levels of precedence, which are cached
+                key = (stack[-2], stack[-1], name)
+                if key not in chains:
+                    chains[key] = self._chain(*key)
+                stack[-1], weight = chains[key]
+                total += weight
+                continue
+            total += weights[~action]
+            if size:
+                del stack[-size:]
+            stack.append(actions[stack[-1]][origins[~action]])
+        stack.append(action)
+        return total
+
     def _chain(self, below: int, state: int, name: str) -> tuple[int, float]:
         """Reduce unit rules as long as there are any; return the final state and the sum of their log weights."""
         table, total = self._table, 0.0
@@ -116,6 +179,16 @@ class DerivationFinder:
             total += self._log_weights[~action]
             state = table.actions[below][table.origins[~action]]
         return state, total
+
+
+def _join(text: str, tokens: Sequence[Token]) -> tuple[str, list[Token]]:
+    """Return a text without what is ignored between its tokens, and the tokens in it."""
+    joined, found, position = [], [], 0
+    for name, start, end in tokens:
+        joined.append(text[start:end])
+        found.append((name, position, position + end - start))
+        position += end - start
+    return "".join(joined), found
 
 
 def _rule_log_weights(lark: Lark, grammar: Grammar) -> list[float]:
