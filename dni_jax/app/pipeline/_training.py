@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dni_jax import processes
 from dni_jax.app.pipeline._job import Job
 from dni_jax.files import atomic_write
-from dni_jax.inspection import continue_table, dynamics_table, inspect
+from dni_jax.inspection import continue_table, dynamics_table, inspect, read_table, table_model, write_table
 from dni_jax.models import Evaluation, TrainedModel, cross_entropy, record, train, train_population
 from dni_jax.text import Corpus
 
@@ -44,8 +45,17 @@ def train_stage(job: Job) -> TrainedModel:
         spread = f" +- {error:.4f}, estimated on a sample," if error else ""
         reference = f"the best possible predictor reaches {ideal:.4f}{spread} (gap {loss / ideal - 1:.2%})"
     job.log(f"network: {loss:.4f} nats per symbol on held-out text; {reference}")
-    job.folder.update_summary(loss=loss, ideal=ideal, unigram=unigram, coverage=job.corpus.coverage, finished=False)
+    _stamp_dynamics(job)
+    losses = {"loss": loss, "ideal": ideal, "unigram": unigram}
+    job.folder.update_summary(**losses, model=job.fingerprint, coverage=job.corpus.coverage, finished=False)
     return model
+
+
+def _stamp_dynamics(job: Job) -> None:
+    """Give the table of scores during training the fingerprint of the network that the training ended with."""
+    path = job.folder.dynamics
+    if processes.is_first() and path.is_file() and table_model(path) is None:
+        write_table(read_table(path), path, job.fingerprint)
 
 
 def _train(job: Job) -> TrainedModel:
