@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -61,6 +62,41 @@ def check_format(found: object, path: str | Path) -> None:
             f"expected {str(path)!r} in format {FORMAT} or older, got format {number}, written by a newer dni_jax: "
             "update it"
         )
+
+
+def check_array_path(path: str | Path) -> Path:
+    """Return the absolute path of a folder for arrays.
+
+    Raises
+    ------
+    ValueError
+        If the path has a backslash, other than as a separator: TensorStore, which stores arrays, reads it as a slash
+        and would write into another folder.
+    """
+    absolute = Path(path).resolve()
+    if "\\" in str(absolute) and os.sep != "\\":
+        raise ValueError(
+            f"expected a path without a backslash, got {str(absolute)!r}: arrays would be stored in another folder, so "
+            "rename this one"
+        )
+    return absolute
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error, or one that it followed, says that a disk has no room left.
+
+    Examples
+    --------
+    >>> is_disk_full(OSError(28, "No space left on device")), is_disk_full(ValueError("no such file"))
+    (True, False)
+    """
+    found: BaseException | None = error
+    while found is not None:
+        text = str(found)
+        if getattr(found, "errno", None) == errno.ENOSPC or "No space left on device" in text or "ENOSPC" in text:
+            return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 @contextmanager

@@ -16,7 +16,16 @@ import tomli_w
 
 from dni_jax import processes
 from dni_jax.app.config import Hosts, RunConfig, config_from_dict
-from dni_jax.files import FORMAT, LOCK, FolderLock, atomic_write, check_format, remove, remove_leftovers
+from dni_jax.files import (
+    FORMAT,
+    LOCK,
+    FolderLock,
+    atomic_write,
+    check_array_path,
+    check_format,
+    remove,
+    remove_leftovers,
+)
 from dni_jax.inspection import table_model
 
 ROOT = Path("runs")
@@ -196,6 +205,7 @@ class RunFolder:
                 f"expected a folder for --out, got {str(self.path)!r}, a link to {os.readlink(self.path)!r}, which "
                 "does not exist: make that folder, or use another --out"
             )
+        check_array_path(self.path)
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"expected a folder for --out, got {str(self.path)!r}, which is a file: use another --out")
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorstore as ts
 from jaxtyping import Float
 
+from dni_jax.files import check_array_path
 from dni_jax.models._activations import Activations
 from dni_jax.models._chunked import ChunkedActivations, Strings
 from dni_jax.models._fingerprints import fingerprint_corpus
@@ -225,6 +226,7 @@ def open_states(path: str | Path) -> StoredActivations:
     Activations(1,553 positions x 8 neurons)
     """
     folder = Path(path)
+    check_array_path(folder)
     manifest = read_manifest(folder)
     if not manifest.complete:
         raise ValueError(

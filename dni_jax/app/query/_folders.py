@@ -188,6 +188,8 @@ def _read_columns(path: Path) -> dict[str, tuple[str, ...]]:
         file = path / f"{view}.{'parquet' if view in PARQUET else 'csv'}"
         if not file.exists():
             continue
+        if not file.is_file():
+            raise ValueError(f"expected a file in {str(file)!r}, got a folder, pipe or device: is it a run's folder?")
         columns = table_columns(file) if view in PARQUET else _header(file)
         missing = [name for name in needed if name not in columns]
         if missing:

@@ -161,8 +161,9 @@ class SweepFolder:
         folder = replace(folder, lock=FolderLock(folder.path))
         if folder.is_taken and force:
             folder.clear()
+        else:
+            folder.check(config)
         remove_leftovers(folder.path)
-        folder.check(config)
         with atomic_write(folder.path / CONFIG) as part:
             part.write_text(tomli_w.dumps(sweep_to_dict(config)), encoding="utf-8")
         return folder
