@@ -175,7 +175,7 @@ def test_an_excerpt_of_another_network_is_refused(tmp_path):
 
 
 def test_a_training_killed_before_its_inspection_makes_up_for_it(corpus, tmp_path):
-    settings = {"hidden": 8, "batch": 8, "window": 16, "evaluate_every": 10, "steps": 30, "progress": False}
+    settings = {"hidden": 8, "batch": 4, "window": 16, "evaluate_every": 10, "steps": 30, "progress": False}
     seen = []
 
     def kill(step, model):
