@@ -2,7 +2,7 @@
 
     python scripts/bench_languages.py --c linux.tar.xz --parts kernel lib mm    # each part of a tree of C files
     python scripts/bench_languages.py --c linux.tar.xz --characters 2000000     # one corpus, all features, memory
-    python scripts/bench_languages.py --python --sampled
+    python scripts/bench_languages.py --python --sampled --linear
 
 Rates are characters per second of one core (processor time of this process, nothing cached) unless it says otherwise.
 The cache is a temporary folder, so that a first run is a first run.
@@ -17,7 +17,7 @@ import time
 
 os.environ["DNI_JAX_CACHE"] = tempfile.mkdtemp(prefix="bench_languages_")
 
-from dni_jax.languages import clear_cache, get, load_c, load_text, standard_library_files
+from dni_jax.languages import Language, clear_cache, get, load_c, load_text, standard_library_files
 from dni_jax.languages.code import read_files
 
 
@@ -95,6 +95,24 @@ def bench_sampled(name: str, n_strings: int = 20_000) -> None:
     )
 
 
+def bench_linear() -> None:
+    """Time one long repetition, and the best possible loss: both must be linear in the text."""
+    from lark import Lark
+
+    grammar = 'start: "[" N ("," N)* "]"\nN: /[0-9]+/'
+    language, plain = Language.from_lark(grammar), Lark(grammar, parser="lalr")
+    for count in (10_000, 20_000, 40_000, 80_000):
+        text = "[" + ",".join(["7"] * count) + "]"
+        _, _, ours = clock(lambda text=text: language.parse(text))
+        _, _, lark = clock(lambda text=text: plain.parse(text))
+        print(f"a list of {count:,} numbers: {ours:.2f} s, Lark alone {lark:.2f} s")
+    for name in ("parentheses", "arithmetic", "c_expressions"):
+        corpus = get(name).sample(2_000, seed=0)
+        get(name).log_probability(corpus.strings[:10])
+        _, _, seconds = clock(lambda name=name, corpus=corpus: get(name).ideal_cross_entropy(corpus))
+        print(f"{name}: best possible loss at {corpus.n_positions / seconds:,.0f} characters/s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--c", help="a folder or tar archive of C files")
@@ -102,6 +120,7 @@ def main() -> None:
     parser.add_argument("--characters", type=int, help="measure one corpus of so many characters with all features")
     parser.add_argument("--python", action="store_true", help="Python's standard library")
     parser.add_argument("--sampled", action="store_true", help="parentheses and arithmetic")
+    parser.add_argument("--linear", action="store_true", help="long repetitions, and the best possible loss")
     asked = parser.parse_args()
     if (asked.parts or asked.characters) and not asked.c:
         parser.error("--parts and --characters need --c PATH")
@@ -116,6 +135,8 @@ def main() -> None:
     if asked.sampled:
         bench_sampled("parentheses")
         bench_sampled("arithmetic")
+    if asked.linear:
+        bench_linear()
 
 
 if __name__ == "__main__":

@@ -81,6 +81,10 @@ def _read_files(config: RunConfig, language: BaseLanguage, progress: Callable[[i
 def describe_corpus(corpus: Corpus) -> list[str]:
     """Describe a text in a few lines: its size, how much of it was parsed, and why the rest was not."""
     lines, coverage = [f"text: {corpus}"], corpus.coverage
+    if coverage.get("read_back", 1.0) < 1:
+        lines.append(
+            f"  {1 - coverage['read_back']:.2%} of the texts drawn were rejected: the parser reads them otherwise"
+        )
     if "files" not in coverage:
         return lines
     lines.append(f"files: {coverage['files_parsed']} of {coverage['files']} parsed")

@@ -17,6 +17,7 @@ from dni_jax.inspection._store import (
     read_table,
     relevance_table,
     table_columns,
+    table_model,
     write_table,
 )
 
@@ -44,6 +45,7 @@ __all__ = [
     "sparse_probe",
     "spearman",
     "table_columns",
+    "table_model",
     "top",
     "write_table",
 ]

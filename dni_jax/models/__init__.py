@@ -2,7 +2,7 @@
 
 from dni_jax.models._arrays import from_arrays
 from dni_jax.models._capture import record_module
-from dni_jax.models._fingerprints import fingerprint_corpus
+from dni_jax.models._fingerprints import fingerprint_corpus, fingerprint_network
 from dni_jax.models._generation import generate, generate_each
 from dni_jax.models._lanes import choose_lane_count, make_lanes
 from dni_jax.models._network import (
@@ -63,6 +63,7 @@ __all__ = [
     "compute_losses",
     "cross_entropy",
     "fingerprint_corpus",
+    "fingerprint_network",
     "from_arrays",
     "from_flax",
     "from_keras",

@@ -10,6 +10,7 @@ import numpy as np
 import tensorstore as ts
 from jaxtyping import Float
 
+from dni_jax.files import check_array_path
 from dni_jax.models._fingerprints import fingerprint_corpus
 from dni_jax.models._manifest import Manifest, read_manifest
 from dni_jax.states import Activations, ChunkedActivations, Strings, part_of
@@ -228,6 +229,7 @@ def open_states(path: str | Path) -> StoredActivations:
     Activations(1,553 positions x 8 neurons)
     """
     folder = Path(path)
+    check_array_path(folder)
     manifest = read_manifest(folder)
     if not manifest.complete:
         raise ValueError(

@@ -108,8 +108,10 @@ def plan_grid(spec: ProbeSpec, shape: tuple[int, int, int], n_positions: int, n_
     n_words = -(-n_positions // word)
     per_feature, per_neuron = (20 if squares else 12) * n_words * n_folds, 0
     if get_platform(spec) != "cpu":
-        per_feature = 2 * per_feature + 8 * n_positions
-        per_neuron = 8 * n_positions * (n_folds + 8)
+        # A TPU's float64 is two float32, and its arrays are padded to tiles of 8 x 128.
+        padding = 4 if get_platform(spec) == "tpu" else 1
+        per_feature = padding * (2 * per_feature + 8 * n_positions)
+        per_neuron = padding * 8 * n_positions * (n_folds + 8)
     return make_plan(spec, -(-n_neurons // n_devices), n_features, per_feature, per_neuron)
 
 

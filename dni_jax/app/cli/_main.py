@@ -50,12 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             config=_MARKERS,
         )
     except ValueError as error:
-        _stop(str(error))
+        _stop(_explain_full(error) or str(error))
     except OSError as error:
         _stop(_explain(error))
     except KeyboardInterrupt:
         _stop_interrupted(words[0])
     except Exception as error:
+        if full := _explain_full(error):
+            _stop(full)
         _stop_crashed(error)
 
 
@@ -115,12 +117,19 @@ def _find_config(command: str, words: Sequence[str]) -> Path | None:
     return None
 
 
+def _explain_full(error: Exception, where: str = "") -> str | None:
+    """Return what to do about a full disk; None if the error is about something else."""
+    from dni_jax.files import is_disk_full
+
+    if not is_disk_full(error):
+        return None
+    return f"expected room for the results, but the disk is full{where}: free some space, then continue with --resume"
+
+
 def _explain(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return (
-            f"expected room for the results, but the disk is full{where}: free some space, then continue with --resume"
-        )
+    if full := _explain_full(error, where):
+        return full
     if error.errno in (errno.EACCES, errno.EROFS):
         return f"expected a writable folder, got {error.strerror}{where}: try another --out"
     return f"{error.strerror or error}{where}"

@@ -85,24 +85,27 @@ class Excerpt:
         whole = to_string(self.text)
         return tuple(whole[a:b] for a, b in zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True))
 
-    def save(self, path: str | Path) -> None:
-        """Write the excerpt as ``.npz``. The file appears only when it is complete."""
+    def save(self, path: str | Path, model: str | None = None) -> None:
+        """Write the excerpt as ``.npz``, with the fingerprint of its network. The file appears only when complete."""
         arrays = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        arrays |= {} if model is None else {"model": model}
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
     @classmethod
-    def load(cls, path: str | Path) -> Excerpt:
+    def load(cls, path: str | Path, model: str | None = None) -> Excerpt:
         """Read an excerpt that `save` has written.
 
         Raises
         ------
         ValueError
-            If the file is missing or is not an excerpt.
+            If the file is missing, is not an excerpt, or is about another network than `model`.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays: dict[str, Any] = {name: file[name] for name in cls.__dataclass_fields__}
+                if model is not None and "model" in file and str(file["model"]) != model:
+                    raise ValueError("an excerpt of another network: remove it, and dni report makes it again")
         except (OSError, KeyError, ValueError, EOFError) as error:
             raise ValueError(f"expected an excerpt of a run in {str(path)!r}, got: {error}") from error
         arrays |= {name: tuple(arrays[name].tolist()) for name in ("names", "kinds")}
