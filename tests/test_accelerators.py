@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jaxtyping
 import pytest
 from jax import export
 
@@ -60,7 +61,16 @@ def test_launches_are_counted_with_their_loops():
     assert count_launches(HLO) == Count(launches=1 + 5 * 2 + 16 * 3 + 1, collectives=5 + 16, waiting=1)
 
 
+@pytest.fixture
+def shapes_for_arrays():
+    """Let shapes stand where arrays are checked for."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.usefixtures("shapes_for_arrays")
 def test_every_program_is_lowered_for_accelerators(name):
     with jax.enable_x64(name not in NARROW):
         program = PROGRAMS[name](Site("gpu", jax.devices()[:1]), SMALL)

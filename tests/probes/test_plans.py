@@ -26,8 +26,13 @@ def problem():
     return hidden.astype(np.float32), labels, folds
 
 
+LONG = pytest.mark.slow  # most of their time is compiling
+
+
 @pytest.mark.parametrize("engine", ["exact", "binned"])
-@pytest.mark.parametrize("probe", ["svm", "linear_svc", "logistic", "ridge"])
+@pytest.mark.parametrize(
+    "probe", ["svm", "ridge", pytest.param("linear_svc", marks=LONG), pytest.param("logistic", marks=LONG)]
+)
 def test_plans_agree(problem, probe, engine):
     specs = [ProbeSpec(probe, METRICS, engine=engine, n_bins=32, plan=plan) for plan in ("cpu", "gpu", "tpu")]
     cpu, *others = (score_neurons(*problem, probe=spec) for spec in specs[: 3 if engine == "exact" else 2])
@@ -38,6 +43,7 @@ def test_plans_agree(problem, probe, engine):
             np.testing.assert_allclose(other.lines[name], line, rtol=1e-5, atol=1e-9, err_msg=name)
 
 
+@LONG
 def test_balanced_classes_and_batches_agree(problem):
     spec = ProbeSpec("svm", ("accuracy", "auc"), class_weight="balanced")
     cpu = score_neurons(*problem, probe=spec)
@@ -56,6 +62,7 @@ def test_continuous_labels_agree(problem, engine):
         np.testing.assert_allclose(gpu[name], cpu[name], rtol=1e-9, atol=1e-9)
 
 
+@LONG
 def test_fits_that_need_more_steps_are_solved_again(problem, monkeypatch):
     cpu = score_neurons(*problem, probe="linear_svc", metrics=("accuracy",), plan="cpu")
     monkeypatch.setattr(_newton, "_FIXED_STEPS", 1)
