@@ -32,7 +32,9 @@ def get_language(config: RunConfig) -> BaseLanguage:
         path = Path(config.grammar)
         if not path.is_file():
             raise ValueError(f"expected a Lark grammar file, got {config.grammar!r}, which does not exist")
-        language = Language.from_lark(path.read_text(encoding="utf-8"), start=config.start, name=path.stem)
+        places = {"source_path": str(path), "import_paths": [str(path.parent)]}
+        grammar = path.read_text(encoding="utf-8")
+        language = Language.from_lark(grammar, start=config.start, name=path.stem, options=places)
     if config.parser_states:
         language.state_features()  # raises for a grammar that is not LALR, before any training
     return language
