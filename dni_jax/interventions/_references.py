@@ -28,6 +28,11 @@ def read_reference(states: Any, neurons: Sequence[int], part: str = "h") -> Floa
     return chosen
 
 
+def count_neurons(states: Any) -> int:
+    """Return how many neurons the states of a network have, ``Activations`` or an array ``(T, N)``."""
+    return int(np.shape(getattr(states, "hidden", states))[-1])
+
+
 def _part(states: Any, part: str) -> np.ndarray:
     if not hasattr(states, "hidden"):
         return np.asarray(states)
