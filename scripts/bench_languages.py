@@ -4,7 +4,7 @@
     python scripts/bench_languages.py --c linux.tar.xz --characters 2000000     # one corpus, all features, memory
     python scripts/bench_languages.py --python --sampled --linear
 
-Rates are characters a second of one core (processor time of this process, nothing cached) unless it says otherwise.
+Rates are characters per second of one core (processor time of this process, nothing cached) unless it says otherwise.
 The cache is a temporary folder, so that a first run is a first run.
 """
 
@@ -48,7 +48,7 @@ def bench_c_part(path: str, part: str) -> None:
         f"{c['functions']:,} ({c['functions_parsed'] / c['functions']:.2%}), their characters "
         f"{c['characters_parsed'] / c['characters']:.2%}, all characters "
         f"{c['all_characters_parsed'] / c['all_characters']:.2%} (dead branches {c['dead_characters']:,}); "
-        f"{rate:,.0f} characters/s a core; load_c {first:.1f} s on all cores, from the cache {second:.1f} s"
+        f"{rate:,.0f} characters/s per core; load_c {first:.1f} s on all cores, from the cache {second:.1f} s"
     )
     for worst in c["worst"][:5]:
         print(f"  {worst['file']}: {worst['unparsed']} characters; {worst['problem'].splitlines()[:1]}")
@@ -77,7 +77,7 @@ def bench_python() -> None:
     _, first, _ = clock(lambda: load_text(language, files, skip_unparsable=True))
     _, second, _ = clock(lambda: load_text(language, files, skip_unparsable=True))
     print(
-        f"python: {parsed} of {len(files)} files parse ({parsed / len(files):.1%}), {rate:,.0f} characters/s a core; "
+        f"python: {parsed} of {len(files)} files parse ({parsed / len(files):.1%}), {rate:,.0f} characters/s per core; "
         f"load_text {first:.1f} s on all cores, from the cache {second:.1f} s"
     )
 

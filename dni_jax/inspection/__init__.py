@@ -6,7 +6,7 @@ from dni_jax.inspection._inspect import inspect
 from dni_jax.inspection._intervals import intervals
 from dni_jax.inspection._lags import lags, peaks
 from dni_jax.inspection._library_attribute import find_library
-from dni_jax.inspection._ranking import best_per_feature, neuron_profile, ranking, top
+from dni_jax.inspection._ranking import best_per_feature, neuron_profile, ranking, rankings, top
 from dni_jax.inspection._redundancy import redundancy
 from dni_jax.inspection._significance import significance
 from dni_jax.inspection._sparse import sparse_probe
@@ -37,6 +37,7 @@ __all__ = [
     "peaks",
     "rank_stability",
     "ranking",
+    "rankings",
     "read_relevance",
     "read_table",
     "redundancy",

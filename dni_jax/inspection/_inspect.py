@@ -15,8 +15,8 @@ from dni_jax.inspection._library_attribute import library_attributes
 from dni_jax.inspection._passes import Source, StopRule, run_pass
 from dni_jax.inspection._read_plan import at_random, in_order
 from dni_jax.inspection._table import FeatureGroup, Table, group_features
-from dni_jax.models import ChunkedActivations, as_activations
 from dni_jax.probes import ProbeSpec, as_spec, choose_engine
+from dni_jax.states import ChunkedActivations, as_activations
 from dni_jax.text import Corpus
 
 _COUNTS = 3 * 2**29  # bytes of counts in one pass, where the caller does not say how many neurons to count

@@ -14,6 +14,7 @@ from dni_jax.interventions._display import html_of_edits
 from dni_jax.interventions._override import Bound, Drive, Override, Where
 from dni_jax.interventions._plausible import plausible_values
 from dni_jax.interventions._references import count_neurons, draw_partners, fit_line, read_reference
+from dni_jax.states import as_activations
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,8 +245,9 @@ def ablate(
     where
         ``"recurrent"`` (the change flows on through time) or ``"readout"`` (only the prediction sees it).
     part
-        ``"h"``, an LSTM's memory ``"c"``, or a gate: ``"i"``, ``"f"``, ``"g"``, ``"o"`` (GRU: ``"r"``, ``"z"``,
-        ``"n"``). `reference` must then hold that part's values.
+        ``"h"``, the memory ``"c"`` of an LSTM or sLSTM, or a gate: ``"i"``, ``"f"``, ``"g"``, ``"o"`` of an LSTM,
+        ``"r"``, ``"z"``, ``"n"`` of a GRU; `TrainedModel.parts` lists those of any network. `reference` must then hold
+        that part's values.
     when
         bool ``(T,)``: only at these positions, for example where a feature holds.
 
@@ -277,7 +279,7 @@ def ablate(
     if match is None:
         drawn = np.random.default_rng(seed).permutation(len(states))
     else:
-        groups = getattr(reference, "groups", None) if groups is None else groups
+        groups = as_activations(reference).position_groups if groups is None else groups
         drawn, alone = draw_partners(match, groups, len(states), seed)
         about += f" among positions that match ({alone} of {len(states)} have no partner and keep theirs)"
     return _edit(chosen, zero, zero + 1, about, options, states[drawn], count_neurons(reference))

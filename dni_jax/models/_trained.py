@@ -87,7 +87,7 @@ class TrainedModel:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What an override can change: the cell's gates, an LSTM's memory ``"c"``, and ``"h"``."""
+        """What an override can change: the cell's gates, its memory ``"c"`` if it has one, and ``"h"``."""
         return self.weights.cell_type.parts
 
     @property

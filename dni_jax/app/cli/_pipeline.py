@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from dni_jax.app.config import InspectConfig, OutputConfig, RunConfig, VerifyConfig
+from dni_jax.settings import Described
 
 if TYPE_CHECKING:
     from dni_jax.app.cli._console import Console
     from dni_jax.app.pipeline import Job, RunResult
 
 Run = Positional[Annotated[Path, arg(metavar="RUN")]]
-ConfigFile = Annotated[Path | None, arg(name="config", metavar="FILE")]
+ConfigFile = Described[Annotated[Path | None, arg(name="config", metavar="FILE")]]
 
 
 def run(config: RunConfig, config_file: ConfigFile = None, output: OutputConfig = OutputConfig()) -> None:  # noqa: B008

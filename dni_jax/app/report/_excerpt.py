@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int, Int8, UInt8
 from dni_jax.features import Labels
 from dni_jax.files import atomic_write
 from dni_jax.inspection import best_per_feature
+from dni_jax.states import as_activations, read_hidden
 from dni_jax.text import Corpus, offsets_from_lengths, to_string
 
 _LEVELS = 127  # of an int8 on either side of 0
@@ -162,10 +163,11 @@ def make_excerpt(
     >>> excerpt.segments, excerpt.labels[:4, 0].tolist()
     (('0(1)', '(1)'), [1, 0, 1, 0])
     """
-    hidden = np.asarray(getattr(states, "hidden", states))
+    activations = as_activations(states)
+    hidden = read_hidden(activations)
     _check(corpus, hidden, labels, characters, max_neurons, max_segment)
     segments = cut_segments(corpus, max_segment)
-    known = labels.mask if getattr(states, "mask", None) is None else labels.mask & states.mask
+    known = labels.mask if activations.mask is None else labels.mask & activations.mask
     weights = _weights(labels, relevance)
     holds = [_holds(column, kind) & known for column, kind in _columns(labels)]
     chosen = choose_segments(segments, holds, weights, characters)

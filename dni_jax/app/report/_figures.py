@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,21 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from dni_jax.features import FAMILIES, feature_family
 from dni_jax.files import atomic_write
 from dni_jax.plot import MEASURE_LABELS, PALETTE, place_legend, rank_features, remove_frame
 from dni_jax.plot import effects as draw_effects
 from dni_jax.plot import relevance as draw_relevance
 
 _LINES = len(PALETTE)  # features in one panel
-_PANELS: tuple[tuple[str, Callable[[str], bool]], ...] = (
-    ("nesting", lambda name: name.split("=")[0] in ("depth", "indent")),
-    (
-        "characters",
-        lambda name: name.startswith("symbol:") or not (set(":=") & set(name) or name in ("depth", "indent")),
-    ),
-    ("range (inside a node)", lambda name: name.startswith("range:")),
-    ("impulse (first and last character of a node)", lambda name: name.startswith("impulse:")),
-)
+_TITLES = {"range": "range (inside a node)", "impulse": "impulse (first and last character of a node)"}
 _MEASURES = ("type_accuracy", "loss_on")
 _INTERVENTIONS = {"ablate": "set to 0 (Rm-Neuron)", "clamp": "set to 1", "oracle": "driven by labels (Oracle)"}
 
@@ -49,10 +42,10 @@ def relevance_figure(relevance: xr.Dataset) -> Figure:
         From `dni_jax.inspect`.
     """
     known, panels = rank_features(relevance), []
-    for title, belongs in _PANELS:
-        names = sorted([name for name in known if belongs(name)][:_LINES])
+    for family in FAMILIES:
+        names = sorted([name for name in known if feature_family(name) == family][:_LINES])
         if names:
-            panels.append((title, names))
+            panels.append((_TITLES.get(family, family), names))
     if not panels:
         return _empty_figure("No neuron alone predicts a feature better than its baseline")
     rows = (len(panels) + 1) // 2

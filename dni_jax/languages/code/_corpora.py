@@ -17,6 +17,7 @@ from dni_jax.languages.code._parallel import parse_texts
 from dni_jax.text import SPLITS, Corpus, Vocabulary, concatenate_trees, segment_corpus, split_groups
 
 SEGMENT = 2_000  # characters that a network reads at a time, at most
+_FEW, _SEGMENTS = 5_000, 20  # a text of so many characters or more is cut into at least so many segments
 _FILES_TO_SPLIT = 10  # with fewer files, the splits consist of segments instead of files
 _ENOUGH = 0.98  # of the requested characters
 
@@ -145,6 +146,10 @@ def make_corpus(
     groups, split = segments.groups, split_groups(segments.groups, sizes, seed)
     # If a few large files hold most of the text, the test split may consist of one file, or of none.
     by_file = len(texts) >= _FILES_TO_SPLIT and len(np.unique(groups[split == SPLITS.index("test")])) > 1
+    if not by_file and len(segments) < _SEGMENTS and whole.n_positions >= _FEW:
+        # So few would leave one to test on, which cannot be divided into folds.
+        segments = segment_corpus(whole, whole.n_positions // _SEGMENTS)
+        sizes = np.diff(segments.offsets)
     if not by_file:
         groups = np.arange(len(segments), dtype=np.int32)
         split = split_groups(groups, sizes, seed)
@@ -172,11 +177,10 @@ def load_text(
     r"""Read and parse text files into a corpus.
 
     Files are taken in random order until they have `max_chars` characters. A file that would exceed the number is
-    left out, unless it is the first, of which a beginning that parses is read. Each file is cut,
-    after line breaks where possible, into segments of at most
-    2,000 characters that share one group. With fewer than ten files, or if a few files hold most of the text, each
-    segment is a group of its own. Line ends are read as ``\\n``; all but the `max_symbols` most frequent symbols are
-    read as U+FFFD.
+    left out, unless it is the first, of which a beginning that parses is read. Each file is cut, after line breaks
+    where possible, into segments of at most 2,000 characters (fewer, if the text has less than 20 times as many) that
+    share one group. With fewer than ten files, or if a few files hold most of the text, each segment is a group of its
+    own. Line ends are read as ``\\n``; all but the `max_symbols` most frequent symbols are read as U+FFFD.
 
     Long texts are parsed on all cores. Parsed texts are kept in the user's cache folder (``$DNI_JAX_CACHE``, else
     ``$XDG_CACHE_HOME/dni_jax``, else ``~/.cache/dni_jax``; at most 1 GiB), so that a second run does not parse again;

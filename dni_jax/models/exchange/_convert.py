@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from dni_jax.models._arrays import as_numpy
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import LayerWeights, Weights, check_finite_weights
-from dni_jax.models.cells import CELLS
+from dni_jax.models.cells import GRU, LSTM, RNN
+from dni_jax.states import as_numpy
 from dni_jax.text import Vocabulary
 
 _NEVER = -1e9  # logit of the boundary in a network that has none
+_CELLS = {cell.name: cell for cell in (LSTM, GRU, RNN)}  # those that other frameworks have
 
 
 class ForeignNetwork(NamedTuple):
@@ -49,12 +50,12 @@ def make_layer(
 ) -> LayerWeights:
     """Return a layer with gates in our order; its two biases are added up where the cell uses only their sum."""
     sizes = {wx.shape[-1], wh.shape[-1], from_input.shape[-1], from_state.shape[-1]}
-    blocks = len(CELLS[cell].gates)
+    blocks = len(_CELLS[cell].gates)
     if sizes != {blocks * len(wh)}:
         raise ValueError(
             f"expected weights of {blocks} blocks of columns for a cell {cell!r}, got shapes {wx.shape} and {wh.shape}"
         )
-    if CELLS[cell].has_state_bias:
+    if _CELLS[cell].has_state_bias:
         return LayerWeights(wx, wh, from_input, from_state)
     return LayerWeights(wx, wh, from_input + from_state)
 
@@ -67,10 +68,10 @@ def name_cell(wh: np.ndarray) -> str:
     ValueError
         If no cell has so many blocks.
     """
-    for name, cell in CELLS.items():
+    for name, cell in _CELLS.items():
         if wh.shape[1] == len(cell.gates) * wh.shape[0]:
             return name
-    blocks = ", ".join(f"{len(cell.gates)} ({name})" for name, cell in CELLS.items())
+    blocks = ", ".join(f"{len(cell.gates)} ({name})" for name, cell in _CELLS.items())
     raise ValueError(f"expected recurrent weights with one of these numbers of blocks: {blocks}; got shape {wh.shape}")
 
 
