@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Bool, Int
 
 from dni_jax.features import FeatureLibrary, Labels
-from dni_jax.inspection import rankings
+from dni_jax.inspection import find_library, rankings
 from dni_jax.models import StateGaussian, TrainedModel, predict, record
 from dni_jax.probes import string_weights
 from dni_jax.states import Activations
@@ -28,6 +28,7 @@ from dni_jax.verification._overrides import INTERVENTIONS, Sets, intervene, neur
 from dni_jax.verification._plausible import Density, check_density, plausibility_variables
 
 _BOOTSTRAP = 500
+_SIZES = (1, 5, 10)
 _INTERVAL = (0.025, 0.975)
 
 
@@ -36,7 +37,7 @@ def verify(
     corpus: Corpus,
     relevance: xr.Dataset,
     features: str | Sequence[str],
-    ks: Sequence[int] = (1, 5, 10),
+    ks: Sequence[int] | None = None,
     n_random: int = 64,
     *,
     intervention: str = "ablate",
@@ -61,7 +62,7 @@ def verify(
     features
         The name of one feature, or several names.
     ks
-        Sizes of the sets.
+        Sizes of the sets. Default: 1, 5 and 10, as far as the network has so many neurons.
     n_random
         Number of random sets of each size.
     intervention
@@ -128,6 +129,7 @@ def verify(
     ((), 4)
     """
     names = [features] if isinstance(features, str) else list(features)
+    ks = [k for k in _SIZES if k <= model.n_neurons] if ks is None else ks
     _check(names, ks, n_random, intervention, match, model)
     check_density(density, model.n_neurons)
     if relevance.sizes["neuron"] != model.n_neurons:
@@ -183,7 +185,7 @@ def _check(
 
 
 def _labels(relevance: xr.Dataset, labels: Labels | FeatureLibrary | None, corpus: Corpus) -> Labels:
-    source = relevance.attrs.get("library") if labels is None else labels
+    source = find_library(relevance.attrs) if labels is None else labels
     if source is None:
         raise ValueError("expected labels=library.label(corpus) with a relevance that was read from disk, got none")
     made = source.label(corpus) if isinstance(source, FeatureLibrary) else source
