@@ -33,7 +33,17 @@ from dni_jax.models._trained import TrainedModel, load
 from dni_jax.models._training import make_batches, train, train_population
 from dni_jax.models._weights import LayerWeights, Weights, named_arrays
 from dni_jax.models.cells import Carry
-from dni_jax.models.exchange import from_flax, from_keras, from_torch, to_flax
+from dni_jax.models.exchange import (
+    ImportedModel,
+    Reading,
+    Readout,
+    Trace,
+    check_reference,
+    from_flax,
+    from_keras,
+    from_torch,
+    to_flax,
+)
 from dni_jax.settings import TrainConfig, TrainPlan
 
 __all__ = [
@@ -45,21 +55,26 @@ __all__ = [
     "ChunkedActivations",
     "Emit",
     "Evaluation",
+    "ImportedModel",
     "LayerWeights",
     "Population",
     "Predictions",
+    "Reading",
+    "Readout",
     "RecurrentLayer",
     "Samples",
     "StateGaussian",
     "StoredActivations",
     "StreamedActivations",
     "Text",
+    "Trace",
     "TrainConfig",
     "TrainPlan",
     "TrainState",
     "TrainedModel",
     "Weights",
     "as_activations",
+    "check_reference",
     "choose_lane_count",
     "compute_logits",
     "compute_losses",

@@ -15,6 +15,7 @@ from dni_jax.models._population import Population
 from dni_jax.models._stored import StoredActivations
 from dni_jax.models._storing import record_into
 from dni_jax.models._trained import TrainedModel
+from dni_jax.models.exchange import ImportedModel, record_imported
 from dni_jax.text import Corpus
 
 _STEPS = 256  # time steps in one call of the compiled program
@@ -23,7 +24,7 @@ _LANES = 256  # texts read in parallel
 
 @overload
 def record(
-    model: TrainedModel | Population,
+    model: TrainedModel | Population | ImportedModel,
     corpus: Corpus,
     what: Sequence[str] = ...,
     *,
@@ -36,7 +37,7 @@ def record(
 
 @overload
 def record(
-    model: TrainedModel | Population,
+    model: TrainedModel | Population | ImportedModel,
     corpus: Corpus,
     what: Sequence[str] = ...,
     *,
@@ -48,7 +49,7 @@ def record(
 
 
 def record(
-    model: TrainedModel | Population,
+    model: Any,
     corpus: Corpus,
     what: Sequence[str] = ("hidden",),
     *,
@@ -112,6 +113,18 @@ def record(
             )
         each = [record(one, corpus, what, intervention=intervention, dtype=dtype) for one in model]
         return Activations.stack(each, {"seed": model.seeds, "learning_rate": model.learning_rates})
+    if isinstance(model, ImportedModel):
+        if store is not None or chunk is not None:
+            raise ValueError(
+                "expected no store and no chunk with an imported network, got one: its states stay in memory"
+            )
+        return record_imported(model, corpus, what, intervention, dtype)
+    if not isinstance(model, TrainedModel):
+        raise ValueError(
+            f"expected a network that dni_jax runs itself, got {type(model).__name__}: take it over with "
+            "dni.from_torch, "
+            "dni.from_keras or dni.from_flax, or record its states yourself and pass them to dni.from_arrays"
+        )
     emit = choose_states(model, what, dtype)
     if store is not None:
         if processes.count() > 1:
