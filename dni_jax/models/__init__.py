@@ -35,6 +35,8 @@ from dni_jax.models._weights import LayerWeights, Weights, named_arrays
 from dni_jax.models.cells import Carry
 from dni_jax.models.exchange import (
     ImportedModel,
+    Outcome,
+    OutputTask,
     Reading,
     Readout,
     Trace,
@@ -42,6 +44,7 @@ from dni_jax.models.exchange import (
     from_flax,
     from_keras,
     from_torch,
+    make_output_task,
     to_flax,
 )
 from dni_jax.settings import TrainConfig, TrainPlan
@@ -57,6 +60,8 @@ __all__ = [
     "Evaluation",
     "ImportedModel",
     "LayerWeights",
+    "Outcome",
+    "OutputTask",
     "Population",
     "Predictions",
     "Reading",
@@ -94,6 +99,7 @@ __all__ = [
     "make_batches",
     "make_lanes",
     "make_optimizer",
+    "make_output_task",
     "named_arrays",
     "network_scan",
     "network_step",

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dni_jax.interventions import Intervention
-from dni_jax.models import TrainedModel, record
+from dni_jax.models import ImportedModel, TrainedModel, record
 from dni_jax.text import Corpus
 from dni_jax.verification._overrides import Sets
 
@@ -44,7 +44,7 @@ def check_density(density: Density | None, n_neurons: int) -> None:
 
 
 def plausibility_variables(
-    density: Density, model: TrainedModel, corpus: Corpus, change: Intervention, sets: Sets
+    density: Density, model: TrainedModel | ImportedModel, corpus: Corpus, change: Intervention, sets: Sets
 ) -> dict[str, Any]:
     """Score the states of the intact network, the best and the worst sets, and the first 8 random sets of each size.
 
@@ -75,7 +75,11 @@ def plausibility_variables(
 
 
 def _score(
-    density: Density, model: TrainedModel, text: Corpus, restricted: Intervention | None, places: Int[np.ndarray, " n"]
+    density: Density,
+    model: TrainedModel | ImportedModel,
+    text: Corpus,
+    restricted: Intervention | None,
+    places: Int[np.ndarray, " n"],
 ) -> Float[np.ndarray, " 2"]:
     scores = density.log_prob(record(model, text, intervention=restricted).hidden[places])
     return np.asarray([np.median(scores), np.median(density.percentile_of(scores))])

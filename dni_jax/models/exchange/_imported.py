@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
 
 from dni_jax.devices import use_all_cores
 from dni_jax.interventions import Bound, Intervention
@@ -26,22 +25,23 @@ from dni_jax.models.exchange._reading import (
 from dni_jax.models.exchange._readout import Readout
 from dni_jax.models.exchange._stack import Bidirectional, Dense, Elementwise, Layer, Recurrent, Run, Stack, run_stack
 from dni_jax.models.exchange._symbols import Symbols
-from dni_jax.text import Corpus, character_type
+from dni_jax.text import Corpus
 
 REFERENCE_TOLERANCE = 1e-3  # of states; float32 networks of a few hundred steps differ by less than 1e-4
 
 
 class Outputs(NamedTuple):
-    """The outputs of some rows: those that belong to corpus positions, or to strings.
+    """What a network computes of some rows.
 
     Attributes
     ----------
     rows
         The rows that were read.
     run
-        What the network computed.
+        Its states.
     outputs
-        float32 ``(B, L, C)`` for each symbol, ``(B, *x, C)`` for each string; None without a readout.
+        float32 ``(n, C)``, one for each of the n symbols that count (`Rows.counted`), or ``(n, *x, C)``, one for each
+        of the n rows that are real, with a readout per string; None where they were not asked for.
     """
 
     rows: Rows
@@ -122,29 +122,42 @@ class ImportedModel:
         self, rows: Rows, initial: Any, bound: Bound, *, with_cell: bool = False, with_outputs: bool = False
     ) -> Outputs:
         """Read some rows; `initial` is from `initial_carries_of`."""
+        return self.run_laid(rows, initial, rows.bound(bound), with_cell=with_cell, with_outputs=with_outputs)
+
+    def run_laid(
+        self, rows: Rows, initial: Any, bound: Bound, *, with_cell: bool = False, with_outputs: bool = False
+    ) -> Outputs:
+        """Read some rows under overrides whose drives are in their order already (`Rows.bound`)."""
         carries = carries_of_rows(initial, self.stack, rows.strings)
-        run = run_stack(self.stack, rows.codes, rows.mask, carries, rows.bound(bound), with_cell)
+        run = run_stack(self.stack, rows.codes, rows.mask, carries, bound, with_cell)
         return Outputs(rows, run, self.outputs(run, rows) if with_outputs else None)
 
     def outputs(self, run: Run, rows: Rows) -> np.ndarray:
-        """Return the readout's outputs: ``(B, L, C)`` for each symbol, ``(B, *x, C)`` for each string."""
+        """Return the readout's outputs as in `Outputs`.
+
+        Raises
+        ------
+        ValueError
+            For a network without a readout, and outputs of another shape or that are not finite.
+        """
         if self.readout is None:
             raise ValueError(
                 "expected a network with an output, got one without a head: pass readout=, a function of its states, "
-                "when "
-                "you take it over"
+                "when you take it over"
             )
         found = self.readout(run.trace)
-        if self.readout.per == "symbol" and found.ndim == 2:
-            if self.reading.window is None:
-                raise ValueError(
-                    f"expected an output for each symbol, (B, L, C), got shape {found.shape}: pass "
-                    'Readout(function, per="string") for one output per string'
-                )
-            whole = np.zeros((*rows.codes.shape, found.shape[-1]), found.dtype)
-            whole[:, -1] = found
-            return whole
-        return found
+        if self.readout.per == "string" or (found.ndim == 2 and self.reading.window is not None):
+            chosen = found[rows.real]
+        elif found.ndim == 2:
+            raise ValueError(
+                f"expected an output for each symbol, (B, L, C), got shape {found.shape}: pass "
+                'Readout(function, per="string") for one output per string'
+            )
+        else:
+            chosen = found[rows.counted]
+        if not np.isfinite(chosen).all():
+            raise ValueError("expected finite outputs of the readout, got NaN or infinity: check it on one string")
+        return chosen
 
     def untrained(self, seed: int = 0) -> ImportedModel:
         """Return a network of the same architecture with fresh weights, without an output.
@@ -219,11 +232,15 @@ def record_imported(
     arrays: dict[str, Any] = {}
     mask = np.zeros(corpus.n_positions, bool)
     for part in model.run(corpus, bound, with_cell="cell" in what, with_outputs="logits" in what):
-        chosen = part.rows.kept & (part.rows.positions >= 0) & (part.rows.strings >= 0)[:, None]
-        places = part.rows.positions[chosen]
-        values: dict[str, Any] = {"hidden": part.run.trace.hidden, "cell": part.run.cell, "logits": part.outputs}
+        counted = part.rows.counted
+        places = part.rows.positions[counted]
+        inside = places >= 0
+        places = places[inside]
+        values: dict[str, Any] = {"hidden": np.asarray(part.run.trace.hidden)[counted], "logits": part.outputs}
+        if "cell" in what:
+            values["cell"] = np.asarray(part.run.cell)[counted]
         for name in ("hidden", *(name for name in ("cell", "logits") if name in what)):
-            rows = np.asarray(values[name])[chosen].astype(dtype)
+            rows = values[name][inside].astype(dtype)
             arrays.setdefault(name, np.zeros((corpus.n_positions, rows.shape[1]), dtype))[places] = rows
         mask[places] = True
     if not np.isfinite(arrays["hidden"]).all():
@@ -304,24 +321,3 @@ def _rows_of(values: Any, ndim: int, name: str) -> list[np.ndarray]:
     if bad:
         raise ValueError(f"expected reference {name} with {ndim} axes in each string, got shape {bad[0]}")
     return rows
-
-
-def types_of_outputs(model: ImportedModel, n_outputs: int) -> tuple[tuple[str, ...], Int[np.ndarray, " C"]]:
-    """Return the classes of outputs, and the class of each: symbols by their type, other outputs by their number."""
-    names = model.symbols.names if n_outputs == model.stack.n_symbols else (None,) * n_outputs
-    kinds = [
-        character_type(name)
-        if name is not None and len(name) == 1
-        else (name if name is not None else f"output {code}")
-        for code, name in enumerate(names)
-    ]
-    every = tuple(dict.fromkeys(kinds))
-    return every, np.asarray([every.index(kind) for kind in kinds], np.int32)
-
-
-def probabilities_of(outputs: Float[np.ndarray, "*batch C"], output: str) -> Float[np.ndarray, "*batch C"]:
-    """Return the probability of each class."""
-    if output == "probabilities":
-        return outputs
-    shifted = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)

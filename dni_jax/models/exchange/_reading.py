@@ -117,10 +117,14 @@ class Rows(NamedTuple):
     strings: Int[np.ndarray, " B"]
 
     @property
-    def last(self) -> Int[np.ndarray, " B"]:
-        """The last step that is read in each row."""
-        length = self.mask.shape[1]
-        return length - 1 - np.argmax(self.mask[:, ::-1], axis=1)
+    def real(self) -> Bool[np.ndarray, " B"]:
+        """Which rows are of a string, and do not only fill the batch."""
+        return self.strings >= 0
+
+    @property
+    def counted(self) -> Bool[np.ndarray, "B L"]:
+        """The symbols whose states count, in rows that are real."""
+        return self.kept & self.real[:, None]
 
     def bound(self, bound: Bound) -> Bound:
         """Return overrides whose drives ``(T, ...)`` are in the order of these rows, time first."""
