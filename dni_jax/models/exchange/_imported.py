@@ -230,7 +230,7 @@ def record_imported(
         raise ValueError(f"expected dtype 'float32' or 'float16', got {dtype!r}")
     bound = model.bind(intervention, corpus.n_positions)
     arrays: dict[str, Any] = {}
-    mask = np.zeros(corpus.n_positions, bool)
+    mask, symbols = np.zeros(corpus.n_positions, bool), np.full(corpus.n_positions, -1, np.int64)
     for part in model.run(corpus, bound, with_cell="cell" in what, with_outputs="logits" in what):
         counted = part.rows.counted
         places = part.rows.positions[counted]
@@ -242,14 +242,15 @@ def record_imported(
         for name in ("hidden", *(name for name in ("cell", "logits") if name in what)):
             rows = values[name][inside].astype(dtype)
             arrays.setdefault(name, np.zeros((corpus.n_positions, rows.shape[1]), dtype))[places] = rows
-        mask[places] = True
+        mask[places], symbols[places] = True, part.rows.codes[counted][inside]
     if not np.isfinite(arrays["hidden"]).all():
         raise ValueError(
             "expected finite states, got NaN or infinity: the network's weights, its initial state or the values of "
             "the "
             "intervention are not finite or too large"
         )
-    return Activations(groups=corpus.position_groups, mask=None if mask.all() else mask, **arrays)
+    everywhere = None if mask.all() else mask
+    return Activations(groups=corpus.position_groups, mask=everywhere, symbols=symbols, **arrays)
 
 
 def check_reference(model: ImportedModel, reference: Any) -> float:
