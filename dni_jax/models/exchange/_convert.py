@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from dni_jax.devices import use_all_cores
 from dni_jax.models._arrays import as_numpy
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import LayerWeights, Weights, check_finite_weights
@@ -115,6 +116,7 @@ def build(parsed: Parsed, said: Description) -> TrainedModel | ImportedModel:
     ValueError
         Where sizes do not fit, or states differ from the reference.
     """
+    use_all_cores()
     stack = Stack(parsed.layers, parsed.embedding)
     _check_sizes(stack, parsed.head)
     _check_finite(stack, parsed.head)
@@ -129,7 +131,11 @@ def build(parsed: Parsed, said: Description) -> TrainedModel | ImportedModel:
         if said.reference is None:
             return model
         names = [text if code != said.boundary else None for code, text in enumerate(characters)]
-        twin = ImportedModel(stack, make_symbols(names, stack.n_symbols, None, None), Reading(), None, parsed.source)
+        # The embedding multiplied in, as the model has it: that rounds, too.
+        lowest = stack.recurrent[0]
+        wx = lowest.wx if stack.embedding is None else _embed(stack.embedding, lowest.wx)
+        own = Stack((replace(lowest, wx=wx), *stack.recurrent[1:]))
+        twin = ImportedModel(own, make_symbols(names, own.n_symbols, None, None), Reading(), None, parsed.source)
         return replace(model, reference_difference=check_reference(twin, said.reference))
     imported = _import(stack, parsed, said, options)
     if said.reference is None:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from dni_jax.devices import use_all_cores
 from dni_jax.interventions import Bound, Intervention
 from dni_jax.models._activations import Activations
 from dni_jax.models._arrays import as_numpy, unpack_states
@@ -216,7 +215,6 @@ def record_imported(
 
     A symbol's state belongs to its last character; other characters, and those that are not read, have none.
     """
-    use_all_cores()
     unknown = set(what) - {"hidden", "cell", "logits"}
     if unknown:
         raise ValueError(

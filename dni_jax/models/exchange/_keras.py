@@ -22,8 +22,8 @@ _CELLS = {
     "LSTMCell": "lstm",
     "GRUCell": "gru",
     "SimpleRNNCell": "rnn",
-    "CuDNNLSTM": "",  # named, so that the message can say what to do
-    "CuDNNGRU": "",
+    "CuDNNLSTM": "lstm",
+    "CuDNNGRU": "gru",
 }
 _IDENTITY = (
     "Dropout",
@@ -288,12 +288,16 @@ def _bidirectional(view: _View) -> Bidirectional:
 def _cell(view: _View, reverse: bool) -> Recurrent:
     """Return a layer, or a cell, with gates in our order."""
     cell = _CELLS.get(view.class_name)
-    if not cell:
-        hint = "load its weights into LSTM or GRU first" if view.class_name.startswith("CuDNN") else "record its states"
-        wanted = ", ".join(name for name, ours in _CELLS.items() if ours)
-        raise ValueError(f"expected a Keras layer among {wanted}, got {view.class_name}: {hint}")
+    if cell is None:
+        wanted = ", ".join(_CELLS)
+        raise ValueError(f"expected a Keras layer among {wanted}, got {view.class_name}: record its states")
     view.refuse(stateful=False)
     wx, wh, *bias = view.expect(2, 3)
+    by_cudnn = bool(bias) and bias[0].shape == (2 * wx.shape[1],)
+    if view.class_name.startswith("CuDNN") != by_cudnn and view.class_name.startswith("CuDNN"):
+        raise ValueError(f"expected a {view.class_name} with two biases for each gate, got shape {bias[0].shape}")
+    if by_cudnn:
+        wx, wh, bias = _from_cudnn(wx, wh, bias[0], cell)
     if name_cell(wh) != cell:
         raise ValueError(f"expected the weights of {view.class_name}, got a recurrent kernel of shape {wh.shape}")
     activation = view.known_activation("activation", "tanh")
@@ -302,7 +306,7 @@ def _cell(view: _View, reverse: bool) -> Recurrent:
     if bias:
         both[: 1 if bias[0].ndim == 1 else 2] = bias[0]
     if cell != "rnn":
-        if isinstance(view.layer, Mapping) and "recurrent_activation" not in view.config:
+        if isinstance(view.layer, Mapping) and "recurrent_activation" not in view.config and not by_cudnn:
             raise ValueError(f"expected 'recurrent_activation' in the config of {view.class_name}, got none")
         settings["gate"] = view.known_activation("recurrent_activation", "sigmoid")
     if cell == "gru":  # Keras has update, reset, candidate; ours reset, update, candidate
@@ -314,6 +318,21 @@ def _cell(view: _View, reverse: bool) -> Recurrent:
             raise ValueError(f"expected a GRU's bias of reset_after={after}, got shape {bias[0].shape}")
         settings["reset_after"] = bool(after)
     return make_layer(cell, wx, wh, *both, **settings)
+
+
+def _from_cudnn(
+    wx: np.ndarray, wh: np.ndarray, bias: np.ndarray, cell: str
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return cuDNN's weights in the layout of LSTM and GRU; files hold them where a GPU trained the network.
+
+    Keras converts them in this way when it loads a file: each gate's kernels are stored transposed, and each gate has a
+    bias for the input and one for the state.
+    """
+    gates = {"lstm": 4, "gru": 3}[cell]
+    wx = np.hstack([kernel.reshape(kernel.shape[::-1]).T for kernel in np.hsplit(wx, gates)])
+    wh = np.hstack([kernel.T for kernel in np.hsplit(wh, gates)])
+    both = bias.reshape(2, -1)
+    return wx, wh, [both.sum(axis=0) if cell == "lstm" else both]
 
 
 def _between(view: _View) -> list[Pointwise]:
