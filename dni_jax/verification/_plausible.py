@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from dni_jax.interventions import Intervention
-from dni_jax.models import ImportedModel, TrainedModel, states_under
+from dni_jax.models import ImportedModel, TrainedModel, record, states_under
 from dni_jax.text import Corpus
 from dni_jax.verification._overrides import Sets
 

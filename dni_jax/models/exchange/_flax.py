@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 
 from dni_jax.models._trained import TrainedModel
+from dni_jax.models._weights import LayerWeights
 from dni_jax.models.exchange._convert import Parsed, build, describe, float32, make_layer
 from dni_jax.models.exchange._functions import Activation, name_function
 from dni_jax.models.exchange._imported import ImportedModel
