@@ -148,6 +148,9 @@ class RunConfig:
         Number of strings to sample.
     characters
         Number of characters to read from files.
+    symbols
+        Number of different characters that the network knows, the most frequent ones of the files; all others are
+        read as one. Raise it for text in a script of many characters. Default: 128.
     text_seed
         Seed for drawing the text and its held-out part. Default: the training seed. Runs with the same text seed
         differ only in their networks.
@@ -179,6 +182,7 @@ class RunConfig:
     parser_states: bool = False
     strings: int = 60_000
     characters: int = 1_200_000
+    symbols: Described[int | None] = None
     text_seed: Described[int | None] = None
     inspect_every: Described[int | None] = None
     out: Described[str | None] = None
@@ -193,7 +197,11 @@ class RunConfig:
         """Raise a ValueError that names the first invalid setting."""
         for part in (self.train, self.inspect, self.verify, self.hosts):
             part.check()
-        check_counts(self, "strings", "characters", "inspect_every")
+        check_counts(self, "strings", "characters", "symbols", "inspect_every")
+        if self.symbols is not None and self.is_sampled:
+            raise ValueError(
+                "expected --symbols only with text from files, got it with sampled text, which has its own"
+            )
         if self.grammar is not None and self.language != RunConfig.language:
             raise ValueError(f"expected a language or --grammar, got both: {self.language} and {self.grammar}")
         if self.skip_unparsable and self.text is None:

@@ -5,6 +5,7 @@ from dni_jax.inspection._data import check_states, folds_of
 from dni_jax.inspection._inspect import inspect
 from dni_jax.inspection._intervals import intervals
 from dni_jax.inspection._lags import lags, peaks
+from dni_jax.inspection._library_attribute import find_library
 from dni_jax.inspection._ranking import best_per_feature, neuron_profile, ranking, rankings, top
 from dni_jax.inspection._redundancy import redundancy
 from dni_jax.inspection._significance import significance
@@ -27,6 +28,7 @@ __all__ = [
     "check_states",
     "continue_table",
     "dynamics_table",
+    "find_library",
     "folds_of",
     "inspect",
     "intervals",

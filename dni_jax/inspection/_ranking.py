@@ -17,6 +17,7 @@ from dni_jax.features import check_feature_name
 _LESS_IS_BETTER = ("p", "p_family", "p_global", "q")
 _BASELINES = ("auc_within_symbol", "selectivity", "over_untrained")
 _INNER = ("null_mean", "null_sd", "null_repetitions")  # of interest in figures, not in a table
+_TOP = 10  # neurons of a table, unless it is said how many
 _BEST = 3  # neurons that a feature is listed with
 
 
@@ -128,7 +129,7 @@ def ranking(relevance: xr.Dataset, feature: str, by: str = "score") -> Int[np.nd
 
 
 def top(
-    relevance: xr.Dataset, feature: str, k: int = 10, minimum: float | None = None, *, by: str = "score"
+    relevance: xr.Dataset, feature: str, k: int | None = None, minimum: float | None = None, *, by: str = "score"
 ) -> pd.DataFrame:
     """Return the neurons that predict a feature best, the best first.
 
@@ -139,7 +140,7 @@ def top(
     feature
         Its name.
     k
-        How many at most.
+        How many at most. Default: 10, or all if the network has fewer.
     minimum
         Only neurons with at least this mean score (of `by`, unless that is a p-value).
     by
@@ -167,6 +168,7 @@ def top(
     (3, 'neuron')
     """
     _check_features(relevance, [feature])
+    k = min(_TOP, relevance.sizes["neuron"]) if k is None else k
     _check_k(relevance, k)
     summary = _summarize(relevance.sel(feature=[feature]))
     frame = pd.DataFrame(_columns(summary, 0, _orders(summary.scores, by, summary.neurons)[0]))

@@ -33,6 +33,11 @@ def read_reference(states: Any, neurons: Sequence[int], part: str = "h") -> Floa
     return chosen
 
 
+def count_neurons(states: Any) -> int:
+    """Return how many neurons the states of a network have, ``Activations`` or an array ``(T, N)``."""
+    return int(np.shape(getattr(states, "hidden", states))[-1])
+
+
 def draw_partners(match: Any, groups: Any, n_positions: int, seed: int) -> tuple[Int[np.ndarray, " T"], int]:
     """Draw for each position another one that matches, from another group.
 

@@ -114,21 +114,46 @@ def build_lark(grammar: str, start: str, parser: str | None, options: Mapping[st
     """
     settings = {"start": start, "keep_all_tokens": True, "maybe_placeholders": False, **options}
     try:
-        if parser is not None:
-            forest = {} if parser == "lalr" else {"ambiguity": "forest"}
-            return Lark(grammar, parser=parser, **{**forest, **settings})
-        try:
-            lark = Lark(grammar, parser="lalr", **settings)
-            if is_lalr(lark):
-                return lark
-        except GrammarError:
-            pass  # Earley may accept the grammar; if it does not, its error is reported below
-        return Lark(grammar, parser="earley", **{"ambiguity": "forest", **settings})
-    except LarkError as error:
+        lark = _build(grammar, parser, settings)
+    except (OSError, AssertionError) as error:  # what Lark raises for a relative import without a file to start from
+        raise ValueError(
+            f"expected a grammar whose %import statements lead to files, got: {error or 'an import without a file'}: "
+            "relative ones start from the grammar's own file (options={'source_path': file})"
+        ) from error
+    except (LarkError, re.error) as error:
         raise ValueError(
             f"expected a grammar that Lark accepts, got: {error}\n"
             f"(it starts from the rule {start!r}; start=, or --start, names another)"
         ) from error
+    if not lark.options.regex:
+        _check_terminals(lark)
+    return lark
+
+
+def _build(grammar: str, parser: str | None, settings: Mapping[str, Any]) -> Lark:
+    if parser is not None:
+        forest = {} if parser == "lalr" else {"ambiguity": "forest"}
+        return Lark(grammar, parser=parser, **{**forest, **settings})
+    try:
+        lark = Lark(grammar, parser="lalr", **settings)
+        if is_lalr(lark):
+            return lark
+    except GrammarError:
+        pass  # Earley may accept the grammar; if it does not, its error is reported
+    return Lark(grammar, parser="earley", **{"ambiguity": "forest", **settings})
+
+
+def _check_terminals(lark: Lark) -> None:
+    """Raise a ValueError for a terminal that cannot be one of the groups of a lexer's regular expression."""
+    for terminal in lark.terminals:
+        try:
+            re.compile(f"(?P<{terminal.name}>{terminal.pattern.to_regexp()})", lark.options.g_regex_flags)
+        except re.error as error:
+            raise ValueError(
+                f"expected terminals that Python's re can read inside a larger pattern, got {terminal.name} = "
+                f"{terminal.pattern}: {error}: flags belong after the slash (/./s), and numbered groups cannot be "
+                "referred to (name them: (?P<x>...) and (?P=x))"
+            ) from error
 
 
 class Parser:
@@ -363,6 +388,11 @@ class ParseResult:
     def is_complete(self) -> bool:
         """Whether every character was parsed."""
         return len(self.unparsed) == 0
+
+    @property
+    def n_unparsed(self) -> int:
+        """How many characters were not parsed."""
+        return int((self.unparsed[:, 1] - self.unparsed[:, 0]).sum())
 
     @classmethod
     def failed(cls, kinds: tuple[NodeKind, ...], length: int, error: str) -> ParseResult:

@@ -32,6 +32,7 @@ from dni_jax.settings import TrainConfig, TrainPlan
 from dni_jax.text import Corpus
 
 VALIDATION_CHARACTERS = 50_000
+_WORSE = 10  # times the loss of guessing: a training that was never better than that has diverged
 _CHUNK = 10  # steps in one call of the compiled program
 
 
@@ -257,7 +258,16 @@ class _Training:
                 hook(run, step, evaluations, True)
                 if evaluates and not any(run.active(plan.patience)):
                     break
+        self._mark_diverged(run)
         return run
+
+    def _mark_diverged(self, run: TrainingRun) -> None:
+        """Mark the networks that a training has made far worse than guessing, although their losses are finite."""
+        guessing = math.log(max(len(self.vocabulary), 2))
+        for model, evaluations in enumerate(run.evaluations):
+            best = min((evaluation.validation_loss for evaluation in evaluations), default=0.0)
+            if run.diverged[model] is None and best > _WORSE * guessing:
+                run.diverged[model] = evaluations[-1].step
 
     def _devices(self) -> Mesh:
         plan, n_models = self.plan, len(self.plans)
@@ -316,6 +326,13 @@ class _Training:
         """Describe when a network's loss stopped being finite, what is kept, and what to try."""
         last = run.evaluations[model][-1].step if run.evaluations[model] else 0
         where = f" in {self.store.latest}" if self.store.latest else ""
+        if run.evaluations[model] and run.diverged[model] == run.evaluations[model][-1].step:
+            loss = min(evaluation.validation_loss for evaluation in run.evaluations[model])
+            return (
+                f"expected a loss near {math.log(len(self.vocabulary)):.3g} nats per symbol, which guessing has, or "
+                f"below, got {loss:.3g} at best after {run.diverged[model]} steps: the training diverged; lower the "
+                "learning rate, or clip gradients at a smaller norm"
+            )
         kept = f"; the last finite state, of step {last}, is kept{where}" if last else "; no finite state was reached"
         return (
             f"expected a finite loss, got NaN or infinity at step {run.diverged[model]}{kept}: "

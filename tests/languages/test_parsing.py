@@ -223,3 +223,14 @@ def test_nodes_without_characters_in_a_long_repetition_have_a_place():
     language = Language.from_lark('start: "[" _item* "]"\n_item: "a" empty\nempty:')
     trees = language.parse("[" + "a" * 50 + "]")
     assert trees.start[1:51].tolist() == trees.end[1:51].tolist() == list(range(2, 52))
+
+
+@pytest.mark.parametrize("terminal", ["/a(?s)./", r"/(a|b)\1/", "/(?i)x/"])
+def test_terminals_that_re_refuses_are_named_at_once(terminal):
+    with pytest.raises(ValueError, match=r"expected .*(terminals that Python's re can read|grammar that Lark accepts)"):
+        Language.from_lark(f"start: X\nX: {terminal}")
+
+
+def test_a_relative_import_without_a_file_is_named():
+    with pytest.raises(ValueError, match="%import"):
+        Language.from_lark("%import .b.X\nstart: X")

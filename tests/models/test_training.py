@@ -325,3 +325,8 @@ def test_checkpoints_keep_their_fingerprint(corpus):
     for array in (corpus.text, corpus.offsets, corpus.split):
         digest.update(np.ascontiguousarray(array).tobytes())
     assert fingerprint([plan], corpus) == digest.hexdigest()[:16]
+
+
+def test_a_loss_far_above_guessing_is_a_divergence(corpus):
+    with pytest.raises(ValueError, match=r"near 2\.\d+ nats .* which guessing has, or below, got .*diverged"):
+        dni.train(corpus, steps=20, learning_rate=1e30, **SMALL)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import io
 import logging
 import sys
 import traceback
@@ -37,6 +38,7 @@ _MARKERS = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Invalid input ends with a message and exit code 2."""
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    _escape_unprintable()
     if words == ["--version"]:
         print(f"dni_jax {version('dni_jax')}")
         return
@@ -59,6 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if full := _explain_full(error):
             _stop(full)
         _stop_crashed(error)
+
+
+def _escape_unprintable() -> None:
+    """Print characters that a stream's encoding lacks as escapes: a finished run must not end in an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def make_app(defaults: RunConfig, summaries: bool = False) -> tyro.extras.SubcommandApp:

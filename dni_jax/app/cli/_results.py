@@ -80,7 +80,7 @@ def query(
 def generate(
     run: Run,
     feature: Described[str | None] = None,
-    k: int = 10,
+    k: Described[int | None] = None,
     neurons: Described[tuple[int, ...]] = (),
     value: float = 1.0,
     n: int = 4,
@@ -101,7 +101,7 @@ def generate(
     Args:
         run: The folder of a run with a trained network.
         feature: Hold the top neurons for this feature.
-        k: Number of top neurons to hold.
+        k: Number of top neurons to hold. Default: 10, or all if the network has fewer.
         neurons: Hold these neurons instead.
         value: Value to hold them at. The states of an LSTM, GRU, RNN or sLSTM lie between -1 and 1.
         n: Number of texts.
@@ -113,7 +113,7 @@ def generate(
     """
     if feature is not None and neurons:
         raise ValueError(f"expected --feature or --neurons, got both: {feature} and {list(neurons)}")
-    if k < 1:
+    if k is not None and k < 1:
         raise ValueError(f"expected k of at least 1, got {k}")
     enable_compilation_cache()
     import dni_jax as dni

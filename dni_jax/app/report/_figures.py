@@ -46,14 +46,25 @@ def relevance_figure(relevance: xr.Dataset) -> Figure:
         names = sorted([name for name in known if feature_family(name) == family][:_LINES])
         if names:
             panels.append((_TITLES.get(family, family), names))
+    if not panels:
+        return _empty_figure("No neuron alone predicts a feature better than its baseline")
     rows = (len(panels) + 1) // 2
     figure = Figure(figsize=(12.5, 3.7 * rows), layout="constrained")
-    axes: list[Axes] = list(figure.subplots(rows, 2, squeeze=False).ravel()) if panels else []
+    axes: list[Axes] = list(figure.subplots(rows, 2, squeeze=False).ravel())
     for axis, (title, names) in zip(axes, panels, strict=False):
         draw_relevance(relevance, names, ax=axis).set_title(title)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     figure.suptitle("How well each neuron alone predicts a feature (dotted: without any neuron)")
+    return figure
+
+
+def _empty_figure(message: str) -> Figure:
+    """Return a figure that says why there is nothing to draw."""
+    figure = Figure(figsize=(12.5, 3.7), layout="constrained")
+    axis = figure.subplots()
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, message, ha="center", va="center", fontsize=14, transform=axis.transAxes)
     return figure
 
 

@@ -121,8 +121,9 @@ def plausibility(
     directions
         The directions of a Sylvester map (M); at most N are used.
     shrink
-        This share of the neurons' mean variance is added to each variance before whitening. Otherwise a neuron that
-        never moves would make every override of it infinitely implausible.
+        This share of each neuron's variance is added to it before whitening, so that the scales of neurons do not
+        matter. A neuron that never moves gets this share of the mean variance; otherwise every override of it would be
+        infinitely implausible.
     steps, batch, learning_rate, patience
         Settings of the fit; see `dni_jax.lab.densities.fit`.
     seed

@@ -187,6 +187,11 @@ def measure_dimension(
     if full is None:
         result = trainer.fit(Identity(flat.size), [flat.size], (seed, 0), progress)
         full = evaluate(result.vectors[0])
+    if not (math.isfinite(full) and math.isfinite(floor)):
+        raise ValueError(
+            f"expected a finite performance of the full model and of chance, got {full:.4g} and {floor:.4g}: lower the "
+            "learning rate, or check the loss of the untrained parameters"
+        )
     if not full > floor:
         raise ValueError(
             f"expected the full model to do better than chance, {floor:.4g}, got {full:.4g}: train it longer, or pass "

@@ -28,7 +28,7 @@ def step_size_sweep(
     text: Corpus | None = None,
     probe: str = "svm",
     folds: int = 5,
-    k: int = 10,
+    k: int | None = None,
     seed: int = 0,
     validation: Corpus | None = None,
     progress: bool = True,

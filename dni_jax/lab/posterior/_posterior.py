@@ -142,7 +142,7 @@ class Posterior:
         probe: str = "svm",
         folds: int = 5,
         *,
-        k: int = 10,
+        k: int | None = None,
         level: float = 0.95,
         **options: Any,
     ) -> xr.Dataset:
@@ -157,7 +157,7 @@ class Posterior:
         probe, folds, options
             See `dni_jax.inspect`.
         k
-            The number of neurons that count as the top ones.
+            The number of neurons that count as the top ones. Default: 10, or all if the network has fewer.
         level
             The share of draws within an interval.
 
