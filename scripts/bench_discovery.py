@@ -112,13 +112,13 @@ def grammar_texts(draws: int, seed: int) -> Iterator[Data]:
         yield Data(hidden, own, groups, more, numbered(np.repeat(lengths, fresh)))
 
 
-def word_corpus(rng: np.random.Generator, n: int = 120) -> dni.Corpus:
-    """Phrases of two words, of letters that follow each other as in a Markov chain; they end by chance."""
-    letters, stop = np.asarray(list("aeioubcdlnrst")), 0.2
+def word_corpus(rng: np.random.Generator, n: int) -> dni.Corpus:
+    """Phrases of two to four words, of letters that follow each other as in a Markov chain; words end by chance."""
+    letters, stop = np.asarray(list("aeioubcdlnrst")), 0.3
     phrases = []
     for _ in range(n):
         words = []
-        for _ in range(2):
+        for _ in range(int(rng.integers(2, 5))):
             length, vowel, word = 2 + min(rng.geometric(stop), 8), bool(rng.integers(2)), []
             for _ in range(length):
                 word.append(rng.choice(letters[:5] if vowel else letters[5:]))
@@ -128,29 +128,37 @@ def word_corpus(rng: np.random.Generator, n: int = 120) -> dni.Corpus:
     return dni.Corpus.from_strings(phrases)
 
 
+def units(kind: str, corpus: dni.Corpus) -> np.ndarray:
+    """Where a network has a state, bool (T,): everywhere, at letters, or at the last letter of each word."""
+    spaces = corpus.text == ord(" ")
+    if kind == "words":
+        return np.ones(len(spaces), bool)
+    if kind == "words, spaces masked":
+        return ~spaces
+    last = np.append(spaces[1:], True)
+    last[corpus.offsets[1:] - 1] = True
+    return last & ~spaces
+
+
 def default_case(kind: str, rng: np.random.Generator) -> tuple[dni.Corpus, dni.models.Activations]:
-    """A corpus, and states of an untrained network that read other strings of exactly the same lengths."""
+    """Strings, and states of an untrained network that read other strings with as many states each."""
     if kind == "texts":
         lengths = np.asarray([700, 800, 900])
         corpus = dni.Corpus.from_strings(["".join(rng.choice(list("abc "), length)) for length in lengths])
         return corpus, dni.from_arrays(series(rng, lengths, NEURONS).astype(np.float32), corpus)
     pool = word_corpus(rng, 400)
-    lengths, taken, read = np.diff(pool.offsets), [], []
-    for length in np.unique(lengths):
-        same = rng.permutation(np.flatnonzero(lengths == length))
+    counts, taken, read = np.add.reduceat(units(kind, pool).astype(int), pool.offsets[:-1]), [], []
+    for count in np.unique(counts):
+        same = rng.permutation(np.flatnonzero(counts == count))
         half = len(same) // 2
         taken, read = [*taken, *same[:half]], [*read, *same[half : 2 * half]]
     corpus, other = pool.take(np.asarray(taken)), pool.take(np.asarray(read))
     seed = int(rng.integers(2**31))
-    states = dni.record(TrainedModel.init(pool.vocabulary, TrainConfig(hidden=NEURONS, seed=seed)), other)
-    mask = None
-    if kind == "words, spaces masked":
-        mask = other.text != ord(" ")  # as of a tokenizer that drops spaces: where the other string has them
-        mask &= corpus.text != ord(" ")
-    if kind == "tokens":
-        ends = np.append(other.text[1:] == ord(" "), True)
-        mask = ends | np.isin(np.arange(len(ends)), other.offsets[1:] - 1)
-    return corpus, dni.models.Activations(states.hidden, corpus.position_groups, mask=mask)
+    states = dni.record(TrainedModel.init(pool.vocabulary, TrainConfig(hidden=NEURONS, seed=seed)), other).hidden
+    mask = units(kind, corpus)
+    hidden = np.zeros((corpus.n_positions, NEURONS), np.float32)
+    hidden[mask] = states[units(kind, other)]
+    return corpus, dni.models.Activations(hidden, corpus.position_groups, mask=None if mask.all() else mask)
 
 
 def default_false_positives(kind: str, draws: int, seed: int = 0) -> list[dict]:
