@@ -1,5 +1,6 @@
 """The main job from the command line: results, refusals, resumption, one's own grammar and files."""
 
+import io
 import json
 import os
 import shutil
@@ -311,3 +312,26 @@ def test_a_grammar_in_several_files(tmp_path, monkeypatch):
     (tmp_path / "dir" / "b.lark").unlink()
     with pytest.raises(ValueError, match=r"%import statements lead to files, got: .*b\.lark"):
         get_language(RunConfig(grammar="a.lark"))
+
+
+def test_a_stream_that_lacks_a_character_gets_its_escape(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    main(["--version"])
+    print("─é")
+    stream.flush()
+    assert stream.buffer.getvalue().endswith(b"\\u2500\\xe9\n")
+
+
+def test_symbols_are_for_text_from_files(tmp_path, capsys):
+    assert "--symbols" in refused(["run", "parentheses", "--symbols", "300", "--out", str(tmp_path / "run")], capsys)
+    (tmp_path / "a.txt").write_text("".join(map(chr, range(0x4E00, 0x4E00 + 400))) * 20)
+    (tmp_path / "a.lark").write_text("start: /./+")
+    from dni_jax.app.config import RunConfig
+    from dni_jax.app.texts import describe_corpus, get_language, load_corpus
+
+    for symbols, replaced in ((None, True), (500, False)):
+        config = RunConfig(grammar=str(tmp_path / "a.lark"), text=str(tmp_path / "a.txt"), symbols=symbols)
+        corpus = load_corpus(config, get_language(config))
+        assert bool(corpus.coverage["replaced"]) == replaced
+        assert any("--symbols keeps more" in line for line in describe_corpus(corpus)) == replaced

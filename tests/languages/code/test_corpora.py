@@ -155,3 +155,11 @@ def test_one_c_file_is_cut_before_a_declaration(tmp_path):
     corpus = load_c(tmp_path / "one.c", max_chars=1_000)
     assert 900 < corpus.n_positions <= 1_000
     assert corpus.parsed is None or corpus.parsed.all()
+
+
+@pytest.mark.parametrize("size", [5_000, 17_000, 19_900])
+def test_a_small_text_has_enough_segments_for_folds(tmp_path, size):
+    (tmp_path / "one.txt").write_text(("abcdefghi\n" * (size // 10))[:size])
+    corpus = load_text(LINES, [tmp_path / "one.txt"])
+    assert len(np.unique(corpus.test.groups)) >= 2
+    assert len(corpus) >= 20
