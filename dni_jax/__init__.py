@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         text,
         verification,
     )
-    from dni_jax.app import report
+    from dni_jax.app.report import report
     from dni_jax.features import FeatureLibrary, Labels, char_feature, feature, regex_feature, trace
     from dni_jax.inspection import baselines, inspect, significance, top
     from dni_jax.interventions import ablate, clamp, clamp_to_labels, patch
@@ -58,7 +58,7 @@ _HOMES = {
         "text",
         "verification",
     ),
-    "dni_jax.app": ("report",),
+    "dni_jax.app.report": ("report",),
     "dni_jax.features": ("FeatureLibrary", "Labels", "char_feature", "feature", "regex_feature", "trace"),
     "dni_jax.inspection": ("baselines", "inspect", "significance", "top"),
     "dni_jax.interventions": ("ablate", "clamp", "clamp_to_labels", "patch"),

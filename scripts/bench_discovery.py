@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import xarray as xr
 from scipy.signal import lfilter
 from scipy.stats import binom
 
@@ -27,7 +28,12 @@ VALID = {
     "strings": ("fresh", "string_permutation"),
     "long texts": ("shift",),
     "grammar": ("fresh", "string_permutation"),
+    "words": ("default",),
+    "words, spaces masked": ("default",),
+    "tokens": ("default",),
+    "texts": ("default",),
 }
+DEFAULTS = ("words", "words, spaces masked", "tokens", "texts")  # asked as dni.significance chooses
 NEURONS, FEATURES = 16, 4
 
 
@@ -106,6 +112,89 @@ def grammar_texts(draws: int, seed: int) -> Iterator[Data]:
         yield Data(hidden, own, groups, more, numbered(np.repeat(lengths, fresh)))
 
 
+def word_corpus(rng: np.random.Generator, n: int) -> dni.Corpus:
+    """Phrases of two to four words, of letters that follow each other as in a Markov chain; words end by chance."""
+    letters, stop = np.asarray(list("aeioubcdlnrst")), 0.3
+    phrases = []
+    for _ in range(n):
+        words = []
+        for _ in range(int(rng.integers(2, 5))):
+            length, vowel, word = 2 + min(rng.geometric(stop), 8), bool(rng.integers(2)), []
+            for _ in range(length):
+                word.append(rng.choice(letters[:5] if vowel else letters[5:]))
+                vowel = not vowel if rng.random() < 0.85 else vowel
+            words.append("".join(word))
+        phrases.append(" ".join(words))
+    return dni.Corpus.from_strings(phrases)
+
+
+def units(kind: str, corpus: dni.Corpus) -> np.ndarray:
+    """Where a network has a state, bool (T,): everywhere, at letters, or at the last letter of each word."""
+    spaces = corpus.text == ord(" ")
+    if kind == "words":
+        return np.ones(len(spaces), bool)
+    if kind == "words, spaces masked":
+        return ~spaces
+    last = np.append(spaces[1:], True)
+    last[corpus.offsets[1:] - 1] = True
+    return last & ~spaces
+
+
+def default_case(kind: str, rng: np.random.Generator) -> tuple[dni.Corpus, dni.models.Activations]:
+    """Strings, and states of an untrained network that read other strings with as many states each."""
+    if kind == "texts":
+        lengths = np.asarray([700, 800, 900])
+        corpus = dni.Corpus.from_strings(["".join(rng.choice(list("abc "), length)) for length in lengths])
+        return corpus, dni.from_arrays(series(rng, lengths, NEURONS).astype(np.float32), corpus)
+    pool = word_corpus(rng, 400)
+    counts, taken, read = np.add.reduceat(units(kind, pool).astype(int), pool.offsets[:-1]), [], []
+    for count in np.unique(counts):
+        same = rng.permutation(np.flatnonzero(counts == count))
+        half = len(same) // 2
+        taken, read = [*taken, *same[:half]], [*read, *same[half : 2 * half]]
+    corpus, other = pool.take(np.asarray(taken)), pool.take(np.asarray(read))
+    seed = int(rng.integers(2**31))
+    states = dni.record(TrainedModel.init(pool.vocabulary, TrainConfig(hidden=NEURONS, seed=seed)), other).hidden
+    mask = units(kind, corpus)
+    hidden = np.zeros((corpus.n_positions, NEURONS), np.float32)
+    hidden[mask] = states[units(kind, other)]
+    return corpus, dni.models.Activations(hidden, corpus.position_groups, mask=None if mask.all() else mask)
+
+
+def default_false_positives(kind: str, draws: int, seed: int = 0) -> list[dict]:
+    """Share of data sets without a finding in which dni.significance, left to choose, reports one."""
+    library = dni.char_feature("vowel", lambda c: c in "aeiou") + dni.char_feature("a", lambda c: c == "a")
+    library += dni.feature("late", lambda string: [int(n > len(string) // 2) for n in range(len(string))])
+    library += dni.feature("after space", lambda string: [int(" " in string[:n]) for n in range(len(string))])
+    if kind == "texts":
+        library = library.select(["vowel", "a"])
+    counts, chosen = dict.fromkeys(("p", "p_family", "p_global", "q"), 0), set()
+    for draw in range(draws):
+        corpus, states = default_case(kind, np.random.default_rng([seed, draw]))
+        labels = library.label(corpus)
+        empty = xr.Dataset(coords={"neuron": np.arange(NEURONS), "feature": list(labels.names)})
+        test = dni.significance(empty, states, labels, corpus, n_null=NULL, seed=draw)
+        chosen.add(test.attrs["null"])
+        neuron, feature = draw % NEURONS, draw // NEURONS % len(labels)
+        counts["p"] += int(test["p"].values[neuron, feature] <= LEVEL)
+        counts["p_family"] += int(test["p_family"].values[:, feature].min() <= LEVEL)
+        counts["p_global"] += int(test["p_global"].values.min() <= LEVEL)
+        counts["q"] += int(test["q"].values.min() <= LEVEL)
+    low, high = (int(v) for v in binom.interval(RANGE, draws, LEVEL))
+    return [
+        {
+            "data": kind,
+            "null": f"default: {', '.join(sorted(chosen))}",
+            "valid": True,
+            "draws": draws,
+            **{name: count / draws for name, count in counts.items()},
+            "low": low / draws,
+            "high": high / draws,
+            "holds": all(count <= high for count in counts.values()) and counts["p"] >= low,
+        }
+    ]
+
+
 def data_sets(kind: str, draws: int, seed: int) -> Iterator[Data]:
     if kind == "grammar":
         yield from grammar_texts(draws, seed)
@@ -122,6 +211,8 @@ def tested(data: Data, null: str, n_null: int, seed: int) -> dict[str, np.ndarra
 
 def false_positives(kind: str, draws: int, seed: int = 0) -> list[dict]:
     """Share of data sets without a finding in which one is reported, for each null and each kind of p-value."""
+    if kind in DEFAULTS:
+        return default_false_positives(kind, draws, seed)
     # Two long texts have a single other arrangement, and no fresh ones.
     asked = ("shift", "iid") if kind == "long texts" else NULLS
     hits = {null: {"p": 0, "p_family": 0, "p_global": 0, "q": 0} for null in asked}
@@ -182,12 +273,12 @@ def recovery(strengths: list[float], draws: int, n_null: int, seed: int = 0) -> 
 def show(rates: list[dict], found: list[dict]) -> None:
     columns = ("p", "p_family", "p_global", "q")
     names = " ".join(f"{name:>8}" for name in columns)
-    print(f"{'data':12} {'null':20} {'valid':6} {names}   5 % keeps to     holds")
+    print(f"{'data':20} {'null':28} {'valid':6} {names}   5 % keeps to     holds")
     for row in rates:
         values = " ".join(f"{row[name]:8.3f}" for name in columns)
         bounds = f"{row['low']:.3f} to {row['high']:.3f}"
         valid, holds = ("yes" if row[name] else "no" for name in ("valid", "holds"))
-        print(f"{row['data']:12} {row['null']:20} {valid:6} {values}   {bounds}   {holds}")
+        print(f"{row['data']:20} {row['null']:28} {valid:6} {values}   {bounds}   {holds}")
     print(f"\n{'strength':>8} {'null':20} {'by':10} {'recall':>7} {'precision':>9}")
     for row in found:
         print(f"{row['strength']:8.2f} {row['null']:20} {row['by']:10} {row['recall']:7.2f} {row['precision']:9.2f}")
@@ -218,6 +309,7 @@ def draw(rates: list[dict], found: list[dict], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=1_000, help="data sets without a finding, of each kind")
+    parser.add_argument("--kinds", nargs="+", default=list(VALID), choices=list(VALID), help="kinds of data")
     parser.add_argument("--planted-draws", type=int, default=20, help="data sets with planted neurons")
     parser.add_argument("--repetitions", type=int, default=1_999, help="of the null on planted data")
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5])
@@ -226,7 +318,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    rates = [row for kind in VALID for row in false_positives(kind, args.draws, args.seed)]
+    rates = [row for kind in args.kinds for row in false_positives(kind, args.draws, args.seed)]
     found = recovery(args.strengths, args.planted_draws, args.repetitions, args.seed)
     show(rates, found)
     seconds = time.perf_counter() - began

@@ -1,10 +1,9 @@
 """What holds for every test: strict dtype promotion, two host devices as on a user's machine, one small network."""
 
-import atexit
 import os
-import shutil
 import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -20,10 +19,9 @@ import dni_jax as dni
 compile_quickly()
 
 os.environ["DNI_JAX_CACHE"] = tempfile.mkdtemp(prefix="dni_jax_tests_")  # never the user's own
-# The workers of one run share what they compile: most tests need the same few programs.
-if "DNI_JAX_TESTS_PROGRAMS" not in os.environ:
-    os.environ["DNI_JAX_TESTS_PROGRAMS"] = tempfile.mkdtemp(prefix="dni_jax_programs_")
-    atexit.register(shutil.rmtree, os.environ["DNI_JAX_TESTS_PROGRAMS"], ignore_errors=True)
+# All workers, and later runs, share what they compile: most tests need the same few programs, and JAX knows by their
+# content, flags and versions which of them are still the same.
+os.environ.setdefault("DNI_JAX_TESTS_PROGRAMS", str(Path(__file__).resolve().parent.parent / ".test_programs"))
 jax.config.update("jax_compilation_cache_dir", os.environ["DNI_JAX_TESTS_PROGRAMS"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_platforms", "cpu")

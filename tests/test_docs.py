@@ -1,11 +1,14 @@
 """Every Python block of the pages runs, as a reader would run it, and gives what the page shows."""
 
 import importlib.util
+import os
 import re
 from pathlib import Path
 
 import pytest
 from matplotlib import pyplot
+
+from tests.support.packages import write_packages
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "other_networks.md"
@@ -32,12 +35,56 @@ TOOL = loaded()
 
 
 def test_every_section_has_a_block():
-    assert len(OTHERS) == 5
+    assert len(OTHERS) == 8
     assert all(SECTIONS.values())
 
 
+STORIES = [title for title in OTHERS if "rnn" in title or "g2p" in title]
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """A folder with the networks of the stories, whose weights are made up."""
+    folder = tmp_path_factory.mktemp("stories")
+    write_packages(folder / "packages")
+    return folder
+
+
 @pytest.mark.parametrize("title", OTHERS)
-def test_blocks_run_in_order(title):
+def test_blocks_run_in_order(title, packages, tmp_path, monkeypatch):
+    (tmp_path / "packages").symlink_to(packages / "packages")
+    monkeypatch.chdir(tmp_path)
+    run_section(title)
+    assert len(list(tmp_path.glob("*.html"))) == (title in STORIES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("title", STORIES)
+def test_stories_hold_for_the_real_networks(title, tmp_path, monkeypatch):
+    """DNI_JAX_PACKAGES names the folder that the page's pip command fills."""
+    if "DNI_JAX_PACKAGES" not in os.environ:
+        pytest.skip("the packages are not there: set DNI_JAX_PACKAGES to their folder")
+    (tmp_path / "packages").symlink_to(Path(os.environ["DNI_JAX_PACKAGES"]).resolve())
+    monkeypatch.chdir(tmp_path)
+    found = run_section(title)
+    auc = float(found["relevance"]["auc"].mean("fold").max())
+    loss = found["effect"].sel(measure="loss")
+    if "textgenrnn" in title:
+        assert auc > 0.95
+        assert float(loss["top_effect"].sel(k=1)) > 3
+    if "g2p" in title:
+        assert auc > 0.9
+        assert float(loss["p"].sel(k=1)) > 0.05
+
+
+def test_stories_are_short():
+    for title in STORIES:
+        (block,) = SECTIONS[title]
+        lines = [line for line in block.splitlines() if line.strip() and not line.startswith(("import", "from", "#"))]
+        assert len(lines) <= 25
+
+
+def run_section(title):
     namespace = {}
     for block in (*SECTIONS[FIRST], *SECTIONS[title]):
         needs = re.match(r"# needs (.+)\n", block)
@@ -46,6 +93,7 @@ def test_blocks_run_in_order(title):
                 pytest.skip(f"{extra} is not installed: pip install 'dni-jax[other-networks]'")
         exec(compile(block, f"{PAGE.name}: {title}", "exec"), namespace)
     assert set(namespace["relevance"].sizes) == {"neuron", "feature", "fold"}
+    return namespace
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Features: labels for every character, from trees, characters, patterns, functions, procedures and predictors."""
 
 from dni_jax.features._cache import compute_once
-from dni_jax.features._controls import confounders, control_task
+from dni_jax.features._controls import confounders, control_task, draw_control
 from dni_jax.features._defaults import CHARACTER_CLASSES, default_library
 from dni_jax.features._families import FAMILIES, feature_family
 from dni_jax.features._feature import Feature, FeatureLibrary, Violation
@@ -35,6 +35,7 @@ __all__ = [
     "control_task",
     "default_library",
     "depth_features",
+    "draw_control",
     "feature",
     "feature_family",
     "impulse_feature",

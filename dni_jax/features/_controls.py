@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from dni_jax.characters import escape
 from dni_jax.features._cache import LabelCache, encode
@@ -150,20 +150,52 @@ def _control(feature: Feature, corpus: Corpus, seed: int) -> Feature:
     column, kind = label_column(feature, corpus)
     used = known(feature, corpus)
     codes, column = encode(corpus, vocabulary)[used], column[used]
-    counts = np.bincount(codes, minlength=len(vocabulary))
-    # The name is part of the seed, so that features with equal rates get different maps. Unlike hash(), crc32 is the
-    # same in every process.
-    rng = np.random.default_rng([seed, zlib.crc32(feature.name.encode())])
     if len(column) == 0:
         raise ValueError(f"expected positions where feature {feature.name!r} is known, got none in the corpus")
+    table = draw_control(feature.name, kind, column, codes, len(vocabulary), seed)
     if kind == "continuous":
-        return _task(feature, kind, vocabulary, _draw_values(counts, column, rng), "")
-    on = np.bincount(codes, weights=column, minlength=len(vocabulary))
-    chosen = _draw_map(feature.name, counts, on, rng)
-    rate = counts[chosen].sum() / counts.sum()
-    symbols = "".join(escape(vocabulary.symbols[code]) for code in np.flatnonzero(chosen) if code)
+        return _task(feature, kind, vocabulary, table, "")
+    counts = np.bincount(codes, minlength=len(vocabulary))
+    rate = counts[table > 0].sum() / counts.sum()
+    symbols = "".join(escape(vocabulary.symbols[code]) for code in np.flatnonzero(table) if code)
     about = f": 1 for {symbols} ({rate:.1%} of the text; {feature.name} {column.mean():.1%})"
-    return _task(feature, kind, vocabulary, chosen, about)
+    return _task(feature, kind, vocabulary, table, about)
+
+
+def draw_control(
+    name: str, kind: str, column: np.ndarray, codes: Int[np.ndarray, " T"], n_codes: int, seed: int
+) -> Shaped[np.ndarray, " V"]:
+    """Return a random label for each symbol, at a feature's rate; see `control_task`.
+
+    Parameters
+    ----------
+    name, kind, column
+        The feature's name, kind and labels ``(T,)``.
+    codes
+        The symbol at each position, below `n_codes`.
+    n_codes
+        V.
+    seed
+        Draws.
+
+    Raises
+    ------
+    ValueError
+        Where there are too few symbols for another map than the feature itself.
+
+    Examples
+    --------
+    >>> draw_control("late", "binary", np.array([0, 1, 0, 1]), np.array([0, 1, 2, 3]), 4, seed=0).sum()
+    2
+    """
+    counts = np.bincount(codes, minlength=n_codes)
+    # The name is part of the seed, so that features with equal rates get different maps. Unlike hash(), crc32 is the
+    # same in every process.
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    if kind == "continuous":
+        return _draw_values(counts, column, rng)
+    on = np.bincount(codes, weights=column, minlength=n_codes)
+    return _draw_map(name, counts, on, rng)
 
 
 def _task(feature: Feature, kind: str, vocabulary: Vocabulary, table: np.ndarray, about: str) -> Feature:

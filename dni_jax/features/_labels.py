@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from dni_jax.html import card, table
-from dni_jax.text import Corpus, to_string
+from dni_jax.text import Corpus, concatenate_ranges, exclusive_sum, to_string
 
 Pattern = str | re.Pattern[str] | Sequence[str]
 
@@ -126,6 +126,58 @@ class Labels:
         if len(bounds) == 1:
             return self.take(slice(*bounds[0]))
         return self.take(np.concatenate([np.arange(first, last) for first, last in bounds]))
+
+    def by_token(self, ends: Bool[np.ndarray, " T"], corpus: Corpus, how: str = "any") -> Labels:
+        """Return labels of tokens, each at the token's last character.
+
+        Parameters
+        ----------
+        ends
+            bool ``(T,)``: the last character of each token, the ``mask`` of states with one row per token. A token's
+            characters are those after the token before it, spaces in front of it included.
+        corpus
+            The text.
+        how : {"any", "all", "mean", "first", "last"}
+            A token's label from its characters' labels: the largest, the smallest, their mean (binary features then
+            become continuous), the first or the last one. Characters without a label do not count.
+
+        Returns
+        -------
+        Labels whose mask is False at all other characters, and at tokens without a labelled character.
+
+        Raises
+        ------
+        ValueError
+            For other ways, and ends of another length.
+
+        Examples
+        --------
+        >>> import dni_jax as dni
+        >>> corpus = dni.Corpus.from_strings(["ab c"])
+        >>> labels = dni.char_feature("a", lambda character: character == "a").label(corpus)
+        >>> tokens = labels.by_token(np.array([False, True, False, True]), corpus)
+        >>> tokens["a"][tokens.mask].tolist()
+        [1, 0]
+        """
+        ends = np.asarray(ends)
+        if how not in ("any", "all", "mean", "first", "last"):
+            raise ValueError(f"expected how to be any, all, mean, first or last, got {how!r}")
+        if ends.shape != self.mask.shape or len(self.mask) != corpus.n_positions:
+            raise ValueError(
+                f"expected ends and labels of {corpus.n_positions} positions, got {ends.shape} and {len(self.mask)}"
+            )
+        places = np.flatnonzero(ends)
+        first_of_string = corpus.offsets[corpus.string_ids[places]]
+        starts = np.maximum(np.append(-1, places[:-1]) + 1, first_of_string)
+        sizes = places + 1 - starts
+        rows = concatenate_ranges(starts, sizes)
+        bounds = exclusive_sum(sizes)
+        known = self.mask[rows]
+        mask = np.zeros(len(self.mask), bool)
+        mask[places] = np.logical_or.reduceat(known, bounds) if len(places) else False
+        columns = tuple(_of_tokens(column, rows, known, bounds, places, how) for column in self.columns)
+        kinds = ("continuous",) * len(self) if how == "mean" else self.kinds
+        return replace(self, columns=columns, kinds=kinds, mask=mask, library=None)
 
     @cached_property
     def duplicates(self) -> dict[str, str]:
@@ -375,3 +427,27 @@ def _check_finite_labels(name: str, corpus: Corpus, column: np.ndarray) -> None:
             f"feature {name!r}: expected finite labels (as float32), got {column[where]} at character "
             f"{where - int(corpus.offsets[string])} of string {string} ({corpus.strings[string][:40]!r})"
         )
+
+
+def _of_tokens(
+    column: np.ndarray, rows: np.ndarray, known: np.ndarray, bounds: np.ndarray, places: np.ndarray, how: str
+) -> np.ndarray:
+    """Return a column with each token's label at its place."""
+    result = np.zeros(len(column), np.float32 if how == "mean" else column.dtype)
+    if not len(places):
+        return result
+    values = column[rows].astype(np.float64)
+    if how == "mean":
+        total = np.add.reduceat(np.where(known, values, 0.0), bounds)
+        found = total / np.maximum(np.add.reduceat(known.astype(float), bounds), 1)
+    elif how in ("any", "all"):
+        extreme = np.maximum if how == "any" else np.minimum
+        found = extreme.reduceat(np.where(known, values, -np.inf if how == "any" else np.inf), bounds)
+    else:
+        order = np.arange(len(rows))
+        picks = np.minimum.reduceat(np.where(known, order, len(rows)), bounds)
+        if how == "last":
+            picks = np.maximum.reduceat(np.where(known, order, -1), bounds)
+        found = values[np.clip(picks, 0, len(rows) - 1)]
+    result[places] = np.where(np.isfinite(found), found, 0)
+    return result

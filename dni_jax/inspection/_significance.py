@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Bool, Int
 
 from dni_jax import languages
 from dni_jax.features import Labels
@@ -19,6 +21,11 @@ from dni_jax.text import Corpus
 METRIC_OF = {"binary": "auc", "continuous": "pearson"}
 _FRESH_TO_ONE = 20  # fresh strings per recorded one
 _FEWEST_FRESH = 2_000
+_FEWEST_STRINGS = 20  # to be exchanged with each other
+_LONG = 200  # positions of a text in which the seam of a shift is one place of many
+_MASKED_STRINGS = (
+    0.1  # the share of strings with a masked position above which they are matched by their other positions
+)
 _PAIRS = ("p", "p_family", "p_global", "q", "null_mean", "null_sd")
 
 
@@ -55,8 +62,11 @@ def significance(
         The strings that were recorded and labelled. Without it `groups` take their place.
     null
         ``"fresh"``: labels of fresh strings of the same lengths; the default for sampled corpora, and where `language`
-        or `fresh` is given. ``"shift"``: a group's labels turned in a circle; the default for everything else.
-        ``"string_permutation"``: labels of other recorded strings of the same length. ``"iid"``: wrong for sequences.
+        or `fresh` is given. ``"string_permutation"``: labels of other recorded strings of the same length; the default
+        for 20 whole strings or more, each a group of its own. ``"shift"``: a group's labels turned in a circle; the
+        default for everything else, for long texts. Groups that are short on average (fewer than 200 positions at the
+        middle position) are warned of: states and labels both follow the place in a short string, and a shift finds
+        that. ``"iid"``: wrong for sequences.
     language
         Samples the fresh strings. For a built-in language the corpus' name is enough.
     fresh
@@ -86,6 +96,19 @@ def significance(
     ValueError
         Where states, labels and relevance do not belong together, or the null lacks what it needs.
 
+    Warns
+    -----
+    UserWarning
+        Where labels are shifted in short strings.
+
+    Notes
+    -----
+    Strings with masked positions (without a state, as between tokens, or without a label) are left out by "fresh" and
+    "string_permutation" while at most a tenth of the strings has any. Where more do, "string_permutation" matches
+    strings by their number of other positions, and the k-th of them takes the label of the other string's k-th:
+    exact for exchangeable strings, whatever decides where a position is masked. The attribute ``null_matched_by`` says
+    which was done.
+
     Examples
     --------
     >>> import dni_jax as dni
@@ -98,7 +121,8 @@ def significance(
     ('fresh', 0.05)
     """
     hidden, labels, own_groups = load_pair(relevance, states, labels, groups)
-    null = _default(corpus, language, fresh) if null is None else null
+    if null is None:
+        null = _default(corpus, language, fresh, own_groups, labels.mask)
     if null == "labels":
         raise ValueError('expected a null that makes its labels, got "labels": dni.permutation_test takes null_labels')
     by_string = null in ("fresh", "string_permutation")
@@ -113,12 +137,15 @@ def significance(
             "file) of each position"
         )
     where = np.zeros(len(hidden), np.int32) if where is None else np.asarray(where)
-    used, left_out = _without_masked(where, labels.mask, whole=by_string)
+    by_unit = null == "string_permutation" and _share_of_masked_strings(where, labels.mask) > _MASKED_STRINGS
+    used, left_out = _without_masked(where, labels.mask, whole=by_string and not by_unit)
     if (used < 0).all():
         raise ValueError(
             f'expected strings without a masked position for null="{null}", got one in every string (without a state, '
-            'or not labelled): try null="shift", which leaves out positions only'
+            "or not labelled): strings of another text cannot be matched with them position by position"
         )
+    if null == "shift":
+        _warn_of_short_groups(used)
     more: dict[str, Any] = {}
     if null == "fresh":
         drawn = _fresh_corpus(corpus, language, len(np.unique(where)), seed) if fresh is None else fresh
@@ -141,6 +168,8 @@ def significance(
     variables: dict[str, Any] = {name: (dims, test[name]) for name in _PAIRS} | {"statistic": (dims, test["score"])}
     variables["null_repetitions"] = ("feature", test["repetitions"])
     about = {f"null_{name}": value for name, value in test.attrs.items() if name not in ("null", "n_null")}
+    if by_string:
+        about["null_matched_by"] = "unit" if by_unit else "position"
     return relevance.assign(variables).assign_attrs(null=null, n_null=n_null, null_masked_positions=left_out, **about)
 
 
@@ -148,17 +177,54 @@ def _show_progress(starts: range) -> Iterator[int]:
     return track(starts, "testing against chance", "repetitions", starts.step)
 
 
-def _default(corpus: Corpus | None, language: BaseLanguage | None, fresh: Corpus | None) -> str:
+def _default(
+    corpus: Corpus | None,
+    language: BaseLanguage | None,
+    fresh: Corpus | None,
+    groups: Int[np.ndarray, " T"] | None,
+    mask: Bool[np.ndarray, " T"],
+) -> str:
+    """Return the null whose rearrangements are as probable as the observed one, by what is exchangeable."""
     sampled = corpus is not None and "accepted" in corpus.coverage
-    return "fresh" if sampled or language is not None or fresh is not None else "shift"
+    alone = corpus is not None and bool((corpus.begins & corpus.ends).all())
+    alone = alone and len(np.unique(corpus.groups)) == len(corpus) >= _FEWEST_STRINGS  # type: ignore[union-attr,arg-type]
+    if alone and groups is not None and corpus is not None:
+        # A user's own groups of strings, such as an author's, are not exchangeable string by string.
+        alone = len(np.unique(groups)) == len(corpus)
+    if language is not None or fresh is not None:
+        return "fresh"
+    if sampled:
+        # Fresh strings cannot be matched with strings that have states at some places only.
+        masked = _share_of_masked_strings(corpus.string_ids, mask) if corpus is not None else 0.0
+        return "string_permutation" if alone and masked > _MASKED_STRINGS else "fresh"
+    return "string_permutation" if alone else "shift"
+
+
+def _share_of_masked_strings(groups: Int[np.ndarray, " T"], mask: Bool[np.ndarray, " T"]) -> float:
+    strings = np.unique(groups[groups >= 0])
+    return len(np.unique(groups[(groups >= 0) & ~mask])) / max(len(strings), 1)
+
+
+def _warn_of_short_groups(groups: Int[np.ndarray, " T"]) -> None:
+    """Warn where the seam of a shift is not one place of many, and where the place in the string matters."""
+    sizes = np.bincount(np.unique(groups[groups >= 0], return_inverse=True)[1])
+    middle = int(np.median(np.repeat(sizes, sizes)))
+    if middle < _LONG:
+        warnings.warn(
+            f"labels are shifted in short strings: half of the positions lie in strings of at most {middle} positions. "
+            "States and labels both follow the place in a short string, and a shift finds that: p is too small. Pass "
+            "the corpus of whole strings, or the language= that sampled them",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _check_whole(corpus: Corpus, null: str) -> None:
     pieces = int((~(corpus.begins & corpus.ends)).sum())
     if pieces:
         raise ValueError(
-            f'expected whole strings for null="{null}", got {pieces} pieces of longer ones among {len(corpus)}: '
-            'null="shift" is for long texts'
+            f'expected whole strings for null="{null}", got {pieces} pieces of longer ones among {len(corpus)}: pieces '
+            "of a text are not exchangeable"
         )
 
 
@@ -173,8 +239,7 @@ def _fresh_corpus(corpus: Corpus | None, language: BaseLanguage | None, n_string
         if corpus is None or corpus.language not in languages.list_languages():
             name = "no corpus" if corpus is None else f"a corpus of {corpus.language!r}"
             raise ValueError(
-                f'expected language= or fresh= for null="fresh", got {name}: pass the language that sampled the '
-                'strings, or try null="string_permutation"'
+                f'expected language= or fresh= for null="fresh", got {name}: pass the language that sampled the strings'
             )
         language = languages.get(corpus.language)
     # A stream of its own: a corpus sampled with the same small seed must not be sampled again.
@@ -186,7 +251,7 @@ def _fresh_labels(labels: Labels, fresh: Corpus) -> dict[str, np.ndarray]:
     if labels.library is None:
         raise ValueError(
             'expected labels that know their library for null="fresh", got labels without one: make them with '
-            'library.label(corpus), or try null="string_permutation"'
+            "library.label(corpus)"
         )
     _check_whole(fresh, "fresh")
     made = labels.library.select(list(labels.names)).label(fresh)

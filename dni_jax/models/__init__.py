@@ -29,7 +29,20 @@ from dni_jax.models._trained import TrainedModel, load
 from dni_jax.models._training import make_batches, train, train_population
 from dni_jax.models._weights import LayerWeights, LinearWeights, Weights, named_arrays
 from dni_jax.models.cells import Carry
-from dni_jax.models.exchange import from_flax, from_keras, from_torch, to_flax
+from dni_jax.models.exchange import (
+    ImportedModel,
+    Outcome,
+    OutputTask,
+    Reading,
+    Readout,
+    Trace,
+    check_reference,
+    from_flax,
+    from_keras,
+    from_torch,
+    make_output_task,
+    to_flax,
+)
 from dni_jax.settings import TrainConfig, TrainPlan
 from dni_jax.states import Activations, ChunkedActivations, as_activations
 
@@ -42,22 +55,29 @@ __all__ = [
     "ChunkedActivations",
     "Emit",
     "Evaluation",
+    "ImportedModel",
     "LayerWeights",
     "LinearWeights",
+    "Outcome",
+    "OutputTask",
     "Population",
     "Predictions",
+    "Reading",
+    "Readout",
     "RecurrentLayer",
     "Samples",
     "StateGaussian",
     "StoredActivations",
     "StreamedActivations",
     "Text",
+    "Trace",
     "TrainConfig",
     "TrainPlan",
     "TrainState",
     "TrainedModel",
     "Weights",
     "as_activations",
+    "check_reference",
     "choose_lane_count",
     "compute_logits",
     "compute_losses",
@@ -78,6 +98,7 @@ __all__ = [
     "make_batches",
     "make_lanes",
     "make_optimizer",
+    "make_output_task",
     "named_arrays",
     "network_scan",
     "network_step",

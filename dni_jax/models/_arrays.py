@@ -15,7 +15,7 @@ _ROWS = "one row per character, without rows of begin or end symbols"
 _BLOCK = 65_536  # rows checked for NaN at a time
 
 
-def from_arrays(states: Any, corpus: Corpus) -> Activations:
+def from_arrays(states: Any, corpus: Corpus, *, time_major: bool = False) -> Activations:
     """Take states that another network had at every character of a corpus.
 
     Parameters
@@ -26,12 +26,16 @@ def from_arrays(states: Any, corpus: Corpus) -> Activations:
         - ``(T, N)``: one row per character, string after string in the corpus' order;
         - ``(S, L, N)``: string by string, padded after the ends to exactly the longest string's length L; what is
           in the padding does not matter;
-        - S arrays ``(L_s, N)`` in a list or tuple: one per string.
+        - S arrays ``(L_s, N)`` in a list or tuple: one per string;
+        - PyTorch's ``PackedSequence``, or the pair ``(output, state)`` that a recurrent layer returns, of which the
+          output is taken.
 
         The row of a character is the state after reading it. A begin-of-text symbol has no character: leave its row
         out.
     corpus
         What the network read.
+    time_major
+        Whether padded states are ``(L, S, N)``: what PyTorch's recurrent layers return without ``batch_first=True``.
 
     Returns
     -------
@@ -54,6 +58,11 @@ def from_arrays(states: Any, corpus: Corpus) -> Activations:
     (5, 4)
     """
     lengths = np.diff(corpus.offsets)
+    states = unpack_states(states)
+    if time_major:
+        if getattr(states, "ndim", 0) != 3:
+            raise ValueError("expected padded states (L, S, N) with time_major=True, got another form: leave it out")
+        states = as_numpy(states, "states").swapaxes(0, 1)
     if isinstance(states, (list, tuple)):
         hidden = np.concatenate(strings_of(states, corpus, lengths, _ROWS))
     else:
@@ -71,6 +80,25 @@ def from_arrays(states: Any, corpus: Corpus) -> Activations:
     check_neurons(hidden)
     check_finite_states(hidden, corpus)
     return Activations(hidden=hidden, groups=corpus.position_groups)
+
+
+def unpack_states(states: Any) -> Any:
+    """Return the output of a recurrent layer's pair ``(output, state)``, and a packed sequence string by string."""
+    if isinstance(states, tuple) and len(states) == 2 and _is_output(states[0]) and not hasattr(states, "batch_sizes"):
+        states = states[0]
+    if not hasattr(states, "batch_sizes"):
+        return states
+    # PyTorch's PackedSequence: step after step, at each step the strings that are not over, the longest first.
+    rows = as_numpy(states.data, "states")
+    sizes = as_numpy(states.batch_sizes, "batch sizes")
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    strings = [rows[starts[: int((sizes > place).sum())] + place] for place in range(int(sizes[0]))]
+    order = states.unsorted_indices
+    return strings if order is None else [strings[place] for place in as_numpy(order, "indices").tolist()]
+
+
+def _is_output(value: Any) -> bool:
+    return getattr(value, "ndim", 0) == 3 or hasattr(value, "batch_sizes")
 
 
 def strings_of(states: Any, corpus: Corpus, lengths: Sequence[int] | np.ndarray, rows: str) -> list[np.ndarray]:
@@ -130,6 +158,8 @@ def _check_padded(shape: tuple[int, ...], lengths: np.ndarray) -> None:
                 f"cut the padding with states[:, :{longest}], or, if the first row is a begin symbol's, take "
                 f"states[:, 1:{longest + 1}]"
             )
+        elif shape[0] == longest and shape[1] == len(lengths):
+            hint = "these are time-major: pass time_major=True"
         elif shape[0] == len(lengths):
             hint = f"string {int(lengths.argmax())} has {longest:,} characters"
         raise ValueError(

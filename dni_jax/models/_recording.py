@@ -18,6 +18,7 @@ from dni_jax.models._rollout import Emit
 from dni_jax.models._stored import StoredActivations
 from dni_jax.models._storing import record_into
 from dni_jax.models._trained import TrainedModel
+from dni_jax.models.exchange import ImportedModel, record_imported
 from dni_jax.states import Activations
 from dni_jax.text import Corpus
 
@@ -28,7 +29,7 @@ _EMITTED = {"c": "cell", "n": "normaliser", "m": "stabiliser"}  # what a rollout
 
 @overload
 def record(
-    model: TrainedModel | Population,
+    model: TrainedModel | Population | ImportedModel,
     corpus: Corpus,
     what: Sequence[str] = ...,
     *,
@@ -41,7 +42,7 @@ def record(
 
 @overload
 def record(
-    model: TrainedModel | Population,
+    model: TrainedModel | Population | ImportedModel,
     corpus: Corpus,
     what: Sequence[str] = ...,
     *,
@@ -53,7 +54,7 @@ def record(
 
 
 def record(
-    model: TrainedModel | Population,
+    model: Any,
     corpus: Corpus,
     what: Sequence[str] = ("hidden",),
     *,
@@ -117,6 +118,18 @@ def record(
             )
         each = [record(one, corpus, what, intervention=intervention, dtype=dtype) for one in model]
         return Activations.stack(each, {"seed": model.seeds, "learning_rate": model.learning_rates})
+    if isinstance(model, ImportedModel):
+        if store is not None or chunk is not None:
+            raise ValueError(
+                "expected no store and no chunk with an imported network, got one: its states stay in memory"
+            )
+        return record_imported(model, corpus, what, intervention, dtype)
+    if not isinstance(model, TrainedModel):
+        raise ValueError(
+            f"expected a network that dni_jax runs itself, got {type(model).__name__}: take it over with "
+            "dni.from_torch, "
+            "dni.from_keras or dni.from_flax, or record its states yourself and pass them to dni.from_arrays"
+        )
     emit = choose_states(model, what, dtype)
     if store is not None:
         if processes.count() > 1:

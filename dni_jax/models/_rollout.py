@@ -314,8 +314,9 @@ def rollout_sets(
 def draw(logits: Float[Array, "B V"], uniform: Float[Array, " B"], temperature: Float[Array, ""]) -> Int[Array, " B"]:
     """Draw a symbol by inverting the cumulative distribution at one uniform number."""
     n_symbols, greedy = logits.shape[-1], temperature == 0
-    # So cold a softmax leaves the most probable symbol alone, or the first of several that are equal.
-    chances = jax.nn.softmax(logits / jnp.where(greedy, 1e-20, temperature), axis=-1)
+    # So cold, the most probable symbol is left alone, or several that are equal. The largest logit is subtracted before
+    # the division: afterwards, a compiled program that divides in two places may round it to two different numbers.
+    chances = jnp.exp((logits - logits.max(axis=-1, keepdims=True)) / jnp.where(greedy, 1e-20, temperature))
     # A product sums over all symbols up to each in one kernel, where a running sum takes several.
     running = jnp.matmul(chances, jnp.tri(n_symbols).T, precision=jax.lax.Precision.HIGHEST)
     level = jnp.where(greedy, 1e-9, uniform * running[:, -1])

@@ -20,6 +20,8 @@ def from_tokens(
     offsets: Any,
     corpus: Corpus,
     assign: str = "containing",
+    *,
+    unit: str = "character",
 ) -> Activations:
     """Assign the states that another network had at every token to characters.
 
@@ -42,11 +44,15 @@ def from_tokens(
         - "completed": that of the last token that ended at this character or before it: what a network that reads
           from left to right knows after this character. Characters between tokens keep the state of the token before.
           Characters before the first token's end have no state.
+    unit : {"character", "token"}
+        What counts in scores. With "token", only a token's last character has a state, so that each token counts once,
+        however long it is; `dni_jax.features.Labels.by_token` says how a token gets its label.
 
     Returns
     -------
     Activations over the T characters. Those without a state are False in ``mask``, which `dni.inspect` leaves out, and
-    have 0 in ``hidden``; ``mask`` is None where every character has one.
+    have 0 in ``hidden``; ``mask`` is None where every character has one. ``symbols`` says which token each state
+    belongs to, by its text: what baselines hold fixed.
 
     Raises
     ------
@@ -75,6 +81,8 @@ def from_tokens(
     """
     if assign not in ASSIGNMENTS:
         raise ValueError(f"expected assign to be one of {', '.join(ASSIGNMENTS)}, got {assign!r}")
+    if unit not in ("character", "token"):
+        raise ValueError(f"expected unit to be 'character' or 'token', got {unit!r}")
     offsets = _one_a_string(offsets, "offsets")
     if len(offsets) != len(corpus):
         raise ValueError(f"expected one array of offsets per string, {len(corpus):,} in all, got {len(offsets):,}")
@@ -83,6 +91,7 @@ def from_tokens(
     hidden = np.zeros((corpus.n_positions, arrays[0].shape[1]), arrays[0].dtype)
     check_neurons(hidden)
     mask = np.zeros(corpus.n_positions, bool)
+    symbols, known = np.full(corpus.n_positions, -1, np.int64), dict[str, int]()
     for number, (array, every) in enumerate(zip(arrays, spans, strict=True)):
         place = slice(int(corpus.offsets[number]), int(corpus.offsets[number + 1]))
         kept = np.flatnonzero(every[:, 1] > every[:, 0])
@@ -91,12 +100,20 @@ def from_tokens(
         else:
             _check_read_to_the_end(every, corpus, number)
             token = _completed(every[kept], place.stop - place.start)
+        if unit == "token":
+            inside = np.zeros(len(token), bool)
+            inside[every[kept, 1] - 1] = True
+            token = np.where(inside, token, -1)
         mask[place] = token >= 0
+        texts = [corpus.strings[number][start:end] for start, end in every[kept].tolist()]
+        codes = np.asarray([known.setdefault(text, len(known)) for text in texts], np.int64)
+        symbols[place][token >= 0] = codes[token[token >= 0]]
         hidden[place][token >= 0] = array[kept[token[token >= 0]]]
     if not mask.any():
         raise ValueError("expected tokens with characters, got none: are the offsets all (0, 0)?")
     check_finite_states(hidden, corpus)
-    return Activations(hidden=hidden, groups=corpus.position_groups, mask=None if mask.all() else mask)
+    everywhere = None if mask.all() else mask
+    return Activations(hidden=hidden, groups=corpus.position_groups, mask=everywhere, symbols=symbols)
 
 
 def _one_a_string(values: Any, name: str) -> Any:

@@ -52,6 +52,7 @@ class TrainedModel:
     config: TrainPlan | None = None
     history: Sequence[Mapping[str, float]] = ()
     boundary: bool = True
+    reference_difference: float | None = None
 
     @classmethod
     def init(cls, vocabulary: Vocabulary, config: TrainConfig | TrainPlan) -> TrainedModel:
@@ -99,6 +100,8 @@ class TrainedModel:
         loss = f", validation loss {self.validation_loss:.4f} nats" if self.history else ""
         origin = ", untrained" if self.config is not None and not self.history else ""
         sizes = " + ".join(map(str, self.module.sizes))
+        known = self.reference_difference
+        origin += "" if known is None else f", states within {known:.1e} of the original"
         return f"TrainedModel({self.module.cell}, {sizes} neurons, {len(self.vocabulary)} symbols{loss}{origin})"
 
     def _repr_html_(self) -> str:

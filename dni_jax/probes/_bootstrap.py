@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, Shaped
 from scipy.sparse import csr_matrix
 
 from dni_jax.probes import _check
+from dni_jax.probes._neuron import ON_THRESHOLD
 from dni_jax.probes._ranks import sort_order
 from dni_jax.probes._score import fit_neurons
 from dni_jax.probes._spec import ProbeSpec, as_spec
@@ -243,7 +244,11 @@ def _group_sums(
     def one(feature: tuple) -> Array:
         y, w, b = feature
         line = hidden.astype(jnp.float64) * w.T[folds] + b.T[folds]
-        value = ((line > 0) == (y[:, None] > 0)).astype(jnp.float64) if classifies else (line - y[:, None]) ** 2
+        if classifies:
+            right = ((line > 0) == (y[:, None] > 0)).astype(jnp.float64)
+            value = jnp.where(jnp.abs(line) <= ON_THRESHOLD, 0.5, right)  # on the boundary
+        else:
+            value = (line - y[:, None]) ** 2
         return jax.ops.segment_sum(value, groups, num_segments=n_groups)
 
     return lax.map(one, (labels, weight, bias))

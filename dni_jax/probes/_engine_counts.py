@@ -240,15 +240,15 @@ def score(stats: Counts) -> Scores:
 
     def run(plan: Plan, neurons: np.ndarray | slice) -> dict[str, np.ndarray]:
         with jax.enable_x64(True):
-            levels, cells = stats.levels[neurons], jnp.asarray(stats.cells)
+            some, cells = stats.levels[neurons], jnp.asarray(stats.cells)
             # All neurons are padded to the number of devices already.
             cells = cells if isinstance(neurons, slice) else cells[neurons]
-            pad = -len(levels) % (mesh.size * plan.neuron_batch)
-            levels = jnp.pad(jnp.asarray(levels), ((0, pad), (0, 0)), mode="edge")
+            pad = -len(some) % (mesh.size * plan.neuron_batch)
+            levels = jnp.pad(jnp.asarray(some), ((0, pad), (0, 0)), mode="edge")
             cells = jnp.pad(cells, ((0, len(levels) - len(cells)), *[(0, 0)] * 3))
             strengths = jnp.asarray(spec.strengths, jnp.float64)
             scores = _score(levels, cells, strengths, spec.compiled(), plan, mesh)
-            return {name: np.asarray(part)[: len(stats.levels[neurons])] for name, part in scores.items()}
+            return {name: np.asarray(part)[: len(some)] for name, part in scores.items()}
 
     # (neuron, strength, fold, feature) -> (strength, neuron, feature, fold)
     arrays = {name: part.transpose(1, 0, 3, 2) for name, part in run_plan(run, plan).items()}
@@ -283,7 +283,7 @@ def _score(levels: Array, cells: Array, strengths: Array, spec: ProbeSpec, plan:
                 scores["auc"] = metrics.auc(rank_sum, counts, direction(binned, fit.weight))
             scores["auc_error"] = metrics.tie_bound(tied, counts)
             scores["accuracy_error"] = share_at_threshold(binned, fit)
-            scores[SETTLED] = fit.spread().settled
+            scores[SETTLED] = jnp.asarray(fit.spread().settled)
             return scores | fit.moved(binned.centre).line()
 
         return lax.map(solve, strengths)

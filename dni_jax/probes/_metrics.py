@@ -10,12 +10,12 @@ PerFit = Float[Array, "*fits"]
 
 
 class Confusion(NamedTuple):
-    """Held-out positions by truth and prediction."""
+    """Held-out positions by truth and prediction; those on the threshold are half in each class."""
 
-    true_positive: Int[Array, "*fits"]
-    false_positive: Int[Array, "*fits"]
-    false_negative: Int[Array, "*fits"]
-    true_negative: Int[Array, "*fits"]
+    true_positive: Float[Array, "*fits"]
+    false_positive: Float[Array, "*fits"]
+    false_negative: Float[Array, "*fits"]
+    true_negative: Float[Array, "*fits"]
 
 
 def _ratio(numerator: Array, denominator: Array, otherwise: float) -> Array:
@@ -23,33 +23,28 @@ def _ratio(numerator: Array, denominator: Array, otherwise: float) -> Array:
     return jnp.where(empty, otherwise, numerator / jnp.where(empty, 1.0, denominator))
 
 
-def _floats(counts: Confusion) -> tuple[Array, Array, Array, Array]:
-    tp, fp, fn, tn = (count.astype(jnp.float64) for count in counts)
-    return tp, fp, fn, tn
-
-
 def accuracy(counts: Confusion) -> PerFit:
     """Share of held-out positions predicted right."""
-    tp, fp, fn, tn = _floats(counts)
+    tp, fp, fn, tn = counts
     return (tp + tn) / (tp + fp + fn + tn)
 
 
 def balanced_accuracy(counts: Confusion) -> PerFit:
     """Mean recall of the classes that the held-out fold contains."""
-    tp, fp, fn, tn = _floats(counts)
+    tp, fp, fn, tn = counts
     present = (tp + fn > 0).astype(jnp.float64) + (tn + fp > 0).astype(jnp.float64)
     return (_ratio(tp, tp + fn, 0.0) + _ratio(tn, tn + fp, 0.0)) / present
 
 
 def f1(counts: Confusion) -> PerFit:
     """Harmonic mean of precision and recall of class 1; 0 where there is neither a positive nor a prediction of one."""
-    tp, fp, fn, _ = _floats(counts)
+    tp, fp, fn, _ = counts
     return _ratio(2.0 * tp, 2.0 * tp + fp + fn, 0.0)
 
 
 def mcc(counts: Confusion) -> PerFit:
     """Matthews correlation coefficient; 0 where truth or prediction is constant."""
-    tp, fp, fn, tn = _floats(counts)
+    tp, fp, fn, tn = counts
     spread = jnp.sqrt((tp + fp) * (tp + fn)) * jnp.sqrt((tn + fp) * (tn + fn))
     return _ratio(tp * tn - fp * fn, spread, 0.0)
 
@@ -60,7 +55,7 @@ def auc(rank_sum: PerFit, counts: Confusion, direction: PerFit) -> PerFit:
     ``(R - n1 (n1 + 1) / 2) / (n1 n0)`` for the neuron itself (Mann-Whitney); one minus that for a falling line.
     Without a direction .5. NaN where the fold lacks a class: no pair is left to rank.
     """
-    tp, fp, fn, tn = _floats(counts)
+    tp, fp, fn, tn = counts
     positives, negatives = tp + fn, tn + fp
     rising = _ratio(rank_sum - positives * (positives + 1.0) / 2.0, positives * negatives, jnp.nan)
     directed = jnp.where(direction > 0, rising, 1.0 - rising)
@@ -69,7 +64,7 @@ def auc(rank_sum: PerFit, counts: Confusion, direction: PerFit) -> PerFit:
 
 def tie_bound(tied: PerFit, counts: Confusion) -> PerFit:
     """Most that breaking ties could change an AUC by: half the share of pairs that tie; NaN without both classes."""
-    tp, fp, fn, tn = _floats(counts)
+    tp, fp, fn, tn = counts
     return _ratio(tied / 2.0, (tp + fn) * (tn + fp), jnp.nan)
 
 

@@ -117,10 +117,12 @@ def fold_moments(
         zeros(n_folds, 2, n_features),
     )
     total: tuple = start, Range(zeros(n_folds, n_features) + jnp.inf, zeros(n_folds, n_features) - jnp.inf)
+    rows, real, fold_of = (jnp.asarray(part) for part in blocks)
     if parallel:
-        total = add(total, blocks.fold, jax.vmap(of_block)(blocks.rows, blocks.real))
+        total = add(total, fold_of, jax.vmap(of_block)(rows, real))
     else:
-        total, _ = lax.scan(lambda now, block: (add(now, block[2], of_block(*block[:2])), None), total, blocks)
+        steps = (fold_of, rows, real)
+        total, _ = lax.scan(lambda now, block: (add(now, block[0], of_block(*block[1:])), None), total, steps)
     (n, products, squares, y_sums), limits = total
     y_sum, y_squares = y_sums[:, 0], y_sums[:, 1]
     products = jnp.swapaxes(products, 1, 2)

@@ -11,6 +11,10 @@ from dni_jax.probes._ranks import tied_ranges
 from dni_jax.probes._sorted_neuron import SortedNeuron, TrainingClass, count_below
 from dni_jax.probes._value_blocks import ValueBlocks
 
+# A decision value this small is a position on the threshold. It is far above the rounding of the solvers, and far below
+# what float32 tells apart within a margin.
+ON_THRESHOLD = 1e-9
+
 
 class Solver(NamedTuple):
     """What is compiled into a solver, besides the probe.
@@ -157,15 +161,25 @@ def direction(neuron: Neuron, weight: Float[Array, "K F"]) -> Float[Array, "K F"
 
 
 def confusion(neuron: Neuron, fit: Fit) -> Confusion:
-    """Count right and wrong held-out predictions of every fold and feature."""
+    """Count right and wrong held-out predictions of every fold and feature.
+
+    A position on the threshold counts half for each class: a neuron of a few values often has many there, and which
+    side they fall on would be decided by rounding, or by which class is called positive.
+    """
     x = neuron.values()
-    rising = fit.weight > 0
-    # Not positive are the ranks up to the threshold where the line rises, positive those below it where it falls.
-    rank = count_below(x, fit.threshold, inclusive=rising)
-    whole = jnp.full_like(rank, x.shape[0])
-    rank = jnp.where(fit.weight == 0, jnp.where(fit.constant, whole, 0), rank)
-    positives_below, all_below = neuron.held_below(rank)
-    positives, everything = neuron.held_below(whole)
+    rising, flat = fit.weight > 0, fit.weight == 0
+    width = ON_THRESHOLD / jnp.where(flat, 1.0, jnp.abs(fit.weight))
+    ends = jnp.stack([fit.threshold - width, fit.threshold + width])
+    low, high = count_below(x, ends, inclusive=jnp.broadcast_to(jnp.array([[[False]], [[True]]]), ends.shape))
+    whole = jnp.full_like(low, x.shape[0])
+    constant = jnp.where(fit.constant, whole, 0)
+    (positives_low, all_low), (positives_high, all_high) = (
+        neuron.held_below(jnp.where(flat, constant, rank)) for rank in (low, high)
+    )
+    positives_below = (positives_low + positives_high).astype(jnp.float64) / 2.0
+    all_below = (all_low + all_high).astype(jnp.float64) / 2.0
+    positives, everything = (count.astype(jnp.float64) for count in neuron.held_below(whole))
+    # Positive are the ranks above the threshold where the line rises, those below it where it falls.
     true_positive = jnp.where(rising, positives - positives_below, positives_below)
     predicted = jnp.where(rising, everything - all_below, all_below)
     false_positive = predicted - true_positive

@@ -11,7 +11,8 @@ fresh                The length of each string. Each recorded string takes the l
                      where strings are independent of each other and alike in distribution: sampled languages.
 string_permutation   As fresh, among the recorded strings: also on their labels, as a set. Exact for exchangeable ones.
 shift                Each group's labels as a closed circle, rotated by a random angle. Holds where a group's labels are
-                     stationary and the seam is one place of many: long texts. The position in the text is not kept.
+                     stationary and the seam is one place of many: long texts. The position in the text is not kept, so
+                     that it finds what states and labels of short strings have in common: their place in the string.
 iid                  The labels as a set. Wrong wherever neighbouring positions are alike, as in all sequences: far too
                      many neurons pass. Here for comparison only.
 labels               Whatever the null labels that are passed keep.
@@ -135,8 +136,9 @@ def shift(labels: Shaped[np.ndarray, "T F"], groups: Int[np.ndarray, " T"], seed
     used, sizes = by_group(groups)
     if sizes.max(initial=0) < 2:
         raise ValueError(
-            'expected groups of several positions to shift labels in, got single positions: null="iid" if positions '
-            "are independent, or the string (or file) of each position as groups"
+            "expected groups of several positions to shift labels in, got single positions: pass the string (or "
+            "file) of "
+            "each position as groups"
         )
     start, size = (np.repeat(per_group, sizes) for per_group in (exclusive_sum(sizes), sizes))
     place = np.arange(len(used)) - start
@@ -186,7 +188,7 @@ def strings(
     if len(low) == 0:
         raise ValueError(
             f"expected strings of equal length to exchange, got {n_recorded} that differ from all others: pass more "
-            'fresh strings, a larger length_tolerance, or null="shift" for long texts'
+            "strings, or a larger length_tolerance"
         )
     member = np.searchsorted(low, sizes, side="right") - 1
     inside = (member >= 0) & (sizes <= high[member])
@@ -304,7 +306,7 @@ def choose_null(
     if spec.fresh_labels is None or spec.fresh_groups is None:
         raise ValueError(
             'expected fresh_labels (P, F) and fresh_groups (P,) of other strings for null="fresh", got none: '
-            'label a corpus of fresh strings, or try null="string_permutation"'
+            "label a corpus of fresh strings"
         )
     fresh_labels = np.asarray(spec.fresh_labels)
     if fresh_labels.ndim != 2 or fresh_labels.shape[1] != labels.shape[1]:

@@ -72,7 +72,8 @@ def score_neurons(
     Neurons are spread over the devices, and over the processes where there are several.
     A constant neuron, or a training set with one class, predicts the training set's majority (weight 0, AUC .5).
     A held-out fold with one class has AUC NaN: there is no pair to rank. F1 and MCC are 0 where their denominator is.
-    Points exactly on the boundary are predicted to be in class 0. R^2 of constant held-out labels is 0, or 1 where
+    Points on the boundary (decision values within 1e-9 of 0) count half for each class, so that a feature and its
+    negation have the same accuracy; libsvm leaves them to rounding. R^2 of constant held-out labels is 0, or 1 where
     training saw only that constant; their Pearson correlation is NaN, as is a constant prediction's.
 
     Memory in addition to the arguments: a copy of the states, and on each device one neuron's prefixes, about

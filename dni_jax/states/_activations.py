@@ -35,6 +35,9 @@ class Activations:
     gate_names
         For an LSTM ``("i", "f", "g", "o")``: input, forget, cell, output; for a GRU ``("r", "z", "n")``. See the guide
         to networks for those of other cells.
+    symbols
+        int ``(T,)``: the symbol that the network read last at each position, as a code (of a network that reads
+        tokens: the token); -1 at positions without a state. None: the character.
     members
         For a population: what distinguishes its M models (``seed`` and ``learning_rate``), one value per model.
 
@@ -51,18 +54,20 @@ class Activations:
     logits: Float[np.ndarray, "*M T V"] | None = None
     mask: Bool[np.ndarray, " T"] | None = None
     gate_names: tuple[str, ...] = ()
+    symbols: Int[np.ndarray, " T"] | None = None
     members: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @classmethod
     def stack(cls, each: Sequence[Activations], members: Mapping[str, Sequence[Any]]) -> Activations:
         """Stack the states of several models on the same text."""
-        arrays = {
+        arrays: dict[str, Any] = {
             name: np.stack([getattr(one, name) for one in each])
             for name in ("hidden", "cell", "gates", "logits")
             if getattr(each[0], name) is not None
         }
         first = each[0]
-        return cls(groups=first.groups, mask=first.mask, gate_names=first.gate_names, members=members, **arrays)
+        about: dict[str, Any] = {"mask": first.mask, "gate_names": first.gate_names, "symbols": first.symbols}
+        return cls(groups=first.groups, members=members, **about, **arrays)
 
     def of_model(self, number: int) -> Activations:
         """Return the states of one model of a population."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from dni_jax.interventions import Intervention
-from dni_jax.models import TrainedModel, states_under
+from dni_jax.models import ImportedModel, TrainedModel, record, states_under
 from dni_jax.text import Corpus
 from dni_jax.verification._overrides import Sets
 
@@ -44,7 +44,7 @@ def check_density(density: Density | None, n_neurons: int) -> None:
 
 
 def plausibility_variables(
-    density: Density, model: TrainedModel, corpus: Corpus, change: Intervention, sets: Sets
+    density: Density, model: TrainedModel | ImportedModel, corpus: Corpus, change: Intervention, sets: Sets
 ) -> dict[str, Any]:
     """Score the states of the intact network, the best and the worst sets, and the first 8 random sets of each size.
 
@@ -60,10 +60,7 @@ def plausibility_variables(
     places = np.unique(np.linspace(0, text.n_positions - 1, _SCORED).astype(int))
     random = sets.random[..., :_DRAWS]
     wanted = np.unique(np.concatenate([[0], *(rows.ravel() for rows in (sets.top, sets.bottom, random))]))
-    start = change.select(range(model.n_neurons), text.n_positions)
-    assert start is not None  # it changes all neurons
-    overrides = start.bind(model.n_neurons, text.n_positions, model.parts, sets=sets.masks[wanted])
-    hidden = states_under(model.weights, text, overrides, places)
+    hidden = _states(model, text, change, sets.masks[wanted], places)
     scores = density.log_prob(hidden.reshape(-1, model.n_neurons)).reshape(hidden.shape[:2])
     found = np.full((len(sets.masks), len(STATISTICS)), np.nan)
     found[wanted] = np.stack([np.median(scores, axis=1), np.median(density.percentile_of(scores), axis=1)], axis=1)
@@ -75,3 +72,20 @@ def plausibility_variables(
             result[f"{name}_{kind}"] = (("feature", "k"), values[rows])
         result[f"{name}_random"] = (("feature", "k"), values[random].mean(-1))
     return result
+
+
+def _states(
+    model: TrainedModel | ImportedModel,
+    text: Corpus,
+    change: Intervention,
+    masks: Bool[np.ndarray, "M N"],
+    places: Int[np.ndarray, " n"],
+) -> Float[np.ndarray, "M n N"]:
+    """Return the states at some places, with the neurons of each set changed."""
+    if isinstance(model, ImportedModel):
+        each = [change.select(np.flatnonzero(mask), text.n_positions) for mask in masks]
+        return np.stack([record(model, text, intervention=one).hidden[places] for one in each])
+    start = change.select(range(model.n_neurons), text.n_positions)
+    assert start is not None  # it changes all neurons
+    overrides = start.bind(model.n_neurons, text.n_positions, model.parts, sets=masks)
+    return states_under(model.weights, text, overrides, places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Bool, Int
 
 from dni_jax.features import FeatureLibrary, Labels
 from dni_jax.inspection import find_library, rankings
-from dni_jax.models import StateGaussian, TrainedModel, predict, record
+from dni_jax.models import ImportedModel, StateGaussian, TrainedModel, make_output_task, record
 from dni_jax.probes import string_weights
 from dni_jax.states import Activations
 from dni_jax.text import Corpus
@@ -19,11 +20,10 @@ from dni_jax.verification._measures import (
     LOSSES,
     MEASURES,
     Sums,
-    correct_types,
     group_sums,
     means_of,
-    number_types,
 )
+from dni_jax.verification._outputs import NextSymbolTask, Task, choose_outputs, choose_positions
 from dni_jax.verification._overrides import INTERVENTIONS, Sets, intervene, neuron_sets, variance_strata
 from dni_jax.verification._plausible import Density, check_density, plausibility_variables
 
@@ -33,7 +33,7 @@ _INTERVAL = (0.025, 0.975)
 
 
 def verify(
-    model: TrainedModel,
+    model: TrainedModel | ImportedModel,
     corpus: Corpus,
     relevance: xr.Dataset,
     features: str | Sequence[str],
@@ -47,6 +47,9 @@ def verify(
     by: str = "score",
     labels: Labels | FeatureLibrary | None = None,
     density: Density | None = None,
+    at: Any = None,
+    outputs: Any = None,
+    targets: Any = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Override the k best neurons of a feature, the k worst, and random sets of k, and measure the predictions.
@@ -86,6 +89,17 @@ def verify(
     density
         From `dni.plausibility`, of this network's states: how plausible the overridden states are. They are judged on
         256 positions among the corpus' first 4,000 characters.
+    at
+        Where to measure: the symbols to be predicted (a string of characters, or a list of symbols), or bool ``(T,)``.
+        An effect that is large at a few positions disappears in the mean over all. None: everywhere.
+    outputs
+        Whose probability ``class_probability`` is: symbols (a string, or a list), or numbers of a network's outputs.
+        None: the class that the feature holds for most often.
+    targets
+        For a network from elsewhere whose output is not the next symbol: the wanted outputs, as codes ``(T,)`` for each
+        symbol or ``(S, *x)`` for each string (-1 where none is wanted), or as values ``(T, C)`` of a regression;
+        ``"own"``: what the intact network's outputs are. An output for each string belongs to the string's last
+        character, and the feature holds there if it holds anywhere in the string.
     seed
         Draws the random sets and the bootstrap.
 
@@ -130,19 +144,46 @@ def verify(
     """
     names = [features] if isinstance(features, str) else list(features)
     ks = [k for k in _SIZES if k <= model.n_neurons] if ks is None else ks
-    _check(names, ks, n_random, intervention, match, model)
+    check_request(names, ks, n_random, intervention, match, model)
     check_density(density, model.n_neurons)
     if relevance.sizes["neuron"] != model.n_neurons:
         raise ValueError(
             f"expected a relevance of this model's {model.n_neurons} neurons, got one of {relevance.sizes['neuron']}: "
             "pass what dni.inspect found in the states of this model"
         )
-    corpus = model.encode(corpus)
+    # Labels first: cut as the network reads it, the text would give other labels to a procedure or a lag.
     selected = _labels(relevance, labels, corpus).select(names)
+    task: Task
+    if isinstance(model, TrainedModel):
+        if targets is not None:
+            raise ValueError("expected targets only with a network from elsewhere, got some with one of our own")
+        corpus = model.encode(corpus)
+        task = NextSymbolTask.of(model, corpus)
+    else:
+        task = make_output_task(model, corpus, targets)
+        if model.readout is not None and model.readout.per == "string":
+            selected = _of_strings(selected, corpus)
+    place = choose_positions(task, corpus, at)
     orders = rankings(relevance, names, by)
     states = record(model, corpus)
-    gaussian = StateGaussian.fit(states.hidden)
-    request = _Request(model, corpus, states, gaussian, ks, n_random, intervention, value, where, match, density, seed)
+    seen = states.hidden if states.mask is None else states.hidden[states.mask]
+    request = _Request(
+        model,
+        corpus,
+        states,
+        StateGaussian.fit(seen),
+        ks,
+        n_random,
+        intervention,
+        value,
+        where,
+        match,
+        density,
+        task,
+        place,
+        outputs,
+        seed,
+    )
     alone = match is not None or intervention in ("oracle", "fitted")
     jobs = [[place] for place in range(len(names))] if alone else [list(range(len(names)))]
     parts = [_effects(request, selected.select([names[n] for n in job]), orders[job]) for job in jobs]
@@ -155,7 +196,7 @@ def verify(
 class _Request(NamedTuple):
     """What is verified, apart from the features."""
 
-    model: TrainedModel
+    model: TrainedModel | ImportedModel
     corpus: Corpus
     states: Activations
     gaussian: StateGaussian
@@ -166,12 +207,19 @@ class _Request(NamedTuple):
     where: str
     match: str | None
     density: Density | None
+    task: Task
+    at: Bool[np.ndarray, " T"]
+    outputs: Any
     seed: int
 
 
-def _check(
-    names: list[str], ks: Sequence[int], n_random: int, intervention: str, match: str | None, model: TrainedModel
+def check_request(
+    names: list[str], ks: Sequence[int], n_random: int, intervention: str, match: str | None, model: Any
 ) -> None:
+    """Refuse what cannot be verified; see `verify`."""
+    if not isinstance(model, (TrainedModel, ImportedModel)):
+        hint = "pass the network first: dni.verify(model, corpus, relevance, ...)"
+        raise ValueError(f"expected a network that dni_jax runs itself, got {type(model).__name__}: {hint}")
     if not names:
         raise ValueError("expected at least one feature to verify, got none")
     if not ks or min(ks) < 1 or max(ks) > model.n_neurons or list(ks) != sorted(set(ks)):
@@ -194,6 +242,20 @@ def _labels(relevance: xr.Dataset, labels: Labels | FeatureLibrary | None, corpu
     return made
 
 
+def _of_strings(labels: Labels, corpus: Corpus) -> Labels:
+    """Return labels that hold at a string's last character if they hold anywhere in the string."""
+    last = corpus.offsets[1:] - 1
+    columns = []
+    for column in labels.columns:
+        whole = np.array(column)
+        highest = np.maximum.reduceat(np.where(labels.mask, column, -np.inf), corpus.offsets[:-1])
+        whole[last] = np.where(np.isfinite(highest), highest, 0).astype(whole.dtype)
+        columns.append(whole)
+    mask = np.array(labels.mask)
+    mask[last] = np.logical_or.reduceat(labels.mask, corpus.offsets[:-1])
+    return replace(labels, columns=tuple(columns), mask=mask)
+
+
 def feature_holds(column: np.ndarray) -> Bool[np.ndarray, " T"]:
     """Return where a feature holds: at label 1, or above the middle of a continuous feature's range."""
     return column > (float(column.min()) + float(column.max())) / 2
@@ -210,20 +272,24 @@ def _effects(request: _Request, labels: Labels, orders: Int[np.ndarray, "F N"]) 
     )
     overrides = change.bind(model.n_neurons, corpus.n_positions, model.parts, sets=sets.masks)
     held = [feature_holds(column) & labels.mask for column in labels.columns]
-    type_names, types = number_types(corpus)
-    main_types = [int(np.bincount(types[corpus.flat_codes[on]], minlength=len(type_names)).argmax()) for on in held]
-    used_types = sorted(set(main_types))
-    classes = (types[:, None] == np.asarray(used_types)).astype(np.float32)
-    predictions = predict(model.weights, corpus, overrides, classes=classes, gaussian=request.gaussian)
-    counted = predictions.predicted & labels.mask
+    task = request.task
+    main_types, classes, type_names = choose_outputs(task, held, request.outputs)
+    outcome = task.measure(overrides, classes, request.gaussian)
+    counted = outcome.measured & labels.mask & request.at
+    if not counted.any():
+        raise ValueError(
+            "expected positions that are predicted and labelled among those that at= names, got none: is a symbol "
+            "missing in this text?"
+        )
     groups = corpus.position_groups
     draw = string_weights(len(np.unique(groups)), _BOOTSTRAP, request.seed)
-    right, loss, distance = (
-        np.asarray(each, np.float64)
-        for each in (correct_types(predictions, corpus), predictions.loss, predictions.distance)
-    )
-    probabilities = [predictions.class_probability[..., place].astype(np.float64) for place in range(len(used_types))]
-    of_class = [used_types.index(main) for main in main_types]
+    right, loss, distance = (np.asarray(each, np.float64) for each in (outcome.right, outcome.loss, outcome.distance))
+    used = sorted(set(main_types))
+    probabilities = [outcome.class_probability[..., which].astype(np.float64) for which in used]
+    for which, probability in zip(used, probabilities, strict=True):
+        if not classes[:, which].any():  # no class to measure: a regression, or several places of a string
+            probability[:] = np.nan
+    of_class = [used.index(main) for main in main_types]
     means = means_of(right, loss, probabilities, distance, counted, np.asarray(held), of_class)
     found = []
     for place, on in enumerate(held):

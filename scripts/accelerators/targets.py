@@ -60,7 +60,7 @@ class Target:
         ImportError
             Where a package is missing that compiles for them.
         """
-        missing = [package for module, package in self.needs.items() if find_spec(module) is None]
+        missing = [package for module, package in self.needs.items() if not is_installed(module)]
         if missing:
             raise ImportError(
                 f'expected {", ".join(missing)} to be installed: pip install "dni-jax[accelerators]" '
@@ -77,6 +77,14 @@ class Target:
                 "TPU_WORKER_HOSTNAMES": "localhost",
             }
         return list(topologies.get_topology_desc(**self.topology).devices)[: self.n_devices]
+
+
+def is_installed(module: str) -> bool:
+    """Return whether a module can be imported."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package above it
+        return False
 
 
 def _prepare_cuda() -> None:

@@ -82,6 +82,7 @@ def test_bad_input_is_named(scored, states, few, held_out):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:labels are shifted in short strings")
 def test_positions_without_a_state_count_nowhere(relevance, states, labels, held_out):
     """Masked states are left out as masked labels are."""
     mask = np.random.default_rng(0).random(held_out.n_positions) < 0.7
@@ -97,11 +98,52 @@ def test_positions_without_a_state_count_nowhere(relevance, states, labels, held
         lambda s, la: dni.inspection.lags(s, la, held_out, range(-1, 2)),
     ):
         xr.testing.assert_equal(add(by_states, some).drop_attrs(), add(states, by_labels).drop_attrs())
-    with pytest.raises(ValueError, match='try null="shift"'):
-        dni.inspect(by_states, some, folds=4).pipe(dni.significance, by_states, some, held_out, n_null=9)
+    again = dni.inspect(by_states, some, folds=4)
+    exchanged = dni.significance(again, by_states, some, held_out, n_null=9)  # fresh strings have no masked positions
+    assert exchanged.attrs["null"] == "string_permutation"
+    assert exchanged.attrs["null_matched_by"] == "unit"
+    with pytest.raises(ValueError, match="without a masked position"):
+        dni.significance(again, by_states, some, held_out, null="fresh", n_null=9)
 
 
-def test_a_network_from_elsewhere_has_no_beginning(relevance, states, labels, held_out, model):
+def test_a_network_from_elsewhere_is_compared_with_fresh_weights(relevance, states, labels, held_out, model):
+    """How its training began is unknown; its architecture is not."""
     stranger = dataclasses.replace(model, config=None)
-    with pytest.raises(ValueError, match="untrained_states="):
-        dni.baselines(relevance, states, labels, held_out, model=stranger, n_controls=0)
+    found = dni.baselines(relevance, states, labels, held_out, model=stranger, n_controls=0)
+    assert np.isfinite(found["untrained"].sel(feature="depth"))
+    assert not found["untrained"].equals(relevance["score"].mean("fold").max("neuron"))
+
+
+def test_a_lookup_of_the_token_is_an_echo_of_it():
+    """States that depend on the token only know nothing beyond it, even of a feature of the token's characters."""
+    rng = np.random.default_rng(0)
+    words = np.asarray(["if", "for", "(", ")", "x", "while", "y2", "1"])
+    strings = [list(rng.choice(words, 12)) for _ in range(30)]
+    corpus = dni.Corpus.from_strings([" ".join(string) for string in strings])
+    table = {word: rng.normal(size=4) + (len(word) > 1) for word in words}
+    offsets = [
+        np.stack([ends := np.cumsum([len(w) + 1 for w in string]) - 1, ends], 1) - [[len(w), 0] for w in string]
+        for string in strings
+    ]
+    states = dni.from_tokens(
+        [np.asarray([table[w] for w in string]) for string in strings], offsets, corpus, unit="token"
+    )
+    assert int(states.mask.sum()) == 30 * 12  # a token counts once
+    labels = dni.char_feature("letter", str.isalpha).label(corpus).by_token(states.mask, corpus, how="any")
+    # A label that is not a function of the token: whether it stands in the second half of its string.
+    late = corpus.position_in_string > 18
+    two = dataclasses.replace(
+        labels, names=("letter", "late"), kinds=("binary",) * 2, columns=(labels["letter"], late * 1)
+    )
+    relevance = dni.inspect(states, two, "ridge", folds=3)
+    found = dni.baselines(relevance, states, two, corpus, n_controls=2)
+    assert float(relevance["auc"].sel(feature="letter").mean("fold").max()) > 0.8
+    assert np.isnan(found["auc_within_symbol"].sel(feature="letter")).all()  # the token decides it
+    np.testing.assert_allclose(found["auc_within_symbol"].sel(feature="late"), 0.5)
+    assert np.isfinite(found["selectivity"].sel(feature="letter")).all()
+    tested = dni.significance(relevance, states, two, corpus, n_null=19)
+    assert tested.attrs["null"] == "string_permutation"
+    assert tested.attrs["null_matched_by"] == "unit"
+    by_character = dni.from_arrays(states.hidden, corpus)
+    again = dni.baselines(relevance, by_character, two, corpus, symbols=states.symbols, n_controls=0)
+    np.testing.assert_array_equal(again["auc_within_symbol"], found["auc_within_symbol"])

@@ -50,7 +50,8 @@ def test_a_network_that_reads_other_text_is_not(parentheses, scored, model, held
     found = dni.significance(scored, others, labels, kept, n_null=99)
     assert (found["p_family"].min("neuron") > 0.01).all()
     assert float((found["p"] <= 0.05).mean()) < 0.2
-    shifted = dni.significance(scored, others, labels, kept, null="shift", n_null=99)
+    with pytest.warns(UserWarning, match="short strings"):
+        shifted = dni.significance(scored, others, labels, kept, null="shift", n_null=99)
     assert float((shifted["p"] <= 0.05).mean()) > 0.3  # both know the place in the string: shift does not keep it
 
 
@@ -79,7 +80,8 @@ def test_other_nulls_and_masked_positions(scored, states, few, held_out):
     exchanged = dni.significance(scored, states, some, held_out, null="string_permutation", n_null=19)
     out = np.isin(held_out.string_ids, held_out.string_ids[~mask]).sum()
     assert exchanged.attrs["null_masked_positions"] == out
-    shifted = dni.significance(scored, states.hidden, some, groups=states.groups, n_null=19)
+    with pytest.warns(UserWarning, match="short strings"):
+        shifted = dni.significance(scored, states.hidden, some, groups=states.groups, n_null=19)
     assert shifted.attrs["null"] == "shift"
     assert shifted.attrs["null_positions"] == len(mask) - 3
     given = dni.languages.get("parentheses").sample(500, seed=9)
@@ -111,3 +113,49 @@ def test_the_best_of_each_feature_come_with_their_p(tested):
 
     table = best_per_feature(tested, k=1, by="auc")
     assert table["p_global"].tolist() == [1 / 40] * 4
+
+
+def words(rng, n, stop=0.25):
+    """Strings of 3 to 14 letters that end by chance, with a space inside some of them."""
+    lengths = np.minimum(3 + rng.geometric(stop, n) - 1, 14)
+    texts = ["".join(rng.choice(list("abcde"), length)) for length in lengths]
+    return [text[:2] + " " + text[2:] for text in texts]
+
+
+def place_and_noise(corpus, rng, n=6):
+    """States that know the place in the string, and nothing of what is in it."""
+    place = corpus.position_in_string[:, None] / 5.0
+    return (np.tanh(place * rng.normal(size=n)) + 0.3 * rng.normal(size=(corpus.n_positions, n))).astype(np.float32)
+
+
+def test_features_of_other_strings_are_not_found_in_short_ones():
+    """The place in a word is no finding: whole strings are exchanged, also where the spaces have no state."""
+    rng = np.random.default_rng(0)
+    corpus = dni.Corpus.from_strings(words(rng, 100))
+    library = dni.feature("late", lambda string: [int(n > len(string) // 2) for n in range(len(string))])
+    library += dni.char_feature("a", lambda c: c == "a")
+    labels = library.label(corpus)
+    states = dni.from_arrays(place_and_noise(corpus, rng), corpus)
+    spaced = replace(states, mask=corpus.text != ord(" "))
+    for which, matched in ((states, "position"), (spaced, "unit")):
+        relevance = dni.inspect(which, labels, "ols", folds=3)
+        tested = dni.significance(relevance, which, labels, corpus, n_null=19)
+        assert tested.attrs["null"] == "string_permutation"
+        assert tested.attrs["null_matched_by"] == matched
+        assert tested.attrs["null_positions"] > 0.8 * int(
+            which.mask.sum() if which.mask is not None else len(corpus.text)
+        )
+        assert float(tested["p_global"].min()) > 0.025
+        with pytest.warns(UserWarning, match="p is too small"):
+            shifted = dni.significance(relevance, which, labels, corpus, null="shift", n_null=19)
+        assert float(shifted["p_global"].min()) == 0.05
+
+
+def test_groups_of_strings_and_long_texts_are_shifted():
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("abc"), 300)) for _ in range(3)]
+    corpus = dni.Corpus.from_strings(texts)
+    labels = dni.char_feature("a", lambda c: c == "a").label(corpus)
+    states = dni.from_arrays(rng.normal(size=(900, 2)).astype(np.float32), corpus)
+    relevance = dni.inspect(states, labels, "ols", folds=3)
+    assert dni.significance(relevance, states, labels, corpus, n_null=9).attrs["null"] == "shift"

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,6 +18,16 @@ def test_draw_inverts_the_cumulative_distribution():
     drawn = np.asarray(draw(logits, jnp.asarray(uniform), jnp.float32(1.0)))
     np.testing.assert_allclose(np.bincount(drawn, minlength=4) / len(uniform), probabilities, atol=2e-3)
     assert (np.asarray(draw(logits, jnp.asarray(uniform), jnp.float32(0.0))) == 3).all()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_without_temperature_the_most_probable_symbol_is_drawn(compiled):
+    rng = np.random.default_rng(0)
+    logits = np.concatenate([rng.normal(size=(60, 9)), 1e3 * rng.normal(size=(60, 9)), np.eye(9), np.zeros((1, 9))])
+    logits = jnp.asarray(logits, jnp.float32)
+    function = jax.jit(draw) if compiled else draw
+    drawn = function(logits, jnp.full(len(logits), 0.7), jnp.float32(0.0))
+    np.testing.assert_array_equal(drawn, logits.argmax(-1))
 
 
 def test_same_seed_same_text(model):

@@ -175,3 +175,30 @@ def test_digits_survive_a_million_positions():
     best = hinge_objective(x, y, near["weight"][0, 0, k], near["bias"][0, 0, k])
     for dw, db in 1e-4 * rng.normal(size=(20, 2)):
         assert best <= hinge_objective(x, y, near["weight"][0, 0, k] + dw, near["bias"][0, 0, k] + db)
+
+
+@pytest.mark.parametrize("engine", ["exact", "binned"])
+def test_positions_on_the_boundary_count_half_for_each_class(engine):
+    """Counters, signs and rectified units have many: a feature and its negation must have one accuracy."""
+    rng = np.random.default_rng(0)
+    n = 240
+    signal = rng.normal(size=n)
+    hidden = np.stack([np.round(2 * signal), np.sign(signal), np.maximum(np.round(signal), 0)], axis=1)
+    labels = np.stack([signal + rng.normal(size=n) > 0, signal + rng.normal(size=n) > 0.7], axis=1)
+    folds = np.arange(n) % 3
+    scores = score_neurons(hidden, labels, folds, metrics=("accuracy",), engine=engine)
+    negated = score_neurons(hidden, ~labels, folds, metrics=("accuracy",), engine=engine)
+    weights = np.isclose(scores.lines["weight"], 0)  # flat in a tie of the classes: class 0 by definition
+    np.testing.assert_allclose(np.where(weights, 0, scores["accuracy"]), np.where(weights, 0, negated["accuracy"]))
+    on_boundary = 0
+    for neuron, feature, fold in np.ndindex(3, 2, 3):
+        held = folds == fold
+        x = hidden[:, [neuron]]
+        other = SVC(kernel="linear", C=1.0, tol=1e-6).fit(x[~held], labels[~held, feature])
+        decision = other.decision_function(x[held])
+        sure = np.abs(decision) > 1e-3
+        right = np.count_nonzero((decision > 0)[sure] == labels[held, feature][sure]) + np.count_nonzero(~sure) / 2
+        on_boundary += np.count_nonzero(~sure)
+        if not weights[neuron, feature, fold]:
+            np.testing.assert_allclose(scores["accuracy"][neuron, feature, fold], right / np.count_nonzero(held))
+    assert on_boundary > 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,11 @@ def inspect_stage(job: Job) -> Inspection:
     job.log(f"  {model.n_neurons * len(labels) * folds:,} probes in {time.perf_counter() - start:.1f} s")
     start = time.perf_counter()
     language = job.language if job.config.is_sampled else None
-    relevance = significance(relevance, states, labels, corpus, language=language)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        relevance = significance(relevance, states, labels, corpus, language=language)
+    for warning in caught:
+        job.log(f"  warning: {warning.message}")
     with spinner("comparing with an untrained network and control tasks"):
         relevance = baselines(relevance, states, labels, corpus, model=model, n_controls=1, seed=seed)
     null = f"{relevance.attrs['n_null']} repetitions of the null {relevance.attrs['null']!r}"

@@ -15,7 +15,7 @@ import xarray as xr
 from dni_jax import processes
 from dni_jax.app.pipeline._inspecting import RANK_BY, Inspection, write_findings
 from dni_jax.app.pipeline._job import Job
-from dni_jax.app.report import dynamics_figure, effects_figure, save
+from dni_jax.app.report import dynamics_figure, effects_figure, effects_table, save
 from dni_jax.files import atomic_write
 from dni_jax.inspection import ranking, read_table, write_table
 from dni_jax.interventions import clamp
@@ -91,19 +91,6 @@ def headline_features(best: pd.DataFrame, names: Sequence[str], n: int = 3) -> l
     strength = best.set_index("feature")["strength"]
     rest = sorted((name for name in names if name not in _HEADLINES), key=lambda name: -strength[name])
     return [name for name in (*_HEADLINES, *rest) if name in names][:n]
-
-
-def effects_table(effects: xr.Dataset) -> pd.DataFrame:
-    """Return one row per feature, k and measure of one intervention."""
-    frame = effects.drop_vars(["random", "neurons"]).to_dataframe().reset_index()
-    frame.insert(0, "intervention", effects.attrs["intervention"])
-    neurons = {
-        (str(f), int(k)): [int(n) for n in effects["neurons"].sel(feature=f, k=k).values if n >= 0]
-        for f in effects["feature"].values
-        for k in effects["k"].values
-    }
-    frame["neurons"] = [neurons[str(row.feature), int(row.k)] for row in frame.itertuples()]
-    return frame
 
 
 def _write_samples(job: Job, inspection: Inspection, features: Sequence[str]) -> None:

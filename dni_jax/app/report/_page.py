@@ -66,7 +66,11 @@ def write_report(folder: str | Path) -> Path:
     ValueError: expected a file '...config.toml' to report on, got none: `dni run LANGUAGE` makes the folder of a run
     """
     run = RunFiles.read(folder)
-    path = run.path / NAME
+    return write_page(run, run.path / NAME)
+
+
+def write_page(run: RunFiles, path: Path) -> Path:
+    """Write the page of a run to a file; it appears whole or not at all."""
     page = render("page.html.jinja", _SCRIPTS, **_context(run))
     with atomic_write(path) as temporary:
         temporary.write_bytes(page)
@@ -152,6 +156,10 @@ def _random_sets(run: RunFiles) -> int:
 
 
 def _title(run: RunFiles) -> str:
+    if run.config.get("title"):
+        return str(run.config["title"])
+    if not run.stored:
+        return f"What a network knows about {run.language}"
     cell = str(run.config.get("cell", "network")).upper()
     return f"What {'an' if cell[:1] in 'AEFHILMNORSX' else 'a'} {cell} knows about {run.language}"
 
@@ -196,13 +204,15 @@ def _tiles(run: RunFiles) -> list[tuple[str, str, str]]:
 
 
 def _network(run: RunFiles) -> str:
+    if not run.stored:
+        return ""
     layers = int(run.config.get("layers", 1))
     return f"{run.config.get('cell', 'network')}, {layers} layer{'' if layers == 1 else 's'}"
 
 
 def _settings(run: RunFiles) -> dict[str, str]:
     """Return the settings of the run, by name."""
-    shown = {name: str(value) for name, value in run.config.items() if value not in ((), [])}
+    shown = {name: str(value) for name, value in run.config.items() if value not in ((), [], "")}
     repetitions = "null_repetitions"
     if repetitions in run.relevance:
         shown["null repetitions"] = str(int(run.relevance[repetitions].max()))

@@ -43,6 +43,8 @@ class RunFiles:
         The number of neurons set to 0 for the effects in the findings; 0 if there are no effects.
     summary, effects, samples, training, dynamics, excerpt, attribution, posterior, step_sizes, dimension, repair
         The other files; None if there is no such file.
+    stored
+        Whether these are files of a folder; else they were passed.
     """
 
     path: Path
@@ -61,6 +63,44 @@ class RunFiles:
     step_sizes: pd.DataFrame | None
     dimension: pd.DataFrame | None
     repair: pd.DataFrame | None
+    stored: bool = True
+
+    @classmethod
+    def from_parts(
+        cls,
+        path: Path,
+        config: Mapping[str, Any],
+        relevance: xr.Dataset,
+        same_as: Mapping[str, str],
+        effects: pd.DataFrame | None,
+        excerpt: Excerpt | None,
+    ) -> RunFiles:
+        """Return the contents of a report without a folder."""
+        k = _largest_k(effects)
+        missing = dict.fromkeys(
+            (
+                "summary",
+                "samples",
+                "training",
+                "dynamics",
+                "attribution",
+                "posterior",
+                "step_sizes",
+                "dimension",
+                "repair",
+            )
+        )
+        return cls(
+            path=path,
+            config=config,
+            relevance=relevance,
+            findings=_findings(relevance, effects, k, same_as),
+            k=k,
+            effects=effects,
+            excerpt=excerpt,
+            stored=False,
+            **missing,
+        )
 
     @classmethod
     def read(cls, folder: str | Path) -> RunFiles:

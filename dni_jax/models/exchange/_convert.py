@@ -1,16 +1,33 @@
-"""What all frameworks share: layers in our order of gates, and symbols in our order of codes."""
+"""What all frameworks share: layers in our order of gates, and the model that they become."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from dni_jax.devices import use_all_cores
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import LayerWeights, Weights, check_finite_weights
 from dni_jax.models.cells import GRU, LSTM, RNN
+from dni_jax.models.exchange._imported import ImportedModel, check_reference
+from dni_jax.models.exchange._reading import Reading, read_options
+from dni_jax.models.exchange._readout import Head, Readout, apply_head
+from dni_jax.models.exchange._stack import (
+    Bidirectional,
+    Dense,
+    Elementwise,
+    Layer,
+    LayerNorm,
+    Recurrent,
+    Stack,
+)
+from dni_jax.models.exchange._symbols import make_symbols
 from dni_jax.states import as_numpy
 from dni_jax.text import Vocabulary
 
@@ -18,26 +35,41 @@ _NEVER = -1e9  # logit of the boundary in a network that has none
 _CELLS = {cell.name: cell for cell in (LSTM, GRU, RNN)}  # those that other frameworks have
 
 
-class ForeignNetwork(NamedTuple):
-    """A network in our conventions, but with its own codes.
+class Parsed(NamedTuple):
+    """A network as an adapter reads it.
 
     Attributes
     ----------
-    cell
-        The name of its cells.
     layers
-        The lowest first; its input is one-hot symbols, or what `embedding` turns them into.
-    head, head_b
-        float32 ``(N, V)`` and ``(V,)``: the readout.
+        The lowest first.
     embedding
-        float ``(V, D)``, or None.
+        float32 ``(V, D)``, or None.
+    head
+        Dense layers on top of the uppermost one, or None.
+    masked
+        Whether code 0 is left out (Keras' ``mask_zero``).
+    source
+        The framework's name.
     """
 
-    cell: str
-    layers: list[LayerWeights]
-    head: Float[np.ndarray, "N V"]
-    head_b: Float[np.ndarray, " V"]
-    embedding: Float[np.ndarray, "V D"] | None = None
+    layers: tuple[Layer, ...]
+    embedding: Float[np.ndarray, "V D"] | None
+    head: Head | None
+    source: str
+    masked: bool = False
+
+
+class Description(NamedTuple):
+    """What a user says about a network: the arguments that all adapters share; see `from_torch`."""
+
+    characters: Any
+    boundary: int | None = None
+    readout: Any = None
+    reference: Any = None
+    unknown: int | None = None
+    split: Any = None
+    per: str = "symbol"
+    options: Mapping[str, Any] = {}
 
 
 def float32(values: Any) -> np.ndarray:
@@ -46,18 +78,20 @@ def float32(values: Any) -> np.ndarray:
 
 
 def make_layer(
-    cell: str, wx: np.ndarray, wh: np.ndarray, from_input: np.ndarray, from_state: np.ndarray
-) -> LayerWeights:
+    cell: str, wx: np.ndarray, wh: np.ndarray, from_input: np.ndarray, from_state: np.ndarray, **settings: Any
+) -> Recurrent:
     """Return a layer with gates in our order; its two biases are added up where the cell uses only their sum."""
     sizes = {wx.shape[-1], wh.shape[-1], from_input.shape[-1], from_state.shape[-1]}
     blocks = len(_CELLS[cell].gates)
-    if sizes != {blocks * len(wh)}:
+    projection = settings.get("projection")
+    size = len(wh) if projection is None else len(projection)
+    if sizes != {blocks * size} or (projection is not None and projection.shape[1] != len(wh)):
         raise ValueError(
             f"expected weights of {blocks} blocks of columns for a cell {cell!r}, got shapes {wx.shape} and {wh.shape}"
         )
-    if _CELLS[cell].has_state_bias:
-        return LayerWeights(wx, wh, from_input, from_state)
-    return LayerWeights(wx, wh, from_input + from_state)
+    if _CELLS[cell].has_state_bias and settings.get("reset_after", True):
+        return Recurrent(wx, wh, from_input, from_state, cell=cell, **settings)
+    return Recurrent(wx, wh, from_input + from_state, cell=cell, **settings)
 
 
 def name_cell(wh: np.ndarray) -> str:
@@ -68,46 +102,163 @@ def name_cell(wh: np.ndarray) -> str:
     ValueError
         If no cell has so many blocks.
     """
-    for name, cell in _CELLS.items():
-        if wh.shape[1] == len(cell.gates) * wh.shape[0]:
+    for name in ("lstm", "gru", "rnn"):
+        if wh.shape[1] == len(_CELLS[name].gates) * wh.shape[0]:
             return name
-    blocks = ", ".join(f"{len(cell.gates)} ({name})" for name, cell in _CELLS.items())
+    blocks = ", ".join(f"{len(_CELLS[name].gates)} ({name})" for name in ("lstm", "gru", "rnn"))
     raise ValueError(f"expected recurrent weights with one of these numbers of blocks: {blocks}; got shape {wh.shape}")
 
 
-def convert(network: ForeignNetwork, characters: Sequence[str], boundary: int | None) -> TrainedModel:
-    """Return the network with its symbols in our order: the boundary first, then characters by code point.
+def build(parsed: Parsed, said: Description) -> TrainedModel | ImportedModel:
+    """Return a model: a `TrainedModel` where our own cells, head and symbols describe it, else an `ImportedModel`.
 
-    Parameters
-    ----------
-    network
-        The network.
-    characters
-        Its symbols in the order of its codes; the one at `boundary` is not read.
-    boundary
-        The code that begins and ends a string, or None.
+    Raises
+    ------
+    ValueError
+        Where sizes do not fit, or states differ from the reference.
     """
+    use_all_cores()
+    stack = Stack(parsed.layers, parsed.embedding)
+    _check_sizes(stack, parsed.head)
+    _check_finite(stack, parsed.head)
+    options = read_options(said.options)
+    if parsed.masked:
+        options = {"pad": 0, **options}
+    if parsed.head is not None and said.readout is not None:
+        raise ValueError("expected a head or a readout, got both: pass head=None with readout=")
+    if _is_ours(parsed, said, options):
+        characters = list(said.characters)
+        model = _convert(stack, parsed.head, characters, said.boundary)  # type: ignore[arg-type]
+        if said.reference is None:
+            return model
+        names = [text if code != said.boundary else None for code, text in enumerate(characters)]
+        # The embedding multiplied in, as the model has it: that rounds, too.
+        lowest = stack.recurrent[0]
+        wx = lowest.wx if stack.embedding is None else _embed(stack.embedding, lowest.wx)
+        own = Stack((replace(lowest, wx=wx), *stack.recurrent[1:]))
+        twin = ImportedModel(own, make_symbols(names, own.n_symbols, None, None), Reading(), None, parsed.source)
+        return replace(model, reference_difference=check_reference(twin, said.reference))
+    imported = _import(stack, parsed, said, options)
+    if said.reference is None:
+        return imported
+    return replace(imported, reference_difference=check_reference(imported, said.reference))
+
+
+def _is_ours(parsed: Parsed, said: Description, options: Mapping[str, Any]) -> bool:
+    """Whether a `TrainedModel` computes, reads and predicts the same."""
+    layers = parsed.layers
+    plain = all(isinstance(layer, Recurrent) and layer.is_plain for layer in layers)
+    same = len({layer.cell for layer in layers if isinstance(layer, Recurrent)}) == 1
+    head = parsed.head
+    linear = head is not None and len(head) == 1 and isinstance(head[0], Dense) and head[0].activation == "linear"
+    listed = isinstance(said.characters, Sequence) and all(isinstance(text, str) for text in said.characters)
+    if not (plain and same and linear and listed) or options or parsed.masked:
+        return False
+    if said.unknown is not None or said.split is not None or said.per != "symbol":
+        return False
+    n_outputs = head[0].kernel.shape[1]  # type: ignore[index,union-attr]
+    return bool(n_outputs == Stack(layers, parsed.embedding).n_symbols)
+
+
+def _import(stack: Stack, parsed: Parsed, said: Description, options: dict[str, Any]) -> ImportedModel:
+    characters = said.characters
+    if said.boundary is not None:
+        if not 0 <= said.boundary < stack.n_symbols:
+            raise ValueError(f"expected boundary to be a code from 0 to {stack.n_symbols - 1}, got {said.boundary}")
+        options = {"begin": said.boundary, "end": said.boundary, **options}
+        if isinstance(characters, Sequence) and not isinstance(characters, str):
+            characters = [None if code == said.boundary else text for code, text in enumerate(characters)]
+    symbols = make_symbols(characters, stack.n_symbols, said.unknown, said.split)
+    if isinstance(options.get("prefix"), str):
+        options["prefix"] = tuple(symbols.read(options["prefix"], 0).codes.tolist())
+    elif "prefix" in options:
+        options["prefix"] = tuple(int(code) for code in np.atleast_1d(options["prefix"]))
+    reading = Reading(**options, masked=parsed.masked).check(stack.n_symbols)
+    return ImportedModel(stack, symbols, reading, _readout(parsed.head, said), parsed.source)
+
+
+def _readout(head: Head | None, said: Description) -> Readout | None:
+    per: Any = said.per
+    if head is not None:
+        layers = jax.tree.map(jnp.asarray, head)
+        return Readout(lambda trace: apply_head(layers, trace, per), per)
+    readout = said.readout
+    if readout is not None and not isinstance(readout, Readout):
+        return Readout(readout, per)
+    if per != "symbol":
+        raise ValueError("expected per= with a head or a function as readout=, got neither: Readout(..., per=) says it")
+    return None if readout is None else readout
+
+
+def _check_sizes(stack: Stack, head: Head | None) -> None:
+    """Refuse layers that do not fit on each other."""
+    if not stack.recurrent:
+        raise ValueError("expected at least one recurrent layer, got none")
+    lowest = stack.layers[0]
+    if isinstance(lowest, Elementwise) or (stack.embedding is None and isinstance(lowest, (Dense, LayerNorm))):
+        raise ValueError(f"expected a recurrent layer to read the symbols, got {type(lowest).__name__}")
+    table = stack.embedding
+    if table is not None and (table.ndim != 2 or table.shape[1] != _reads(lowest)):
+        raise ValueError(f"expected an embedding of shape (V, {_reads(lowest)}), got {table.shape}")
+    width = _reads(lowest) if table is None else int(table.shape[1])
+    for layer in (*stack.layers, *(head or ())):
+        if isinstance(layer, Elementwise):
+            continue
+        if _reads(layer) != width:
+            raise ValueError(
+                "expected each layer, and the head, to read as many numbers as the layer below has neurons, got "
+                f"{_reads(layer)} and {width}"
+            )
+        width = _width(layer)
+
+
+def _reads(layer: Recurrent | Bidirectional | LayerNorm | Dense) -> int:
+    if isinstance(layer, Bidirectional):
+        return len(layer.forward.wx)
+    if isinstance(layer, Recurrent):
+        return len(layer.wx)
+    return len(layer.scale if isinstance(layer, LayerNorm) else layer.kernel)
+
+
+def _width(layer: Recurrent | Bidirectional | LayerNorm | Dense) -> int:
+    if isinstance(layer, Bidirectional):
+        forward, backward = layer.forward.size, layer.backward.size
+        return forward + backward if layer.merge == "concat" else forward
+    if isinstance(layer, Recurrent):
+        return layer.size
+    return len(layer.scale) if isinstance(layer, LayerNorm) else int(layer.kernel.shape[1])
+
+
+def _check_finite(stack: Stack, head: Head | None) -> None:
+    for path, array in jax.tree_util.tree_leaves_with_path((stack, head)):
+        bad = int((~np.isfinite(np.asarray(array))).sum())
+        if bad:
+            raise ValueError(
+                f"expected finite weights in the network to take over, got {bad} of {np.size(array)} numbers NaN or "
+                f"infinite in {jax.tree_util.keystr(path)}: use a checkpoint from before the training diverged"
+            )
+
+
+def _convert(stack: Stack, head: Head, characters: Sequence[str], boundary: int | None) -> TrainedModel:
+    """Return the network with its symbols in our order: the boundary first, then characters by code point."""
     codes = _codes(characters, boundary)
-    lowest, head, head_b = network.layers[0], network.head, network.head_b
-    wx = lowest.wx if network.embedding is None else _embed(network.embedding, lowest.wx)
-    if not len(wx) == head.shape[1] == len(characters):
+    if len(characters) != stack.n_symbols:
         raise ValueError(
             f"expected as many characters as the network has symbols, got {len(characters)} characters, "
-            f"{len(wx)} input symbols and {head.shape[1]} output symbols"
+            f"{stack.n_symbols} input symbols and {head[0].kernel.shape[1]} output symbols"  # type: ignore[union-attr]
         )
-    below = [layer.hidden for layer in network.layers[:-1]]
-    sizes = [(len(layer.wx), size) for layer, size in zip(network.layers[1:], below, strict=True)]
-    if any(a != b for a, b in sizes) or len(head) != network.layers[-1].hidden:
-        raise ValueError("expected each layer, and the head, to read as many numbers as the layer below has neurons")
+    layers = [LayerWeights(layer.wx, layer.wh, layer.b, layer.bh) for layer in stack.recurrent]
+    lowest, kernel, bias = layers[0], head[0].kernel, head[0].bias  # type: ignore[union-attr]
+    wx = lowest.wx if stack.embedding is None else _embed(stack.embedding, lowest.wx)
     # Our code 0 is the boundary. A network without one gets a symbol that adds nothing and is never predicted.
     first = np.zeros((1, wx.shape[1]), np.float32) if boundary is None else wx[[boundary]]
-    head_first = np.zeros((len(head), 1), np.float32) if boundary is None else head[:, [boundary]]
-    bias_first = [_NEVER] if boundary is None else head_b[[boundary]]
+    head_first = np.zeros((len(kernel), 1), np.float32) if boundary is None else kernel[:, [boundary]]
+    bias_first = [_NEVER] if boundary is None else bias[[boundary]]
     weights = Weights(
-        (LayerWeights(np.concatenate([first, wx[codes]]), lowest.wh, lowest.b, lowest.bh), *network.layers[1:]),
-        np.concatenate([head_first, head[:, codes]], axis=1),
-        np.concatenate([bias_first, head_b[codes]]).astype(np.float32),
-        network.cell,
+        (LayerWeights(np.concatenate([first, wx[codes]]), lowest.wh, lowest.b, lowest.bh), *layers[1:]),
+        np.concatenate([head_first, kernel[:, codes]], axis=1),
+        np.concatenate([bias_first, bias[codes]]).astype(np.float32),
+        stack.recurrent[0].cell,
     )
     check_finite_weights(weights, "the network to take over")
     vocabulary = Vocabulary(tuple(characters[code] for code in codes))
@@ -123,13 +274,21 @@ def _codes(characters: Sequence[str], boundary: int | None) -> list[int]:
     if long or len({characters[code] for code in codes}) < len(codes):
         raise ValueError(
             f"expected different single characters, got {long or 'the same one twice'}: name the code of a string's "
-            "beginning and end with boundary=, and record the states of networks that read longer tokens"
+            "beginning and end with boundary=, write None for codes that stand for no character, and pass split= (or a "
+            "tokenizer) for a network that reads longer tokens"
         )
     return sorted(codes, key=lambda code: characters[code])
 
 
 def _embed(embedding: np.ndarray, wx: np.ndarray) -> np.ndarray:
     """Multiply an embedding into the input's weights; in float64, so that only the result is rounded."""
-    if embedding.ndim != 2 or embedding.shape[1] != len(wx):
-        raise ValueError(f"expected an embedding of shape (V, {len(wx)}), got {embedding.shape}")
     return (embedding.astype(np.float64) @ wx.astype(np.float64)).astype(np.float32)
+
+
+def describe(
+    characters: Any, boundary: int | None, readout: Any, reference: Any, options: Mapping[str, Any]
+) -> Description:
+    """Return what a user says; `unknown`, `split` and `per` are no part of the reading."""
+    rest = dict(options)
+    unknown, split, per = rest.pop("unknown", None), rest.pop("split", None), rest.pop("per", "symbol")
+    return Description(characters, boundary, readout, reference, unknown, split, per, rest)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import LayerWeights
-from dni_jax.models.exchange._convert import ForeignNetwork, convert, float32, make_layer
+from dni_jax.models.exchange._convert import Parsed, build, describe, float32, make_layer
+from dni_jax.models.exchange._functions import Activation, name_function
+from dni_jax.models.exchange._imported import ImportedModel
+from dni_jax.models.exchange._stack import Bidirectional, Dense, Elementwise, Layer, LayerNorm, Pointwise, Recurrent
 
 
 class _FlaxCell(NamedTuple):
@@ -28,44 +32,142 @@ _CELLS = {
 
 
 def from_flax(
-    recurrent: Any, head: Any, characters: Sequence[str], *, embedding: Any = None, boundary: int | None = None
-) -> TrainedModel:
-    """Take over a character network made of Flax NNX cells.
+    recurrent: Any,
+    head: Any,
+    characters: Any,
+    *,
+    embedding: Any = None,
+    boundary: int | None = None,
+    readout: Any = None,
+    reference: Any = None,
+    **options: Any,
+) -> TrainedModel | ImportedModel:
+    """Take over a recurrent network made of Flax NNX cells.
 
     Parameters
     ----------
     recurrent
-        An ``nnx.OptimizedLSTMCell``, ``nnx.GRUCell`` or ``nnx.SimpleCell``, an ``nnx.RNN`` around one, or several, the
-        lowest first.
+        An ``nnx.OptimizedLSTMCell``, ``nnx.GRUCell`` or ``nnx.SimpleCell`` (any activations, residual or not), an
+        ``nnx.RNN`` around one (reversed with ``keep_order=True``), an ``nnx.Bidirectional`` of two, or several, the
+        lowest first, with ``nnx.LayerNorm``, ``nnx.Linear``, activation functions and ``nnx.Dropout`` between them.
     head
-        The ``nnx.Linear`` after the top one.
-    characters, embedding, boundary
+        An ``nnx.Linear``, or a list or ``nnx.Sequential`` of linear layers, activation functions, layer norms and
+        dropout; or None.
+    characters, embedding, boundary, readout, reference, options
         See `from_torch`; `embedding` is an ``nnx.Embed`` or its weights.
 
     Returns
     -------
-    TrainedModel in float32.
+    `TrainedModel` or `ImportedModel`; see `from_torch`.
 
     Raises
     ------
     ValueError
-        For other cells, and sizes that do not fit.
+        For other cells and modules, and sizes that do not fit.
     """
-    stack = list(recurrent) if isinstance(recurrent, (list, tuple)) else [recurrent]
-    cells = [getattr(layer, "cell", layer) for layer in stack]
-    names = {name for cell in cells for name, (kind, _) in _CELLS.items() if isinstance(cell, kind)}
-    if len(names) != 1 or not all(isinstance(cell, _CELLS[name].kind) for cell in cells for name in names):
-        wanted = ", ".join(kind.__name__ for kind, _ in _CELLS.values())
-        raise ValueError(f"expected cells of one kind among {wanted}, got {[type(cell).__name__ for cell in cells]}")
-    (name,) = names
-    layers = []
-    for cell in cells:
-        bias = getattr(cell, _CELLS[name].biased).bias
-        wx, wh, b = (float32(array[...]) for array in (cell.dense_i.kernel, cell.dense_h.kernel, bias))
-        layers.append(make_layer(name, wx, wh, b, np.zeros_like(b)))
-    head_b = np.zeros(head.out_features, np.float32) if head.bias is None else float32(head.bias[...])
+    layers = [layer for module in _flat(recurrent) for layer in _layer(module)]
     table = None if embedding is None else float32(getattr(embedding, "embedding", embedding)[...])
-    return convert(ForeignNetwork(name, layers, float32(head.kernel[...]), head_b, table), characters, boundary)
+    made = None if head is None else tuple(layer for module in _flat(head) for layer in _between(module))
+    parsed = Parsed(tuple(layers), table, made, "Flax")
+    return build(parsed, describe(characters, boundary, readout, reference, options))
+
+
+def _flat(module: Any) -> list[Any]:
+    if type(module) is nnx.Sequential:
+        return [inner for each in module.layers for inner in _flat(each)]
+    return [inner for each in module for inner in _flat(each)] if isinstance(module, (list, tuple)) else [module]
+
+
+def _layer(module: Any) -> list[Layer]:
+    if type(module) is nnx.Bidirectional:
+        forward, backward = (_direction(each) for each in (module.forward_rnn, module.backward_rnn))
+        one, two = np.full((1, 1, 2), 2.0), np.full((1, 1, 2), 3.0)
+        joined = np.asarray(module.merge_fn(jnp.asarray(one), jnp.asarray(two)))
+        if not np.array_equal(joined, np.concatenate([one, two], axis=-1)):
+            raise ValueError("expected nnx.Bidirectional to concatenate its states, got another merge_fn")
+        return [Bidirectional(_cell(forward, False), _cell(backward, True))]
+    if type(module) is nnx.RNN:
+        if module.reverse and not module.keep_order:
+            raise ValueError(
+                "expected nnx.RNN(reverse=True) with keep_order=True, got one whose outputs come in reversed order: "
+                "read "
+                "the strings reversed instead, or record its states"
+            )
+        return [_cell(module.cell, module.reverse)]
+    if isinstance(module, nnx.RNNCellBase):
+        return [_cell(module, False)]
+    if isinstance(module, (nnx.RNN, nnx.Bidirectional)):
+        raise ValueError(f"expected nnx.RNN or nnx.Bidirectional itself, got the subclass {type(module).__name__}")
+    return list(_between(module))
+
+
+def _direction(rnn: Any) -> Any:
+    if type(rnn) is not nnx.RNN:
+        raise ValueError(f"expected nnx.Bidirectional around two nnx.RNN, got {type(rnn).__name__}")
+    return rnn.cell
+
+
+def _cell(cell: Any, reverse: bool) -> Recurrent:
+    names = [name for name, (kind, _) in _CELLS.items() if type(cell) is kind]
+    if not names:
+        wanted = ", ".join(kind.__name__ for kind, _ in _CELLS.values())
+        raise ValueError(f"expected a cell among {wanted}, got {type(cell).__name__}: record its states instead")
+    (name,) = names
+    if getattr(cell, "carry_init", None) is not None:
+        raise ValueError(f"expected {type(cell).__name__} without carry_init, got one: pass initial_state=")
+    if cell.dtype is not None and jnp.dtype(cell.dtype).itemsize < 4:
+        raise ValueError(f"expected {type(cell).__name__} that computes in float32, got dtype={jnp.dtype(cell.dtype)}")
+    bias = getattr(cell, _CELLS[name].biased).bias
+    wx, wh = (float32(array[...]) for array in (cell.dense_i.kernel, cell.dense_h.kernel))
+    b = np.zeros(wx.shape[1], np.float32) if bias is None else float32(bias[...])
+    return make_layer(
+        name,
+        wx,
+        wh,
+        b,
+        np.zeros_like(b),
+        activation=_activation(cell.activation_fn),
+        gate=_activation(getattr(cell, "gate_fn", nnx.sigmoid)),
+        residual=bool(getattr(cell, "residual", False)),
+        reverse=reverse,
+    )
+
+
+def _activation(function: Callable[..., Any]) -> Activation:
+    """Return a function's name where it is one of ours; any other is used as it is, being JAX's."""
+    return name_function(function, jnp.asarray) or function
+
+
+def _between(module: Any) -> list[Pointwise]:
+    """Return what a module other than a recurrent one computes at every symbol."""
+    if type(module) is nnx.Dropout:
+        return []
+    if type(module) is nnx.Linear:
+        bias = np.zeros(module.out_features, np.float32) if module.bias is None else float32(module.bias[...])
+        return [Dense(float32(module.kernel[...]), bias)]
+    if type(module) is nnx.LayerNorm:
+        size = module.num_features
+        scale = np.ones(size, np.float32) if module.scale is None else float32(module.scale[...])
+        bias = np.zeros(size, np.float32) if module.bias is None else float32(module.bias[...])
+        if (module.reduction_axes, module.feature_axes) not in ((-1, -1), ((-1,), (-1,))):
+            raise ValueError(f"expected nnx.LayerNorm over the last axis, got reduction_axes={module.reduction_axes}")
+        return [LayerNorm(scale, bias, float(module.epsilon))]
+    if callable(module) and not isinstance(module, nnx.Module):
+        return [Elementwise(_elementwise(module))]
+    wanted = "OptimizedLSTMCell, GRUCell, SimpleCell, RNN, Bidirectional, Linear, LayerNorm, Dropout or a function"
+    raise ValueError(
+        f"expected Flax NNX modules among {wanted}, got {type(module).__name__}: record its states instead"
+    )
+
+
+def _elementwise(function: Callable[..., Any]) -> Activation:
+    name = name_function(function, jnp.asarray)
+    if name is None:
+        raise ValueError(
+            f"expected an activation function that is known, such as nnx.relu, got {function!r}: pass head=None and "
+            "readout="
+        )
+    return name
 
 
 def to_flax(model: TrainedModel) -> list[nnx.RNN]:

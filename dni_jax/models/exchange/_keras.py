@@ -2,72 +2,406 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dni_jax.models._trained import TrainedModel
-from dni_jax.models._weights import LayerWeights
-from dni_jax.models.exchange._convert import ForeignNetwork, convert, float32, make_layer, name_cell
+from dni_jax.models.exchange._convert import Parsed, build, describe, float32, make_layer, name_cell
+from dni_jax.models.exchange._functions import FUNCTIONS, Activation, name_function
+from dni_jax.models.exchange._imported import ImportedModel
+from dni_jax.models.exchange._stack import Bidirectional, Dense, Elementwise, Layer, LayerNorm, Pointwise, Recurrent
 
-# What a layer must be to compute what our cells compute; a setting that a layer lacks does not matter.
-_WANTED = {"activation": "tanh", "recurrent_activation": "sigmoid", "reset_after": True, "go_backwards": False}
+_CELLS = {
+    "LSTM": "lstm",
+    "GRU": "gru",
+    "SimpleRNN": "rnn",
+    "LSTMCell": "lstm",
+    "GRUCell": "gru",
+    "SimpleRNNCell": "rnn",
+    "CuDNNLSTM": "lstm",
+    "CuDNNGRU": "gru",
+}
+_IDENTITY = (
+    "Dropout",
+    "SpatialDropout1D",
+    "GaussianDropout",
+    "GaussianNoise",
+    "AlphaDropout",
+    "ActivityRegularization",
+    "InputLayer",
+)
+_PACKAGES = ("keras", "tf_keras", "tensorflow", "keras_core")
+_KNOWN = "LSTM, GRU, SimpleRNN, RNN, Bidirectional, Sequential, Dense, LayerNormalization, Activation, Dropout"
 
 
 def from_keras(
-    recurrent: Any, head: Any, characters: Sequence[str], *, embedding: Any = None, boundary: int | None = None
-) -> TrainedModel:
-    """Take over a character network that Keras trained.
+    recurrent: Any,
+    head: Any,
+    characters: Any,
+    *,
+    embedding: Any = None,
+    boundary: int | None = None,
+    readout: Any = None,
+    reference: Any = None,
+    **options: Any,
+) -> TrainedModel | ImportedModel:
+    """Take over a recurrent network that Keras trained.
 
     Parameters
     ----------
     recurrent
-        A ``keras.layers.LSTM``, ``GRU`` (``reset_after=True``, the default) or ``SimpleRNN``, or several, the lowest
-        first.
+        A ``keras.layers.LSTM``, ``GRU`` or ``SimpleRNN``, an ``RNN`` around a cell or several, a ``Bidirectional``
+        around one of them, or several layers, the lowest first, in a list or a ``Sequential``, with
+        ``LayerNormalization``, ``Dense``, ``Activation`` and dropout between them. A layer may also be a dict
+        ``{"class_name": "GRU", "config": {...}, "weights": [...], "keras_version": "2.0.6"}``, as a file of weights
+        holds it.
     head
-        The ``Dense`` layer after the top one; its softmax, if it has one, is left out, as ours computes its own.
-    characters, embedding, boundary
-        See `from_torch`; `embedding` is a ``keras.layers.Embedding`` or its weights.
+        The ``Dense`` layer after the top one, or a list or ``Sequential`` of such layers; a softmax at its end is left
+        out, as our losses compute it. None: the network has no head, or one that `readout` computes. Of a
+        ``Sequential`` in `recurrent` that begins with an ``Embedding``, this is the embedding.
+    characters, embedding, boundary, readout, reference, options
+        See `from_torch`; `embedding` is a ``keras.layers.Embedding`` or its weights. With ``mask_zero=True``, code 0 is
+        the padding, which is not read.
 
     Returns
     -------
-    TrainedModel in float32.
+    `TrainedModel` or `ImportedModel`; see `from_torch`.
 
     Raises
     ------
     ValueError
-        For activations that are not the defaults, a GRU that resets before the product, and sizes that do not fit.
+        For layers that compute something else (named in the message), layers that are not built, and sizes that do not
+        fit.
+
+    Notes
+    -----
+    What an activation is, its values at 13 points tell: ``hard_sigmoid`` is one function in Keras 2 and another in
+    Keras 3.
     """
-    stack = list(recurrent) if isinstance(recurrent, (list, tuple)) else [recurrent]
-    cells, layers = zip(*map(_layer, stack), strict=True)
-    if len(set(cells)) != 1:
-        raise ValueError(f"expected layers with cells of one kind, got {', '.join(cells)}")
-    if getattr(getattr(head, "activation", None), "__name__", "linear") not in ("linear", "softmax", "log_softmax"):
-        raise ValueError(f"expected a Dense head with a linear or softmax activation, got {head.activation.__name__!r}")
-    weight, *bias = (float32(array) for array in head.get_weights())
-    table = None
-    if embedding is not None:
-        table = float32(embedding.get_weights()[0] if hasattr(embedding, "get_weights") else embedding)
-    head_b = bias[0] if bias else np.zeros(weight.shape[1], np.float32)
-    return convert(ForeignNetwork(cells[0], list(layers), weight, head_b, table), characters, boundary)
+    views = [view for layer in _flat(recurrent) for view in [_View.of(layer)]]
+    if views and views[0].class_name == "Embedding":
+        if embedding is not None:
+            raise ValueError("expected one embedding, got embedding= and a Sequential that begins with one")
+        embedding, views = views[0], views[1:]
+    layers = [made for view in views for made in _layers(view)]
+    table, masked = (None, False) if embedding is None else _embedding(embedding)
+    made = None if head is None else _head(head)
+    parsed = Parsed(tuple(layers), table, made, "Keras", masked)
+    return build(parsed, describe(characters, boundary, readout, reference, options))
 
 
-def _layer(layer: Any) -> tuple[str, LayerWeights]:
-    """Return the name of a layer's cell, and its weights in our order."""
-    config = layer.get_config()
-    for name, value in _WANTED.items():
-        if config.get(name, value) != value:
+@dataclass(frozen=True)
+class _View:
+    """A layer of Keras, or what a file says about one.
+
+    Attributes
+    ----------
+    class_name, config
+        As Keras writes them.
+    layer
+        The layer itself, or the dict.
+    """
+
+    class_name: str
+    config: Mapping[str, Any]
+    layer: Any
+
+    @classmethod
+    def of(cls, layer: Any) -> _View:
+        """Read a layer.
+
+        Raises
+        ------
+        ValueError
+            For anything that is not Keras' own.
+        """
+        if isinstance(layer, _View):
+            return layer
+        if isinstance(layer, Mapping):
+            missing = {"class_name", "config", "weights"} - set(layer)
+            if missing:
+                raise ValueError(
+                    f"expected a layer as a dict with class_name, config and weights, got none for {missing}"
+                )
+            return cls(str(layer["class_name"]), layer["config"], layer)
+        name = type(layer).__name__
+        if type(layer).__module__.split(".")[0] not in _PACKAGES or not hasattr(layer, "get_config"):
             raise ValueError(
-                f"expected a Keras layer with {name}={value!r}, got {config[name]!r}: record its states instead"
+                f"expected one of Keras' own layers, {_KNOWN}, got {name}, which may compute something else: record "
+                "its "
+                "states instead, or pass readout= for a head of your own"
             )
-    wx, wh, *bias = (float32(array) for array in layer.get_weights())
+        return cls(name, layer.get_config(), layer)
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """The layer's weights; a ValueError where it is not built."""
+        if isinstance(self.layer, Mapping):
+            return [float32(array) for array in self.layer["weights"]]
+        weights = [float32(array) for array in self.layer.get_weights()]
+        if not weights and not getattr(self.layer, "built", True):
+            raise ValueError(
+                f"expected a built Keras layer, got {self.class_name} without weights: call the network once, or "
+                "load its "
+                "weights, before it is taken over"
+            )
+        return weights
+
+    def expect(self, n_least: int, n_most: int) -> list[np.ndarray]:
+        """Return the weights, of which there must be so many."""
+        weights = self.weights
+        if not n_least <= len(weights) <= n_most:
+            wanted = str(n_most) if n_least == n_most else f"{n_least} or {n_most}"
+            raise ValueError(
+                f"expected {wanted} arrays of weights in {self.class_name}, got {len(weights)} of shapes "
+                f"{[array.shape for array in weights]}: extra weights compute something else"
+            )
+        return weights
+
+    def activation(self, name: str, default: str) -> Activation | None:
+        """Return which of our functions one of the layer's is; None for any other."""
+        if not isinstance(self.layer, Mapping):
+            function = getattr(self.layer, name, None)
+            if function is None:
+                return default if name not in self.config else None
+            return name_function(function, _converter(self.layer))
+        said = self.config.get(name, default)
+        if said == "hard_sigmoid":
+            version = str(self.layer.get("keras_version", ""))
+            if version[:1] not in ("1", "2", "3"):
+                raise ValueError(
+                    "expected 'keras_version' with a hard_sigmoid, which is one function in Keras 2 and another in "
+                    "Keras 3, "
+                    f"got {version!r}"
+                )
+            return "hard_sigmoid" if version[0] == "3" else "hard_sigmoid_keras2"
+        aliases = {"swish": "silu", "leaky_relu": "leaky_relu_0.2", "hard_swish": "hard_silu"}
+        said = aliases.get(said, said) if isinstance(said, str) else None
+        return said if said in FUNCTIONS and "_keras2" not in said else None
+
+    def known_activation(self, name: str, default: str) -> Activation:
+        """Return the same; a ValueError for a function that is none of ours."""
+        found = self.activation(name, default)
+        if found is None:
+            raise ValueError(
+                f"expected {self.class_name} with {name} among {', '.join(FUNCTIONS)}, got "
+                f"{self.config.get(name)!r}: record "
+                "its states instead"
+            )
+        return found
+
+    def refuse(self, **wanted: Any) -> None:
+        """Refuse settings under which a layer computes something else."""
+        for name, value in wanted.items():
+            got = self.config.get(name, value)
+            if got != value:
+                raise ValueError(
+                    f"expected a Keras {self.class_name} with {name}={value!r}, got {got!r}: record its states instead"
+                )
+        policy = self.config.get("dtype")
+        if isinstance(policy, Mapping):
+            policy = policy.get("config", {}).get("name")
+        if policy not in (None, "float32", "float64"):
+            raise ValueError(f"expected a Keras {self.class_name} that computes in float32, got dtype={policy!r}")
+
+
+def _converter(layer: Any) -> Any:
+    keras = sys.modules.get(type(layer).__module__.split(".")[0])
+    operations = getattr(keras, "ops", None)
+    return getattr(operations, "convert_to_tensor", lambda values: values)
+
+
+def _flat(layers: Any) -> list[Any]:
+    """Return the layers of lists and ``Sequential``, one after the other."""
+    if isinstance(layers, (list, tuple)):
+        return [inner for each in layers for inner in _flat(each)]
+    name = type(layers).__name__
+    own = type(layers).__module__.split(".")[0] in _PACKAGES
+    if own and name == "Sequential":
+        return [inner for each in layers.layers for inner in _flat(each)]
+    if own and name in ("Functional", "Model"):
+        raise ValueError(
+            "expected recurrent layers, got a whole Model, whose layers may be connected in any way: pass its "
+            "recurrent layers, "
+            "the lowest first, as model.get_layer(name)"
+        )
+    return [layers]
+
+
+def _layers(view: _View) -> list[Layer]:
+    name = view.class_name
+    if name == "Bidirectional":
+        return [_bidirectional(view)]
+    if name == "RNN":
+        return list(_wrapped(view, view.layer.cell, reverse=False))
+    if name == "StackedRNNCells":
+        return [_cell(_View.of(cell), False) for cell in view.layer.cells]
+    if name in _CELLS:
+        view.refuse(go_backwards=False)
+        return [_cell(view, False)]
+    return list(_between(view))
+
+
+def _wrapped(view: _View, cell: Any, reverse: bool) -> list[Recurrent]:
+    """Return the layers of an ``RNN`` around a cell, or around several."""
+    if isinstance(view.layer, Mapping):
+        raise ValueError("expected LSTM, GRU or SimpleRNN as a dict, got RNN: pass the layer itself")
+    view.refuse(go_backwards=reverse, stateful=False)
+    cells = cell.cells if type(cell).__name__ == "StackedRNNCells" else [cell]
+    return [_cell(_View.of(one), reverse) for one in cells]
+
+
+def _bidirectional(view: _View) -> Bidirectional:
+    merge = view.config.get("merge_mode", "concat")
+    if merge not in ("concat", "sum", "ave", "mul"):
+        raise ValueError(f"expected Bidirectional with merge_mode 'concat', 'sum', 'ave' or 'mul', got {merge!r}")
+    if isinstance(view.layer, Mapping):
+        inner, weights = view.config["layer"], view.layer["weights"]
+        if "backward_layer" in view.config:
+            raise ValueError(
+                "expected Bidirectional without a backward_layer of its own as a dict, got one: pass the layer"
+            )
+        half = len(weights) // 2
+        parts = [
+            _View.of({**view.layer, "class_name": inner["class_name"], "config": inner["config"], "weights": some})
+            for some in (weights[:half], weights[half:])
+        ]
+        return Bidirectional(_cell(parts[0], False), _cell(parts[1], True), merge)
+    made = []
+    for layer, reverse in ((view.layer.forward_layer, False), (view.layer.backward_layer, True)):
+        one = _View.of(layer)
+        if one.class_name == "RNN":
+            found = _wrapped(one, layer.cell, reverse)
+        else:
+            one.refuse(go_backwards=reverse)
+            found = [_cell(one, reverse)]
+        if len(found) != 1:
+            raise ValueError("expected Bidirectional around a layer of one cell, got several stacked cells")
+        made += found
+    return Bidirectional(made[0], made[1], merge)
+
+
+def _cell(view: _View, reverse: bool) -> Recurrent:
+    """Return a layer, or a cell, with gates in our order."""
+    cell = _CELLS.get(view.class_name)
+    if cell is None:
+        wanted = ", ".join(_CELLS)
+        raise ValueError(f"expected a Keras layer among {wanted}, got {view.class_name}: record its states")
+    view.refuse(stateful=False)
+    wx, wh, *bias = view.expect(2, 3)
+    by_cudnn = bool(bias) and bias[0].shape == (2 * wx.shape[1],)
+    if view.class_name.startswith("CuDNN") != by_cudnn and view.class_name.startswith("CuDNN"):
+        raise ValueError(f"expected a {view.class_name} with two biases for each gate, got shape {bias[0].shape}")
+    if by_cudnn:
+        wx, wh, bias = _from_cudnn(wx, wh, bias[0], cell)
+    if name_cell(wh) != cell:
+        raise ValueError(f"expected the weights of {view.class_name}, got a recurrent kernel of shape {wh.shape}")
+    activation = view.known_activation("activation", "tanh")
+    settings: dict[str, Any] = {"activation": activation, "reverse": reverse}
     both = np.zeros((2, wx.shape[1]), np.float32)
     if bias:
         both[: 1 if bias[0].ndim == 1 else 2] = bias[0]
-    cell = name_cell(wh)
+    if cell != "rnn":
+        if isinstance(view.layer, Mapping) and "recurrent_activation" not in view.config and not by_cudnn:
+            raise ValueError(f"expected 'recurrent_activation' in the config of {view.class_name}, got none")
+        settings["gate"] = view.known_activation("recurrent_activation", "sigmoid")
     if cell == "gru":  # Keras has update, reset, candidate; ours reset, update, candidate
         n = wh.shape[0]
         order = np.r_[n : 2 * n, :n, 2 * n : 3 * n]
         wx, wh, both = wx[:, order], wh[:, order], both[:, order]
-    return cell, make_layer(cell, wx, wh, *both)
+        after = view.config.get("reset_after", bool(bias) and bias[0].ndim == 2)
+        if bias and after != (bias[0].ndim == 2):
+            raise ValueError(f"expected a GRU's bias of reset_after={after}, got shape {bias[0].shape}")
+        settings["reset_after"] = bool(after)
+    return make_layer(cell, wx, wh, *both, **settings)
+
+
+def _from_cudnn(
+    wx: np.ndarray, wh: np.ndarray, bias: np.ndarray, cell: str
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return cuDNN's weights in the layout of LSTM and GRU; files hold them where a GPU trained the network.
+
+    Keras converts them in this way when it loads a file: each gate's kernels are stored transposed, and each gate has a
+    bias for the input and one for the state.
+    """
+    gates = {"lstm": 4, "gru": 3}[cell]
+    wx = np.hstack([kernel.reshape(kernel.shape[::-1]).T for kernel in np.hsplit(wx, gates)])
+    wh = np.hstack([kernel.T for kernel in np.hsplit(wh, gates)])
+    both = bias.reshape(2, -1)
+    return wx, wh, [both.sum(axis=0) if cell == "lstm" else both]
+
+
+def _between(view: _View) -> list[Pointwise]:
+    """Return what a layer other than a recurrent one computes at every symbol."""
+    name = view.class_name
+    if name in _IDENTITY:
+        return []
+    if name == "TimeDistributed":
+        return _between(_View.of(view.layer.layer))
+    if name == "Dense":
+        kernel, *bias = view.expect(1, 2)
+        activation = view.known_activation("activation", "linear")
+        return [Dense(kernel, bias[0] if bias else np.zeros(kernel.shape[1], np.float32), activation)]
+    if name == "Activation":
+        return [Elementwise(view.known_activation("activation", "linear"))]
+    if name == "LayerNormalization":
+        view.refuse(rms_scaling=False)
+        axis = view.config.get("axis", -1)
+        if axis not in (-1, [-1], (-1,), 2, [2]):
+            raise ValueError(f"expected LayerNormalization over the last axis, got axis={axis}")
+        weights = view.expect(0, 2)
+        size = len(weights[0]) if weights else 0
+        if not size:
+            raise ValueError(
+                "expected LayerNormalization with a scale or a centre, got neither: record its states instead"
+            )
+        scale = weights.pop(0) if view.config.get("scale", True) else np.ones(size, np.float32)
+        centre = weights.pop(0) if view.config.get("center", True) else np.zeros(size, np.float32)
+        return [LayerNorm(scale, centre, float(view.config.get("epsilon", 1e-3)))]
+    raise ValueError(f"expected a Keras layer among {_KNOWN}, got {name}: record its states instead")
+
+
+def _head(head: Any) -> tuple[Pointwise, ...]:
+    views = [_View.of(layer) for layer in _flat(head)]
+    while views and views[-1].class_name in _IDENTITY:
+        views.pop()
+    if not views:
+        raise ValueError(
+            "expected a head of at least one Dense layer, got none: pass None for a network without a head"
+        )
+    last = views[-1]
+    if _activation_name(last) in ("softmax", "log_softmax"):  # our losses compute it themselves
+        before = [made for view in views[:-1] for made in _between(view)]
+        if last.class_name == "Dense":
+            kernel, *bias = last.expect(1, 2)
+            before.append(Dense(kernel, bias[0] if bias else np.zeros(kernel.shape[1], np.float32)))
+        return tuple(before)
+    return tuple(made for view in views for made in _between(view))
+
+
+def _activation_name(view: _View) -> str:
+    if view.class_name == "Softmax":
+        return "softmax"
+    said = view.config.get("activation")
+    if not isinstance(view.layer, Mapping):
+        function = getattr(view.layer, "activation", None)
+        # A user's own function may bear the name too.
+        own = getattr(function, "__module__", "").split(".")[0] in _PACKAGES
+        return getattr(function, "__name__", "") if own else ""
+    return said if isinstance(said, str) else ""
+
+
+def _embedding(embedding: Any) -> tuple[np.ndarray, bool]:
+    """Return an embedding's weights, and whether code 0 is left out."""
+    if hasattr(embedding, "get_config") or isinstance(embedding, (Mapping, _View)):
+        view = _View.of(embedding)
+        if view.class_name != "Embedding":
+            raise ValueError(f"expected a Keras Embedding, got {view.class_name}: pass its weights (V, D)")
+        view.refuse()
+        (table,) = view.expect(1, 1)
+        return table, bool(view.config.get("mask_zero", False))
+    return float32(embedding), False

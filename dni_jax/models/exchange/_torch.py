@@ -1,45 +1,115 @@
-"""Networks that PyTorch trained. PyTorch itself is not imported: a ``state_dict()`` says everything."""
+"""Networks that PyTorch trained. PyTorch itself is not imported: modules, or their state dicts, say what they are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from dni_jax.models._trained import TrainedModel
-from dni_jax.models._weights import LayerWeights
-from dni_jax.models.exchange._convert import ForeignNetwork, convert, float32, make_layer, name_cell
+from dni_jax.models.exchange._convert import Parsed, build, describe, float32, make_layer, name_cell
+from dni_jax.models.exchange._imported import ImportedModel
+from dni_jax.models.exchange._stack import (
+    Bidirectional,
+    Dense,
+    Elementwise,
+    Layer,
+    LayerNorm,
+    Pointwise,
+    Recurrent,
+)
+
+_RECURRENT = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
+_IDENTITY = ("Dropout", "Dropout1d", "AlphaDropout", "Identity")
+_ACTIVATIONS = {
+    "ReLU": "relu",
+    "Tanh": "tanh",
+    "Sigmoid": "sigmoid",
+    "SiLU": "silu",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Hardsigmoid": "hard_sigmoid",
+    "Hardtanh": "hard_tanh",
+    "ReLU6": "relu6",
+    "Mish": "mish",
+    "SELU": "selu",
+    "LogSigmoid": "log_sigmoid",
+    "GELU": "gelu",
+    "ELU": "elu",
+    "LeakyReLU": "leaky_relu",
+}
+# Settings of these activations under which they are ours.
+_DEFAULTS = {
+    "approximate": "none",
+    "alpha": 1.0,
+    "negative_slope": 0.01,
+    "beta": 1.0,
+    "threshold": 20.0,
+    "min_val": -1.0,
+    "max_val": 1.0,
+}
+_KEY = re.compile(r"(weight|bias)_(ih|hh|hr)(?:_l(\d+))?(_reverse)?")
 
 
 def from_torch(
-    recurrent: Any, head: Any, characters: Sequence[str], *, embedding: Any = None, boundary: int | None = None
-) -> TrainedModel:
-    """Take over a character network that PyTorch trained.
+    recurrent: Any,
+    head: Any,
+    characters: Any,
+    *,
+    embedding: Any = None,
+    boundary: int | None = None,
+    readout: Any = None,
+    reference: Any = None,
+    nonlinearity: str | None = None,
+    **options: Any,
+) -> TrainedModel | ImportedModel:
+    """Take over a recurrent network that PyTorch trained.
 
     Parameters
     ----------
     recurrent
-        An ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` (tanh, one direction), or its ``state_dict()``.
+        An ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` (any number of layers, one or two directions, with or without a
+        projection), one of their cells, or a ``state_dict()`` of one; or several, the lowest first, with
+        ``nn.LayerNorm``, ``nn.Linear``, activations and dropout between them.
     head
-        The ``nn.Linear`` that computes the next symbol's logits from the top layer's state, or its ``state_dict()``.
+        What computes the output from the top layer's state: an ``nn.Linear``, an ``nn.Sequential`` (or list) of linear
+        layers, activations, layer norms and dropout, or the ``state_dict()`` of a single ``nn.Linear``. None: the
+        network has no head, or one that `readout` computes.
     characters
-        The network's symbols in the order of its codes, one character each; the one at `boundary` is not read.
+        The network's symbols: in the order of its codes, with None for a code that stands for no character (padding);
+        a dict ``{symbol: code}``; or a tokenizer (Hugging Face's, or a function ``string -> (codes, offsets)``).
     embedding
         The ``nn.Embedding`` before the recurrent layers, or its weights ``(V, D)``; None if they read one-hot symbols.
-        It is multiplied into the input's weights, which changes them by a rounding.
     boundary
-        The code that begins and ends a string, if there is one. Without one, strings are read from the zero state,
-        and `dni_jax.generate` needs ``prime=``.
+        The code that begins and ends a string, if it is the same one. Without one, strings are read from the zero
+        state, and `dni_jax.generate` needs ``prime=``.
+    readout
+        With ``head=None``: a function from a `dni_jax.models.Trace` to the output, or a `dni_jax.models.Readout` that
+        says what the output means. It may use the states of all layers and of the whole string.
+    reference
+        ``(codes, states)``: a few strings of codes, and the original's states; see `dni_jax.models.check_reference`.
+        States that differ by more than 0.001 are refused; the largest difference is kept in the result.
+    nonlinearity
+        ``"tanh"`` or ``"relu"``: what a plain RNN's ``state_dict()`` does not say; needed with one only.
+    options
+        ``unknown=``, the code of symbols that have none; ``split=``, a function that cuts a string into symbols of
+        several characters; ``per="string"`` for a head that reads the last state only; and the conditions that the
+        network was trained in, the fields of `dni_jax.models.Reading`: ``begin=``, ``end=``, ``prefix=``, ``window=``,
+        ``padding=``, ``length=``, ``pad=``, ``initial_state=``.
 
     Returns
     -------
-    TrainedModel in float32: to record, verify, intervene and generate with.
+    `TrainedModel` in float32, to record, verify, intervene and generate with, where the network predicts the next of
+    its symbols by a linear head and our own cells compute its states; otherwise `ImportedModel`, to record, verify,
+    intervene and report with.
 
     Raises
     ------
     ValueError
-        For layers with two directions, projections or another activation, and for sizes that do not fit.
+        For modules that compute something else (named in the message), for sizes that do not fit, and for states that
+        differ from the reference.
 
     Examples
     --------
@@ -48,45 +118,192 @@ def from_torch(
     >>> state = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     >>> from_torch(state, {"weight": np.ones((3, 4)), "bias": np.zeros(3)}, ["b", "a", "c"])
     TrainedModel(lstm, 4 neurons, 4 symbols)
+    >>> from_torch(state, None, ["b", "a", "c"])
+    ImportedModel(lstm 4, 3 symbols, no readout)
     """
-    for name, wanted in (("bidirectional", False), ("proj_size", 0), ("nonlinearity", "tanh")):
-        got = getattr(recurrent, name, wanted)
-        if got != wanted:
-            raise ValueError(
-                f"expected a recurrent module with {name}={wanted!r}, got {got!r}: record its states instead"
-            )
-    linear = _state(head)
-    weight = float32(linear["weight"]).T
-    bias = float32(linear.get("bias", np.zeros(weight.shape[1])))
-    table = None
-    if embedding is not None:
-        table = float32(_state(embedding)["weight"] if _has_state(embedding) else embedding)
-    return convert(ForeignNetwork(*_recurrent_part(_state(recurrent)), weight, bias, table), characters, boundary)
+    layers: list[Layer] = []
+    for module in _flat(recurrent):
+        layers += _layers(module, nonlinearity)
+    table = None if embedding is None else _embedding(embedding)
+    parsed = Parsed(tuple(layers), table, None if head is None else tuple(_head(head)), "PyTorch")
+    return build(parsed, describe(characters, boundary, readout, reference, options))
 
 
-def _recurrent_part(state: Mapping[str, Any]) -> tuple[str, list[LayerWeights]]:
-    """Return the name of the cells, which only the shapes of a state dict tell, and the layers."""
-    if any(name.endswith(("_reverse", "_hr_l0")) for name in state):
-        raise ValueError(f"expected one direction and no projection, got {', '.join(state)}: record its states instead")
-    cell, layers, number = "", [], 0
-    while f"weight_hh_l{number}" in state:
-        wx, wh = (float32(state[f"weight_{which}_l{number}"]).T for which in ("ih", "hh"))
-        zero = np.zeros(wx.shape[1], np.float32)
-        biases = [float32(state.get(f"bias_{which}_l{number}", zero)) for which in ("ih", "hh")]
-        cell = cell or name_cell(wh)
-        layers.append(make_layer(cell, wx, wh, *biases))
+def _layers(module: Any, nonlinearity: str | None) -> list[Layer]:
+    name = type(module).__name__
+    if isinstance(module, Mapping):
+        return _recurrent_part(module, nonlinearity)
+    if _is_torch(module) and name in _RECURRENT:
+        _check_parametrizations(module)
+        said = getattr(module, "nonlinearity", None)
+        return _recurrent_part(module.state_dict(), said if said is not None else "tanh")
+    if _is_torch(module):
+        return list(_between(module))
+    if hasattr(module, "state_dict"):
+        raise ValueError(
+            f"expected one of PyTorch's own modules {', '.join(_RECURRENT)}, got {name}, which may compute something "
+            "else: "
+            "pass the recurrent modules inside it, the lowest first, or record its states instead"
+        )
+    raise ValueError(f"expected a PyTorch module or its state_dict(), got {name}")
+
+
+def _is_torch(module: Any) -> bool:
+    return type(module).__module__.split(".")[:2] == ["torch", "nn"]
+
+
+def _check_parametrizations(module: Any) -> None:
+    if getattr(module, "parametrizations", None) or getattr(module, "_forward_pre_hooks", None):
+        raise ValueError(
+            f"expected plain weights, got a {type(module).__name__} with parametrizations or forward hooks, which "
+            "change "
+            "them: remove them first (torch.nn.utils.parametrize.remove_parametrizations)"
+        )
+    if getattr(module, "_forward_hooks", None):
+        raise ValueError(f"expected a module without forward hooks, got a {type(module).__name__} with some")
+
+
+def _recurrent_part(state: Mapping[str, Any], nonlinearity: str | None) -> list[Layer]:
+    """Return the layers of a state dict. Which cells they are, only the shapes tell."""
+    matches = {name: _KEY.fullmatch(name) for name in state}
+    strange = [name for name, match in matches.items() if match is None]
+    cell_like = bool(matches) and all(match is not None and match[3] is None for match in matches.values())
+    suffix = "" if cell_like else "_l0"
+    if f"weight_hh{suffix}" not in state:
+        raise ValueError(
+            f"expected weights named weight_ih_l0, weight_hh_l0, ..., got {', '.join(state) or 'none'}: pass the "
+            "recurrent "
+            "module itself, not the network around it"
+        )
+    if strange:
+        raise ValueError(f"expected nothing but recurrent weights, got extra weights {', '.join(strange)}")
+    used: set[str] = set()
+    layers: list[Layer] = []
+    cell = ""
+    number = 0
+    while f"weight_hh{suffix if cell_like else f'_l{number}'}" in state:
+        place = suffix if cell_like else f"_l{number}"
+        forward = _one(state, place, cell, nonlinearity, used, False)
+        cell = forward.cell
+        if any(name.endswith(f"{place}_reverse") for name in state):
+            if f"weight_hh{place}_reverse" not in state or f"weight_ih{place}_reverse" not in state:
+                raise ValueError(
+                    f"expected one direction or the weights of both in {place[1:]!r}, got {', '.join(state)}"
+                )
+            layers.append(Bidirectional(forward, _one(state, f"{place}_reverse", cell, nonlinearity, used, True)))
+        else:
+            layers.append(forward)
         number += 1
-    if not layers:
-        raise ValueError(f"expected weights named weight_ih_l0, weight_hh_l0, ..., got {', '.join(state) or 'none'}")
-    return cell, layers
+        if cell_like:
+            break
+    left = sorted(set(state) - used)
+    if left:
+        raise ValueError(f"expected the weights of {number} layers, got extra weights {', '.join(left)}")
+    return layers
 
 
-def _has_state(module: Any) -> bool:
-    return hasattr(module, "state_dict") or isinstance(module, Mapping)
+def _one(
+    state: Mapping[str, Any], place: str, cell: str, nonlinearity: str | None, used: set[str], reverse: bool
+) -> Recurrent:
+    names = [f"weight_ih{place}", f"weight_hh{place}", f"bias_ih{place}", f"bias_hh{place}", f"weight_hr{place}"]
+    used.update(name for name in names if name in state)
+    wx, wh = float32(state[names[0]]).T, float32(state[names[1]]).T
+    zero = np.zeros(wx.shape[1], np.float32)
+    biases = [float32(state.get(name, zero)) for name in names[2:4]]
+    projection = float32(state[names[4]]).T if names[4] in state else None
+    if projection is not None:
+        return make_layer("lstm", wx, wh, *biases, projection=projection, reverse=reverse)
+    cell = cell or name_cell(wh)
+    activation = "tanh"
+    if cell == "rnn":
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(
+                "expected nonlinearity='tanh' or 'relu' with the state_dict() of a plain RNN, which does not say "
+                "it, got "
+                f"{nonlinearity!r}: pass nonlinearity=, or the nn.RNN itself"
+            )
+        activation = nonlinearity
+    return make_layer(cell, wx, wh, *biases, activation=activation, reverse=reverse)
 
 
-def _state(module: Any) -> Mapping[str, Any]:
-    state = module.state_dict() if hasattr(module, "state_dict") else module
-    if not isinstance(state, Mapping):
-        raise ValueError(f"expected a PyTorch module or its state_dict(), got {type(module).__name__}")
-    return state
+def _embedding(embedding: Any) -> np.ndarray:
+    if hasattr(embedding, "state_dict"):
+        if type(embedding).__name__ != "Embedding" or getattr(embedding, "max_norm", None) is not None:
+            raise ValueError(
+                f"expected an nn.Embedding without max_norm, got {type(embedding).__name__}: pass its weights (V, D)"
+            )
+        embedding = embedding.state_dict()
+    if isinstance(embedding, Mapping):
+        if set(embedding) != {"weight"}:
+            raise ValueError(f"expected an embedding's 'weight' only, got {', '.join(embedding)}")
+        embedding = embedding["weight"]
+    return float32(embedding)
+
+
+def _head(head: Any) -> list[Pointwise]:
+    if isinstance(head, Mapping):
+        return [_dense(_single_linear(head))]
+    modules = _flat(head)
+    while modules and _is_torch(modules[-1]) and type(modules[-1]).__name__ in ("Softmax", "LogSoftmax"):
+        modules.pop()  # our losses compute it themselves
+    return [layer for module in modules for layer in _between(module)]
+
+
+def _flat(module: Any) -> list[Any]:
+    """Return the modules of lists and ``nn.Sequential``, one after the other."""
+    if isinstance(module, (list, tuple)) or (_is_torch(module) and type(module).__name__ == "Sequential"):
+        _check_parametrizations(module)
+        return [inner for each in module for inner in _flat(each)]
+    return [module]
+
+
+def _single_linear(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the one linear layer of a state dict; what is between several of them it does not say."""
+    ends = {name.rpartition(".")[0] for name in state}
+    if len(ends) != 1 or not {name.rpartition(".")[2] for name in state} <= {"weight", "bias"}:
+        raise ValueError(
+            f"expected the state_dict() of one nn.Linear as head, got weights {', '.join(state)}: pass the modules, "
+            "which "
+            "say what is computed between the layers"
+        )
+    linear = {name.rpartition(".")[2]: values for name, values in state.items()}
+    if getattr(linear.get("weight"), "ndim", 0) != 2:
+        raise ValueError(f"expected the weight (V, N) of an nn.Linear as head, got weights {', '.join(state)}")
+    return linear
+
+
+def _dense(state: Mapping[str, Any]) -> Dense:
+    kernel = float32(state["weight"]).T
+    return Dense(kernel, float32(state.get("bias", np.zeros(kernel.shape[1]))))
+
+
+def _between(module: Any) -> list[Pointwise]:
+    """Return what a module other than a recurrent one computes at every symbol."""
+    name = type(module).__name__
+    if not _is_torch(module):
+        raise ValueError(
+            f"expected PyTorch's own modules as head or between layers, got {name}: pass head=None and readout=, a "
+            "function "
+            "of the states"
+        )
+    _check_parametrizations(module)
+    if name in _IDENTITY:
+        return []
+    if name == "Linear":
+        return [_dense(module.state_dict())]
+    if name == "LayerNorm":
+        if len(module.normalized_shape) != 1:
+            raise ValueError(f"expected an nn.LayerNorm over one axis, got {tuple(module.normalized_shape)}")
+        state, size = module.state_dict(), int(module.normalized_shape[0])
+        scale, bias = float32(state.get("weight", np.ones(size))), float32(state.get("bias", np.zeros(size)))
+        return [LayerNorm(scale, bias, float(module.eps))]
+    if name not in _ACTIVATIONS:
+        raise ValueError(
+            f"expected Linear, LayerNorm, Dropout, Sequential or an activation among {', '.join(_ACTIVATIONS)}, got "
+            f"{name}: "
+            "pass head=None and readout=, a function of the states"
+        )
+    for setting, default in _DEFAULTS.items():
+        if getattr(module, setting, default) != default:
+            raise ValueError(f"expected {name} with {setting}={default!r}, got {getattr(module, setting)!r}")
+    return [Elementwise(_ACTIVATIONS[name])]
