@@ -1,0 +1,418 @@
+"""Attacks on files, processes, places and inputs: each ends in the right result or in an error that says what to do.
+
+All of them are slow. Each test prints what happened how often (pytest -s); docs/reliability.md has the numbers.
+``DNI_JAX_KILLS`` is the number of kills, 200 unless it is set.
+"""
+
+import inspect
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dni_jax as dni
+from dni_jax.app.query import open_runs
+from dni_jax.app.report import write_report
+from dni_jax.app.report._run_files import RunFiles
+from dni_jax.inspection import read_relevance
+from dni_jax.languages import Language, load_c, load_text
+from tests.support.cli_runs import SMALL
+
+pytestmark = pytest.mark.slow
+KILLS = int(os.environ.get("DNI_JAX_KILLS", "200"))
+COMMAND = [sys.executable, "-m", "dni_jax.app.cli"]
+
+
+def tally(name, outcomes):
+    counts = Counter(outcomes)
+    print(f"\n{name}: {len(outcomes)} trials; " + ", ".join(f"{n} {what}" for what, n in sorted(counts.items())))
+    return counts
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def damage(path, how, rng):
+    content = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "emptied":
+        path.write_bytes(b"")
+    elif how == "flipped":
+        place = rng.randrange(len(content) // 4, max(3 * len(content) // 4, len(content) // 4 + 1))
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << rng.randrange(8)]) + content[place + 1 :])
+    elif how == "random":
+        path.write_bytes(rng.randbytes(len(content)))
+    elif how == "code":
+        path.write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")  # a pickle that would run a command
+
+
+def contents(folder):
+    """All that can be read from a run."""
+    files = RunFiles.read(folder)
+    runs = open_runs(folder)
+    model = dni.load(folder / "checkpoint")
+    values = {name: runs.query(f"SELECT * FROM {name}").to_csv() for name in runs.tables if name != "runs"}
+    values |= {"config": dict(files.config), "summary": files.summary, "samples": files.samples}
+    values["findings"] = json.dumps(files.findings)
+    values["excerpt"] = None if files.excerpt is None else files.excerpt.states.tobytes()
+    values["head"] = np.asarray(model.weights.head).tobytes()
+    values["relevance"] = read_relevance(folder / "relevance.parquet").to_dataframe().to_csv()
+    return {name: repr(value) for name, value in values.items()}
+
+
+def test_damaged_files_are_named_or_harmless(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = random.Random(0)
+    reference = contents(finished)
+    files = [path.relative_to(finished) for path in sorted(finished.rglob("*")) if path.is_file()]
+    files = [path for path in files if path.suffix not in (".png", ".html") and path.name != ".lock"]
+    outcomes = []
+    for path in files:
+        for how in ("truncated", "emptied", "flipped", "random", "code"):
+            copied = tmp_path / "run"
+            shutil.copytree(finished, copied)
+            damage(copied / path, how, rng)
+            try:
+                same = contents(copied) == reference
+                outcomes.append("read the same" if same else f"read otherwise ({path.suffix or path.name})")
+            except ValueError as error:
+                outcomes.append("refused" if str(error).strip() else "refused without a word")
+            shutil.rmtree(copied)
+            assert not (tmp_path / "hacked").exists()
+    counts = tally("damaged files", outcomes)
+    assert len(outcomes) >= 60
+    # Text has no checksum: a changed digit is a digit. Everything else is checked.
+    assert "refused without a word" not in counts
+    assert not {one for one in counts if one.startswith("read otherwise")} - {
+        f"read otherwise ({suffix})" for suffix in (".csv", ".json", ".toml")
+    }
+
+
+def test_files_swapped_between_runs_are_refused(finished, tmp_path):
+    other = tmp_path / "other"
+    subprocess.run([*COMMAND, "run", "parentheses", "--out", other, *SMALL, "--seed", "1", "--quiet"], check=True)
+    outcomes = []
+    for name in ("relevance.parquet", "effects.parquet", "excerpt.npz", "checkpoint"):
+        mixed = tmp_path / "mixed"
+        shutil.copytree(finished, mixed)
+        target = mixed / name
+        (shutil.rmtree if target.is_dir() else os.unlink)(target)
+        (shutil.copytree if target.is_dir() or name == "checkpoint" else shutil.copyfile)(other / name, target)
+        try:
+            contents(mixed)
+            from dni_jax.app.pipeline import Job
+
+            _ = Job.open(mixed).model
+            outcomes.append(f"mixed {name}")
+        except ValueError:
+            outcomes.append("refused")
+        shutil.rmtree(mixed)
+    assert set(tally("files swapped between runs", outcomes)) == {"refused"}
+
+
+# --- kills ------------------------------------------------------------------------------------------------------------
+
+
+def results(folder):
+    """The files of a run that must be equal to the bit; times and paths differ in the others."""
+    names = ("relevance.parquet", "effects.parquet", "dynamics.parquet", "findings.csv", "samples.json", "excerpt.npz")
+    values = {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
+    values["training"] = (
+        pd.read_csv(folder / "training.csv").drop(columns=["seconds", "characters_per_second"]).to_csv()
+    )
+    model = dni.load(folder / "checkpoint")
+    return values | {"head": np.asarray(model.weights.head).tobytes()}
+
+
+def test_killed_runs_resume_to_the_bit(tmp_path):
+    arguments = ["parentheses", *SMALL, "--inspect-every", "10", "--quiet"]
+    started = time.monotonic()
+    whole = tmp_path / "whole"
+    subprocess.run([*COMMAND, "run", *arguments, "--out", whole], check=True, stdout=subprocess.DEVNULL)
+    duration, reference = time.monotonic() - started, results(whole)
+    rng, outcomes = random.Random(0), []
+    while len(outcomes) < KILLS:
+        folder = tmp_path / f"run{len(outcomes)}"
+        for attempt in range(20):
+            resume = ["--resume"] if (folder / "config.toml").exists() else arguments
+            process = subprocess.Popen(
+                [*COMMAND, "run", *resume, "--out", folder], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
+            how = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+            try:
+                process.wait(timeout=None if attempt == 19 else rng.uniform(0, duration))
+            except subprocess.TimeoutExpired:
+                process.send_signal(how)
+                process.wait()
+                outcomes.append(how.name)
+                continue
+            assert process.returncode == 0, process.stderr.read()
+            break
+        assert results(folder) == reference
+        left = [path.name for path in folder.rglob(".*") if path.name.endswith((".part", ".old"))]
+        assert not left
+        shutil.rmtree(folder)
+    tally("kills of dni run, resumed to the bit", outcomes)
+
+
+def test_killed_recordings_continue(model, held_out, tmp_path):
+    script = """
+import sys, dni_jax as dni
+model = dni.load(sys.argv[1])
+corpus = dni.languages.get("parentheses").sample(int(sys.argv[3]), seed=5)
+dni.record(model, corpus, store=sys.argv[2], chunk=2_000)
+"""
+    model.save(tmp_path / "model")
+    command = [sys.executable, "-c", script, tmp_path / "model"]
+    started = time.monotonic()
+    subprocess.run([*command, tmp_path / "whole", "4000"], check=True)
+    duration = time.monotonic() - started
+    whole = np.asarray(dni.models.open_states(tmp_path / "whole").load().hidden)
+    rng, outcomes = random.Random(1), []
+    while len(outcomes) < max(KILLS // 10, 1):
+        store = tmp_path / "store"
+        process = subprocess.Popen([*command, store, "4000"])
+        try:
+            process.wait(timeout=rng.uniform(0.3, 1) * duration)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            outcomes.append("killed")
+        subprocess.run([*command, store, "4000"], check=True)
+        np.testing.assert_array_equal(np.asarray(dni.models.open_states(store).load().hidden), whole)
+        shutil.rmtree(store)
+    tally("kills of record(store=)", outcomes)
+
+
+# --- places -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kilobytes", [20, 100, 200, 600])
+def test_a_full_disk_ends_in_a_sentence(tmp_path, kilobytes):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        command = [*COMMAND, "run", "parentheses", "--out", disk / "run", *SMALL, "--quiet"]
+        ended = subprocess.run(command, capture_output=True, text=True)
+        assert ended.returncode == 2
+        assert "disk is full" in ended.stderr
+        assert "Traceback" not in ended.stderr
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_no_home_and_an_unwritable_cache(tmp_path):
+    outcomes = []
+    (tmp_path / "file").write_text("a file")
+    for change in (
+        {"HOME": "/nonexistent"},
+        {"DNI_JAX_CACHE": str(tmp_path / "file" / "x")},
+        {"XDG_CACHE_HOME": "/proc"},
+    ):
+        environment = {name: value for name, value in os.environ.items() if name not in ("DNI_JAX_CACHE", "HOME")}
+        environment |= {"HOME": "/nonexistent", **change}
+        script = (
+            "import dni_jax as dni, sys\nprint(len(dni.languages.load_text(dni.languages.get('python'), sys.argv[1:])))"
+        )
+        (tmp_path / "a.py").write_text("x = 1\n" * 2_000)
+        ended = subprocess.run(
+            [sys.executable, "-c", script, tmp_path / "a.py"], env=environment, capture_output=True, text=True
+        )
+        outcomes.append("worked" if ended.returncode == 0 else "failed")
+        assert ended.returncode == 0, ended.stderr
+    tally("no home, no cache", outcomes)
+
+
+def test_hostile_names_stay_text_in_the_report(finished, tmp_path):
+    name = "<script>alert('x')</script>&\"'`${7*7}{{7*7}}"
+    copied = tmp_path / name.replace("/", "_")
+    shutil.copytree(finished, copied)
+    page = write_report(copied).read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert open_runs(copied).query("SELECT run FROM runs")["run"].tolist() == [copied.name]
+
+
+# --- archives and queries ---------------------------------------------------------------------------------------------
+
+
+def archive(path, members):
+    with tarfile.open(path, "w:gz") as tar:
+        for info, content in members:
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def member(name, kind=tarfile.REGTYPE, link=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+def test_archives_write_nothing_and_end(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.parent.rglob("*"))
+    code = b"int f(int x) { return x + 1; }\n" * 300
+    cases = {
+        "dots": [(member("../../escaped.c"), code), (member("a.c"), code)],
+        "absolute": [(member("/tmp/escaped_absolute.c"), code), (member("a.c"), code)],
+        "link": [(member("a.c", tarfile.SYMTYPE, "/etc/passwd"), b""), (member("b.c"), code)],
+        "hard link": [(member("a.c", tarfile.LNKTYPE, "../../x"), b""), (member("b.c"), code)],
+        "device": [(member("a.c", tarfile.CHRTYPE), b""), (member("b.c"), code)],
+        "fifo": [(member("a.c", tarfile.FIFOTYPE), b""), (member("b.c"), code)],
+        "bomb": [(member("bomb.c"), b" " * 300_000_000), (member("b.c"), code)],
+        "broken": None,
+    }
+    outcomes = []
+    for name, members in cases.items():
+        path = tmp_path / f"{name}.tar.gz"
+        archive(path, members or [(member("a.c"), code)])
+        if members is None:
+            path.write_bytes(path.read_bytes()[:-200])
+        begun = time.monotonic()
+        try:
+            corpus = load_c(path, max_chars=20_000)
+            assert corpus.n_positions <= 20_000
+            outcomes.append("read")
+        except ValueError:
+            outcomes.append("refused")
+        assert time.monotonic() - begun < 120
+        path.unlink()
+    tally("archives", outcomes)
+    assert not os.path.exists("/tmp/escaped_absolute.c")
+    assert set(tmp_path.parent.rglob("*")) == before
+
+
+def test_queries_read_the_runs_only(finished, tmp_path):
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    target = tmp_path / "written.csv"
+    statements = [
+        f"SELECT * FROM '{secret}'",
+        f"SELECT * FROM read_csv('{secret}')",
+        f"SELECT * FROM read_text('{secret}')",
+        f"SELECT * FROM read_blob('{secret}')",
+        f"SELECT * FROM glob('{tmp_path}/*')",
+        f"SELECT * FROM parquet_metadata('{secret}')",
+        f"SELECT * FROM sniff_csv('{secret}')",
+        f"COPY (SELECT 1) TO '{target}'",
+        f"COPY runs FROM '{secret}'",
+        f"EXPORT DATABASE '{target}'",
+        f"ATTACH '{target}'",
+        f"WITH x AS (COPY (SELECT 1) TO '{target}') SELECT 1",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "PRAGMA database_list",
+        "SET enable_external_access = true",
+        "RESET enable_external_access",
+        "CREATE TABLE t AS SELECT 1",
+        "DROP VIEW runs",
+        "SELECT 1; SELECT 2",
+        "SELECT getenv('HOME')",
+        "CALL pragma_version()",
+        "",
+        "--",
+    ]
+    runs, outcomes = open_runs(finished), []
+    for sql in statements:
+        try:
+            runs.query(sql)
+            outcomes.append(f"answered {sql}")
+        except ValueError as error:
+            outcomes.append("refused" if str(error).strip() else "refused without a word")
+        assert not target.exists()
+    assert set(tally("statements that would read or write elsewhere", outcomes)) == {"refused"}
+
+
+# --- inputs -----------------------------------------------------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+HIDDEN = RNG.normal(size=(400, 5)).astype(np.float32)
+LABELS = (RNG.random((400, 2)) > 0.5).astype(np.int8)
+FOLDS = (np.arange(400) // 20 % 4).astype(np.int32)
+GROUPS = (np.arange(400) // 20).astype(np.int32)
+VALID = {
+    dni.score_neurons: {"hidden": HIDDEN, "labels": LABELS, "folds": FOLDS, "probe": "ridge"},
+    dni.make_folds: {"n_positions": 400, "k": 4, "groups": GROUPS, "scheme": "grouped", "seed": 0},
+    dni.permutation_test: {"hidden": HIDDEN, "labels": LABELS, "groups": GROUPS, "n_null": 9, "seed": 0},
+    dni.ablate: {"neurons": [0, 1], "mode": "mean", "reference": HIDDEN},
+    dni.clamp: {"neurons": [0, 1], "value": 1.0},
+    dni.clamp_to_labels: {"neurons": [0], "signal": LABELS[:, 0], "low": -1.0, "high": 1.0},
+    dni.patch: {"neurons": [0], "states": HIDDEN},
+    dni.plausibility: {"states": HIDDEN, "kind": "gaussian", "shrink": 1e-3, "seed": 0},
+    dni.repair_head: {
+        "weights": np.ones((2, 5)),
+        "bias": np.zeros(2),
+        "hidden": HIDDEN[:9],
+        "targets": np.ones((9, 2)),
+    },
+    dni.from_arrays: {"hidden": HIDDEN},
+}
+BAD = [None, -1, 0, float("nan"), float("inf"), "no such thing", "", [], [[]], np.zeros(0), np.zeros((0, 5)),
+       np.full((400, 5), np.nan), np.full(400, -1), np.zeros((3, 3, 3)), np.array(["a"]), {}, object()]  # fmt: skip
+CLEAR = (ValueError, TypeError)
+
+
+def test_bad_inputs_are_refused_or_harmless():
+    outcomes, wrong = [], []
+    for call, valid in VALID.items():
+        call(**valid)
+        for name in inspect.signature(call).parameters:
+            if name not in valid:
+                continue
+            for bad in BAD:
+                try:
+                    result = call(**{**valid, name: bad})
+                    arrays = [np.asarray(one) for one in result.values()] if isinstance(result, dict) else []
+                    outcomes.append("accepted" if all(np.isfinite(one).any() for one in arrays) else "accepted, NaN")
+                except CLEAR:
+                    outcomes.append("refused")
+                except Exception as error:
+                    outcomes.append(f"{type(error).__name__}")
+                    wrong.append((call.__name__, name, repr(bad)[:40], type(error).__name__, str(error)[:80]))
+    tally("bad inputs", outcomes)
+    assert len(outcomes) >= 100
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_bad_texts_and_grammars_are_refused(tmp_path):
+    outcomes = []
+    for content in (b"", b"\xff\xfe\x00", b"\x00" * 10, b"(" * 100_000, "\u202e\u0000".encode(), b"\n" * 1000):
+        (tmp_path / "a.txt").write_bytes(content)
+        for language in (Language.from_lark('start: "(" start? ")"'), dni.languages.get("python")):
+            try:
+                load_text(language, [tmp_path / "a.txt"])
+                outcomes.append("read")
+            except ValueError as error:
+                outcomes.append("refused" if str(error).strip() else "refused without a word")
+    grammars = [
+        "",
+        "start:",
+        "start: start",
+        'start: "a" %',
+        "%import x.Y\nstart: Y",
+        "start: /(/",
+        "start: /a*/",
+        "\x00",
+    ]
+    for grammar in grammars:
+        try:
+            Language.from_lark(grammar).sample(2, seed=0, max_length=20)
+            outcomes.append("read")
+        except ValueError as error:
+            outcomes.append("refused" if str(error).strip() else "refused without a word")
+    assert "refused without a word" not in tally("texts and grammars", outcomes)
