@@ -26,6 +26,8 @@ from dni_jax.probes._registry import PROBES
 from dni_jax.probes._sorted_neuron import Layout, sort_neuron
 from dni_jax.probes._spec import ProbeSpec
 
+_TPU_POSITIONS = 2**19  # whose digits an int32 adds up
+
 
 @dataclass(frozen=True, eq=False)
 class Positions:
@@ -80,6 +82,11 @@ def score(stats: Positions) -> Scores:
     _check.check_fold_sizes(sizes)
     if get_platform(spec) == "tpu" and hidden.dtype == np.float64:
         raise ValueError("expected float32 states on a TPU, which has no 64-bit numbers, got float64: cast them first")
+    if get_platform(spec) == "tpu" and len(used) > _TPU_POSITIONS:
+        raise ValueError(
+            f'expected at most {_TPU_POSITIONS:,} positions for engine="exact" on a TPU, got {len(used):,}: take '
+            'engine="binned"'
+        )
     mesh = devices.make_mesh("neurons")
     plan = plan_grid(spec, stats.shape, len(used), mesh.size)
 

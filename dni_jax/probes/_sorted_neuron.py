@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -164,8 +165,10 @@ def sort_neuron(
     words = (positive, fold, layout.valid)
     prefix = _prefix_at_once if parallel else _prefix_by_word
     train_positive, train_all, all_positive = prefix(_count_word, words)
-    sum_positive, sum_all = prefix(_sum_word, (ranked, *words))
-    square_positive, square_all = prefix(_sum_word, (ranked * ranked, *words)) if squares else (None, None)
+    # A word of 32 bits stands for a device without 64-bit numbers, where sums are of digits.
+    prefix_sums = _prefix_of_digits if parallel and n_bits == 32 else partial(prefix, _sum_word)
+    sum_positive, sum_all = prefix_sums((ranked, *words))
+    square_positive, square_all = prefix_sums((ranked * ranked, *words)) if squares else (None, None)
     return SortedNeuron(
         x=ranked,
         centre=centre,
@@ -222,6 +225,48 @@ def _prefix_at_once(of_word: _OfWord, words: tuple[Array, ...]) -> tuple[Array, 
         jnp.pad(jnp.cumsum(part, axis=0, dtype=part.dtype), ((1, 0), *[(0, 0)] * (part.ndim - 1)))
         for part in jax.vmap(of_word)(words)
     )
+
+
+_DIGIT, _DIGITS = 4_096, 4  # base, and number: half a million digits add up to an int32
+
+
+def _prefix_of_digits(words: tuple[Array, ...]) -> tuple[Array, Array]:
+    """Sum values as `_sum_word` does, on a device whose float64 is emulated.
+
+    The values are rounded to a grid of 48 bits and taken apart into digits, whose sums are whole numbers: float32 adds
+    those of a word exactly, int32 those of all words.
+    """
+    values, positive, fold, valid = words
+    largest = jnp.max(jnp.abs(values)).astype(jnp.float32)
+    # The power of two above the largest value, by the bits of its exponent.
+    bits = lax.bitcast_convert_type(largest, jnp.int32)
+    exponent = jnp.clip((bits >> 23) - 126, -100, 127)
+    unit = lax.bitcast_convert_type((exponent + 127) << 23, jnp.float32).astype(jnp.float64)
+    rest, digits = values / unit, []
+    for _ in range(_DIGITS):
+        digit = jnp.floor(rest * _DIGIT)
+        rest = rest * _DIGIT - digit
+        digits.append(digit.astype(jnp.float32))
+
+    def of_word(word: tuple[Array, ...]) -> tuple[Array, Array]:
+        digits, positive, fold, valid = word
+        train = _bits.expand(valid & ~fold).astype(jnp.float32)
+        weighted = _bits.expand(positive).astype(jnp.float32)[:, None] * digits
+        highest = lax.Precision.HIGHEST
+        both = jnp.einsum("kw,fdw->dkf", train, weighted, precision=highest)
+        every = jnp.einsum("kw,dw->dk", train, digits, precision=highest)
+        return both.astype(jnp.int32), every.astype(jnp.int32)
+
+    sums = _prefix_at_once(of_word, (jnp.stack(digits, axis=1), positive, fold, valid))
+
+    def joined(sums: Int[Array, "B1 D *fits"]) -> Float[Array, "B1 *fits"]:
+        total = sums[:, 0].astype(jnp.float64)
+        for number in range(1, _DIGITS):
+            total = total * _DIGIT + sums[:, number].astype(jnp.float64)
+        return total * (unit / float(_DIGIT) ** _DIGITS)
+
+    both, every = sums
+    return joined(both), joined(every)
 
 
 def count_below(
