@@ -357,7 +357,7 @@ VALID = {
     dni.repair_head: {
         "weights": np.ones((2, 5)),
         "bias": np.zeros(2),
-        "hidden": HIDDEN[:9],
+        "states": HIDDEN[:9],
         "targets": np.ones((9, 2)),
     },
     dni.from_arrays: {"hidden": HIDDEN},
