@@ -185,7 +185,7 @@ def draw_control(
 
     Examples
     --------
-    >>> draw_control("late", "binary", np.array([0, 1, 0, 1]), np.array([0, 1, 2, 3]), 4, seed=0).sum()
+    >>> draw_control("late", "binary", np.array([0, 1, 0, 1]), np.array([0, 1, 2, 3]), 4, seed=0).sum().item()
     2
     """
     counts = np.bincount(codes, minlength=n_codes)

@@ -37,7 +37,7 @@ def read_reference(states: Any, neurons: Sequence[int], part: str = "h") -> Floa
 
 def count_neurons(states: Any) -> int:
     """Return how many neurons the states of a network have, ``Activations`` or an array ``(T, N)``."""
-    return int(np.shape(getattr(states, "hidden", states))[-1])
+    return as_activations(states).n_neurons
 
 
 def draw_partners(match: Any, groups: Any, n_positions: int, seed: int) -> tuple[Int[np.ndarray, " T"], int]:

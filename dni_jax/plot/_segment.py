@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from dni_jax.characters import INVISIBLE, display_name, make_visible
+from dni_jax.characters import INVISIBLE, display_name
 from dni_jax.features import Labels, feature_family
-from dni_jax.plot._style import FONT, PALETTE, replace_missing_glyphs
-from dni_jax.text import Corpus
+from dni_jax.plot._style import PALETTE, choose_fonts, make_drawable, name_missing, replace_missing_glyphs
+from dni_jax.text import Corpus, to_string
 
 CELL, LETTER, ROW = 0.15, 0.07, 0.21  # inches: a column, a letter of a feature's name, a feature's row
 _FAMILY_COLOURS = {"nesting": PALETTE[2], "range": PALETTE[0], "impulse": PALETTE[1]}
@@ -65,7 +65,8 @@ def cut_segment(corpus: Corpus, string: int, start: int, width: int) -> Segment:
         )
     positions = slice(low + start, min(low + start + width, high))
     title = f"string {string} of {corpus.language}, characters {start} to {positions.stop - low - 1} of {high - low}"
-    return Segment(positions, start, tuple(make_visible(chr(point)) for point in corpus.text[positions]), title)
+    shown = to_string(corpus.text[positions])
+    return Segment(positions, start, make_drawable(shown), title + name_missing(shown))
 
 
 def label_rows(
@@ -137,7 +138,8 @@ def draw_cells(axis: Axes, cells: Float[np.ndarray, "rows W 3"], top: float, kno
 def name_rows(axis: Axes, names: Sequence[str], tops: Sequence[float]) -> None:
     """Write the names of rows to their left, in the colours of their families."""
     drawn = [replace_missing_glyphs(name) for name in names]
-    axis.set_yticks([top + 0.5 for top in tops], drawn, fontsize=8, family="DejaVu Sans", parse_math=False)
+    fonts = ["DejaVu Sans", *choose_fonts("".join(drawn))]
+    axis.set_yticks([top + 0.5 for top in tops], drawn, fontsize=8, family=fonts, parse_math=False)
     for tick, name in zip(axis.get_yticklabels(), names, strict=True):
         tick.set_color(_family_colour(name))
 
@@ -159,7 +161,7 @@ def write_characters(
             replace_missing_glyphs(character),
             ha="center",
             va=va,
-            family=FONT,
+            family=choose_fonts(character),
             fontsize=size,
             color=plain if colours is None else colours[column],
             parse_math=False,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from functools import cache
+from unicodedata import combining
 
 from matplotlib.axes import Axes
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 
-from dni_jax.characters import UNKNOWN
+from dni_jax.characters import UNKNOWN, make_visible
 
 # The palette of Okabe & Ito (2008), which colour-blind readers can tell apart.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 STYLES = ("-", "--", "-.")
 FONT = "DejaVu Sans Mono"
+_PLACEHOLDERS = ("Last Resort", "STIX", "cm")  # boxes for every character, and fonts of formulas
+_NAMED = 5
 ADVANCE = 0.602  # the width of a character in that font, as a fraction of its size
 LETTERING = 0.85  # the size of a letter in a column of its own, as a fraction of the column's width
 
@@ -51,16 +54,75 @@ def place_legend(ax: Axes) -> None:
 
 
 @cache
-def _glyphs() -> frozenset[int]:
-    return frozenset(get_font(findfont(FontProperties(family=FONT))).get_charmap())
+def _glyphs(file: str) -> frozenset[int]:
+    """Return the code points that a font draws; none where it cannot be read, as fonts of coloured emoji."""
+    try:
+        return frozenset(get_font(file).get_charmap())
+    except (OSError, RuntimeError):
+        return frozenset()
+
+
+@cache
+def find_font(character: str) -> str | None:
+    """Return the font that draws a character: the usual one if it has it, else the first that is installed and has it.
+
+    Examples
+    --------
+    >>> find_font("a"), find_font("\u0378")
+    ('DejaVu Sans Mono', None)
+    """
+    if ord(character) in _glyphs(findfont(FontProperties(family=FONT))):
+        return FONT
+    others = [entry for entry in fontManager.ttflist if not entry.name.startswith(_PLACEHOLDERS)]
+    plain = sorted(others, key=lambda entry: (entry.style != "normal", entry.weight != 400, entry.name))
+    return next((entry.name for entry in plain if ord(character) in _glyphs(entry.fname)), None)
+
+
+def choose_fonts(text: str) -> list[str]:
+    """Return the usual font, and those of the characters that it lacks."""
+    found = [find_font(character) for character in text]
+    return list(dict.fromkeys([FONT, *(name for name in found if name is not None)]))
 
 
 def replace_missing_glyphs(text: str) -> str:
-    """Return a text with ``□`` for every character that the font lacks.
+    """Return a text with ``□`` for every character that no installed font has.
 
     Examples
     --------
     >>> replace_missing_glyphs("a\u0378")
     'a□'
     """
-    return "".join(character if ord(character) in _glyphs() else UNKNOWN for character in text)
+    return "".join(UNKNOWN if find_font(character) is None else character for character in text)
+
+
+def make_drawable(text: str) -> tuple[str, ...]:
+    """Return each character as it is drawn in a column of its own, and ``□`` where no installed font has it.
+
+    Examples
+    --------
+    >>> make_drawable("a \u0378")
+    ('a', '␣', '□')
+    """
+    return tuple(_drawable(character) for character in text)
+
+
+def _drawable(character: str) -> str:
+    shown = make_visible(character)
+    draws = shown == UNKNOWN and character.isprintable() and not combining(character)
+    return character if draws and find_font(character) is not None else shown
+
+
+def name_missing(text: str) -> str:
+    """Say which characters no installed font has; empty where there is none.
+
+    Examples
+    --------
+    >>> name_missing("a\u4e00")  # doctest: +SKIP
+    '; □ is U+4E00, which no installed font has'
+    """
+    wide = (one for one in dict.fromkeys(text) if one.isprintable() and not combining(one) and one != UNKNOWN)
+    missing = [f"U+{ord(one):04X}" for one in wide if find_font(one) is None]
+    if not missing:
+        return ""
+    more = ", ..." if len(missing) > _NAMED else ""
+    return f"; □ is {', '.join(missing[:_NAMED])}{more}, which no installed font has"

@@ -105,18 +105,14 @@ def character_offsets(source):
 def ast_spans(source):
     """Spans that Python's own parser gives, by the names of Lark's nodes.
 
-    Where the two grammars differ: an f-string is one token for Lark, so what stands inside is left out; a decorator
-    is a dotted name with arguments, no call and no attribute; neither is a dotted name in a pattern of a ``match``;
-    an ``async def`` begins at its ``def``.
+    Where the two grammars differ: an f-string is one token for Lark, so what stands inside is left out; a dotted name
+    in a pattern of a ``match`` is no attribute; an ``async def`` begins at its ``def``.
     """
     offset = character_offsets(source)
     spans = {kind: set() for kind in NODES.values()}
     module = ast.parse(source)
     inside = {id(n) for f in ast.walk(module) if isinstance(f, ast.JoinedStr) for n in ast.walk(f)}
     for node in ast.walk(module):
-        for decorator in getattr(node, "decorator_list", []):
-            called = decorator.func if isinstance(decorator, ast.Call) else decorator
-            inside |= {id(decorator)} | {id(n) for n in ast.walk(called)}
         if isinstance(node, ast.pattern):
             inside |= {id(n) for n in ast.walk(node)}
     for node in ast.walk(module):

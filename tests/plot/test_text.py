@@ -6,6 +6,8 @@ from matplotlib.figure import Figure
 
 import dni_jax as dni
 from dni_jax import plot
+from dni_jax.plot import _style
+from dni_jax.plot._style import find_font
 
 STRINGS = ["1+(2)", "$a$ <b>\n\t日"]
 
@@ -42,7 +44,7 @@ def test_labels_stand_below(corpus, ax, tmp_path):
     states = np.random.default_rng(0).normal(size=(corpus.n_positions, 3)).astype("float32")
     plot.text(corpus, states, 2, string=1, start=1, width=30, labels=labels, features=["letter", "digit"], ax=ax)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["neuron 2", "letter", "digit"]
-    assert "".join(sign.get_text() for sign in ax.texts) == "a$␣<b>↵→□"
+    assert "".join(sign.get_text() for sign in ax.texts) == "a$␣<b>↵→" + ("□" if find_font("日") is None else "日")
     above, below = painted(ax)
     assert (above.shape, below.shape) == ((1, 9, 3), (2, 9, 3))
     np.testing.assert_array_equal(below[0].mean(-1) < 0.5, [c.isalpha() for c in STRINGS[1][1:]])
@@ -81,3 +83,23 @@ def test_only_zeros_are_white(corpus, ax):
 def test_bad_input(corpus, states, more, message):
     with pytest.raises(ValueError, match=message):
         plot.text(corpus, states, **more, ax=Figure().subplots())
+
+
+def test_characters_that_no_font_has_are_named():
+    corpus = dni.Corpus.from_strings(["a猫b"])
+    ax = plot.text(corpus, np.zeros(3), ax=Figure().subplots())
+    drawn = "".join(sign.get_text() for sign in ax.texts)
+    if find_font("猫") is None:
+        assert drawn == "a□b"
+        assert ax.get_title(loc="left").endswith("; □ is U+732B, which no installed font has")
+    else:
+        assert drawn == "a猫b"
+        assert "U+732B" not in ax.get_title(loc="left")
+
+
+def test_another_font_is_taken_for_what_the_usual_one_lacks(monkeypatch):
+    monkeypatch.setattr(_style, "find_font", lambda character: "Noto Sans CJK JP" if character == "猫" else _style.FONT)
+    corpus = dni.Corpus.from_strings(["a猫"])
+    ax = plot.text(corpus, np.zeros(2), ax=Figure().subplots())
+    assert [sign.get_text() for sign in ax.texts] == ["a", "猫"]
+    assert ax.texts[1].get_fontfamily() == [_style.FONT, "Noto Sans CJK JP"]

@@ -187,10 +187,13 @@ class _View:
         """Return the same; a ValueError for a function that is none of ours."""
         found = self.activation(name, default)
         if found is None:
+            said = self.config.get(name)
+            said = (
+                said if isinstance(said, str) else getattr(getattr(self.layer, name, None), "__name__", "another one")
+            )
             raise ValueError(
-                f"expected {self.class_name} with {name} among {', '.join(FUNCTIONS)}, got "
-                f"{self.config.get(name)!r}: record "
-                "its states instead"
+                f"expected {self.class_name} with {name} among {', '.join(FUNCTIONS)}, got {said!r}: record its states "
+                "instead"
             )
         return found
 
