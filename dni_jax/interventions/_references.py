@@ -28,6 +28,8 @@ def read_reference(states: Any, neurons: Sequence[int], part: str = "h") -> Floa
     # All neurons of a large recording are not copied.
     everything = list(neurons) == list(range(n_neurons))
     chosen = np.asarray(array if everything else array[:, list(neurons)], np.float32)
+    if len(chosen) == 0:
+        raise ValueError("expected reference states of at least one position, got none")
     if not np.isfinite(chosen).all():
         raise ValueError("expected finite numbers for reference, got NaN or infinity")
     return chosen

@@ -200,6 +200,7 @@ def test_a_drive_along_the_neurons_own_line(model, held_out, states, labels):
         (lambda states: dni.patch([1], dataclasses.replace(states, cell=None), part="c"), r"what=\('cell',\)"),
         (lambda states: dni.clamp_to_labels([1], np.ones(5), reference=states), "5 positions"),
         (lambda states: dni.ablate([1], "mean", reference=states.hidden[:, :9]), "24 neurons in .* got states of 9"),
+        (lambda states: dni.ablate([1], "mean", reference=states.hidden[:0]), "at least one position"),
         (lambda states: dni.ablate([1], "resample", reference=states.hidden[:, :9]), "24 neurons in .* states of 9"),
         (lambda states: dni.clamp_to_labels([1], np.ones(len(states.hidden)), reference=states), "that varies"),
     ],

@@ -357,10 +357,9 @@ VALID = {
     dni.repair_head: {
         "weights": np.ones((2, 5)),
         "bias": np.zeros(2),
-        "hidden": HIDDEN[:9],
+        "states": HIDDEN[:9],
         "targets": np.ones((9, 2)),
     },
-    dni.from_arrays: {"hidden": HIDDEN},
 }
 BAD = [None, -1, 0, float("nan"), float("inf"), "no such thing", "", [], [[]], np.zeros(0), np.zeros((0, 5)),
        np.full((400, 5), np.nan), np.full(400, -1), np.zeros((3, 3, 3)), np.array(["a"]), {}, object()]  # fmt: skip

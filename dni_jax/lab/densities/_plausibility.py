@@ -141,6 +141,8 @@ def plausibility(
     >>> density.percentile(np.array([[0, 0, 0, 0], [9, 0, 0, 0]])).round().tolist()
     [100.0, 0.0]
     """
+    if not 0 <= shrink < np.inf:
+        raise ValueError(f"expected shrink of at least 0 and finite, got {shrink}")
     rows = _checked_states(states)
     part = split_states(states, groups, seed)
     train, stopping, calibration = (rows[part == number] for number in range(3))

@@ -144,3 +144,9 @@ def test_a_neuron_that_never_moves_is_not_infinitely_implausible():
     states[:, 2] = 0.25
     moved = states[:1] + np.asarray([0, 0, 0.01], np.float32)
     assert plausibility(states, "gaussian").percentile(moved)[0] > 0
+
+
+@pytest.mark.parametrize("shrink", [-1.0, np.inf, np.nan])
+def test_shrink_must_be_a_finite_share(shrink):
+    with pytest.raises(ValueError, match="expected shrink of at least 0 and finite"):
+        plausibility(np.random.default_rng(0).normal(size=(500, 2)), "gaussian", shrink=shrink)
