@@ -1,7 +1,8 @@
 """Which neurons of a recurrent network know X, how sure are we, and does the network use it?"""  # noqa: D400
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dni_jax.lazy import import_on_use
 
 if TYPE_CHECKING:
     from dni_jax import (
@@ -80,8 +81,6 @@ _HOMES = {
     "dni_jax.text": ("Corpus",),
     "dni_jax.verification": ("verify",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
 __all__ = [
     "Corpus",
     "FeatureLibrary",
@@ -131,16 +130,4 @@ __all__ = [
     "verify",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a name from its room when it is first used."""
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOME_OF[name]
-    value = import_module(f"{home}.{name}") if home == __name__ else getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = import_on_use(__name__, {name: home for home, names in _HOMES.items() for name in names})

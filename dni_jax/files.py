@@ -1,19 +1,35 @@
-"""Atomic writes, and the format number of written files."""
+"""Atomic writes, locks on folders, and the format number of written files."""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import re
 import shutil
+import socket
 import tempfile
+import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dni_jax import processes
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 # All files of a run share one number, because one version of the program writes them. Files without a number are
 # format 1.
 FORMAT = 2
+LOCK = ".lock"
+
+# Names of what `atomic_write` writes aside: the target's name, the host (in names of this version), the process.
+_ASIDE = re.compile(r"\.(?P<target>.+?)(?:\.(?P<host>h[0-9a-f]{8}))?\.(?P<process>\d+)(?:-\d+)?\.(?P<kind>part|old)")
+_OLD = 86_400  # seconds after which a name without a host is taken for one of a process of this machine
 
 
 def check_format(found: object, path: str | Path) -> None:
@@ -48,6 +64,41 @@ def check_format(found: object, path: str | Path) -> None:
         )
 
 
+def check_array_path(path: str | Path) -> Path:
+    """Return the absolute path of a folder for arrays.
+
+    Raises
+    ------
+    ValueError
+        If the path has a backslash, other than as a separator: TensorStore, which stores arrays, reads it as a slash
+        and would write into another folder.
+    """
+    absolute = Path(path).resolve()
+    if "\\" in str(absolute) and os.sep != "\\":
+        raise ValueError(
+            f"expected a path without a backslash, got {str(absolute)!r}: arrays would be stored in another folder, so "
+            "rename this one"
+        )
+    return absolute
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error, or one that it followed, says that a disk has no room left.
+
+    Examples
+    --------
+    >>> is_disk_full(OSError(28, "No space left on device")), is_disk_full(ValueError("no such file"))
+    (True, False)
+    """
+    found: BaseException | None = error
+    while found is not None:
+        text = str(found)
+        if getattr(found, "errno", None) == errno.ENOSPC or "No space left on device" in text or "ENOSPC" in text:
+            return True
+        found = found.__cause__ or found.__context__
+    return False
+
+
 @contextmanager
 def atomic_write(path: str | Path, *, any_process: bool = False) -> Iterator[Path]:
     """Yield a temporary path next to `path`; rename it to `path` if the block succeeds, remove it otherwise.
@@ -78,24 +129,155 @@ def atomic_write(path: str | Path, *, any_process: bool = False) -> Iterator[Pat
             yield Path(discarded) / path.name
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = str(os.getpid()) if processes.is_first() else f"{os.getpid()}-{processes.index()}"
+    writer = f"{_host()}.{os.getpid()}" + ("" if processes.is_first() else f"-{processes.index()}")
     part = path.with_name(f".{path.name}.{writer}.part")
-    _remove(part)
+    remove(part)
     try:
         yield part
         if path.is_dir():
             old = path.with_name(f".{path.name}.{writer}.old")
             os.replace(path, old)
             os.replace(part, path)
-            _remove(old)
+            remove(old)
         else:
             os.replace(part, path)
     finally:
-        _remove(part)
+        remove(part)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes of this machine that were killed have written aside in a folder.
+
+    A folder that was moved aside to be replaced is moved back if nothing has come in its place.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / f".result.txt.{_host()}.999999999.part").write_text("half")
+    >>> remove_leftovers(folder)
+    >>> list(folder.iterdir())
+    []
+    """
+    for path in sorted(folder.glob(".*")):
+        found = _ASIDE.fullmatch(path.name)
+        if found is None or _is_running(int(found["process"])):
+            continue
+        if found["host"] != _host() and (found["host"] or time.time() - path.lstat().st_mtime < _OLD):
+            continue
+        target = path.with_name(found["target"])
+        if found["kind"] == "old" and not target.exists():
+            os.replace(path, target)
+        else:
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link (not what it leads to) or a folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _host() -> str:
+    """Return a short name of this machine for file names."""
+    return f"h{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OverflowError, ValueError):
+        return False
+    except OSError:
+        return True  # it belongs to somebody else
+    return True
+
+
+class FolderLock:
+    """A lock on a folder that lasts until it is released or the process ends, however it ends.
+
+    The file ``.lock`` in the folder names its holder. The operating system releases the lock of a process that is
+    killed, so a file that was left is no obstacle. A process may lock a folder several times.
+
+    Parameters
+    ----------
+    folder
+        The folder; it must exist.
+
+    Raises
+    ------
+    ValueError
+        If another process holds the lock.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> lock = FolderLock(folder)
+    >>> lock.release()
+    >>> list(folder.iterdir())
+    []
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOCK
+        self._file: int | None = None
+        if fcntl is not None:
+            self._file = self._acquire()
+
+    def _acquire(self) -> int | None:
+        while True:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = _read_holder(file)
+                os.close(file)
+                if holder.get("host") == socket.gethostname() and holder.get("process") == os.getpid():
+                    return None
+                raise ValueError(
+                    f"expected a folder that no other process works in, got {str(self._path.parent)!r}, in use by "
+                    f"process {holder.get('process', '(unknown)')} on {holder.get('host', '(unknown)')} since "
+                    f"{holder.get('start', '(unknown)')}: wait for it or stop it, or use another folder"
+                ) from None
+            except OSError:  # a file system without locks
+                os.close(file)
+                return None
+            if _is_at(file, self._path):
+                os.ftruncate(file, 0)
+                start = time.strftime("%Y-%m-%d %H:%M:%S")
+                os.write(
+                    file, json.dumps({"host": socket.gethostname(), "process": os.getpid(), "start": start}).encode()
+                )
+                return file
+            os.close(file)  # the holder before has removed the file between opening and locking it
+
+    def release(self) -> None:
+        """Release the lock, if this one holds it."""
+        if self._file is not None:
+            self._path.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = None
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _read_holder(file: int) -> dict[str, object]:
+    try:
+        held = json.loads(os.pread(file, 1_000, 0))
+    except ValueError:
+        return {}
+    return held if isinstance(held, dict) else {}

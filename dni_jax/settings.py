@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from tyro.conf import arg
 
 ProbeName = Literal["svm", "linear_svc", "logistic", "ridge"]
+
+
+def _hint_at_default(default: str) -> str:
+    return "" if default in ("None", "") else f"(default: {default})"
+
+
+T = TypeVar("T")
+Described = Annotated[T, arg(help_behavior_hint=_hint_at_default)]  # its description says what None stands for
 
 # Names in files of earlier versions, and the current names: of settings, of measures in tables of effects, and of
 # columns in tables of relevance and findings.
@@ -35,7 +45,7 @@ class TrainConfig:
     layers
         Number of recurrent layers. Neurons are numbered from the lowest layer up.
     cell
-        Kind of recurrent cell.
+        Kind of recurrent cell. minGRU and RG-LRU are linear in their state; give them at least two layers.
     matmul_dtype
         Precision of the operands of matrix products. Sums stay float32. Use bfloat16 on accelerators.
     steps
@@ -62,12 +72,12 @@ class TrainConfig:
 
     hidden: int = 128
     layers: int = 1
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    cell: Literal["lstm", "gru", "rnn", "mingru", "rglru", "slstm"] = "lstm"
     matmul_dtype: Literal["float32", "bfloat16"] = "float32"
-    steps: int | None = None
+    steps: Described[int | None] = None
     batch: int = 32
     window: int = 64
-    learning_rate: float | None = None
+    learning_rate: Described[float | None] = None
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: int = 20
     clip: float = 1.0

@@ -2,9 +2,9 @@
 
     python scripts/bench_languages.py --c linux.tar.xz --parts kernel lib mm    # each part of a tree of C files
     python scripts/bench_languages.py --c linux.tar.xz --characters 2000000     # one corpus, all features, memory
-    python scripts/bench_languages.py --python --sampled
+    python scripts/bench_languages.py --python --sampled --linear
 
-Rates are characters a second of one core (processor time of this process, nothing cached) unless it says otherwise.
+Rates are characters per second of one core (processor time of this process, nothing cached) unless it says otherwise.
 The cache is a temporary folder, so that a first run is a first run.
 """
 
@@ -17,7 +17,7 @@ import time
 
 os.environ["DNI_JAX_CACHE"] = tempfile.mkdtemp(prefix="bench_languages_")
 
-from dni_jax.languages import clear_cache, get, load_c, load_text, standard_library_files
+from dni_jax.languages import Language, clear_cache, get, load_c, load_text, standard_library_files
 from dni_jax.languages.code import read_files
 
 
@@ -48,7 +48,7 @@ def bench_c_part(path: str, part: str) -> None:
         f"{c['functions']:,} ({c['functions_parsed'] / c['functions']:.2%}), their characters "
         f"{c['characters_parsed'] / c['characters']:.2%}, all characters "
         f"{c['all_characters_parsed'] / c['all_characters']:.2%} (dead branches {c['dead_characters']:,}); "
-        f"{rate:,.0f} characters/s a core; load_c {first:.1f} s on all cores, from the cache {second:.1f} s"
+        f"{rate:,.0f} characters/s per core; load_c {first:.1f} s on all cores, from the cache {second:.1f} s"
     )
     for worst in c["worst"][:5]:
         print(f"  {worst['file']}: {worst['unparsed']} characters; {worst['problem'].splitlines()[:1]}")
@@ -77,7 +77,7 @@ def bench_python() -> None:
     _, first, _ = clock(lambda: load_text(language, files, skip_unparsable=True))
     _, second, _ = clock(lambda: load_text(language, files, skip_unparsable=True))
     print(
-        f"python: {parsed} of {len(files)} files parse ({parsed / len(files):.1%}), {rate:,.0f} characters/s a core; "
+        f"python: {parsed} of {len(files)} files parse ({parsed / len(files):.1%}), {rate:,.0f} characters/s per core; "
         f"load_text {first:.1f} s on all cores, from the cache {second:.1f} s"
     )
 
@@ -95,6 +95,24 @@ def bench_sampled(name: str, n_strings: int = 20_000) -> None:
     )
 
 
+def bench_linear() -> None:
+    """Time one long repetition, and the best possible loss: both must be linear in the text."""
+    from lark import Lark
+
+    grammar = 'start: "[" N ("," N)* "]"\nN: /[0-9]+/'
+    language, plain = Language.from_lark(grammar), Lark(grammar, parser="lalr")
+    for count in (10_000, 20_000, 40_000, 80_000):
+        text = "[" + ",".join(["7"] * count) + "]"
+        _, _, ours = clock(lambda text=text: language.parse(text))
+        _, _, lark = clock(lambda text=text: plain.parse(text))
+        print(f"a list of {count:,} numbers: {ours:.2f} s, Lark alone {lark:.2f} s")
+    for name in ("parentheses", "arithmetic", "c_expressions"):
+        corpus = get(name).sample(2_000, seed=0)
+        get(name).log_probability(corpus.strings[:10])
+        _, _, seconds = clock(lambda name=name, corpus=corpus: get(name).ideal_cross_entropy(corpus))
+        print(f"{name}: best possible loss at {corpus.n_positions / seconds:,.0f} characters/s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--c", help="a folder or tar archive of C files")
@@ -102,6 +120,7 @@ def main() -> None:
     parser.add_argument("--characters", type=int, help="measure one corpus of so many characters with all features")
     parser.add_argument("--python", action="store_true", help="Python's standard library")
     parser.add_argument("--sampled", action="store_true", help="parentheses and arithmetic")
+    parser.add_argument("--linear", action="store_true", help="long repetitions, and the best possible loss")
     asked = parser.parse_args()
     if (asked.parts or asked.characters) and not asked.c:
         parser.error("--parts and --characters need --c PATH")
@@ -116,6 +135,8 @@ def main() -> None:
     if asked.sampled:
         bench_sampled("parentheses")
         bench_sampled("arithmetic")
+    if asked.linear:
+        bench_linear()
 
 
 if __name__ == "__main__":

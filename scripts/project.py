@@ -33,9 +33,9 @@ ASSUMPTIONS = """
 - Operations of the network grow with the square of its neurons beyond the largest one measured; labelling grows with
   characters x features, counting with characters x neurons x (features + 1), fitting with neurons x features x folds.
 - Training reads every character once, in one layer of {neurons:,} LSTM cells and {symbols} symbols, with a batch of at
-  least 8 texts a device.
+  least 8 texts per device.
 - Devices share the work evenly, and wait for each other only in the sums of gradients, the gathering of scores and of
-  measures, at {bandwidth:g} bytes/s a device (--bandwidth). Reading and writing files is not in it.
+  measures, at {bandwidth:g} bytes/s per device (--bandwidth). Reading and writing files is not in it.
 - Labelling is done by every host for itself: its time does not fall with the number of devices.
 - Verification reads {verified:,} characters under {sets:,} sets of neurons (--verified, --sets).
 """
@@ -69,7 +69,7 @@ def seconds(call: Callable[[], object], repeats: int) -> float:
 
 
 def network(corpus: Corpus, n_neurons: int, repeats: int) -> dict[str, float]:
-    """Operations a second of training, recording and verifying, and the characters a second they were taken from."""
+    """Operations per second of training, recording and verifying, and the characters per second they are from."""
     few = 10 if n_neurons < 512 else 2
     config = TrainConfig(hidden=n_neurons, batch=32, window=64, evaluate_every=100)
     text = corpus.take(np.flatnonzero(corpus.split == 0))
@@ -94,7 +94,7 @@ def network(corpus: Corpus, n_neurons: int, repeats: int) -> dict[str, float]:
 
 
 def probing(args: argparse.Namespace) -> dict[str, float]:
-    """Labels, counts and fits a second."""
+    """Labels, counts and fits per second."""
     language = languages.get("parentheses")
     some = language.sample(2_000, seed=1)
     library = language.features()

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from tests.support import typechecker  # noqa: F401
+from tests.support.compiling import compile_quickly
 
 # isort: split
 # The import hook of jaxtyping names the checker, so it is imported before the package is.
 import dni_jax as dni
+
+compile_quickly()
 
 os.environ["DNI_JAX_CACHE"] = tempfile.mkdtemp(prefix="dni_jax_tests_")  # never the user's own
 # The workers of one run share what they compile: most tests need the same few programs.

@@ -34,7 +34,7 @@ def test_prose_under_returns_gets_the_signatures_type(house):
     assert house.described(after, "Any") == after
 
 
-def test_a_function_is_not_taken_for_the_module_of_its_name(house):
+def test_the_reference_knows_what_each_public_name_is(house):
     import griffe
 
     package = griffe.load(

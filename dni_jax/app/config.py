@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import Positional, arg
 
-from dni_jax.settings import ProbeName, TrainConfig, check_choices, check_counts, with_new_names
+from dni_jax.settings import Described, ProbeName, TrainConfig, check_choices, check_counts, with_new_names
 
 _FILE_LANGUAGES = ("python", "c")  # read from files instead of sampled from a grammar
 
@@ -31,9 +31,9 @@ class InspectConfig:
         files if that is smaller.
     """
 
-    inspect_characters: int | None = None
+    inspect_characters: Described[int | None] = None
     probe: ProbeName = "svm"
-    folds: int | None = None
+    folds: Described[int | None] = None
 
     def check(self) -> None:
         """Raise a ValueError that names the first invalid setting."""
@@ -58,9 +58,9 @@ class VerifyConfig:
         ablated. Default: three common features of the language.
     """
 
-    verify_characters: int | None = None
+    verify_characters: Described[int | None] = None
     random_sets: int = 64
-    headlines: tuple[str, ...] = ()
+    headlines: Described[tuple[str, ...]] = ()
 
     def check(self) -> None:
         """Raise a ValueError that names the first invalid setting."""
@@ -85,9 +85,9 @@ class Hosts:
     """
 
     distributed: bool = False
-    coordinator: str | None = None
-    processes: int | None = None
-    process_id: int | None = None
+    coordinator: Described[str | None] = None
+    processes: Described[int | None] = None
+    process_id: Described[int | None] = None
 
     def check(self) -> None:
         """Raise a ValueError that names the first invalid setting."""
@@ -148,6 +148,9 @@ class RunConfig:
         Number of strings to sample.
     characters
         Number of characters to read from files.
+    symbols
+        Number of different characters that the network knows, the most frequent ones of the files; all others are
+        read as one. Raise it for text in a script of many characters. Default: 128.
     text_seed
         Seed for drawing the text and its held-out part. Default: the training seed. Runs with the same text seed
         differ only in their networks.
@@ -170,18 +173,19 @@ class RunConfig:
     """
 
     language: Positional[Annotated[str, arg(metavar="LANGUAGE")]] = "parentheses"
-    grammar: str | None = None
+    grammar: Described[str | None] = None
     start: str = "start"
-    text: str | None = None
+    text: Described[str | None] = None
     glob: str = "**/*"
     skip_unparsable: bool = False
-    typedefs: str | None = None
+    typedefs: Described[str | None] = None
     parser_states: bool = False
     strings: int = 60_000
     characters: int = 1_200_000
-    text_seed: int | None = None
-    inspect_every: int | None = None
-    out: str | None = None
+    symbols: Described[int | None] = None
+    text_seed: Described[int | None] = None
+    inspect_every: Described[int | None] = None
+    out: Described[str | None] = None
     force: bool = False
     resume: bool = False
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -193,7 +197,11 @@ class RunConfig:
         """Raise a ValueError that names the first invalid setting."""
         for part in (self.train, self.inspect, self.verify, self.hosts):
             part.check()
-        check_counts(self, "strings", "characters", "inspect_every")
+        check_counts(self, "strings", "characters", "symbols", "inspect_every")
+        if self.symbols is not None and self.is_sampled:
+            raise ValueError(
+                "expected --symbols only with text from files, got it with sampled text, which has its own"
+            )
         if self.grammar is not None and self.language != RunConfig.language:
             raise ValueError(f"expected a language or --grammar, got both: {self.language} and {self.grammar}")
         if self.skip_unparsable and self.text is None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,17 @@ import tomli_w
 
 from dni_jax import processes
 from dni_jax.app.config import Hosts, RunConfig, config_from_dict
-from dni_jax.files import FORMAT, atomic_write, check_format
+from dni_jax.files import (
+    FORMAT,
+    LOCK,
+    FolderLock,
+    atomic_write,
+    check_array_path,
+    check_format,
+    remove,
+    remove_leftovers,
+)
+from dni_jax.inspection import table_model
 
 ROOT = Path("runs")
 # The files that each stage writes, in this order: once the last one exists, the stage has finished.
@@ -25,6 +36,12 @@ STAGE_FILES = {
     "analyse": ("attribution.parquet", "posterior.parquet", "step_sizes.csv", "dimension.parquet", "repair.parquet"),
     "report": ("report.html",),
 }
+# Everything that a run, or a sweep for its runs, writes into a run's folder: `--force` removes these and nothing else.
+RUN_FILES = (
+    *("config.toml", "summary.json", "training", "training.csv", "dynamics.parquet", "dynamics.png", "checkpoint"),
+    *(name for names in STAGE_FILES.values() for name in names),
+    "error.txt",
+)
 # Settings of one invocation: they do not change the results, and config.toml does not hold them.
 INVOCATION_SETTINGS = ("out", "force", "resume", "hosts")
 
@@ -107,29 +124,95 @@ class RunFolder:
     ``config.toml`` is written first and identifies the run. Every stage adds to ``summary.json``; its entry
     ``finished`` is true once all stages are done. When several processes share a run, only the first one reads and
     writes the folder.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    lock
+        Keeps other processes from writing into the folder; None for a folder that is only read.
     """
 
     path: Path
+    lock: FolderLock | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def claim(cls, config: RunConfig) -> RunFolder:
-        """Choose or create the folder for a run, and write its config.
+    def choose(cls, config: RunConfig) -> RunFolder:
+        """Choose the folder for a run, without changing anything.
 
         Raises
         ------
         ValueError
-            If the folder holds another run, or files that are not a run.
+            If the folder holds another run that the config does not replace or resume, or files that are not a run.
         """
-        return processes.broadcast(lambda: cls._claim(config))
+
+        def choose() -> Path:
+            folder = cls(_choose_path(config))
+            folder._check_place()
+            if folder.is_taken:
+                folder._check_taken(config)
+            return folder.path
+
+        return cls(processes.broadcast(choose))
 
     @classmethod
-    def _claim(cls, config: RunConfig) -> RunFolder:
-        folder = cls(_choose_path(config))
-        if folder.is_taken:
-            folder._check_taken(config)
-        folder.path.mkdir(parents=True, exist_ok=True)
-        folder.write_config(config)
-        return folder
+    def claim(cls, config: RunConfig) -> RunFolder:
+        """Choose or create the folder for a run, lock it, and write its config.
+
+        With ``force``, the files of the run in the folder are removed; files of other origin stay.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds another run, or files that are not a run, or another process works in it.
+        """
+        path, locks = cls.choose(config).path, []
+
+        def claim() -> None:
+            path.mkdir(parents=True, exist_ok=True)
+            locks.append(FolderLock(path))
+            folder = cls(path)
+            if folder.is_taken:
+                folder._check_taken(config)
+            remove_leftovers(path)
+            if config.force:
+                folder.remove_run()
+            folder.write_config(config)
+
+        processes.broadcast(claim)
+        return cls(path, locks[0] if locks else None)
+
+    def hold(self) -> RunFolder:
+        """Return the same folder, locked.
+
+        Raises
+        ------
+        ValueError
+            If another process works in it.
+        """
+        locks: list[FolderLock] = []
+        processes.broadcast(lambda: locks.append(FolderLock(self.path)))
+        return replace(self, lock=locks[0] if locks else None)
+
+    def release(self) -> None:
+        """Let other processes write into the folder."""
+        if self.lock is not None:
+            self.lock.release()
+
+    def _check_place(self) -> None:
+        if self.path.is_symlink() and not self.path.exists():
+            raise ValueError(
+                f"expected a folder for --out, got {str(self.path)!r}, a link to {os.readlink(self.path)!r}, which "
+                "does not exist: make that folder, or use another --out"
+            )
+        check_array_path(self.path)
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"expected a folder for --out, got {str(self.path)!r}, which is a file: use another --out")
+
+    def remove_run(self) -> None:
+        """Remove all files of the run, and the folder's other files not."""
+        for name in RUN_FILES:
+            remove(self.path / name)
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -155,7 +238,7 @@ class RunFolder:
     @property
     def is_taken(self) -> bool:
         """Whether the folder holds anything other than the config of a run that was never started."""
-        return self.path.exists() and any(path.name != "config.toml" for path in self.path.iterdir())
+        return self.path.exists() and any(path.name not in ("config.toml", LOCK) for path in self.path.iterdir())
 
     def _check_taken(self, config: RunConfig) -> None:
         file = self.path / "config.toml"
@@ -164,12 +247,29 @@ class RunFolder:
                 f"expected an empty or new folder for --out, got {str(self.path)!r}, which holds files but no run"
             )
         if config.force:
-            shutil.rmtree(self.path)
+            self._check_replaceable()
             return
         if not config.resume:
             raise ValueError(
                 f"expected an empty or new folder for --out, got {str(self.path)!r}, which holds another run: "
                 "use --resume to continue it, --force to replace it, or another --out to keep both"
+            )
+
+    def _check_replaceable(self) -> None:
+        """Raise a ValueError unless ``config.toml`` holds the settings of a run."""
+        file = self.path / "config.toml"
+        try:
+            read_config(file)
+            is_empty = not file.read_text(encoding="utf-8").strip()
+        except ValueError as error:
+            raise ValueError(
+                f"expected a run to replace in {str(self.path)!r}, got a config.toml of something else ({error}): use "
+                "another --out, or remove the files yourself"
+            ) from error
+        if is_empty:
+            raise ValueError(
+                f"expected a run to replace in {str(self.path)!r}, got an empty config.toml: use another --out, or "
+                "remove the files yourself"
             )
 
     @property
@@ -280,6 +380,27 @@ class RunFolder:
         if processes.is_first():
             with atomic_write(self.path / "summary.json") as part:
                 part.write_text(json.dumps({"format": FORMAT, **self._summary(), **more}, indent=1), encoding="utf-8")
+
+    def check_models(self) -> None:
+        """Raise a ValueError if a table is about another network than the run's, as its fingerprint tells."""
+        own = self.summary().get("model")
+        if own is None:
+            return  # a run of an earlier version, or one without a network
+        for path in (
+            self.relevance,
+            self.effects,
+            self.dynamics,
+            self.attribution,
+            self.posterior,
+            self.dimension,
+            self.repair,
+        ):
+            found = table_model(path) if path.is_file() else None
+            if found not in (None, own):
+                raise ValueError(
+                    f"expected results of one network in {str(self.path)!r}, got {path.name} of another one "
+                    f"({found[:8]}, not {own[:8]}): compute it again with --force, or remove it"
+                )
 
     @property
     def is_finished(self) -> bool:

@@ -32,7 +32,9 @@ def get_language(config: RunConfig) -> BaseLanguage:
         path = Path(config.grammar)
         if not path.is_file():
             raise ValueError(f"expected a Lark grammar file, got {config.grammar!r}, which does not exist")
-        language = Language.from_lark(path.read_text(encoding="utf-8"), start=config.start, name=path.stem)
+        places = {"source_path": str(path), "import_paths": [str(path.parent)]}
+        grammar = path.read_text(encoding="utf-8")
+        language = Language.from_lark(grammar, start=config.start, name=path.stem, options=places)
     if config.parser_states:
         language.state_features()  # raises for a grammar that is not LALR, before any training
     return language
@@ -60,13 +62,19 @@ def load_corpus(config: RunConfig, language: BaseLanguage) -> Corpus:
     if len(np.unique(corpus.split)) < 3:
         raise ValueError(
             f"expected text for training, validation and test, got {len(np.unique(corpus.groups))} "
-            + ("strings: raise --strings" if config.is_sampled else "segments of 2,000 characters: provide more text")
+            + (
+                "strings: raise --strings"
+                if config.is_sampled
+                else f"segments of {corpus.n_positions:,} characters: provide at least 5,000"
+            )
         )
     return corpus
 
 
 def _read_files(config: RunConfig, language: BaseLanguage, progress: Callable[[int, int], None]) -> Corpus:
     options: dict[str, Any] = {"max_chars": config.characters, "seed": config.resolved_text_seed, "progress": progress}
+    if config.symbols is not None:
+        options["max_symbols"] = config.symbols
     if config.is_c:
         assert config.text is not None
         glob = "**/*.c" if config.glob == RunConfig.glob else config.glob
@@ -81,6 +89,10 @@ def _read_files(config: RunConfig, language: BaseLanguage, progress: Callable[[i
 def describe_corpus(corpus: Corpus) -> list[str]:
     """Describe a text in a few lines: its size, how much of it was parsed, and why the rest was not."""
     lines, coverage = [f"text: {corpus}"], corpus.coverage
+    if coverage.get("read_back", 1.0) < 1:
+        lines.append(
+            f"  {1 - coverage['read_back']:.2%} of the texts drawn were rejected: the parser reads them otherwise"
+        )
     if "files" not in coverage:
         return lines
     lines.append(f"files: {coverage['files_parsed']} of {coverage['files']} parsed")
@@ -99,7 +111,9 @@ def describe_corpus(corpus: Corpus) -> list[str]:
     if len(problems) > _MAX_LISTED:
         lines.append(f"  and {len(problems) - _MAX_LISTED} more files; see summary.json")
     if coverage["replaced"]:
-        lines.append(f"  {coverage['replaced']} characters outside the symbol table are read as U+FFFD")
+        share = coverage["replaced"] / max(corpus.n_positions, 1)
+        hint = ": --symbols keeps more" if share > 0.01 else ""
+        lines.append(f"  {coverage['replaced']} characters outside the symbol table are read as U+FFFD{hint}")
     if coverage["groups"] == "segments":
         lines.append("  a few files hold most of the text: segments instead of files are split and cross-validated")
     return lines

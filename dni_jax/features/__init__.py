@@ -3,6 +3,7 @@
 from dni_jax.features._cache import compute_once
 from dni_jax.features._controls import confounders, control_task, draw_control
 from dni_jax.features._defaults import CHARACTER_CLASSES, default_library
+from dni_jax.features._families import FAMILIES, feature_family
 from dni_jax.features._feature import Feature, FeatureLibrary, Violation
 from dni_jax.features._functions import char_feature, feature, regex_feature, symbol_feature
 from dni_jax.features._labels import Labels, check_feature_name
@@ -20,6 +21,7 @@ from dni_jax.features._trace import trace
 
 __all__ = [
     "CHARACTER_CLASSES",
+    "FAMILIES",
     "CharacterWindow",
     "Feature",
     "FeatureLibrary",
@@ -35,6 +37,7 @@ __all__ = [
     "depth_features",
     "draw_control",
     "feature",
+    "feature_family",
     "impulse_feature",
     "nesting_feature",
     "nesting_features",

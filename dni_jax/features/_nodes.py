@@ -132,13 +132,7 @@ def range_feature(name: str, nodes: Iterable[str]) -> Feature:
     nodes
         Symbols or productions.
     """
-    kinds = tuple(nodes)
-    return Feature(
-        name,
-        lambda corpus: node_range(corpus, kinds),
-        "binary",
-        f"inside {' or '.join(kinds)}",
-    )
+    return _node_feature(name, node_range, nodes, "inside")
 
 
 def impulse_feature(name: str, nodes: Iterable[str]) -> Feature:
@@ -153,13 +147,15 @@ def impulse_feature(name: str, nodes: Iterable[str]) -> Feature:
     nodes
         Symbols or productions.
     """
+    return _node_feature(name, node_impulse, nodes, "first or last character of")
+
+
+def _node_feature(
+    name: str, mark: Callable[[Corpus, tuple[str, ...]], np.ndarray], nodes: Iterable[str], place: str
+) -> Feature:
+    """Return a feature that is 1 where `mark` marks some nodes; `place` says in words where that is."""
     kinds = tuple(nodes)
-    return Feature(
-        name,
-        lambda corpus: node_impulse(corpus, kinds),
-        "binary",
-        f"first or last character of {' or '.join(kinds)}",
-    )
+    return Feature(name, lambda corpus: mark(corpus, kinds), "binary", f"{place} {' or '.join(kinds)}")
 
 
 def _scaled_feature(name: str, depth: Callable[[Corpus], np.ndarray], about: str) -> Feature:

@@ -5,7 +5,8 @@ from dni_jax.inspection._data import check_states, folds_of
 from dni_jax.inspection._inspect import inspect
 from dni_jax.inspection._intervals import intervals
 from dni_jax.inspection._lags import lags, peaks
-from dni_jax.inspection._ranking import best_per_feature, neuron_profile, ranking, top
+from dni_jax.inspection._library_attribute import find_library
+from dni_jax.inspection._ranking import best_per_feature, neuron_profile, ranking, rankings, top
 from dni_jax.inspection._redundancy import redundancy
 from dni_jax.inspection._significance import significance
 from dni_jax.inspection._sparse import sparse_probe
@@ -17,6 +18,7 @@ from dni_jax.inspection._store import (
     read_table,
     relevance_table,
     table_columns,
+    table_model,
     write_table,
 )
 
@@ -26,6 +28,7 @@ __all__ = [
     "check_states",
     "continue_table",
     "dynamics_table",
+    "find_library",
     "folds_of",
     "inspect",
     "intervals",
@@ -34,6 +37,7 @@ __all__ = [
     "peaks",
     "rank_stability",
     "ranking",
+    "rankings",
     "read_relevance",
     "read_table",
     "redundancy",
@@ -43,6 +47,7 @@ __all__ = [
     "sparse_probe",
     "spearman",
     "table_columns",
+    "table_model",
     "top",
     "write_table",
 ]

@@ -12,8 +12,9 @@ from dni_jax.features import FeatureLibrary, Labels, control_task, draw_control
 from dni_jax.inspection._data import check_corpus, check_states, each_kind, load_pair, same_folds
 from dni_jax.inspection._inspect import inspect
 from dni_jax.inspection._significance import METRIC_OF
-from dni_jax.models import Activations, CharNetwork, ImportedModel, TrainedModel, as_activations, record
+from dni_jax.models import CharNetwork, ImportedModel, TrainedModel, record
 from dni_jax.probes import direct_scores
+from dni_jax.states import Activations, as_activations
 from dni_jax.text import Corpus
 
 
@@ -84,12 +85,13 @@ def baselines(
     --------
     >>> import dni_jax as dni
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
-    >>> labels = dni.languages.get("parentheses").features().select("symbol:2").label(corpus)
-    >>> echo = (corpus.text == ord("2"))[:, None] + np.zeros((1, 2))
-    >>> relevance = dni.inspect(echo, labels, "ridge", folds=4, groups=corpus.string_ids)
+    >>> labels = dni.languages.get("parentheses").features().select("symbol:1", "symbol:2").label(corpus)
+    >>> echo = labels.values.astype(np.float64)
+    >>> relevance = dni.inspect(echo, labels, "ridge", folds=5, groups=corpus.string_ids)
     >>> relevance = relevance.pipe(dni.baselines, echo, labels, corpus, n_controls=0, groups=corpus.string_ids)
-    >>> bool(relevance["auc"].mean() == 1), relevance["auc_within_symbol"].values.ravel().tolist()
-    (True, [nan, nan])
+    >>> one = relevance.sel(neuron=1, feature="symbol:2")
+    >>> float(one["auc"].mean()), float(one["auc_within_symbol"])
+    (1.0, nan)
     """
     read = _symbols(symbols, states, corpus)
     states = as_activations(states)

@@ -11,8 +11,8 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from dni_jax.features import Labels
-from dni_jax.models import as_activations
 from dni_jax.probes import make_folds
+from dni_jax.states import as_activations
 from dni_jax.text import Corpus
 
 

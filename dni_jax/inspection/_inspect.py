@@ -11,11 +11,12 @@ import xarray as xr
 
 from dni_jax import devices, processes
 from dni_jax.inspection._label_source import as_label_source
+from dni_jax.inspection._library_attribute import library_attributes
 from dni_jax.inspection._passes import Source, StopRule, run_pass
 from dni_jax.inspection._read_plan import at_random, in_order
 from dni_jax.inspection._table import FeatureGroup, Table, group_features
-from dni_jax.models import ChunkedActivations, as_activations
 from dni_jax.probes import ProbeSpec, as_spec, choose_engine
+from dni_jax.states import ChunkedActivations, as_activations
 from dni_jax.text import Corpus
 
 _COUNTS = 3 * 2**29  # bytes of counts in one pass, where the caller does not say how many neurons to count
@@ -161,7 +162,7 @@ def inspect(
         table, attrs = table.gathered(n_neurons), _largest_of_all(attrs)
     if attrs["engine"] == "binned":
         attrs["n_bins"] = spec.n_bins
-    attrs = {**_about(spec, folds, seed, stop), **attrs, "library": source.source}
+    attrs = {**_about(spec, folds, seed, stop), **attrs, **library_attributes(source.source)}
     return table.dataset(source.names, source.kinds, shares.tolist(), activations, attrs)
 
 

@@ -57,7 +57,7 @@ def intervals(
     --------
     >>> import dni_jax as dni
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
-    >>> labels = dni.languages.get("parentheses").features().select("digit").label(corpus)
+    >>> labels = dni.languages.get("parentheses").features().select("digit", "depth=1").label(corpus)
     >>> states = labels.values + np.random.default_rng(0).normal(size=(corpus.n_positions, 2))
     >>> relevance = dni.inspect(states, labels, "ridge", folds=5, groups=corpus.string_ids)
     >>> sure = relevance.pipe(dni.inspection.intervals, states, labels, groups=corpus.string_ids)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dni_jax.features import Feature, FeatureLibrary, Labels, LazyLabels
-from dni_jax.models import ChunkedActivations, fingerprint_corpus
+from dni_jax.models import fingerprint_corpus
+from dni_jax.states import ChunkedActivations
 from dni_jax.text import Corpus
 
 

@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from dni_jax.inspection._label_source import LabelSource
 from dni_jax.inspection._read_plan import ReadPlan, Strings, sample_strings
 from dni_jax.inspection._table import FeatureGroup
-from dni_jax.models import ChunkedActivations, prefetch
 from dni_jax.probes import Engine, Sample, Scores, choose_engine, fold_margin
+from dni_jax.states import ChunkedActivations, prefetch
 
 
 @dataclass(frozen=True)

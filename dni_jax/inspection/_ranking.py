@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -12,24 +17,100 @@ from dni_jax.features import check_feature_name
 _LESS_IS_BETTER = ("p", "p_family", "p_global", "q")
 _BASELINES = ("auc_within_symbol", "selectivity", "over_untrained")
 _INNER = ("null_mean", "null_sd", "null_repetitions")  # of interest in figures, not in a table
+_TOP = 10  # neurons of a table, unless it is said how many
 _BEST = 3  # neurons that a feature is listed with
 
 
-def _one_feature(relevance: xr.Dataset, feature: str) -> xr.Dataset:
+class _Summary(NamedTuple):
+    """A relevance dataset as arrays, averaged over folds: NumPy averages all features at once, xarray one by one.
+
+    Attributes
+    ----------
+    neurons
+        int ``(N,)``.
+    scores
+        ``(F, N)`` by name: every variable with one value per neuron.
+    folded
+        The names of those that were averaged over folds.
+    score_sd
+        ``(F, N)``: the standard deviation of the score over folds.
+    baseline
+        float64 ``(F,)``.
+    single
+        ``(F,)`` by name: every variable with one value per feature.
+    """
+
+    neurons: Int[np.ndarray, " N"]
+    scores: dict[str, Float[np.ndarray, "F N"]]
+    folded: frozenset[str]
+    score_sd: Float[np.ndarray, "F N"]
+    baseline: Float[np.ndarray, " F"]
+    single: dict[str, Float[np.ndarray, " F"]]
+
+
+def _summarize(relevance: xr.Dataset) -> _Summary:
+    scores = _fold_means(relevance)
+    single = {str(name): relevance[name] for name in relevance if set(relevance[name].dims) <= {"feature"}}
+    return _Summary(
+        neurons=relevance["neuron"].values.astype(np.int64),
+        scores=scores,
+        folded=frozenset(name for name in scores if "fold" in relevance[name].dims),
+        score_sd=_over_folds(relevance["score"], partial(np.nanstd, ddof=1)),
+        baseline=_over_folds(relevance["baseline"], np.nanmean).astype(np.float64),
+        single={name: np.broadcast_to(each.values, relevance.sizes["feature"]) for name, each in single.items()},
+    )
+
+
+def _fold_means(relevance: xr.Dataset) -> dict[str, Float[np.ndarray, "F N"]]:
+    """Return every variable with one value per neuron, averaged over folds where it has them."""
+    shape, allowed = (relevance.sizes["feature"], relevance.sizes["neuron"]), {"feature", "neuron", "fold"}
+    scored = [name for name in relevance if {"neuron"} <= set(relevance[name].dims) <= allowed]
+    return {str(name): np.broadcast_to(_over_folds(relevance[name], np.nanmean), shape) for name in scored}
+
+
+def _over_folds(scores: xr.DataArray, reduce: Callable[..., Any]) -> np.ndarray:
+    """Reduce the folds, where there are any, without NaN. The dimensions are features, then neurons."""
+    dims = [dim for dim in ("feature", "neuron", "fold") if dim in scores.dims]
+    values = scores.transpose(*dims).values
+    if "fold" not in dims:
+        return values
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of scores that are NaN in all folds
+        return reduce(values, axis=-1)
+
+
+def _orders(scores: Mapping[str, Float[np.ndarray, "F N"]], by: str, neurons: np.ndarray) -> Int[np.ndarray, "F N"]:
+    """Return the places of the neurons, for each feature the best first."""
+    if by not in scores:
+        raise ValueError(f"expected by= one of {list(scores)}, got {by!r}")
+    sign = -1.0 if by in _LESS_IS_BETTER else 1.0
+    keys = [(sign if name == by else 1.0) * scores[name] for name in (by, "auc", "score") if name in scores]
+    keys = [np.where(np.isnan(key), -np.inf, key) for key in keys]
+    by_number = np.broadcast_to(neurons, keys[0].shape)
+    return np.lexsort((by_number, *(-np.round(key, 7) for key in reversed(keys))))
+
+
+def _check_features(relevance: xr.Dataset, features: Sequence[str]) -> None:
     if "model" in relevance.dims:
         raise ValueError(
             f"expected the relevance of one model, got that of {relevance.sizes['model']}: "
             "choose one with relevance.isel(model=0); neurons of different networks have only their number in common"
         )
     names = [str(name) for name in relevance["feature"].values]
-    check_feature_name(feature, names)
-    return relevance.sel(feature=feature)
+    for feature in features:
+        check_feature_name(feature, names)
 
 
-def by_neuron(one: xr.Dataset) -> dict[str, Float[np.ndarray, " N"]]:
-    """Return every variable with one value per neuron, averaged over folds."""
-    means = {str(name): one[name].mean("fold") if "fold" in one[name].dims else one[name] for name in one}
-    return {name: mean.values for name, mean in means.items() if mean.dims == ("neuron",)}
+def _check_k(relevance: xr.Dataset, k: int) -> None:
+    n_neurons = relevance.sizes["neuron"]
+    if not 1 <= k <= n_neurons:
+        raise ValueError(f"expected k from 1 to {n_neurons} (the number of neurons), got {k}")
+
+
+def rankings(relevance: xr.Dataset, features: Sequence[str], by: str = "score") -> Int[np.ndarray, "F N"]:
+    """Return all neurons for each of several features, the best first; see `ranking`."""
+    _check_features(relevance, features)
+    some, neurons = relevance.sel(feature=list(features)), relevance["neuron"].values.astype(np.int64)
+    return neurons[_orders(_fold_means(some), by, neurons)]
 
 
 def ranking(relevance: xr.Dataset, feature: str, by: str = "score") -> Int[np.ndarray, " N"]:
@@ -44,19 +125,11 @@ def ranking(relevance: xr.Dataset, feature: str, by: str = "score") -> Int[np.nd
     ValueError
         For a feature or a score that is not there.
     """
-    one = _one_feature(relevance, feature)
-    scores = by_neuron(one)
-    if by not in scores:
-        raise ValueError(f"expected by= one of {list(scores)}, got {by!r}")
-    sign = -1.0 if by in _LESS_IS_BETTER else 1.0
-    keys = [(sign if name == by else 1.0) * scores[name] for name in (by, "auc", "score") if name in scores]
-    keys = [np.where(np.isnan(key), -np.inf, key) for key in keys]
-    neurons = one["neuron"].values
-    return neurons[np.lexsort((neurons, *(-np.round(key, 7) for key in reversed(keys))))].astype(np.int64)
+    return rankings(relevance, [feature], by)[0]
 
 
 def top(
-    relevance: xr.Dataset, feature: str, k: int = 10, minimum: float | None = None, *, by: str = "score"
+    relevance: xr.Dataset, feature: str, k: int | None = None, minimum: float | None = None, *, by: str = "score"
 ) -> pd.DataFrame:
     """Return the neurons that predict a feature best, the best first.
 
@@ -67,11 +140,11 @@ def top(
     feature
         Its name.
     k
-        How many at most.
+        How many at most. Default: 10, or all if the network has fewer.
     minimum
         Only neurons with at least this mean score (of `by`, unless that is a p-value).
     by
-        What to rank by: ``"score"`` (accuracy or R^2), ``"auc"``, or another variable with a value a neuron.
+        What to rank by: ``"score"`` (accuracy or R^2), ``"auc"``, or another variable with one value per neuron.
 
     Returns
     -------
@@ -94,33 +167,41 @@ def top(
     >>> len(best), best.columns[0]
     (3, 'neuron')
     """
-    one, n_neurons = _one_feature(relevance, feature), relevance.sizes["neuron"]
-    if not 1 <= k <= n_neurons:
-        raise ValueError(f"expected k from 1 to {n_neurons} (the number of neurons), got {k}")
-    order = ranking(relevance, feature, by)
-    frame = pd.DataFrame({"neuron": order})
-    place = one.get_index("neuron").get_indexer(order)
-    columns = {name: values[place] for name, values in by_neuron(one).items() if not np.isnan(values).all()}
-    folded = [name for name in columns if "fold" in one[name].dims]
-    frame = frame.assign(**{name: columns[name] for name in folded})
-    frame["score_sd"] = one["score"].std("fold", ddof=1).sel(neuron=order).values
-    frame["baseline"] = float(one["baseline"].mean("fold"))
-    room = 1 - frame["baseline"]
-    frame["lift"] = np.where(room > 0, (frame["score"] - frame["baseline"]) / room.where(room > 0, 1), 0.0)
-    single = {str(name): float(one[name]) for name in one if one[name].dims == ()}
-    for name, values in (columns | single).items():
-        if name not in frame and name not in _INNER:
-            frame[name] = values
+    _check_features(relevance, [feature])
+    k = min(_TOP, relevance.sizes["neuron"]) if k is None else k
+    _check_k(relevance, k)
+    summary = _summarize(relevance.sel(feature=[feature]))
+    frame = pd.DataFrame(_columns(summary, 0, _orders(summary.scores, by, summary.neurons)[0]))
     if minimum is not None:
         frame = frame[frame["score" if by in _LESS_IS_BETTER or by not in frame else by] >= minimum]
     return frame.head(k).reset_index(drop=True)
 
 
-def _judging_folds(one: xr.Dataset) -> int:
-    """Count the folds in which a feature both holds and does not: elsewhere AUC is undefined."""
-    if str(one["kind"].values) == "continuous" or "auc" not in one:
-        return one.sizes["fold"]
-    return int((~np.isnan(one["auc"].values)).any(axis=0).sum())
+def _columns(summary: _Summary, feature: int, places: Int[np.ndarray, " k"]) -> dict[str, np.ndarray]:
+    """Return the columns of `top` for some neurons; scores that no neuron has are left out."""
+    every = {name: values[feature] for name, values in summary.scores.items()}
+    scores = {name: values[places] for name, values in every.items() if not np.isnan(values).all()}
+    baseline = np.full(len(places), summary.baseline[feature])
+    room, above = 1 - baseline, summary.scores["score"][feature, places] - baseline
+    frame = {
+        "neuron": summary.neurons[places],
+        **{name: values for name, values in scores.items() if name in summary.folded},
+        "score_sd": summary.score_sd[feature, places],
+        "baseline": baseline,
+        "lift": np.where(room > 0, above / np.where(room > 0, room, 1), 0.0),
+    }
+    single = {name: np.full(len(places), float(values[feature])) for name, values in summary.single.items()}
+    more = {name: values for name, values in (scores | single).items() if name not in frame and name not in _INNER}
+    return frame | more
+
+
+def _count_judging_folds(relevance: xr.Dataset) -> Int[np.ndarray, " F"]:
+    """Count the folds in which each feature both holds and does not: elsewhere AUC is undefined."""
+    n_folds = relevance.sizes["fold"]
+    if "auc" not in relevance:
+        return np.full(relevance.sizes["feature"], n_folds)
+    defined = (~np.isnan(relevance["auc"].transpose("feature", "neuron", "fold").values)).any(axis=1).sum(axis=1)
+    return np.where(relevance["kind"].values == "continuous", n_folds, defined)
 
 
 def best_per_feature(relevance: xr.Dataset, k: int | None = None, *, by: str = "score") -> pd.DataFrame:
@@ -132,21 +213,26 @@ def best_per_feature(relevance: xr.Dataset, k: int | None = None, *, by: str = "
     the best neuron's ``p``, ``p_family``, ``p_global`` and ``q``; after `baselines` its ``auc_within_symbol``,
     ``selectivity`` and ``over_untrained``.
     """
-    rows = []
+    names = [str(name) for name in relevance["feature"].values]
+    _check_features(relevance, names)
     k = min(_BEST, relevance.sizes["neuron"]) if k is None else k
-    for feature in relevance["feature"].values:
-        best = top(relevance, str(feature), k, by=by)
-        first = best.iloc[0]
-        one = relevance.sel(feature=feature)
+    _check_k(relevance, k)
+    summary = _summarize(relevance)
+    best = _orders(summary.scores, by, summary.neurons)[:, :k]
+    kinds, shares, folds = relevance["kind"].values, relevance["share"].values, _count_judging_folds(relevance)
+    rows = []
+    for place, name in enumerate(names):
+        columns = _columns(summary, place, best[place])
+        first = {column: float(values[0]) for column, values in columns.items()}
         rows.append(
             {
-                "feature": str(feature),
-                "kind": str(one["kind"].values),
-                "share": float(one["share"]),
-                "neurons": best["neuron"].tolist(),
-                "folds": _judging_folds(one),
-                **{name: float(first.get(name, np.nan)) for name in ("score", "score_sd", "auc", "baseline", "lift")},
-                **{name: float(first[name]) for name in (*_LESS_IS_BETTER, *_BASELINES) if name in first},
+                "feature": name,
+                "kind": str(kinds[place]),
+                "share": float(shares[place]),
+                "neurons": columns["neuron"].tolist(),
+                "folds": int(folds[place]),
+                **{column: first.get(column, np.nan) for column in ("score", "score_sd", "auc", "baseline", "lift")},
+                **{column: first[column] for column in (*_LESS_IS_BETTER, *_BASELINES) if column in first},
             }
         )
     table = pd.DataFrame(rows)
@@ -193,12 +279,13 @@ def neuron_profile(relevance: xr.Dataset, neuron: int, k: int = 10, *, by: str =
     if k < 1:
         raise ValueError(f"expected k of at least 1, got {k}")
     at = int(np.flatnonzero(relevance["neuron"].values == neuron)[0])
+    names = [str(name) for name in relevance["feature"].values]
+    _check_features(relevance, names)
+    summary = _summarize(relevance)
+    ranks = (_orders(summary.scores, by, summary.neurons) == at).argmax(axis=1)
     rows = []
-    for name in relevance["feature"].values:
-        one = relevance.sel(feature=name)
-        scores = by_neuron(one)
-        rank = int(np.flatnonzero(ranking(relevance, str(name), by) == neuron)[0])
-        row = {"feature": str(name), "kind": str(one["kind"].values), "rank": rank}
-        rows.append(row | {score: float(values[at]) for score, values in scores.items()})
+    for place, (name, kind) in enumerate(zip(names, relevance["kind"].values, strict=True)):
+        row = {"feature": name, "kind": str(kind), "rank": int(ranks[place])}
+        rows.append(row | {score: float(values[place, at]) for score, values in summary.scores.items()})
     table = pd.DataFrame(rows).sort_values(["rank", "score"], ascending=[True, False], kind="stable")
     return table.head(k).reset_index(drop=True)

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Int
 
 from dni_jax.inspection._data import deal_folds
-from dni_jax.models import ChunkedActivations
 from dni_jax.probes import make_folds
+from dni_jax.states import ChunkedActivations
 from dni_jax.text import chunk_bounds
 
 Strings = list[tuple[int, int]]  # first and last (exclusive) string of each segment, in ascending order

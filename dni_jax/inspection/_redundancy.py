@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 from jaxtyping import Float
 
-from dni_jax.models import as_activations
 from dni_jax.probes import check_hidden
+from dni_jax.states import as_activations
 
 
 def redundancy(

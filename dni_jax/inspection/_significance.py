@@ -19,7 +19,7 @@ from dni_jax.progress import track
 from dni_jax.text import Corpus
 
 METRIC_OF = {"binary": "auc", "continuous": "pearson"}
-_FRESH_TO_ONE = 20  # fresh strings a recorded one
+_FRESH_TO_ONE = 20  # fresh strings per recorded one
 _FEWEST_FRESH = 2_000
 _FEWEST_STRINGS = 20  # to be exchanged with each other
 _LONG = 200  # positions of a text in which the seam of a shift is one place of many
@@ -113,8 +113,8 @@ def significance(
     --------
     >>> import dni_jax as dni
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
-    >>> labels = dni.languages.get("parentheses").features().select("digit").label(corpus)
-    >>> states = labels.values + np.random.default_rng(0).normal(size=(corpus.n_positions, 2)) * [1, 100]
+    >>> labels = dni.languages.get("parentheses").features().select("digit", "depth=1").label(corpus)
+    >>> states = labels.values + np.random.default_rng(0).normal(size=(corpus.n_positions, 2))
     >>> relevance = dni.inspect(states, labels, "ridge", folds=5, groups=corpus.string_ids)
     >>> tested = relevance.pipe(dni.significance, states, labels, corpus, n_null=19)
     >>> tested.attrs["null"], tested["p_family"].sel(feature="digit").values.tolist()[0]

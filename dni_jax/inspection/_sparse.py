@@ -11,11 +11,13 @@ from dni_jax.features import Labels
 from dni_jax.inspection._data import folds_of, load_data
 from dni_jax.probes import select_neurons
 
+_TOP = 10  # neurons at most, unless it is said how many
+
 
 def sparse_probe(
     states: Any,
     labels: Labels,
-    k: int = 10,
+    k: int | None = None,
     folds: int | np.ndarray = 5,
     *,
     groups: np.ndarray | None = None,
@@ -31,7 +33,7 @@ def sparse_probe(
     states, labels, folds, groups, seed
         As in `dni_jax.inspect`.
     k
-        The most neurons.
+        The most neurons. Default: 10, or all if the network has fewer.
 
     Returns
     -------
@@ -56,6 +58,7 @@ def sparse_probe(
     """
     hidden, labels, own_groups = load_data(states, labels, groups)
     dealt = folds_of(hidden, labels, folds, own_groups, seed)
+    k = min(_TOP, hidden.shape[1]) if k is None else k
     selected = select_neurons(hidden, labels.matrix, dealt, k)
     dims = ("k", "feature", "fold")
     return xr.Dataset(

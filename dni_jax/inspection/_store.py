@@ -15,6 +15,7 @@ from dni_jax.files import FORMAT, atomic_write, check_format
 from dni_jax.settings import RENAMED_COLUMNS
 
 _FORMAT_KEY = b"dni_jax.format"
+_MODEL_KEY = b"dni_jax.model"
 _ATTRS_KEY = b"PANDAS_ATTRS"  # where pandas keeps a frame's attrs
 
 
@@ -30,15 +31,18 @@ def relevance_table(relevance: xr.Dataset) -> pd.DataFrame:
     return table
 
 
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
+def write_table(table: pd.DataFrame, path: str | Path, model: str | None = None) -> None:
     """Write a table as Parquet, with the format's number; the file appears whole or not at all.
 
-    With several processes, only the first writes.
+    With several processes, only the first writes. `model` is the fingerprint of the network that the table is about;
+    see `table_model`.
     """
     if not processes.is_first():
         return
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     about = {**(arrow.schema.metadata or {}), _FORMAT_KEY: str(FORMAT).encode()}
+    if model is not None:
+        about[_MODEL_KEY] = model.encode()
     if table.attrs:
         about[_ATTRS_KEY] = json.dumps(table.attrs).encode()
     with atomic_write(path) as aside:
@@ -84,6 +88,21 @@ def table_columns(path: str | Path) -> list[str]:
     check_format(int(found) if found is not None and found.isdigit() else found, path)
     schema = about.schema
     return list(dict.fromkeys(schema.column(place).path.split(".")[0] for place in range(len(schema))))
+
+
+def table_model(path: str | Path) -> str | None:
+    """Return the fingerprint of the network that a table is about, if it has one.
+
+    Raises
+    ------
+    ValueError
+        As `read_table` does.
+    """
+    try:
+        found = (pq.read_metadata(path).metadata or {}).get(_MODEL_KEY)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    return None if found is None else found.decode(errors="replace")
 
 
 def _unreadable(path: str | Path, error: Exception) -> ValueError:

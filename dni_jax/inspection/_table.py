@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from dni_jax import processes
-from dni_jax.models import ChunkedActivations
 from dni_jax.probes import ProbeSpec
+from dni_jax.states import ChunkedActivations
 
 _OF_REGRESSIONS = ("r2", "pearson")
 

@@ -13,7 +13,8 @@ from jaxtyping import Bool
 from dni_jax.interventions._display import html_of_edits
 from dni_jax.interventions._override import Bound, Drive, Override, Where
 from dni_jax.interventions._plausible import plausible_values
-from dni_jax.interventions._references import draw_partners, fit_line, read_reference
+from dni_jax.interventions._references import count_neurons, draw_partners, fit_line, read_reference
+from dni_jax.states import as_activations
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,8 @@ class Edit:
         See `Override`.
     about
         One line that describes it.
+    n_neurons
+        The size of the network whose states the values come from; None if they come from no network.
     """
 
     neurons: tuple[int, ...]
@@ -44,6 +47,7 @@ class Edit:
     where: Where
     part: str
     about: str
+    n_neurons: int | None = None
 
     def select(self, neurons: Container[int], n_positions: int | None = None) -> Edit:
         """Return the override of some of the neurons, on a text's first positions."""
@@ -131,6 +135,11 @@ class Intervention:
             neurons = np.asarray(edit.neurons)
             if neurons.max() >= n_neurons:
                 raise ValueError(f"expected neurons 0 to {n_neurons - 1}, got {int(neurons.max())} in {edit.about!r}")
+            if edit.n_neurons not in (None, n_neurons):
+                raise ValueError(
+                    f"expected reference states of this network's {n_neurons} neurons in {edit.about!r}, got states of "
+                    f"{edit.n_neurons}: record the network that is overridden"
+                )
             if edit.part not in parts:
                 raise ValueError(f"expected a part that this network has, {', '.join(parts)}, got {edit.part!r}")
             mask = np.zeros(n_neurons, bool)
@@ -168,6 +177,7 @@ def _edit(
     about: str,
     options: tuple[str, str, Any],
     drive: np.ndarray | None = None,
+    n_neurons: int | None = None,
 ) -> Intervention:
     """Return one override, with the options that all of them have: where, which part, and when."""
     where, part, when = options
@@ -182,7 +192,7 @@ def _edit(
         when = when.astype(bool)
         about += f" at {int(when.sum())} positions"
     about += "" if part == "h" else f" ({part})"
-    return Intervention((Edit(neurons, low, high, drive, when, where, part, about),))  # type: ignore[arg-type]
+    return Intervention((Edit(neurons, low, high, drive, when, where, part, about, n_neurons),))  # type: ignore[arg-type]
 
 
 def _neurons(neurons: Iterable[int]) -> tuple[int, ...]:
@@ -235,8 +245,9 @@ def ablate(
     where
         ``"recurrent"`` (the change flows on through time) or ``"readout"`` (only the prediction sees it).
     part
-        ``"h"``, an LSTM's memory ``"c"``, or a gate: ``"i"``, ``"f"``, ``"g"``, ``"o"`` (GRU: ``"r"``, ``"z"``,
-        ``"n"``). `reference` must then hold that part's values.
+        ``"h"``, the memory ``"c"`` of an LSTM or sLSTM, or a gate: ``"i"``, ``"f"``, ``"g"``, ``"o"`` of an LSTM,
+        ``"r"``, ``"z"``, ``"n"`` of a GRU; `TrainedModel.parts` lists those of any network. `reference` must then hold
+        that part's values.
     when
         bool ``(T,)``: only at these positions, for example where a feature holds.
 
@@ -263,15 +274,15 @@ def ablate(
     states = read_reference(reference, chosen, part)
     if mode == "mean":
         mean = states.mean(0)
-        return _edit(chosen, mean, mean, f"hold {list(chosen)} at their means", options)
+        return _edit(chosen, mean, mean, f"hold {list(chosen)} at their means", options, None, count_neurons(reference))
     about = f"resample {list(chosen)}"
     if match is None:
         drawn = np.random.default_rng(seed).permutation(len(states))
     else:
-        groups = getattr(reference, "groups", None) if groups is None else groups
+        groups = as_activations(reference).position_groups if groups is None else groups
         drawn, alone = draw_partners(match, groups, len(states), seed)
         about += f" among positions that match ({alone} of {len(states)} have no partner and keep theirs)"
-    return _edit(chosen, zero, zero + 1, about, options, states[drawn])
+    return _edit(chosen, zero, zero + 1, about, options, states[drawn], count_neurons(reference))
 
 
 def clamp(
@@ -379,7 +390,8 @@ def clamp_to_labels(
     else:
         lows, highs = (np.full(len(chosen), _finite(*pair)) for pair in (("low", low), ("high", high)))
         about = f"drive {list(chosen)} by labels from {low:g} to {high:g}"
-    return _edit(chosen, lows, highs, about, (where, part, when), drive)
+    size = None if reference is None else count_neurons(reference)
+    return _edit(chosen, lows, highs, about, (where, part, when), drive, size)
 
 
 def patch(

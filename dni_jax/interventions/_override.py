@@ -48,7 +48,7 @@ class Override:
     where
         ``"recurrent"``: the network goes on with the overridden state; ``"readout"``: only the prediction sees it.
     part
-        What of the neurons is overridden: ``"h"``, an LSTM's memory ``"c"``, or a gate by its letter.
+        What of the neurons is overridden: ``"h"``, the memory ``"c"`` of an LSTM or sLSTM, or a gate by its letter.
     """
 
     mask: Bool[Array, "*sets N"]

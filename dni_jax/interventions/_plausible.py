@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dni_jax.interventions._references import read_reference
+from dni_jax.states import as_activations
 
 _STATES = 512  # visited states that an override is judged by
 _STEPS = 64  # from the median to the most extreme value
@@ -48,9 +49,9 @@ def plausible_values(
         raise ValueError("expected density=dni.plausibility(states) and states= with value 'plausible', got none")
     if not 0 <= percentile <= 100:
         raise ValueError(f"expected percentile between 0 and 100, got {percentile}")
-    mask = getattr(states, "mask", None)
-    n_neurons = np.shape(getattr(states, "hidden", states))[-1]
-    rows = read_reference(states, range(n_neurons))
+    activations = as_activations(states)
+    n_neurons, mask = activations.n_neurons, activations.mask
+    rows = read_reference(activations, range(n_neurons))
     chosen = list(neurons)
     if max(chosen) >= n_neurons:
         raise ValueError(f"expected neurons 0 to {n_neurons - 1}, got {max(chosen)}")

@@ -8,37 +8,34 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from dni_jax.states import as_activations
+
 
 def read_reference(states: Any, neurons: Sequence[int], part: str = "h") -> Float[np.ndarray, "T k"]:
-    """Return some neurons' values of a part, from ``Activations`` or an array ``(T, N)``.
+    """Return some neurons' values of a part, from recorded states or an array ``(T, N)`` of that part.
 
     Raises
     ------
     ValueError
         Where the part was not recorded, shapes do not fit, or a value is not finite.
     """
-    array = _part(states, part)
-    if array.ndim != 2 or max(neurons) >= array.shape[1]:
-        raise ValueError(f"expected reference states of shape (T, N) with N > {max(neurons)}, got shape {array.shape}")
+    activations = as_activations(states)
+    n_neurons = activations.n_neurons
+    if activations.n_models is not None or max(neurons) >= n_neurons:
+        got = f"{n_neurons} neurons" if activations.n_models is None else f"a population of {activations.n_models}"
+        raise ValueError(f"expected reference states of shape (T, N) with N > {max(neurons)}, got {got}")
+    array = activations.part(part)
     # All neurons of a large recording are not copied.
-    everything = list(neurons) == list(range(array.shape[1]))
+    everything = list(neurons) == list(range(n_neurons))
     chosen = np.asarray(array if everything else array[:, list(neurons)], np.float32)
     if not np.isfinite(chosen).all():
         raise ValueError("expected finite numbers for reference, got NaN or infinity")
     return chosen
 
 
-def _part(states: Any, part: str) -> np.ndarray:
-    if not hasattr(states, "hidden"):
-        return np.asarray(states)
-    names = states.gate_names
-    if part in names and states.gates is not None:
-        return states.gates[:, names.index(part)]
-    recorded = {"h": states.hidden, "c": states.cell}.get(part)
-    if recorded is None:
-        what = "cell" if part == "c" else "gates"
-        raise ValueError(f"expected states recorded with what=({what!r},) for the part {part!r}, got states without")
-    return np.asarray(recorded)
+def count_neurons(states: Any) -> int:
+    """Return how many neurons the states of a network have, ``Activations`` or an array ``(T, N)``."""
+    return int(np.shape(getattr(states, "hidden", states))[-1])
 
 
 def draw_partners(match: Any, groups: Any, n_positions: int, seed: int) -> tuple[Int[np.ndarray, " T"], int]:

@@ -7,14 +7,8 @@
 - `densities`: how plausible a state is
 """
 
-from importlib import import_module
-from types import ModuleType
+from dni_jax.lazy import import_on_use
 
 __all__ = ["attribution", "densities", "intrinsic_dimension", "posterior", "repair"]
 
-
-def __getattr__(name: str) -> ModuleType:
-    """Import a folder when it is first used."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f"{__name__}.{name}")
+__getattr__, __dir__ = import_on_use(__name__, dict.fromkeys(__all__, __name__))

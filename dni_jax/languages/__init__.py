@@ -1,13 +1,13 @@
 """Languages: grammars that sample and parse text, with probabilities and features."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dni_jax.languages._base import BaseLanguage
 from dni_jax.languages._builtin import describe, get, list_languages
 from dni_jax.languages._language import Language
 from dni_jax.languages._parsing import AmbiguityWarning, ParseError
 from dni_jax.languages._shift_reduce import ParserStates
+from dni_jax.lazy import import_on_use
 
 if TYPE_CHECKING:
     from dni_jax.languages.code import (
@@ -40,9 +40,15 @@ __all__ = [
     "standard_library_files",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import `dni_jax.languages.code` on first use; languages defined by a grammar do not need it."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("dni_jax.languages.code"), name)
+# Languages defined by a grammar do not need the parsers of source code.
+_CODE = (
+    "CLanguage",
+    "cache_folder",
+    "clear_cache",
+    "find_files",
+    "load_c",
+    "load_text",
+    "read_files",
+    "standard_library_files",
+)
+__getattr__, __dir__ = import_on_use(__name__, dict.fromkeys(_CODE, "dni_jax.languages.code"))

@@ -166,6 +166,10 @@ class BaseLanguage(ABC):
         """Return the cross entropy of the best possible predictor, for a language that can be sampled."""
         self._raise_cannot_sample()
 
+    def estimate_ideal_cross_entropy(self, corpus: Corpus, seconds: float = 10.0, seed: int = 0) -> tuple[float, float]:
+        """Return the cross entropy of the best possible predictor and its standard error, likewise."""
+        self._raise_cannot_sample()
+
     def violations(self) -> Violation:
         """Return the feature that a text is a prefix of no string, for a language that can be sampled."""
         self._raise_cannot_sample()

@@ -8,6 +8,8 @@ from typing import Any
 
 from lark import Lark
 
+_PLACES = ("source_path", "import_paths")
+
 
 def fingerprint(lark: Lark, options: Mapping[str, Any], *more: Any) -> str | None:
     """Return a text that changes whenever the grammar, its options or anything in `more` does.
@@ -28,7 +30,8 @@ def fingerprint(lark: Lark, options: Mapping[str, Any], *more: Any) -> str | Non
     rules = [f"{rule!r} {rule.alias} {rule.order} {rule.options!r}" for rule in lark.rules]
     ignored = sorted(lark.ignore_tokens)
     settings = [lark.options.parser, lark.options.lexer, lark.options.start, lark.options.ambiguity]
-    settings_text = {name: _to_text(value) for name, value in options.items()}
+    # The compiled grammar has what was imported, wherever it was found.
+    settings_text = {name: _to_text(value) for name, value in options.items() if name not in _PLACES}
     if None in settings_text.values():
         return None
     return "\n".join(map(repr, [sorted(terminals), rules, ignored, settings, sorted(settings_text.items()), *more]))

@@ -45,6 +45,9 @@ class Grammar:
         The kinds of nodes.
     n_rules
         The first symbols are the grammar's rules; terminals and their helpers follow.
+    tokens
+        For each production of a rule, the name of each terminal and how many parts it has: the characters of a fixed
+        word are parts, any other terminal is one. Other productions have none.
     """
 
     symbols: tuple[str, ...]
@@ -55,6 +58,7 @@ class Grammar:
     kind: Int[np.ndarray, " P"]
     kinds: tuple[NodeKind, ...]
     n_rules: int
+    tokens: tuple[tuple[tuple[str | None, int], ...], ...]
 
     @property
     def growth(self) -> float:
@@ -118,7 +122,7 @@ def fixed_words(lark: Lark) -> dict[str, str]:
     }
 
 
-def compile_grammar(lark: Lark, start: str, weights: Weights | None) -> Grammar:
+def compile_grammar(lark: Lark, start: str, weights: Weights | None, separator: str | None = None) -> Grammar:
     """Convert a Lark grammar to weighted productions over characters.
 
     Parameters
@@ -130,6 +134,8 @@ def compile_grammar(lark: Lark, start: str, weights: Weights | None) -> Grammar:
     weights
         For a rule's name, one positive number for each of its productions in the grammar's order. Rules without
         weights get equal ones, lowered for recursive productions until strings have a finite mean length.
+    separator
+        A character that may follow every token, if any.
 
     Raises
     ------
@@ -143,6 +149,8 @@ def compile_grammar(lark: Lark, start: str, weights: Weights | None) -> Grammar:
     compiler = _Compiler({terminal.name: terminal for terminal in lark.terminals})
     for name in groups:
         compiler.number[name] = compiler.add([], name)
+    if separator is not None:
+        compiler.gap = (compiler.add([(0.5, ()), (0.5, (separator,))]),)
     for name, rules in groups.items():
         weights_of_rule = chosen.get(name, np.full(len(rules), 1.0 / len(rules)))
         for rule, weight in zip(rules, weights_of_rule, strict=True):
@@ -161,6 +169,8 @@ class _Compiler:
     names: list[str] = field(default_factory=list)
     alternatives: list[list[Alternative]] = field(default_factory=list)
     node: list[list[NodeKind | None]] = field(default_factory=list)
+    tokens: dict[int, list[tuple[tuple[str | None, int], ...]]] = field(default_factory=dict)
+    gap: tuple[int, ...] = ()  # what follows every token
 
     def add(self, alternatives: list[Alternative], name: str = "") -> int:
         self.names.append(name)
@@ -170,8 +180,10 @@ class _Compiler:
 
     def add_production(self, rule: Rule, weight: float) -> None:
         row = self.number[rule.origin.name]
-        parts = tuple(part for symbol in rule.expansion for part in self._parts(symbol.name, symbol.is_term))
-        self.alternatives[row].append((weight, parts))
+        found = [(symbol, self._parts(symbol.name, symbol.is_term)) for symbol in rule.expansion]
+        self.alternatives[row].append((weight, tuple(part for _, parts in found for part in parts)))
+        tokens = tuple((str(symbol.name) if symbol.is_term else None, len(parts)) for symbol, parts in found)
+        self.tokens.setdefault(row, []).append(tokens)
         self.node[row].append(node_kind(rule, self.terminals) if is_visible(rule) else None)
 
     def _parts(self, name: str, is_term: bool) -> tuple[str | int, ...]:
@@ -183,7 +195,7 @@ class _Compiler:
             )
         pattern = self.terminals[name].pattern
         if isinstance(pattern, PatternStr) and not pattern.flags:
-            return tuple(pattern.value)
+            return (*pattern.value, *self.gap)
         if name not in self.number:
             try:
                 alternatives = regex_productions(pattern.to_regexp(), self.add)
@@ -194,7 +206,7 @@ class _Compiler:
                 ) from error
             self.number[name] = self.add(alternatives, name)
             self.node[self.number[name]] = [token_kind(self.terminals[name])]
-        return (self.number[name],)
+        return (self.number[name], *self.gap)
 
     def assemble(self, start: int, kinds: tuple[NodeKind, ...], n_rules: int) -> Grammar:
         index = {kind: row for row, kind in enumerate(kinds)}
@@ -203,6 +215,7 @@ class _Compiler:
             for left, (alternatives, nodes) in enumerate(zip(self.alternatives, self.node, strict=True))
             for (weight, parts), kind in zip_longest(alternatives, nodes)
         ]
+        tokens = [self.tokens.get(left, [()] * len(made)) for left, made in enumerate(self.alternatives)]
         return Grammar(
             tuple(self.names),
             start,
@@ -212,6 +225,7 @@ class _Compiler:
             np.asarray([-1 if kind is None else index[kind] for *_, kind in table], np.int32),
             kinds,
             n_rules,
+            tuple(one for rows in tokens for one in rows),
         )
 
 

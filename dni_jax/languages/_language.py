@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,17 +13,21 @@ from jaxtyping import Float
 
 from dni_jax.features import FeatureLibrary, Violation, default_library
 from dni_jax.languages._base import BaseLanguage
+from dni_jax.languages._derivations import DerivationFinder, Token, find_separator
 from dni_jax.languages._fingerprints import fingerprint
 from dni_jax.languages._grammar import Grammar, Weights, compile_grammar
-from dni_jax.languages._parsing import ParseError, Parser, ParseResult
+from dni_jax.languages._ideal import estimate_cross_entropy
+from dni_jax.languages._parsing import AmbiguityWarning, ParseError, Parser, ParseResult, is_lalr
 from dni_jax.languages._prefixes import Prefixes, make_violation
-from dni_jax.languages._probability import log_probability
-from dni_jax.languages._sampling import sample
+from dni_jax.languages._probability import estimate_seconds, log_nonempty_probability, log_probability
+from dni_jax.languages._sampling import ReadBack, drop_kinds, has_same_shape, sample
 from dni_jax.languages._shift_reduce import ParserStates, ShiftReduceParser
 from dni_jax.languages._state_features import add_parser_states, state_library, states_of
-from dni_jax.text import Corpus, NodeKind, Vocabulary
+from dni_jax.text import Corpus, NodeKind, ParseTrees, Vocabulary
 
 _LALR_SPEED, _EARLEY_SPEED = 250_000, 10_000  # characters per second
+_READ_BACK = 0.99  # a smaller fraction of texts that are read back as drawn deserves a warning
+_TRIED = 300  # texts drawn to see whether the grammar's tokens need separators; and their longest
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +138,11 @@ class Language(BaseLanguage):
             Strings with more characters or deeper derivations are rejected, as are empty ones: the distribution is
             the grammar's, conditioned on this. ``corpus.coverage["accepted"]`` is the fraction of strings accepted.
 
+        A text can be drawn that the parser reads otherwise: a name that is a keyword, two tokens that run together.
+        With an LALR parser, an ignored character such as a space is put between tokens where the lexer needs it, and a
+        text that is still read otherwise is rejected. ``corpus.coverage["read_back"]`` is the fraction of texts that
+        are read back as drawn. Where it is below 0.99, an `AmbiguityWarning` says so.
+
         Raises
         ------
         ValueError
@@ -146,16 +156,70 @@ class Language(BaseLanguage):
         """
         if n_strings < 1:
             raise ValueError(f"expected n_strings of at least 1, got {n_strings}")
-        drawn = sample(self.productions, n_strings, seed, max_length, max_depth)
+        drawn = sample(self.productions, n_strings, seed, max_length, max_depth, self._read_back)
+        coverage = {"accepted": drawn.accepted}
+        if drawn.read_back is not None:
+            coverage |= {"read_back": drawn.read_back, "separated": drawn.separated}
+            if drawn.read_back < _READ_BACK:
+                self._warn_misread(drawn.read_back)
         return Corpus.from_flat(
             drawn.text,
             drawn.offsets,
             trees=drawn.trees,
             vocabulary=Vocabulary(self.characters or ()),
             language=self.name,
-            coverage={"accepted": drawn.accepted},
+            coverage=coverage,
             seed=seed,
         )
+
+    def _warn_misread(self, read_back: float) -> None:
+        warnings.warn(
+            f"{1 - read_back:.0%} of the texts drawn from the grammar {self.name} were rejected, because its own "
+            "parser reads them otherwise than they were drawn (a name that is a keyword, a number that runs into the "
+            "next): the others follow the grammar's distribution, conditioned on this; to reject fewer, let the "
+            "grammar tell its tokens apart, ignore spaces between them (%ignore), or use parser='earley'",
+            AmbiguityWarning,
+            stacklevel=3,
+        )
+
+    @cached_property
+    def _read_back(self) -> ReadBack | None:
+        """Returns a text as the parser must read it; None for a grammar whose parser is not LALR."""
+        if self._derivations is None:
+            return None
+        return self._make_read_back(self._derivations)
+
+    def _make_read_back(self, derivations: DerivationFinder) -> ReadBack:
+        has_conflicts = self.parser is not None and not is_lalr(self.engine.lark)
+
+        def read_back(
+            text: str, tokens: Sequence[Token], drawn: Callable[[], ParseTrees]
+        ) -> tuple[str, ParseTrees | None] | None:
+            whole = derivations.read_back(text, tokens)
+            if whole is None or (whole == text and not has_conflicts):
+                return None if whole is None else (whole, None)
+            trees = drop_kinds(self.engine.parse(whole), self.productions.kinds)
+            if has_conflicts and not has_same_shape(trees, drawn()):
+                return None
+            return whole, None if whole == text else trees
+
+        return read_back
+
+    @cached_property
+    def separator(self) -> str | None:
+        """A character that sampled texts have between tokens where the lexer needs it; None if it never does.
+
+        Whether it ever does is decided on texts drawn with a fixed seed.
+        """
+        character = find_separator(self.engine.lark)
+        if character is None or not self.engine.is_lalr:
+            return None
+        try:
+            read_back = self._make_read_back(DerivationFinder(self.engine.lark, self.productions, character))
+            drawn = sample(self.productions, _TRIED, 0, max_length=_TRIED, read_back=read_back)
+        except ValueError:
+            return None  # cannot be sampled, or only within bounds of its own
+        return character if drawn.separated else None
 
     @property
     def kinds(self) -> tuple[NodeKind, ...]:
@@ -200,13 +264,18 @@ class Language(BaseLanguage):
         ValueError
             If the grammar can only parse: its lexer declares terminals or uses lookaround.
         """
-        return Prefixes(self.productions)
+        grammar = self.productions
+        if self.separator is not None:
+            grammar = compile_grammar(self.engine.lark, self.start, self.weights, self.separator)
+        return Prefixes(grammar)
 
     def violations(self) -> Violation:
         """Return the feature that a text, up to each character, is a prefix of no string of the language.
 
-        The test is exact for every grammar that can be sampled, including ambiguous ones. It also finds strings that
-        end too early. Labels of segments whose string begins outside the corpus are masked.
+        The test is exact for every grammar that can be sampled, including ambiguous ones, read character by character:
+        a name that is a keyword is no violation. Where sampled texts have spaces between some tokens (see `sample`),
+        one may follow every token. The test also finds strings that end too early. Labels of segments whose
+        string begins outside the corpus are masked.
 
         Raises
         ------
@@ -313,21 +382,67 @@ class Language(BaseLanguage):
             grammar = self.productions
         except ValueError:
             return None
-        return tuple(sorted({part for right in grammar.right for part in right if isinstance(part, str)}))
+        drawn = {part for right in grammar.right for part in right if isinstance(part, str)}
+        return tuple(sorted(drawn | ({self.separator} if self.separator else set())))
+
+    @cached_property
+    def _derivations(self) -> DerivationFinder | None:
+        """Finds the one derivation of a text that an LALR parser finds; None for a grammar of Earley's parser."""
+        if not self.engine.is_lalr:
+            return None
+        return DerivationFinder(self.engine.lark, self.productions, self.separator)
 
     def log_probability(self, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
         """Return the exact natural log of each string's probability, float64 ``(S,)``.
 
-        The probability is the sum over all derivations, conditioned on the string not being empty; it is zero, and its
-        log minus infinity, for a string outside the language.
+        The probability is conditioned on the string not being empty; it is zero, and its log minus infinity, for a
+        string that is never sampled. With an LALR parser it is the probability of the one derivation that the parser
+        finds, in time linear in the length; texts that are drawn but read otherwise (see `sample`) are not subtracted,
+        so that the sum over all strings is below 1 by their share. With Earley's parser the probability is the sum over
+        all derivations, in time cubic in the length.
         """
-        return log_probability(self.productions, strings)
+        if self._derivations is None:
+            return log_probability(self.productions, strings)
+        values = [self._derivations.log_probability(string) for string in strings]
+        return np.asarray(values, float) - log_nonempty_probability(self.productions)
 
     def ideal_cross_entropy(self, corpus: Corpus) -> float:
         """Return the cross entropy, in nats per symbol, of the best possible predictor on these strings.
 
         Every character and the boundary after each string count as one symbol, as in training. The conditional
-        probabilities of the symbols multiply to the probability of the string.
+        probabilities of the symbols multiply to the probability of the string, conditioned on its being read back as
+        drawn: that share is ``corpus.coverage["read_back"]``, where it is known.
         """
-        total = -self.log_probability(corpus.strings).sum()
+        total = -self._sampled_log_probability(corpus)(corpus.strings).sum()
         return float(total / (corpus.n_positions + len(corpus)))
+
+    def _sampled_log_probability(self, corpus: Corpus) -> Callable[[Sequence[str]], Float[np.ndarray, " S"]]:
+        share = float(np.log(corpus.coverage.get("read_back", 1.0)))
+        return lambda strings: self.log_probability(strings) - share
+
+    def estimate_ideal_cross_entropy(self, corpus: Corpus, seconds: float = 10.0, seed: int = 0) -> tuple[float, float]:
+        """Return `ideal_cross_entropy` and its standard error, from as many strings as some seconds suffice for.
+
+        If all strings suffice, the value is exact and the error 0. Otherwise the strings are a random sample, and the
+        error says how far the value is likely to be from that of all strings.
+
+        Raises
+        ------
+        ValueError
+            If `seconds` is not positive.
+
+        Examples
+        --------
+        >>> from dni_jax.languages import get
+        >>> language = get("parentheses")
+        >>> corpus = language.sample(50, seed=0)
+        >>> language.estimate_ideal_cross_entropy(corpus) == (language.ideal_cross_entropy(corpus), 0.0)
+        True
+        """
+        if seconds <= 0:
+            raise ValueError(f"expected a positive number of seconds, got {seconds}")
+        lengths = np.diff(corpus.offsets)
+        needed = 0.0 if self._derivations is not None else float(estimate_seconds(self.productions, lengths).sum())
+        return estimate_cross_entropy(
+            self._sampled_log_probability(corpus), corpus, min(1.0, seconds / max(needed, 1e-9)), seed
+        )

@@ -12,8 +12,9 @@ from lark.lexer import BasicLexer, ContextualLexer, Lexer, LexerThread
 
 from dni_jax.languages._parse_table import ParseTable
 
-# From a text and the parser's stack to the names of its tokens and their ends (or how far the lexer has read).
-Tokens = Callable[[str, list[int]], Iterator[tuple[str, int]]]
+# From a text and the parser's stack to the names of its tokens, their starts and their ends (or how far the lexer has
+# read).
+Tokens = Callable[[str, list[int]], Iterator[tuple[str, int, int]]]
 
 _Scan = tuple[Callable[[str, int], "re.Match[str] | None"], frozenset[str], dict[str, Callable[[str], str | None]]]
 
@@ -63,19 +64,19 @@ def _scanner(lexer: Lexer) -> Tokens:
     """Tokenize as Lark's lexers do, without an object per token: several times faster if tokens are short."""
     scans = _Scans(lexer)
 
-    def tokens(text: str, stack: list[int]) -> Iterator[tuple[str, int]]:
+    def tokens(text: str, stack: list[int]) -> Iterator[tuple[str, int, int]]:
         position, length = 0, len(text)
         while position < length:
             match, ignored, words = scans[stack[-1]]
             found = match(text, position)
             if found is None:
                 raise StuckError(position)
-            name, position = str(found.lastgroup), found.end()
+            name, start, position = str(found.lastgroup), position, found.end()
             if name in ignored:
                 continue
             if name in words:
                 name = words[name](found.group()) or name
-            yield name, position
+            yield name, start, position
 
     return tokens
 
@@ -94,7 +95,7 @@ class _Position:
 def _lark_tokens(lexer: Lexer, postlex: Any) -> Tokens:
     """Run any of Lark's lexers; tokens that are added at the end of the text end after it."""
 
-    def tokens(text: str, stack: list[int]) -> Iterator[tuple[str, int]]:
+    def tokens(text: str, stack: list[int]) -> Iterator[tuple[str, int, int]]:
         thread: Any = LexerThread.from_text(lexer, text)
         ended: list[bool] = []
 
@@ -103,6 +104,7 @@ def _lark_tokens(lexer: Lexer, postlex: Any) -> Tokens:
             ended.append(True)
 
         for token in watched() if postlex is None else postlex.process(watched()):
-            yield token.type, len(text) + 1 if ended else thread.state.line_ctr.char_pos
+            end = len(text) + 1 if ended else thread.state.line_ctr.char_pos
+            yield token.type, end if token.start_pos is None else token.start_pos, end
 
     return tokens

@@ -21,9 +21,13 @@ from dni_jax.languages._nesting import BRACKETS, match_brackets, paired_brackets
 from dni_jax.text import NodeKind, ParseTrees
 
 _EXPECTED = 12  # expected terminals shown in an error
+_COPIED = 8  # lists shorter than this are copied into the next one, longer ones are nested in it
 
+# Nodes from left to right: their numbers, and lists of the same kind. A list is flattened once, when the node above it
+# is complete: copying it at every step of a repetition would take time quadratic in the repetition's length.
+_Nodes = list[Any]
 # A subtree under construction: first and last character (-1: no character yet) and its topmost nodes.
-_Subtree = tuple[int, int, list[int]]
+_Subtree = tuple[int, int, _Nodes]
 
 
 class ParseError(ValueError):
@@ -49,14 +53,33 @@ class _Record:
         self.rule.append(rule)
         self.start.append(part[0])
         self.end.append(part[1])
-        self.children.append(part[2])
+        self.children.append(_flatten(part[2]))
         return part[0], part[1], [len(self.rule) - 1]
 
-    def place(self, nodes: list[int], position: int) -> None:
+    def place(self, nodes: _Nodes, position: int) -> None:
         """Set the position of nodes that cover no character."""
-        for row in nodes:
+        waiting = _flatten(nodes)
+        for row in waiting:
             self.start[row] = self.end[row] = position
-            self.place(self.children[row], position)
+            waiting += self.children[row]
+
+
+def _flatten(nodes: _Nodes) -> list[int]:
+    """Return the numbers in nested lists, from left to right."""
+    if all(type(one) is int for one in nodes):  # most lists are short and flat
+        return list(nodes)
+    found: list[int] = []
+    stack = [iter(nodes)]
+    while stack:
+        for one in stack[-1]:
+            if isinstance(one, int):
+                found.append(one)
+            else:
+                stack.append(iter(one))
+                break
+        else:
+            stack.pop()
+    return found
 
 
 class _Resolver(ForestToParseTree):
@@ -91,21 +114,46 @@ def build_lark(grammar: str, start: str, parser: str | None, options: Mapping[st
     """
     settings = {"start": start, "keep_all_tokens": True, "maybe_placeholders": False, **options}
     try:
-        if parser is not None:
-            forest = {} if parser == "lalr" else {"ambiguity": "forest"}
-            return Lark(grammar, parser=parser, **{**forest, **settings})
-        try:
-            lark = Lark(grammar, parser="lalr", **settings)
-            if is_lalr(lark):
-                return lark
-        except GrammarError:
-            pass  # Earley may accept the grammar; if it does not, its error is reported below
-        return Lark(grammar, parser="earley", **{"ambiguity": "forest", **settings})
-    except LarkError as error:
+        lark = _build(grammar, parser, settings)
+    except (OSError, AssertionError) as error:  # what Lark raises for a relative import without a file to start from
+        raise ValueError(
+            f"expected a grammar whose %import statements lead to files, got: {error or 'an import without a file'}: "
+            "relative ones start from the grammar's own file (options={'source_path': file})"
+        ) from error
+    except (LarkError, re.error) as error:
         raise ValueError(
             f"expected a grammar that Lark accepts, got: {error}\n"
             f"(it starts from the rule {start!r}; start=, or --start, names another)"
         ) from error
+    if not lark.options.regex:
+        _check_terminals(lark)
+    return lark
+
+
+def _build(grammar: str, parser: str | None, settings: Mapping[str, Any]) -> Lark:
+    if parser is not None:
+        forest = {} if parser == "lalr" else {"ambiguity": "forest"}
+        return Lark(grammar, parser=parser, **{**forest, **settings})
+    try:
+        lark = Lark(grammar, parser="lalr", **settings)
+        if is_lalr(lark):
+            return lark
+    except GrammarError:
+        pass  # Earley may accept the grammar; if it does not, its error is reported
+    return Lark(grammar, parser="earley", **{"ambiguity": "forest", **settings})
+
+
+def _check_terminals(lark: Lark) -> None:
+    """Raise a ValueError for a terminal that cannot be one of the groups of a lexer's regular expression."""
+    for terminal in lark.terminals:
+        try:
+            re.compile(f"(?P<{terminal.name}>{terminal.pattern.to_regexp()})", lark.options.g_regex_flags)
+        except re.error as error:
+            raise ValueError(
+                f"expected terminals that Python's re can read inside a larger pattern, got {terminal.name} = "
+                f"{terminal.pattern}: {error}: flags belong after the slash (/./s), and numbered groups cannot be "
+                "referred to (name them: (?P<x>...) and (?P=x))"
+            ) from error
 
 
 class Parser:
@@ -179,8 +227,8 @@ class Parser:
         def reduce(children: list[Any]) -> _Subtree:
             record = self._record
             start, end = -1, -1
-            nodes: list[int] = []
-            waiting: list[int] = []  # nodes without characters; they are placed once the subtree has a first character
+            nodes: _Nodes = []
+            waiting: _Nodes = []  # nodes without characters; they are placed once the subtree has a first character
             for child in children:
                 first, last, inner = leaf(child) if isinstance(child, Token) else child
                 if first >= 0:
@@ -189,8 +237,11 @@ class Parser:
                 elif end >= 0:
                     record.place(inner, end)
                 else:
-                    waiting += inner
-                nodes += inner
+                    waiting.append(inner)
+                if len(inner) < _COPIED:
+                    nodes += inner
+                else:
+                    nodes.append(inner)
             if start >= 0 and waiting:
                 record.place(waiting, start)
             part = (start, end, nodes)
@@ -232,7 +283,8 @@ class Parser:
             raise ParseError(_explain(error, text, self._display)) from error
         except (LarkError, AssertionError) as error:
             raise ParseError(f"does not parse: {error}") from error
-        _, _, nodes = self._leaf(root) if isinstance(root, Token) else root
+        _, _, found = self._leaf(root) if isinstance(root, Token) else root
+        nodes = _flatten(found)
         self._record.place([row for row in nodes if self._record.start[row] < 0], 0)
         self._match_brackets()
         return _to_trees(self._record, nodes, self.kinds)
@@ -336,6 +388,11 @@ class ParseResult:
     def is_complete(self) -> bool:
         """Whether every character was parsed."""
         return len(self.unparsed) == 0
+
+    @property
+    def n_unparsed(self) -> int:
+        """How many characters were not parsed."""
+        return int((self.unparsed[:, 1] - self.unparsed[:, 0]).sum())
 
     @classmethod
     def failed(cls, kinds: tuple[NodeKind, ...], length: int, error: str) -> ParseResult:

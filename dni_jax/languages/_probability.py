@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from dni_jax.languages._grammar import Grammar
+from dni_jax.languages._inside import BinaryGrammar, inside
+from dni_jax.progress import bar
 
 _CHART_BYTES = 200_000_000
-_FAR = 300.0  # exp(300) and exp(-300) are well within float64
+_SPREAD = 1.2  # strings that share a chart have lengths within this factor, so that little of it is padding
+_SUMS_PER_SECOND = 8e8  # products in sums over splits that a slow core computes
 
 
-@dataclass(frozen=True, eq=False)
-class _Binary:
-    """A grammar in binary form: ``A -> X Y`` with weights; unit and empty productions are summed beforehand.
-
-    A counts symbols, among them characters and the tails of long productions; R counts pairs ``X Y``.
-
-    Attributes
-    ----------
-    above
-        float64 ``(R, A)``: the weight of the production that makes each pair.
-    left, right
-        The symbols of each pair.
-    character
-        The symbol of each character.
-    closure
-        float64 ``(A, A)``: the total weight of all chains of unit productions from one symbol to another.
-    empty
-        float64 ``(A,)``: the probability that a symbol derives the empty string.
-    cost
-        float64 ``(A,)``: minus the log of the largest total weight in `closure` from another symbol to this one.
-    start
-        The start symbol.
-    """
-
-    above: Float[np.ndarray, "R A"]
-    left: Int[np.ndarray, " R"]
-    right: Int[np.ndarray, " R"]
-    character: dict[str, int]
-    closure: Float[np.ndarray, "A A"]
-    empty: Float[np.ndarray, " A"]
-    cost: Float[np.ndarray, " A"]
-    start: int
-
-
-def _binarize(grammar: Grammar) -> _Binary:
+def _binarize(grammar: Grammar) -> BinaryGrammar:
     number: dict[object, int] = {symbol: symbol for symbol in range(len(grammar.symbols))}
     pairs: list[tuple[int, float, int, int]] = []
     units: list[tuple[int, float, int]] = []
@@ -71,16 +39,7 @@ def _binarize(grammar: Grammar) -> _Binary:
         else:
             pairs.append((left, weight, symbol_of(parts[:1]), symbol_of(parts[1:])))
     count = len(number)
-    # The probabilities of the empty string solve a polynomial system; from zero, iteration rises to its least solution.
-    empty = np.zeros(count)
-    for _ in range(10_000):
-        update = np.zeros(count)
-        np.add.at(update, [a for a, _ in empties], [w for _, w in empties])
-        np.add.at(update, [a for a, _, _ in units], [w * empty[x] for _, w, x in units])
-        np.add.at(update, [a for a, *_ in pairs], [w * empty[x] * empty[y] for _, w, x, y in pairs])
-        if np.abs(update - empty).max() < 1e-16:
-            break
-        empty = update
+    empty = _empty_probability(count, empties, units, pairs)
     # A pair whose other symbol is empty acts as a unit production. Chains of them of every length sum to the inverse
     # (I - U)^-1, so that the chart below needs neither unit nor empty productions.
     unit = np.zeros((count, count))
@@ -93,7 +52,7 @@ def _binarize(grammar: Grammar) -> _Binary:
         unit[a, y] += w * empty[x]
     closure = np.linalg.inv(np.eye(count) - unit)
     likeliest = np.max(closure * (1 - np.eye(count)), axis=0)
-    return _Binary(
+    return BinaryGrammar(
         above,
         np.asarray([x for *_, x, _ in pairs], int),
         np.asarray([y for *_, y in pairs], int),
@@ -103,6 +62,26 @@ def _binarize(grammar: Grammar) -> _Binary:
         -np.log(np.where(likeliest > 0, likeliest, 1.0)),
         grammar.start,
     )
+
+
+def _empty_probability(
+    count: int,
+    empties: Sequence[tuple[int, float]],
+    units: Sequence[tuple[int, float, int]],
+    pairs: Sequence[tuple[int, float, int, int]],
+) -> Float[np.ndarray, " A"]:
+    """Return the probability that each symbol derives the empty string, from its empty, unit and longer productions."""
+    # They solve a polynomial system; from zero, iteration rises to its least solution.
+    empty = np.zeros(count)
+    for _ in range(10_000):
+        update = np.zeros(count)
+        np.add.at(update, [a for a, _ in empties], [w for _, w in empties])
+        np.add.at(update, [a for a, _, _ in units], [w * empty[x] for _, w, x in units])
+        np.add.at(update, [a for a, *_ in pairs], [w * empty[x] * empty[y] for _, w, x, y in pairs])
+        if np.abs(update - empty).max() < 1e-16:
+            break
+        empty = update
+    return empty
 
 
 def log_probability(grammar: Grammar, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
@@ -128,78 +107,30 @@ def log_probability(grammar: Grammar, strings: Sequence[str]) -> Float[np.ndarra
     result = np.full(len(strings), -np.inf)
     # Strings of similar lengths share a chart, as many as fit into memory.
     order = np.argsort(lengths, kind="stable")
-    first = 0
-    while first < len(order):
-        cells = lengths[order[first:]].astype(float) ** 2 / 2 * (len(binary.empty) + len(binary.left)) * 8
-        fits = int(np.searchsorted(cells * np.arange(1, len(cells) + 1), _CHART_BYTES))
-        rows = order[first : first + max(fits, 1)]
-        result[rows] = _inside(binary, [strings[row] for row in rows])
-        first += len(rows)
+    with bar("probabilities", float(lengths.sum())) as advance:
+        first = 0
+        while first < len(order):
+            rest = lengths[order[first:]]
+            cells = rest.astype(float) ** 2 * (len(binary.empty) / 2 + 2 * binary.n_long) * 8
+            fits = int(np.searchsorted(cells * np.arange(1, len(cells) + 1), _CHART_BYTES))
+            similar = int(np.searchsorted(rest, rest[0] * _SPREAD + 1, side="right"))
+            rows = order[first : first + max(min(fits, similar), 1)]
+            result[rows] = inside(binary, [strings[row] for row in rows])
+            first += len(rows)
+            advance(float(lengths[order[:first]].sum()), str)
     return result - np.log1p(-binary.empty[binary.start])
 
 
-def _combine(
-    binary: _Binary, spans: Sequence[np.ndarray], scale: Float[np.ndarray, "L S"]
-) -> tuple[Float[np.ndarray, "S places pairs"], Float[np.ndarray, " S"]]:
-    """Combine shorter spans into the spans of the next length.
-
-    Each length has a scale factor per string. The new one is extrapolated from the growth of the factors so far. If
-    that could overflow float64, the sum is rescaled by its largest term at each split instead, as in logsumexp.
-
-    Returns
-    -------
-    The sum over all splits, and the log of its scale factor.
-    """
-    length, places = len(scale), spans[-1].shape[1] - 1
-    sums = scale[1:] + scale[:0:-1]  # log factors of the two halves, by the position of the split
-    guess = scale[-1] * length / (length - 1)
-    joined = np.zeros((len(guess), places, len(binary.left)))
-    within = np.abs(guess - sums).max() < _FAR
-    likeliest = np.full(len(guess), -np.inf)
-    for split in range(1, length):
-        former, latter = spans[split - 1], spans[length - split - 1]
-        both = former[:, :places, binary.left] * latter[:, split : split + places, binary.right]
-        if within:
-            joined += both * np.exp(guess - sums[split - 1])[:, None, None]
-            continue
-        largest = both.max(axis=(1, 2))
-        rows = np.flatnonzero(largest > 0)
-        here = np.log(largest[rows]) - sums[split - 1, rows]
-        above = np.maximum(likeliest[rows], here)
-        joined[rows] *= np.exp(likeliest[rows] - above)[:, None, None]
-        joined[rows] += both[rows] / largest[rows, None, None] * np.exp(here - above)[:, None, None]
-        likeliest[rows] = above
-    return joined, guess if within else np.where(np.isfinite(likeliest), -likeliest, guess)
+def log_nonempty_probability(grammar: Grammar) -> float:
+    """Return the natural log of the probability that a string is not empty."""
+    binary = _binarize(grammar)
+    return float(np.log1p(-binary.empty[binary.start]))
 
 
-def _inside(binary: _Binary, strings: Sequence[str]) -> Float[np.ndarray, " S"]:
-    """Fill the charts of several strings at once, from short spans to long ones.
-
-    Long strings have probabilities below the range of float64. Each character is therefore scaled by roughly its own
-    probability, and the spans of each length so that the largest entry is 1. The logs of all factors are subtracted
-    at the end.
-    """
-    longest = max(len(string) for string in strings)
-    leaves = np.zeros((len(strings), longest, len(binary.empty)))
-    added = np.zeros(len(strings))
-    for row, string in enumerate(strings):
-        for place, character in enumerate(string):
-            if character in binary.character:
-                symbol = binary.character[character]
-                leaves[row, place, symbol] = np.exp(binary.cost[symbol])
-                added[row] += binary.cost[symbol]
-    spans = [leaves @ binary.closure.T]
-    scale = np.zeros((longest + 1, len(strings)))
-    result = np.full(len(strings), -np.inf)
-    for length in range(1, longest + 1):
-        if length > 1:
-            joined, scale[length] = _combine(binary, spans, scale[:length])
-            chart = joined @ binary.above @ binary.closure.T
-            top = chart.max(axis=(1, 2))
-            top = np.where(top > 0, top, 1.0)
-            spans.append(chart / top[:, None, None])
-            scale[length] -= np.log(top)
-        done = [row for row, string in enumerate(strings) if len(string) == length]
-        with np.errstate(divide="ignore"):
-            result[done] = np.log(spans[-1][done, 0, binary.start]) - scale[length, done]
-    return result - added
+def estimate_seconds(grammar: Grammar, lengths: Int[np.ndarray, " S"]) -> Float[np.ndarray, " S"]:
+    """Return roughly how long `log_probability` takes for a string of each length."""
+    binary = _binarize(grammar)
+    sizes = lengths.astype(float)
+    sums = binary.n_long * sizes**3 / 6
+    spans = len(binary.empty) ** 2 * sizes**2 / 2 + 2 * len(binary.short_pairs) * 8 * sizes**2 / 2
+    return (sums + spans) / _SUMS_PER_SECOND

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
 from dni_jax.languages._grammar import Grammar
 from dni_jax.languages._nesting import BRACKETS, match_brackets, paired_brackets
-from dni_jax.text import ParseTrees, concatenate_ranges, concatenate_trees, exclusive_sum, offsets_from_lengths
+from dni_jax.text import (
+    NodeKind,
+    ParseTrees,
+    concatenate_ranges,
+    concatenate_trees,
+    exclusive_sum,
+    offsets_from_lengths,
+    to_code_points,
+    to_string,
+)
 
 _ROUNDS = 100  # rounds of sampling before the bounds are called unreachable
 _BATCH = 1_000  # at most this many strings are sampled in a later round, unless more were requested
+_UNREAD = 1_000  # if none of so many texts is read as drawn, none ever will be
 _NODES = 1_000_000  # a derivation with more nodes is rejected
 _FIXED = 1 << 21  # added to the code point of a bracket in a fixed word of the grammar
 
@@ -22,6 +34,7 @@ class _Tables:
     """The productions as arrays: parts >= 0 are non-terminals, part -c - 1 is the character with code point c.
 
     Brackets in fixed words are marked by `_FIXED`, which distinguishes them from brackets in strings and comments.
+    Where a token begins, `token` has its index into `names`; elsewhere it is -1, or -2 inside a fixed word.
     """
 
     threshold: Float[np.ndarray, " P"]
@@ -29,6 +42,8 @@ class _Tables:
     first: Int[np.ndarray, " P"]
     part: Int[np.ndarray, " Q"]
     kind: Int[np.ndarray, " P"]
+    token: Int[np.ndarray, " Q"]
+    names: tuple[str, ...]
 
     @classmethod
     def of(cls, grammar: Grammar) -> _Tables:
@@ -47,7 +62,17 @@ class _Tables:
         # do the cumulative weights of its productions. The last one is exactly A + 1, whatever the rounding.
         threshold = grammar.left + np.minimum(running - before, 1.0)
         threshold[np.append(opens[1:], len(size)) - 1] = grammar.left[np.append(opens[1:], len(size)) - 1] + 1.0
-        return cls(threshold, size, exclusive_sum(size), np.asarray(part, np.int64), grammar.kind)
+        names = {name: None for tokens in grammar.tokens for name, _ in tokens if name is not None}
+        number = {name: row for row, name in enumerate(names)}
+        token: list[int] = []
+        for right, tokens in zip(grammar.right, grammar.tokens, strict=True):
+            for name, count in tokens:
+                token += [-1 if name is None else number[name], *[-2] * (count - 1)] if count else []
+            token += [-1] * (0 if tokens else len(right))
+        first = exclusive_sum(size)
+        return cls(
+            threshold, size, first, np.asarray(part, np.int64), grammar.kind, np.asarray(token, np.int64), tuple(names)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,25 +83,70 @@ class _Level:
     parent: Int[np.ndarray, " n"]
     part: Int[np.ndarray, " n"]
     kind: Int[np.ndarray, " n"]
+    token: Int[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Strings as they were drawn: code points end to end, offsets ``(S + 1,)``, trees, and the tokens of each string.
+
+    ``tokens[s]`` lists the name, the start and the end of each token of string s, from left to right.
+    """
+
+    text: Integer[np.ndarray, " T"]
+    offsets: Int[np.ndarray, " S1"]
+    trees: ParseTrees
+    tokens: Sequence[Sequence[tuple[str, int, int]]]
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Sampled strings: code points end to end, offsets ``(S + 1,)``, trees, and the fraction of draws accepted."""
+    """Sampled strings: code points end to end, offsets ``(S + 1,)``, trees, and the fraction of draws accepted.
+
+    `read_back` is the fraction of draws within the bounds that the parser reads back as they were drawn; None if that
+    was not checked. `separated` is the fraction of the strings that needed separators for it.
+    """
 
     text: Integer[np.ndarray, " T"]
     offsets: Int[np.ndarray, " S1"]
     trees: ParseTrees
     accepted: float
+    read_back: float | None = None
+    separated: float = 0.0
+
+
+# From a drawn string, its tokens and its trees to the string that a parser reads back as drawn and its trees, which are
+# None if the string is unchanged. The result is None if there is no such string.
+ReadBack = Callable[
+    [str, Sequence[tuple[str, int, int]], Callable[[], ParseTrees]], "tuple[str, ParseTrees | None] | None"
+]
+
+
+def drop_kinds(trees: ParseTrees, kinds: tuple[NodeKind, ...]) -> ParseTrees:
+    """Return the trees of one string with only the first kinds of nodes; the others must lie outside the tree."""
+    rows = trees.rule < len(kinds)
+    fields = {name: getattr(trees, name)[rows] for name in ("rule", "start", "end", "parent", "depth")}
+    return ParseTrees(kinds, **fields, offsets=np.asarray([0, int(rows.sum())], np.int64))
+
+
+def has_same_shape(trees: ParseTrees, other: ParseTrees) -> bool:
+    """Return whether the trees of one string have the same nodes, wherever these are."""
+    return all(np.array_equal(getattr(trees, name), getattr(other, name)) for name in ("rule", "parent", "depth"))
 
 
 def sample(
-    grammar: Grammar, n_strings: int, seed: int, max_length: int | None = None, max_depth: int | None = None
+    grammar: Grammar,
+    n_strings: int,
+    seed: int,
+    max_length: int | None = None,
+    max_depth: int | None = None,
+    read_back: ReadBack | None = None,
 ) -> Sample:
     """Sample strings with their derivation trees.
 
     Empty strings, strings longer than `max_length` characters and derivations deeper than `max_depth` levels are
-    rejected and drawn again, so the result follows the grammar's distribution conditioned on the bounds.
+    rejected and drawn again, so the result follows the grammar's distribution conditioned on the bounds. So are strings
+    for which `read_back` returns None.
 
     Raises
     ------
@@ -91,37 +161,82 @@ def sample(
     rng = np.random.default_rng(seed)
     tables = _Tables.of(grammar)
     samples: list[tuple[np.ndarray, np.ndarray, ParseTrees]] = []
-    missing, drawn, fitting, batch = n_strings, 0, 0, n_strings
+    missing, drawn, within, kept, changed, batch = n_strings, 0, 0, 0, 0, n_strings
     for _ in range(_ROUNDS):
         levels, alive = _derive(grammar, tables, batch, rng, max_length, max_depth)
-        text, offsets, trees = _assemble(levels, batch, grammar)
-        fits = alive & (np.diff(offsets) > 0)
+        found = _assemble(levels, batch, grammar, tables.names if read_back else None)
+        fits = alive & (np.diff(found.offsets) > 0)
         if max_length is not None:
-            fits &= np.diff(offsets) <= max_length
+            fits &= np.diff(found.offsets) <= max_length
         drawn += batch
-        fitting += int(fits.sum())
-        if fits.all() and batch <= missing:
-            samples.append((text, offsets, trees))
-        else:
-            rows = np.flatnonzero(fits)[:missing]
+        within += int(fits.sum())
+        rows = np.flatnonzero(fits)
+        text, offsets, trees, rewritten = found.text, found.offsets, found.trees, 0
+        if read_back is not None:
+            text, offsets, trees, rows, rewritten = _read(found, rows, read_back, max_length)
+        kept += len(rows)
+        changed += rewritten
+        if kept == 0 and read_back is not None and within >= _UNREAD:
+            raise ValueError(
+                f"expected texts that the grammar's parser reads as they were drawn, got none among {within}: its "
+                "lexer takes the longest token everywhere, so let the grammar tell its tokens apart, or use "
+                "parser='earley', which tries all tokens"
+            )
+        if not (len(rows) == len(offsets) - 1 <= missing):
+            rows = rows[:missing]
             lengths = np.diff(offsets)[rows]
-            positions = concatenate_ranges(offsets[rows], lengths)
-            samples.append((text[positions], offsets_from_lengths(lengths), trees.take(rows)))
-        missing -= len(samples[-1][1]) - 1
+            text = text[concatenate_ranges(offsets[rows], lengths)]
+            offsets, trees = offsets_from_lengths(lengths), trees.take(rows)
+        samples.append((text, offsets, trees))
+        missing -= len(offsets) - 1
         if missing == 0:
-            return _concatenate(samples, fitting / drawn)
-        batch = min(max(n_strings, _BATCH), 2 * missing * drawn // max(fitting, 1) + 1)
+            share = None if read_back is None else kept / within
+            return _concatenate(samples, kept / drawn, share, changed / kept)
+        batch = min(max(n_strings, _BATCH), 2 * missing * drawn // max(kept, 1) + 1)
+    misread = f" ({within - kept} of them are read otherwise than drawn)" if within > 2 * kept else ""
     raise ValueError(
         f"expected {n_strings} strings within max_length={max_length} and max_depth={max_depth}, got only "
-        f"{n_strings - missing} in {drawn} draws: raise the bounds, or lower the weights of recursive productions"
+        f"{n_strings - missing} in {drawn} draws{misread}: raise the bounds, or lower the weights of recursive "
+        "productions"
     )
 
 
-def _concatenate(samples: list[tuple[np.ndarray, np.ndarray, ParseTrees]], accepted: float) -> Sample:
+def _read(
+    found: Drawn, rows: Int[np.ndarray, " n"], read_back: ReadBack, max_length: int | None
+) -> tuple[np.ndarray, np.ndarray, ParseTrees, Int[np.ndarray, " m"], int]:
+    """Keep the strings that a parser reads back as drawn.
+
+    Returns
+    -------
+    Text, offsets and trees, in which the rows kept are ``m``, and how many of these were rewritten.
+    """
+    whole = to_string(found.text)
+    kept: list[int] = []
+    new: dict[int, tuple[str, ParseTrees]] = {}
+    for row in rows.tolist():
+        string = whole[found.offsets[row] : found.offsets[row + 1]]
+        result = read_back(string, found.tokens[row], partial(found.trees.take, np.asarray([row])))
+        if result is None or (max_length is not None and len(result[0]) > max_length):
+            continue
+        kept.append(row)
+        if result[1] is not None:
+            new[row] = (result[0], result[1])
+    if not new:
+        return found.text, found.offsets, found.trees, np.asarray(kept, np.int64), 0
+    strings = [new[row][0] if row in new else whole[found.offsets[row] : found.offsets[row + 1]] for row in kept]
+    trees = concatenate_trees([new[row][1] if row in new else found.trees.take(np.asarray([row])) for row in kept])
+    offsets = offsets_from_lengths(np.asarray([len(string) for string in strings], np.int64))
+    return to_code_points("".join(strings)), offsets, trees, np.arange(len(kept)), len(new)
+
+
+def _concatenate(
+    samples: list[tuple[np.ndarray, np.ndarray, ParseTrees]], accepted: float, read_back: float | None, separated: float
+) -> Sample:
     lengths = np.concatenate([np.diff(offsets) for _, offsets, _ in samples])
     offsets = offsets_from_lengths(lengths)
     text = np.concatenate([text for text, _, _ in samples])
-    return Sample(text, offsets, concatenate_trees([trees for _, _, trees in samples]), accepted)
+    trees = concatenate_trees([trees for _, _, trees in samples])
+    return Sample(text, offsets, trees, accepted, read_back, separated)
 
 
 def _derive(
@@ -145,10 +260,10 @@ def _derive(
     most = _NODES if max_length is None else min(_NODES, 10_000 + 100 * max_length)
     levels: list[_Level] = []
     string, parent = np.arange(n_strings), np.full(n_strings, -1)
-    part = np.full(n_strings, grammar.start)
+    part, token = np.full(n_strings, grammar.start), np.full(n_strings, -1)
     while True:
         kind = np.full(len(part), -1)
-        levels.append(_Level(string, parent, part, kind))
+        levels.append(_Level(string, parent, part, kind, token))
         open_rows = np.flatnonzero((part >= 0) & alive[string])
         if max_depth is not None and len(levels) > max_depth:
             alive[string[open_rows]] = False
@@ -161,7 +276,8 @@ def _derive(
         size = tables.size[rule]
         parent = np.repeat(open_rows, size)
         string = string[parent]
-        part = tables.part[concatenate_ranges(tables.first[rule], size)]
+        chosen = concatenate_ranges(tables.first[rule], size)
+        part, token = tables.part[chosen], tables.token[chosen]
         nodes += np.bincount(string, minlength=n_strings)
         alive &= nodes <= most
         if max_length is not None:
@@ -169,8 +285,8 @@ def _derive(
             alive &= characters <= max_length
 
 
-def _assemble(levels: list[_Level], n_strings: int, grammar: Grammar) -> tuple[np.ndarray, np.ndarray, ParseTrees]:
-    """Return text, offsets and pre-order trees of derivations.
+def _assemble(levels: list[_Level], n_strings: int, grammar: Grammar, names: tuple[str, ...] | None) -> Drawn:
+    """Return the strings of derivations with pre-order trees, and with their tokens if the names of those are given.
 
     Lengths and numbers of nodes are summed from the leaves up. Positions and rows follow from the roots down: a node
     starts where its parent does plus the lengths of its elder siblings.
@@ -209,7 +325,31 @@ def _assemble(levels: list[_Level], n_strings: int, grammar: Grammar) -> tuple[n
         at = concatenate_ranges(node_offsets[:-1] + sizes[0], n_pairs)
         rows["rule"][at] = grammar.kinds.index(BRACKETS)
         rows["start"][at], rows["end"][at], rows["parent"][at] = pairs[1], pairs[2] + 1, -1
-    return text & np.uint32(_FIXED - 1), offsets, ParseTrees(grammar.kinds, **rows, offsets=node_offsets)
+    tokens = [] if names is None else _tokens(levels, starts, lengths, n_strings, names)
+    return Drawn(text & np.uint32(_FIXED - 1), offsets, ParseTrees(grammar.kinds, **rows, offsets=node_offsets), tokens)
+
+
+def _tokens(
+    levels: list[_Level], starts: list[np.ndarray], lengths: list[np.ndarray], n_strings: int, names: tuple[str, ...]
+) -> list[list[tuple[str, int, int]]]:
+    """Return the name, the start and the end of each token of each string, from left to right."""
+    table = []
+    for level, start, length in zip(levels, starts, lengths, strict=True):
+        first = np.flatnonzero(level.token >= 0)
+        if len(first) == 0:
+            continue
+        # A fixed word's characters are consecutive; each after the first one is marked.
+        turns = np.cumsum(level.token != -2)
+        count = np.bincount(turns, minlength=turns[-1] + 1)[turns[first]]
+        fixed = level.part[first] < 0
+        last = start[first] + np.where(fixed, count, length[first])
+        table.append(np.stack([level.string[first], start[first], last, level.token[first]]))
+    rows = np.concatenate(table, axis=1) if table else np.zeros((4, 0), np.int64)
+    rows = rows[:, np.lexsort((rows[1], rows[0]))]
+    found: list[list[tuple[str, int, int]]] = [[] for _ in range(n_strings)]
+    for string, first, last, name in rows.T.tolist():
+        found[string].append((names[name], first, last))
+    return found
 
 
 def _starts(levels: list[_Level], lengths: list[np.ndarray]) -> list[np.ndarray]:

@@ -162,7 +162,7 @@ class ShiftReduceParser:
         actions, sizes, origins, chains = self.table.actions, self.table.sizes, self.table.origins, self._chains
         stack, last = [self.table.start], -1
         events += (base, stack[0], -1, 0, -1, 0)
-        for name, end in self._tokens(text, stack):
+        for name, _, end in self._tokens(text, stack):
             count = 0
             while (action := actions[stack[-1]].get(name)) is None or action < 0:
                 if action is None:

@@ -1,11 +1,8 @@
 """Character networks, their training, states and texts, each under any override; and states of other networks."""
 
-from dni_jax.models._activations import Activations
 from dni_jax.models._arrays import from_arrays
-from dni_jax.models._as_activations import as_activations
 from dni_jax.models._capture import record_module
-from dni_jax.models._chunked import ChunkedActivations
-from dni_jax.models._fingerprints import fingerprint_corpus
+from dni_jax.models._fingerprints import fingerprint_corpus, fingerprint_network
 from dni_jax.models._generation import generate, generate_each
 from dni_jax.models._lanes import choose_lane_count, make_lanes
 from dni_jax.models._network import (
@@ -20,9 +17,8 @@ from dni_jax.models._network import (
     zero_carries,
 )
 from dni_jax.models._population import Population, load_population
-from dni_jax.models._prediction import Predictions, StateGaussian, cross_entropy, predict
-from dni_jax.models._prefetch import prefetch
-from dni_jax.models._recording import record
+from dni_jax.models._prediction import Predictions, StateGaussian, cross_entropy, predict, states_under
+from dni_jax.models._recording import record, record_carries
 from dni_jax.models._rollout import Emit, Samples, Text, rollout
 from dni_jax.models._state import Evaluation, TrainState
 from dni_jax.models._steps import Batch, init_state, make_optimizer, take_steps
@@ -31,7 +27,7 @@ from dni_jax.models._streamed import StreamedActivations, stream
 from dni_jax.models._tokens import from_tokens
 from dni_jax.models._trained import TrainedModel, load
 from dni_jax.models._training import make_batches, train, train_population
-from dni_jax.models._weights import LayerWeights, Weights, named_arrays
+from dni_jax.models._weights import LayerWeights, LinearWeights, Weights, named_arrays
 from dni_jax.models.cells import Carry
 from dni_jax.models.exchange import (
     ImportedModel,
@@ -48,6 +44,7 @@ from dni_jax.models.exchange import (
     to_flax,
 )
 from dni_jax.settings import TrainConfig, TrainPlan
+from dni_jax.states import Activations, ChunkedActivations, as_activations
 
 __all__ = [
     "Activations",
@@ -60,6 +57,7 @@ __all__ = [
     "Evaluation",
     "ImportedModel",
     "LayerWeights",
+    "LinearWeights",
     "Outcome",
     "OutputTask",
     "Population",
@@ -85,6 +83,7 @@ __all__ = [
     "compute_losses",
     "cross_entropy",
     "fingerprint_corpus",
+    "fingerprint_network",
     "from_arrays",
     "from_flax",
     "from_keras",
@@ -105,10 +104,11 @@ __all__ = [
     "network_step",
     "open_states",
     "predict",
-    "prefetch",
     "record",
+    "record_carries",
     "record_module",
     "rollout",
+    "states_under",
     "stream",
     "take_steps",
     "to_flax",

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from dni_jax.models._activations import Activations
+from dni_jax.states import Activations, as_numpy
 from dni_jax.text import Corpus
 
 _ROWS = "one row per character, without rows of begin or end symbols"
@@ -126,18 +126,6 @@ def floating(array: Any, name: str) -> np.ndarray:
     if not jnp.issubdtype(values.dtype, jnp.floating):
         raise ValueError(f"expected {name} of a real floating type, got {values.dtype}: try astype('float32')")
     return values.astype(np.float32) if values.dtype.itemsize < 4 else values
-
-
-def as_numpy(array: Any, name: str) -> np.ndarray:
-    """Return an array of any framework as NumPy's."""
-    try:
-        if hasattr(array, "detach"):  # PyTorch's, without importing it
-            array = array.detach().cpu()
-            if str(array.dtype) == "torch.bfloat16":  # NumPy has no such type
-                array = array.float()
-        return np.asarray(array)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"expected {name} as an array, got {type(array).__name__}: {error}") from error
 
 
 def check_neurons(hidden: np.ndarray) -> None:

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from dni_jax import processes
+from dni_jax.files import check_array_path
 from dni_jax.models._state import Evaluation, TrainingRun
 from dni_jax.settings import RENAMED_SETTINGS, TrainPlan
 from dni_jax.text import Corpus
@@ -54,7 +55,7 @@ class Checkpoints:
     """
 
     def __init__(self, path: str | Path | None, plans: Sequence[TrainPlan], corpus: Corpus) -> None:
-        self.path = None if path is None else Path(path).resolve()
+        self.path = None if path is None else check_array_path(path)
         self._name = fingerprint(plans, corpus)
         self._manager = None
         if self.path is not None and processes.is_first():

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from dni_jax.devices import make_grid, make_mesh
-from dni_jax.interventions import Intervention
+from dni_jax.interventions import Bound, Intervention
 from dni_jax.models._rollout import Emit, Samples, rollout_sets
 from dni_jax.models._trained import TrainedModel
 from dni_jax.text import BOUNDARY
@@ -122,7 +122,7 @@ def generate_each(
     forced[: len(begins) - 1] = begins[1:]
     source = Samples(uniforms, forced, begins[0], jnp.float32(temperature))
     bound = [model.bind(one, n_steps) for one in interventions]
-    kinds: list[Any] = [jax.tree.structure(one) for one in bound]
+    kinds = [_kind(one) for one in bound]
     texts: dict[int, list[str]] = {}
     for kind in dict.fromkeys(kinds):
         members = [place for place, each in enumerate(kinds) if each == kind]
@@ -133,6 +133,12 @@ def generate_each(
             whole = sampled if model.boundary else np.concatenate([np.full((1, n), begins[0]), sampled])
             texts[place] = [model.vocabulary.decode(row) for row in whole.T]
     return [texts[place] for place in range(len(bound))]
+
+
+def _kind(bound: Bound) -> tuple[Any, ...]:
+    """Return what interventions must have in common to go through one program: their structure and their shapes."""
+    leaves, structure = jax.tree.flatten(bound)
+    return (structure, *(np.shape(leaf) for leaf in leaves))
 
 
 def _begin(model: TrainedModel, prime: str) -> Int[np.ndarray, " P"]:

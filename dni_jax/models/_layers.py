@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from dni_jax.models._weights import LayerWeights, MatmulDtype
-from dni_jax.models.cells import CELLS, Carry, Cell, Edit, no_edit
+from dni_jax.models._weights import AnyLayerWeights, LayerWeights, LinearWeights, MatmulDtype
+from dni_jax.models.cells import CELLS, Carry, Edit, LinearCell, SequentialCell, no_edit
 
 
 class Lookup(NamedTuple):
@@ -58,9 +59,20 @@ class ScanSettings(NamedTuple):
     matmul_dtype: MatmulDtype
 
     @property
-    def cell_type(self) -> Cell:
-        """The cell."""
-        return CELLS[self.cell]
+    def cell_type(self) -> SequentialCell:
+        """The cell, one whose steps are taken one after the other."""
+        cell = CELLS[self.cell]
+        if not isinstance(cell, SequentialCell):
+            raise ValueError(f"expected a cell that is not linear in its state, got {self.cell!r}: use linear_scan")
+        return cell
+
+    @property
+    def linear_cell_type(self) -> LinearCell:
+        """The cell, one that is linear in its state."""
+        cell = CELLS[self.cell]
+        if not isinstance(cell, LinearCell):
+            raise ValueError(f"expected a cell that is linear in its state, got {self.cell!r}: use layer_scan")
+        return cell
 
 
 def product(a: Array, b: Array, matmul_dtype: MatmulDtype) -> Array:
@@ -74,7 +86,8 @@ def product(a: Array, b: Array, matmul_dtype: MatmulDtype) -> Array:
 def zero_carry(batch: int, hidden: int, cell: str) -> Carry:
     """Return the state before the first symbol."""
     zero = jnp.zeros((batch, hidden))
-    return Carry(zero if CELLS[cell].has_memory else None, zero)
+    kind = CELLS[cell]
+    return Carry(kind.make_memory([zero] * len(kind.memory)), zero)
 
 
 def reset_carry(carry: Carry, reset: Bool[Array, " B"]) -> Carry:
@@ -83,10 +96,23 @@ def reset_carry(carry: Carry, reset: Bool[Array, " B"]) -> Carry:
 
 
 def layer_step(
-    settings: ScanSettings, from_input: Float[Array, "B G"], layer: LayerWeights, old: Carry, edit: Edit = no_edit
+    settings: ScanSettings,
+    from_input: Float[Array, "B G"],
+    layer: AnyLayerWeights,
+    carry: Carry,
+    resets: Bool[Array, " B"],
+    edit: Edit = no_edit,
 ) -> tuple[Carry, tuple[Array, ...]]:
-    """Take one step; return the new state and what the cell keeps of it (the activated gates first)."""
-    from_state = product(old.h, layer.wh, settings.matmul_dtype)
+    """Take one step, from zero in the lanes that `resets` names.
+
+    Returns the new state, and what the cell keeps of the step (the activated gates first).
+    """
+    old = reset_carry(carry, resets)
+    if isinstance(layer, LinearWeights):
+        return settings.linear_cell_type.step(from_input, layer.decay, old, edit)
+    # What a zero state adds is zero: reset after the product, this joins the gates' kernel.
+    from_state = product(carry.h, layer.wh, settings.matmul_dtype)
+    from_state = jnp.where(resets[:, None], 0.0, from_state)
     if layer.bh is not None:
         from_state = from_state + layer.bh
     return settings.cell_type.forward(from_input, from_state, old, edit)
@@ -105,21 +131,49 @@ def layer_scan(
 
     def body(state: Carry, inputs: tuple[Array, Array]) -> tuple[Carry, Array]:
         row, reset = inputs
-        new, _ = layer_step(settings, source.at(row), layer, reset_carry(state, reset))
+        new, _ = layer_step(settings, source.at(row), layer, state, reset)
         return new, new.h
 
     last, hidden = jax.lax.scan(body, carry, (source.rows(), resets))
     return hidden, last
 
 
-def _forward(settings: ScanSettings, source: Any, layer: LayerWeights, resets: Array, carry: Carry) -> tuple[Any, Any]:
-    def body(state: Carry, inputs: tuple[Array, Array]) -> tuple[Carry, Any]:
-        row, reset = inputs
-        old = reset_carry(state, reset)
-        new, kept = layer_step(settings, source.at(row), layer, old)
-        return new, (new, kept, old.c)
+# Steps of a scan in one trip of an accelerator's loop, which takes launches of its own.
+_UNROLL = 8
 
-    last, (states, kept, old_c) = jax.lax.scan(body, carry, (source.rows(), resets))
+
+def _on_platform(run: Callable[..., Any], *arrays: Any) -> Any:
+    """Run a function of ``(accelerated, *arrays)``, which is compiled differently for accelerators."""
+    return jax.lax.platform_dependent(*arrays, cpu=partial(run, False), default=partial(run, True))
+
+
+def _stack(parts: Sequence[Float[Array, "B N"]]) -> Float[Array, "P B N"]:
+    """Stack arrays by selection: on an accelerator one kernel then computes all of them and writes them in place."""
+    place = jax.lax.broadcasted_iota(jnp.int32, (len(parts), *parts[0].shape), 0)
+    stacked = jnp.broadcast_to(parts[-1], place.shape)
+    for number, part in enumerate(parts[:-1]):
+        stacked = jnp.where(place == number, part, stacked)
+    return stacked
+
+
+def _forward(settings: ScanSettings, source: Any, layer: LayerWeights, resets: Array, carry: Carry) -> tuple[Any, Any]:
+    def run(accelerated: bool, source: Any, layer: LayerWeights, resets: Array, carry: Carry) -> Any:
+        structure = None
+
+        def body(state: Carry, inputs: tuple[Array, Array]) -> tuple[Carry, Any]:
+            nonlocal structure
+            row, reset = inputs
+            new, kept = layer_step(settings, source.at(row), layer, state, reset)
+            residuals = (new, kept, reset_carry(state, reset).c)
+            leaves, structure = jax.tree.flatten(residuals)
+            return new, _stack(leaves) if accelerated else residuals
+
+        last, kept = jax.lax.scan(body, carry, (source.rows(), resets), unroll=_UNROLL if accelerated else 1)
+        if accelerated:
+            kept = jax.tree.unflatten(structure, [kept[:, part] for part in range(kept.shape[1])])
+        return last, kept
+
+    last, (states, kept, old_c) = _on_platform(run, source, layer, resets, carry)
     return (states.h, last), (source, layer, resets, carry, states, kept, old_c)
 
 
@@ -129,14 +183,17 @@ def _backward(settings: ScanSettings, residuals: Any, cotangents: Any) -> tuple[
     old_h = jnp.concatenate([carry.h[None], states.h[:-1]])
     old_h = jnp.where(resets[..., None], 0.0, old_h)
 
-    def body(flow: Carry, inputs: Any) -> tuple[Carry, tuple[Array, Array | None]]:
-        d_h, kept, new, old, reset = inputs
-        d_input, d_state, d_old = settings.cell_type.backward(kept, new, old, flow._replace(h=flow.h + d_h))
-        d_old = d_old._replace(h=d_old.h + product(d_state, layer.wh.T, settings.matmul_dtype))
-        return reset_carry(d_old, reset), (d_input, d_state if settings.cell_type.has_state_bias else None)
+    def run(accelerated: bool, last: Carry, wh: Array, inputs: Any) -> Any:
+        def body(flow: Carry, inputs: Any) -> tuple[Carry, tuple[Array, Array | None]]:
+            d_h, kept, new, old, reset = inputs
+            d_input, d_state, d_old = settings.cell_type.backward(kept, new, old, flow._replace(h=flow.h + d_h))
+            d_old = d_old._replace(h=d_old.h + product(d_state, wh.T, settings.matmul_dtype))
+            return reset_carry(d_old, reset), (d_input, d_state if settings.cell_type.has_state_bias else None)
+
+        return jax.lax.scan(body, last, inputs, reverse=True, unroll=_UNROLL if accelerated else 1)[1]
 
     inputs = (d_hidden, kept, states, Carry(old_c, old_h), resets)
-    _, (d_input, d_state) = jax.lax.scan(body, Carry(*d_last), inputs, reverse=True)
+    d_input, d_state = _on_platform(run, Carry(*d_last), layer.wh, inputs)
     d_state = d_input if d_state is None else d_state
     flat_old, flat_d = (array.reshape(-1, array.shape[-1]) for array in (old_h, d_state))
     d_layer = LayerWeights(

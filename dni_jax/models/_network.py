@@ -13,15 +13,19 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from dni_jax.interventions import Drive, Driven, Override, apply_overrides
-from dni_jax.models._layers import Dense, Lookup, ScanSettings, layer_scan, layer_step, product, reset_carry, zero_carry
-from dni_jax.models._weights import LayerWeights, MatmulDtype, Weights
-from dni_jax.models.cells import CELLS, Carry, Cell, no_edit
+from dni_jax.models._layers import Dense, Lookup, ScanSettings, layer_scan, layer_step, product, zero_carry
+from dni_jax.models._linear import linear_scan
+from dni_jax.models._weights import AnyLayerWeights, LayerWeights, LinearWeights, MatmulDtype, Weights
+from dni_jax.models.cells import CELLS, Carry, LinearCell, SequentialCell, no_edit
 
 Carries = tuple[Carry, ...]
 
 
 class RecurrentLayer(nnx.Module):
-    """One recurrent layer; its weights are those of Flax's ``OptimizedLSTMCell``, ``GRUCell`` or ``SimpleCell``.
+    """One recurrent layer.
+
+    The weights of an LSTM, a GRU and a plain network are those of Flax's ``OptimizedLSTMCell``, ``GRUCell`` and
+    ``SimpleCell``.
 
     Parameters
     ----------
@@ -30,36 +34,61 @@ class RecurrentLayer(nnx.Module):
     hidden
         The number of neurons N.
     cell
-        ``"lstm"``, ``"gru"`` or ``"rnn"``.
+        ``"lstm"``, ``"gru"``, ``"rnn"``, ``"mingru"``, ``"rglru"`` or ``"slstm"``.
     rngs
         Flax's random streams; ``params`` is used.
     """
 
     def __init__(self, n_inputs: int, hidden: int, cell: str = "lstm", *, rngs: nnx.Rngs) -> None:
-        kind = get_cell(cell)
-        wide, square = nnx.initializers.lecun_normal(), nnx.initializers.orthogonal()
-        blocks = [square(rngs.params(), (hidden, hidden)) for _ in kind.gates]
-        b = jnp.zeros((len(kind.gates), hidden))
-        if kind.open_gate is not None:
-            b = b.at[kind.gates.index(kind.open_gate)].set(1.0)
+        weights = _draw_layer(get_cell(cell), n_inputs, hidden, rngs)
         self.cell = cell
-        self.wx = nnx.Param(wide(rngs.params(), (n_inputs, len(blocks) * hidden)))
-        self.wh = nnx.Param(jnp.concatenate(blocks, axis=1))
-        self.b = nnx.Param(b.reshape(-1))
-        self.bh = nnx.Param(jnp.zeros(b.size)) if kind.has_state_bias else nnx.data(None)
+        for name in weights.names:
+            array = getattr(weights, name)
+            setattr(self, name, nnx.data(None) if array is None else nnx.Param(array))
 
     @property
-    def weights(self) -> LayerWeights:
+    def weights(self) -> AnyLayerWeights:
         """The parameters as arrays."""
-        return LayerWeights(self.wx[...], self.wh[...], self.b[...], None if self.bh is None else self.bh[...])
+        kind = get_cell(self.cell)
+        if isinstance(kind, LinearCell):
+            return LinearWeights(**self._arrays(LinearWeights.names), n_blocks=len(kind.gates))
+        return LayerWeights(**self._arrays(LayerWeights.names))
+
+    def _arrays(self, names: Sequence[str]) -> dict[str, Array | None]:
+        params = {name: getattr(self, name) for name in names}
+        return {name: None if param is None else param[...] for name, param in params.items()}
+
+    def set_weights(self, weights: AnyLayerWeights) -> None:
+        """Replace the parameters."""
+        for name in weights.names:
+            param = getattr(self, name)
+            if param is not None:
+                param.set_value(getattr(weights, name))
 
     def __call__(self, inputs: Float[Array, "B L I"]) -> Float[Array, "B L N"]:
         """Return hidden states after each step, from the zero state."""
         layer, settings = self.weights, ScanSettings(self.cell, "float32")
         values = product(inputs.swapaxes(0, 1), layer.wx, settings.matmul_dtype) + layer.b
         zero = zero_carry(inputs.shape[0], layer.hidden, self.cell)
-        hidden, _ = layer_scan(settings, Dense(values), layer, jnp.zeros(values.shape[:2], bool), zero)
+        hidden, _ = scan_layer(settings, Dense(values), layer, jnp.zeros(values.shape[:2], bool), zero)
         return hidden.swapaxes(0, 1)
+
+
+def _draw_layer(kind: SequentialCell | LinearCell, n_inputs: int, hidden: int, rngs: nnx.Rngs) -> AnyLayerWeights:
+    """Draw initial weights."""
+    wide, n_blocks = nnx.initializers.lecun_normal(), len(kind.gates)
+    b = jnp.zeros((n_blocks, hidden))
+    if kind.initial_bias is not None:
+        gate, draw_bias = kind.initial_bias
+        b = b.at[kind.gates.index(gate)].set(draw_bias(hidden))
+    if isinstance(kind, LinearCell):
+        wx = wide(rngs.params(), (n_inputs, n_blocks * hidden))
+        decay = None if kind.initial_decay is None else kind.initial_decay(rngs.params(), hidden)
+        return LinearWeights(wx, b.reshape(-1), decay, n_blocks)
+    blocks = [kind.initial_recurrence(rngs.params(), (hidden, hidden)) for _ in kind.gates]
+    wx = wide(rngs.params(), (n_inputs, n_blocks * hidden))
+    bh = jnp.zeros(b.size) if kind.has_state_bias else None
+    return LayerWeights(wx, jnp.concatenate(blocks, axis=1), b.reshape(-1), bh)
 
 
 class CharNetwork(nnx.Module):
@@ -72,7 +101,7 @@ class CharNetwork(nnx.Module):
     sizes
         The number of neurons of each layer, the lowest first.
     cell
-        ``"lstm"``, ``"gru"`` or ``"rnn"``.
+        ``"lstm"``, ``"gru"``, ``"rnn"``, ``"mingru"``, ``"rglru"`` or ``"slstm"``.
     matmul_dtype
         ``"float32"``, or ``"bfloat16"``: the operands of matrix products are rounded to it; sums stay float32.
     rngs
@@ -134,11 +163,7 @@ class CharNetwork(nnx.Module):
     def set_weights(self, weights: Weights) -> None:
         """Replace the parameters, for example by another framework's."""
         for layer, given in zip(self.layers, weights.layers, strict=True):
-            layer.wx.set_value(given.wx)
-            layer.wh.set_value(given.wh)
-            layer.b.set_value(given.b)
-            if layer.bh is not None:
-                layer.bh.set_value(given.bh)
+            layer.set_weights(given)
         self.head.kernel.set_value(weights.head)
         cast("nnx.Param[Array]", self.head.bias).set_value(weights.head_b)
 
@@ -157,7 +182,7 @@ def _initial_weights(
     return CharNetwork(n_symbols, sizes, cell, matmul_dtype, rngs=nnx.Rngs(key)).weights
 
 
-def get_cell(name: str) -> Cell:
+def get_cell(name: str) -> SequentialCell | LinearCell:
     """Return the cell of a name.
 
     Raises
@@ -191,12 +216,24 @@ def input_table(weights: Weights) -> Float[Array, "V G"]:
     return weights.layers[0].wx + weights.layers[0].b
 
 
+def scan_layer(
+    settings: ScanSettings, source: Lookup | Dense, layer: AnyLayerWeights, resets: Bool[Array, "R B"], carry: Carry
+) -> tuple[Float[Array, "R B N"], Carry]:
+    """Return hidden states of one layer over R steps, and the state after them: in parallel where the cell allows it.
+
+    See `layer_scan` and `linear_scan`.
+    """
+    if isinstance(layer, LinearWeights):
+        return linear_scan(settings, source, layer, resets, carry)
+    return layer_scan(settings, source, layer, resets, carry)
+
+
 def network_scan(
     weights: Weights, codes: Int[Array, "R B"], resets: Bool[Array, "R B"], carries: Carries
 ) -> tuple[Float[Array, "R B N"], Carries]:
     """Return hidden states of the top layer over R steps in B lanes, and the state of all layers after them.
 
-    The gradient flows to all weights but the head's; the incoming carries are constants (see `layer_scan`).
+    The gradient flows to all weights but the head's; the incoming carries are constants (see `scan_layer`).
     """
     settings = ScanSettings(weights.cell, weights.matmul_dtype)
     source: Lookup | Dense = Lookup(input_table(weights), codes)
@@ -205,7 +242,7 @@ def network_scan(
     for number, (layer, carry) in enumerate(zip(weights.layers, carries, strict=True)):
         if number:
             source = Dense(product(hidden, layer.wx, weights.matmul_dtype) + layer.b)
-        hidden, after = layer_scan(settings, source, layer, resets, carry)
+        hidden, after = scan_layer(settings, source, layer, resets, carry)
         last.append(after)
     return hidden, tuple(last)
 
@@ -239,30 +276,29 @@ def network_step(
     The state that the network continues from; the state that this step's prediction and higher layers are computed
     from; and the activated gates of each layer that lead to the latter.
     """
-    old = [reset_carry(carry, resets) for carry in carries]
     flowing = tuple(zip(overrides, drives, strict=True))
     lasting = tuple(pair for pair in flowing if pair[0].where == "recurrent")
-    new, gates = _step_layers(weights, table[codes], old, lasting)
+    new, gates = _step_layers(weights, table[codes], carries, resets, lasting)
     if len(lasting) == len(flowing):
         return new, new, gates
-    shown, gates = _step_layers(weights, table[codes], old, flowing)
+    shown, gates = _step_layers(weights, table[codes], carries, resets, flowing)
     return new, shown, gates
 
 
 def _step_layers(
-    weights: Weights, from_input: Array, old: list[Carry], edits: tuple[Driven, ...]
+    weights: Weights, from_input: Array, carries: Carries, resets: Array, edits: tuple[Driven, ...]
 ) -> tuple[Carries, list[tuple[Array, ...]]]:
     """Compute the layers of one step, each from the edited state of the one below."""
     settings = ScanSettings(weights.cell, weights.matmul_dtype)
     new: list[Carry] = []
     gates = []
-    for number, (layer, carry, span) in enumerate(zip(weights.layers, old, weights.layer_slices, strict=True)):
+    for number, (layer, carry, span) in enumerate(zip(weights.layers, carries, weights.layer_slices, strict=True)):
         if number:
             from_input = product(new[-1].h, layer.wx, weights.matmul_dtype) + layer.b
         edit = partial(_edited, edits, span) if edits else no_edit
-        after, kept = layer_step(settings, from_input, layer, carry, edit)
+        after, kept = layer_step(settings, from_input, layer, carry, resets, edit)
         new.append(after)
-        gates.append(kept[: len(settings.cell_type.gates)])
+        gates.append(kept[: len(weights.cell_type.gates)])
     return tuple(new), gates
 
 

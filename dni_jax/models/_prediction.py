@@ -13,9 +13,9 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from dni_jax import processes
-from dni_jax.devices import make_global_grid, make_grid, map_models
+from dni_jax.devices import is_accelerated, make_global_grid, make_grid, map_models
 from dni_jax.interventions import Bound
-from dni_jax.models._lanes import choose_lane_count, make_lanes, to_positions
+from dni_jax.models._lanes import Lanes, choose_lane_count, make_lanes, to_positions
 from dni_jax.models._network import compute_logits, compute_losses, network_scan, zero_carries
 from dni_jax.models._rollout import SETS_AT_ONCE, Emit, Text, rollout_sets
 from dni_jax.models._weights import Weights
@@ -23,7 +23,8 @@ from dni_jax.progress import track
 from dni_jax.text import Corpus
 
 _READS = (P("models"), *[P(None, "lanes")] * 4)
-_SLAB = {"cpu": 16}  # neuron sets a device in one program, elsewhere as many as at once
+_SLAB = 16  # sets of neurons per CPU device in one program; accelerators take as many as run at once
+_LANES = 128  # texts read in parallel
 
 
 class Predictions(NamedTuple):
@@ -119,7 +120,7 @@ def _mean_losses(
         return summed / counted
 
     def local(weights: Weights, *text: Array) -> Array:
-        return map_models(lambda one: of_one(one, *text))(weights)
+        return map_models(lambda one: of_one(one, *text), devices)(weights)
 
     spread = jax.shard_map(local, mesh=devices, in_specs=_READS, out_specs=P("models"), check_vma=False)
     return spread(weights, codes, targets, counts, resets)
@@ -157,19 +158,7 @@ def predict(
     >>> dni.models.predict(model.weights, corpus, sets).loss.shape == (8, corpus.n_positions)
     True
     """
-    n_all = overrides.overrides[0].mask.shape[0]
-    edits, drives = overrides
-    if processes.count() > 1:
-        edits = jax.tree.map(lambda a: a[processes.shard(n_all)], edits)
-    n_sets = edits[0].mask.shape[0]
-    lanes = make_lanes(corpus, choose_lane_count(corpus, 128))
-    devices = make_grid(n_sets + n_sets % 2, lanes.codes.shape[1])
-    n_across = devices.shape["models"]
-    n_slabs = -(-n_sets // (n_across * _SLAB.get(jax.default_backend(), SETS_AT_ONCE)))
-    size = -(-n_sets // (n_slabs * n_across)) * n_across  # the same for all slabs, so that one program serves them
-    padded = jax.tree.map(lambda a: jnp.concatenate([a, *[a[:1]] * (n_slabs * size - n_sets)]), edits)
-    slabs = [jax.tree.map(lambda a, n=n: a[n * size : (n + 1) * size], padded) for n in range(n_slabs)]
-    text, drives = Text(lanes.codes, lanes.resets, lanes.targets), lanes.drives(drives)
+    n_sets, total = overrides.overrides[0].mask.shape[0], corpus.n_positions
     emit = Emit(
         (
             "loss",
@@ -180,17 +169,13 @@ def predict(
         classes=None if classes is None else np.asarray(classes, np.float32),
         gaussian=gaussian,
     )
-    parts = [
-        jax.device_get(rollout_sets(weights, text, Bound(slab, drives), emit, None, size, devices)[1])
-        for slab in track(slabs, "overriding", "characters", size * corpus.n_positions)
-    ]
-    whole = (np.concatenate(arrays)[:n_sets] for arrays in zip(*parts, strict=True))
-    found = dict(zip(emit.names, (processes.all_gather(array, n_all) for array in whole), strict=True))
-    where, total = lanes.target_positions, corpus.n_positions
+    lanes = make_lanes(corpus, choose_lane_count(corpus, _LANES))
+    found = dict(zip(emit.names, _run_slabs(weights, lanes, overrides, emit, total), strict=True))
+    where = lanes.target_positions
     predicted = np.zeros(total, bool)
     predicted[where[where >= 0]] = True
-    none = np.zeros((n_all, total, 0), np.float16)
-    unknown = np.full((n_all, total), np.nan, np.float32)
+    none = np.zeros((n_sets, total, 0), np.float16)
+    unknown = np.full((n_sets, total), np.nan, np.float32)
     return Predictions(
         loss=to_positions(found["loss"], where, total),
         best=to_positions(found["best"], where, total).astype(np.int32),
@@ -199,3 +184,56 @@ def predict(
         class_probability=none if classes is None else to_positions(found["class_probability"], where, total),
         distance=unknown if gaussian is None else to_positions(found["distance"], lanes.positions, total),
     )
+
+
+def states_under(
+    weights: Weights, corpus: Corpus, overrides: Bound, positions: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "M n N"]:
+    """Return the states at some positions of a corpus under M sets of overrides at once, float32.
+
+    Parameters
+    ----------
+    weights, corpus, overrides
+        As for `predict`.
+    positions
+        Positions of the corpus.
+
+    Examples
+    --------
+    >>> import dni_jax as dni
+    >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
+    >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
+    >>> sets = dni.ablate(range(8)).bind(8, corpus.n_positions, sets=np.eye(8, dtype=bool))
+    >>> states_under(model.weights, corpus, sets, np.arange(3))[0, :, 0].tolist()
+    [0.0, 0.0, 0.0]
+    """
+    lanes = make_lanes(corpus, choose_lane_count(corpus, _LANES))
+    step, lane = np.zeros((2, corpus.n_positions), np.int64)
+    inside = lanes.positions >= 0
+    step[lanes.positions[inside]], lane[lanes.positions[inside]] = np.nonzero(inside)
+    at = (slice(None), step[positions], lane[positions])
+    return _run_slabs(weights, lanes, overrides, Emit(("hidden",)), corpus.n_positions, at)[0]
+
+
+def _run_slabs(
+    weights: Weights, lanes: Lanes, overrides: Bound, emit: Emit, n_positions: int, at: Any = ...
+) -> list[np.ndarray]:
+    """Read lanes under M sets of overrides, some at a time, and keep the places `at` of every ``(M, n, B, ...)``."""
+    edits, drives = overrides
+    n_all = edits[0].mask.shape[0]
+    if processes.count() > 1:
+        edits = jax.tree.map(lambda a: a[processes.shard(n_all)], edits)
+    n_sets = edits[0].mask.shape[0]
+    devices = make_grid(n_sets + n_sets % 2, lanes.codes.shape[1])
+    n_across = devices.shape["models"]
+    n_slabs = -(-n_sets // (n_across * (SETS_AT_ONCE if is_accelerated(devices) else _SLAB)))
+    size = -(-n_sets // (n_slabs * n_across)) * n_across  # the same for all slabs, so that one program serves them
+    padded = jax.tree.map(lambda a: jnp.concatenate([a, *[a[:1]] * (n_slabs * size - n_sets)]), edits)
+    slabs = [jax.tree.map(lambda a, n=n: a[n * size : (n + 1) * size], padded) for n in range(n_slabs)]
+    text, drives = Text(lanes.codes, lanes.resets, lanes.targets), lanes.drives(drives)
+    parts = []
+    for slab in track(slabs, "overriding", "characters", size * n_positions):
+        kept = jax.device_get(rollout_sets(weights, text, Bound(slab, drives), emit, None, size, devices)[1])
+        parts.append([array[at] for array in kept])
+    whole = (np.concatenate(arrays)[:n_sets] for arrays in zip(*parts, strict=True))
+    return [processes.all_gather(array, n_all) for array in whole]

@@ -6,20 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+from jaxtyping import Float
+
 from dni_jax import processes
 from dni_jax.interventions import Intervention
-from dni_jax.models._activations import Activations
 from dni_jax.models._collect import choose_states, collect_states
 from dni_jax.models._lanes import choose_lane_count, make_lanes
 from dni_jax.models._population import Population
+from dni_jax.models._rollout import Emit
 from dni_jax.models._stored import StoredActivations
 from dni_jax.models._storing import record_into
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models.exchange import ImportedModel, record_imported
+from dni_jax.states import Activations
 from dni_jax.text import Corpus
 
 _STEPS = 256  # time steps in one call of the compiled program
 _LANES = 256  # texts read in parallel
+_EMITTED = {"c": "cell", "n": "normaliser", "m": "stabiliser"}  # what a rollout calls the parts of a memory
 
 
 @overload
@@ -135,10 +140,33 @@ def record(
         return record_into(store, model, corpus, emit, intervention, chunk)
     if chunk is not None:
         raise ValueError(f"expected chunk only with a store, got chunk={chunk!r} without one: pass store=path")
+    result: Any = _collect(model, corpus, emit, intervention)
+    return Activations(groups=corpus.position_groups, gate_names=model.weights.cell_type.gates, **result)
+
+
+def record_carries(model: TrainedModel, corpus: Corpus) -> tuple[Float[np.ndarray, "T N"], ...]:
+    """Run a network over a corpus, and return all that flows on after each character.
+
+    Returns
+    -------
+    The parts of the memory, if there is one, in the order of the cell's `memory`; then the hidden state.
+
+    Raises
+    ------
+    ValueError
+        For a symbol outside the network's vocabulary, and states that are not finite.
+    """
+    memory = [_EMITTED[part] for part in model.weights.cell_type.memory]
+    states = _collect(model, corpus, Emit(("hidden", *memory)), None)
+    return tuple(states[name] for name in (*memory, "hidden"))
+
+
+def _collect(
+    model: TrainedModel, corpus: Corpus, emit: Emit, intervention: Intervention | None
+) -> dict[str, np.ndarray]:
     read = model.encode(corpus)
     lanes = make_lanes(
         read, choose_lane_count(read, _LANES), multiple=_STEPS if read.n_positions > _LANES * _STEPS else 1
     )
     bound = model.bind(intervention, corpus.n_positions)
-    result: Any = collect_states(model, lanes, bound, emit, _STEPS, corpus.n_positions, shared=True)
-    return Activations(groups=corpus.position_groups, gate_names=model.weights.cell_type.gates, **result)
+    return collect_states(model, lanes, bound, emit, _STEPS, corpus.n_positions, shared=True)

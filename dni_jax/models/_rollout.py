@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, Integer
 
-from dni_jax.devices import map_models
+from dni_jax.devices import is_accelerated, map_models
 from dni_jax.interventions import Bound
 from dni_jax.models._network import (
     Carries,
@@ -31,6 +31,7 @@ from dni_jax.models._network import (
 from dni_jax.models._weights import Weights
 from dni_jax.text import BOUNDARY
 
+UNROLL = 8  # steps in one trip of an accelerator's loop
 SETS_AT_ONCE = 64  # sets of overrides that an accelerator works on in parallel
 _SETS, _LANES, _REPLICATED = P("models"), P(None, "lanes"), P()
 
@@ -162,6 +163,7 @@ class Emit:
     ----------
     names
         Among ``"hidden"`` ``(B, N)``, ``"cell"`` ``(B, N)``, ``"gates"`` ``(B, g, N)`` and ``"logits"`` ``(B, V)``;
+        of a memory with three parts, ``"normaliser"`` and ``"stabiliser"`` ``(B, N)``;
         ``"loss"`` ``(B,)``, of the symbol that follows; ``"best"`` ``(B,)``, the code of the most probable symbol;
         ``"class_probability"`` ``(B, X)``; ``"distance"`` ``(B,)``; ``"symbols"`` ``(B,)``, those that follow.
     dtype
@@ -187,9 +189,16 @@ def _best(step: Step, emit: Emit) -> Integer[Array, " B"]:
     return jnp.argmax(step.logits, axis=-1).astype(jnp.uint8 if n_symbols <= 256 else jnp.int32)
 
 
+def _memory(step: Step, part: int) -> Float[Array, "B N"]:
+    """Return one part of the memory, of all layers."""
+    return jnp.concatenate([jax.tree.leaves(carry.c)[part] for carry in step.carries], axis=-1)
+
+
 _EMITTERS: dict[str, Callable[[Step, Emit], Array]] = {
     "hidden": lambda step, emit: all_hidden(step.carries).astype(emit.dtype),
-    "cell": lambda step, emit: jnp.concatenate([carry.c for carry in step.carries], axis=-1).astype(emit.dtype),
+    "cell": lambda step, emit: _memory(step, 0).astype(emit.dtype),
+    "normaliser": lambda step, emit: _memory(step, 1).astype(emit.dtype),
+    "stabiliser": lambda step, emit: _memory(step, 2).astype(emit.dtype),
     "gates": lambda step, emit: jnp.concatenate([jnp.stack(each, axis=1) for each in step.gates], axis=-1).astype(
         emit.dtype
     ),
@@ -203,7 +212,7 @@ _EMITTERS: dict[str, Callable[[Step, Emit], Array]] = {
 
 
 def rollout(
-    weights: Weights, source: Source, overrides: Bound, emit: Emit, carries: Carries | None = None
+    weights: Weights, source: Source, overrides: Bound, emit: Emit, carries: Carries | None = None, unroll: int = 1
 ) -> tuple[Carries, tuple[Array, ...]]:
     """Step a network through the symbols of a source, under overrides, and keep the requested values.
 
@@ -219,6 +228,8 @@ def rollout(
         What is kept of every step.
     carries
         The state before the first step; None is the zero state.
+    unroll
+        Steps in one trip of the loop; a trip takes launches of its own on an accelerator.
 
     Returns
     -------
@@ -247,7 +258,8 @@ def rollout(
         return (new, going), emit(Step(shown, gates, logits, following))
 
     start = zero_carries(weights, source.n_lanes) if carries is None else carries
-    (last, _), kept = jax.lax.scan(body, (start, source.first()), (source.rows(), overrides.drives))
+    steps = (source.rows(), overrides.drives)
+    (last, _), kept = jax.lax.scan(body, (start, source.first()), steps, unroll=unroll)
     return last, kept
 
 
@@ -278,11 +290,12 @@ def rollout_sets(
 
     def local(weights: Weights, source: Source, which: Array, overrides: Bound, emit: Emit, carries: Any) -> Any:
         def one(number: Array, edits: Any, drives: Any, carries: Any) -> Any:
-            return rollout(weights, source, Bound(edits, overrides.drives if by_lane else drives), emit, carries)
+            bound = Bound(edits, overrides.drives if by_lane else drives)
+            return rollout(weights, source, bound, emit, carries, UNROLL if is_accelerated(devices) else 1)
 
         of_sets = (which, overrides.overrides, None if by_lane else overrides.drives, carries)
         if len(which) > 1:
-            return map_models(one, SETS_AT_ONCE)(*of_sets)
+            return map_models(one, devices, SETS_AT_ONCE)(*of_sets)
         only = one(*jax.tree.map(lambda array: array[0], of_sets))
         return jax.tree.map(lambda array: array[None], only)
 
@@ -300,9 +313,11 @@ def rollout_sets(
 
 def draw(logits: Float[Array, "B V"], uniform: Float[Array, " B"], temperature: Float[Array, ""]) -> Int[Array, " B"]:
     """Draw a symbol by inverting the cumulative distribution at one uniform number."""
-    scaled = logits / jnp.where(temperature > 0, temperature, 1.0)
-    running = jnp.cumsum(jax.nn.softmax(scaled, axis=-1), axis=-1)
-    # The last sum is not exactly 1 in float32, and a number above it would draw no symbol.
-    drawn = (running < (uniform * running[:, -1])[:, None]).sum(axis=-1, dtype=jnp.int32)
-    drawn = jnp.minimum(drawn, logits.shape[-1] - 1)
-    return jnp.where(temperature > 0, drawn, jnp.argmax(logits, axis=-1).astype(jnp.int32))
+    n_symbols, greedy = logits.shape[-1], temperature == 0
+    # So cold a softmax leaves the most probable symbol alone, or the first of several that are equal.
+    chances = jax.nn.softmax(logits / jnp.where(greedy, 1e-20, temperature), axis=-1)
+    # A product sums over all symbols up to each in one kernel, where a running sum takes several.
+    running = jnp.matmul(chances, jnp.tri(n_symbols).T, precision=jax.lax.Precision.HIGHEST)
+    level = jnp.where(greedy, 1e-9, uniform * running[:, -1])
+    # In float32, the sum before the last may be larger than the last, which would draw no symbol.
+    return jnp.minimum((running < level[:, None]).sum(axis=-1, dtype=jnp.int32), n_symbols - 1)

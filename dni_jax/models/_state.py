@@ -67,7 +67,7 @@ class TrainingRun:
     Attributes
     ----------
     evaluations
-        One list a model; a model that has stopped gets no more.
+        One list per model; a model that has stopped gets no more.
     diverged
         For each model, the step at which its loss stopped being finite, or None.
     """

@@ -98,7 +98,7 @@ def take_steps(
         return jax.lax.scan(partial(_step, optimizer=optimizer, rate=rate), state, batch)
 
     spread = jax.shard_map(
-        map_models(one),
+        map_models(one, devices),
         mesh=devices,
         in_specs=(_STATE, _MODELS, _TEXT),
         out_specs=(_STATE, (_MODELS, _MODELS)),

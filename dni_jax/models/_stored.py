@@ -10,10 +10,10 @@ import numpy as np
 import tensorstore as ts
 from jaxtyping import Float
 
-from dni_jax.models._activations import Activations
-from dni_jax.models._chunked import ChunkedActivations, Strings
+from dni_jax.files import check_array_path
 from dni_jax.models._fingerprints import fingerprint_corpus
 from dni_jax.models._manifest import Manifest, read_manifest
+from dni_jax.states import Activations, ChunkedActivations, Strings, part_of
 from dni_jax.text import Corpus
 
 STRINGS = "strings.npz"
@@ -114,6 +114,10 @@ class StoredActivations(ChunkedActivations):
         with np.load(path / STRINGS) as strings:
             self.offsets, self.string_groups = strings["offsets"], strings["groups"]
         self.n_neurons, self.chunk, self.fingerprint = manifest.n_neurons, manifest.chunk, manifest.corpus
+
+    def part(self, name: str) -> Any:
+        """Return one part of the neurons, an array ``(T, N)`` on disk or, for a gate, in memory."""
+        return part_of(self, name)
 
     @property
     def ranges(self) -> tuple[np.ndarray, np.ndarray]:
@@ -225,6 +229,7 @@ def open_states(path: str | Path) -> StoredActivations:
     Activations(1,553 positions x 8 neurons)
     """
     folder = Path(path)
+    check_array_path(folder)
     manifest = read_manifest(folder)
     if not manifest.complete:
         raise ValueError(

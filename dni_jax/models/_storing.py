@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dni_jax.files import atomic_write
+from dni_jax.files import FolderLock, atomic_write, check_array_path
 from dni_jax.interventions import Intervention
 from dni_jax.models._fingerprints import fingerprint_corpus, fingerprint_intervention, fingerprint_network
 from dni_jax.models._manifest import NAME, Manifest, read_manifest
@@ -37,9 +37,11 @@ def record_into(
     Raises
     ------
     ValueError
-        Where the folder holds something else, or the recording of another text, network or setting.
+        Where the folder holds something else, or the recording of another text, network or setting, or where another
+        process records into it.
     """
     folder, size = Path(path), chunk_size(chunk)
+    check_array_path(folder)
     reader = Reader(model, corpus, emit, intervention, size)
     wanted = Manifest(
         corpus=fingerprint_corpus(corpus),
@@ -64,7 +66,11 @@ def record_into(
         _create(folder, wanted, corpus, reader)
         found = wanted
     if not found.complete:
-        _fill(folder, found, corpus, reader)
+        lock = FolderLock(folder)
+        try:
+            _fill(folder, found, corpus, reader)
+        finally:
+            lock.release()
     return open_states(folder)
 
 

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float
 
 from dni_jax.interventions import Bound, Intervention
-from dni_jax.models._chunked import CHUNK, ChunkedActivations, Strings
 from dni_jax.models._collect import choose_states, collect_states
 from dni_jax.models._fingerprints import fingerprint_corpus
 from dni_jax.models._lanes import make_lanes
 from dni_jax.models._population import Population
 from dni_jax.models._rollout import Emit
 from dni_jax.models._trained import TrainedModel
+from dni_jax.states import CHUNK, ChunkedActivations, Strings
 from dni_jax.text import Corpus, concatenate_ranges
 
 _LANES = 256  # texts read in parallel

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from dni_jax.models._activations import Activations
-from dni_jax.models._arrays import as_numpy, check_finite_states, check_neurons, strings_of
+from dni_jax.models._arrays import check_finite_states, check_neurons, strings_of
+from dni_jax.states import Activations, as_numpy
 from dni_jax.text import Corpus, concatenate_ranges
 
 ASSIGNMENTS = ("containing", "completed")
@@ -28,8 +28,8 @@ def from_tokens(
     Parameters
     ----------
     states
-        One floating array ``(n_s, N)`` a string, a row a token, or all as one padded array ``(S, n, N)``; frameworks
-        and types as in `from_arrays`.
+        One floating array ``(n_s, N)`` per string, a row per token, or all as one padded array ``(S, n, N)``;
+        frameworks and types as in `from_arrays`.
     offsets
         One integer array ``(n_s, 2)`` a string, or all as one ``(S, n, 2)``: where each token begins and ends, in
         characters of its string; Hugging Face's ``offset_mapping``. Tokens without characters, as special and padding
@@ -85,7 +85,7 @@ def from_tokens(
         raise ValueError(f"expected unit to be 'character' or 'token', got {unit!r}")
     offsets = _one_a_string(offsets, "offsets")
     if len(offsets) != len(corpus):
-        raise ValueError(f"expected one array of offsets a string, {len(corpus):,} in all, got {len(offsets):,}")
+        raise ValueError(f"expected one array of offsets per string, {len(corpus):,} in all, got {len(offsets):,}")
     spans = [_spans(given, corpus, number) for number, given in enumerate(offsets)]
     arrays = strings_of(_one_a_string(states, "states"), corpus, [len(every) for every in spans], _ROWS)
     hidden = np.zeros((corpus.n_positions, arrays[0].shape[1]), arrays[0].dtype)

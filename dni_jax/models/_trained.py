@@ -15,7 +15,7 @@ from flax import nnx
 
 from dni_jax import processes
 from dni_jax.devices import use_all_cores
-from dni_jax.files import atomic_write
+from dni_jax.files import atomic_write, check_array_path
 from dni_jax.html import Markup, card, facts, sparkline, symbols
 from dni_jax.interventions import Bound, Intervention
 from dni_jax.models._checkpoints import first_process_only, import_orbax
@@ -88,7 +88,7 @@ class TrainedModel:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What an override can change: the cell's gates, an LSTM's memory ``"c"``, and ``"h"``."""
+        """What an override can change: the cell's gates, its memory ``"c"`` if it has one, and ``"h"``."""
         return self.weights.cell_type.parts
 
     @property
@@ -176,6 +176,7 @@ class TrainedModel:
             "config": None if self.config is None else asdict(self.config),
             "history": [dict(row) for row in self.history],
         }
+        check_array_path(path)
         with atomic_write(path) as folder:
             folder.mkdir()
             (folder / "model.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
@@ -198,7 +199,10 @@ def load(path: str | Path) -> TrainedModel:
 
 
 def _load(path: Path) -> TrainedModel:
+    check_array_path(path)
     try:
+        if not (path / "model.json").is_file():
+            raise ValueError("no file model.json")
         about = _upgraded(json.loads((path / "model.json").read_text(encoding="utf-8")))
         vocabulary = Vocabulary(tuple(about["characters"]))
         config = None if about["config"] is None else TrainPlan(**about["config"])

@@ -32,6 +32,7 @@ from dni_jax.settings import TrainConfig, TrainPlan
 from dni_jax.text import Corpus
 
 VALIDATION_CHARACTERS = 50_000
+_WORSE = 10  # times the loss of guessing: a training that was never better than that has diverged
 _CHUNK = 10  # steps in one call of the compiled program
 
 
@@ -71,7 +72,8 @@ def train(
     inspect_every
         Steps between two calls of `on_inspect`; None never calls it.
     on_inspect
-        Called with the step and the network at that step, to inspect it during training.
+        Called with the step and the network at that step, to inspect it during training. A training that resumes calls
+        it again for the step that it resumes at.
 
     Returns
     -------
@@ -94,8 +96,8 @@ def train(
     _check_every(inspect_every)
     training = _Training(corpus, [plan], validation, checkpoints, ideal)
 
-    def hook(run: TrainingRun, step: int, evaluations: dict[int, Evaluation]) -> None:
-        if evaluations:
+    def hook(run: TrainingRun, step: int, evaluations: dict[int, Evaluation], is_new: bool) -> None:
+        if evaluations and is_new:
             on_evaluation(evaluations[0])
         if inspect_every is not None and step % inspect_every == 0:
             on_inspect(step, training.model(run, 0, processes.to_host(run.state.weights)))
@@ -168,8 +170,8 @@ def train_population(
     plans = [replace(one, seed=int(seed)).plan(len(corpus.vocabulary)) for one in shared for seed in seeds]
     training = _Training(corpus, plans, validation, checkpoints, ideal)
 
-    def hook(run: TrainingRun, step: int, evaluations: dict[int, Evaluation]) -> None:
-        if evaluations:
+    def hook(run: TrainingRun, step: int, evaluations: dict[int, Evaluation], is_new: bool) -> None:
+        if evaluations and is_new:
             on_evaluation(step, evaluations)
         if inspect_every is not None and step % inspect_every == 0:
             # A network that stops at this evaluation still trained up to it.
@@ -221,11 +223,18 @@ class _Training:
         return TrainingRun(state, best, [[] for _ in range(n_models)], [None] * n_models)
 
     def fit(
-        self, hook: Callable[[TrainingRun, int, dict[int, Evaluation]], None], every: int | None, progress: bool
+        self, hook: Callable[[TrainingRun, int, dict[int, Evaluation], bool], None], every: int | None, progress: bool
     ) -> TrainingRun:
-        """Take all steps, or stop early by the validation loss."""
+        """Take all steps, or stop early by the validation loss.
+
+        `hook` is called after each chunk of steps with the run, the step, its evaluations, and whether these are new:
+        a training that resumes calls it with the restored ones, because it may have been killed before the call.
+        """
         plan, run = self.plan, self.start()
         step = self.store.restore_into(run)
+        if step:
+            last = {number: rows[-1] for number, rows in enumerate(run.evaluations) if rows and rows[-1].step == step}
+            hook(run, step, last, False)
         optimizer, devices = make_optimizer(plan), self._devices()
         rates = jnp.asarray([each.learning_rate for each in self.plans], jnp.float32)
         run.state, rates = shard_state(run.state, rates, devices)
@@ -246,10 +255,19 @@ class _Training:
                 if evaluates:
                     evaluations = self._evaluate(run, step, pending, began)
                     pending = []
-                hook(run, step, evaluations)
+                hook(run, step, evaluations, True)
                 if evaluates and not any(run.active(plan.patience)):
                     break
+        self._mark_diverged(run)
         return run
+
+    def _mark_diverged(self, run: TrainingRun) -> None:
+        """Mark the networks that a training has made far worse than guessing, although their losses are finite."""
+        guessing = math.log(max(len(self.vocabulary), 2))
+        for model, evaluations in enumerate(run.evaluations):
+            best = min((evaluation.validation_loss for evaluation in evaluations), default=0.0)
+            if run.diverged[model] is None and best > _WORSE * guessing:
+                run.diverged[model] = evaluations[-1].step
 
     def _devices(self) -> Mesh:
         plan, n_models = self.plan, len(self.plans)
@@ -308,6 +326,13 @@ class _Training:
         """Describe when a network's loss stopped being finite, what is kept, and what to try."""
         last = run.evaluations[model][-1].step if run.evaluations[model] else 0
         where = f" in {self.store.latest}" if self.store.latest else ""
+        if run.evaluations[model] and run.diverged[model] == run.evaluations[model][-1].step:
+            loss = min(evaluation.validation_loss for evaluation in run.evaluations[model])
+            return (
+                f"expected a loss near {math.log(len(self.vocabulary)):.3g} nats per symbol, which guessing has, or "
+                f"below, got {loss:.3g} at best after {run.diverged[model]} steps: the training diverged; lower the "
+                "learning rate, or clip gradients at a smaller norm"
+            )
         kept = f"; the last finite state, of step {last}, is kept{where}" if last else "; no finite state was reached"
         return (
             f"expected a finite loss, got NaN or infinity at step {run.diverged[model]}{kept}: "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -36,10 +36,46 @@ class LayerWeights:
     b: Any
     bh: Any = None
 
+    names: ClassVar[tuple[str, ...]] = ("wx", "wh", "b", "bh")
+
     @property
     def hidden(self) -> int:
         """The number of neurons N."""
         return int(self.wh.shape[-2])
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class LinearWeights:
+    """One layer of a cell that is linear in its state. Leading axes are batches (the models of a population).
+
+    Attributes
+    ----------
+    wx
+        float32 ``(I, G)``: what the input adds to each block; of the lowest layer, I is the vocabulary.
+    b
+        float32 ``(G,)``.
+    decay
+        float32 ``(N,)``: how fast each neuron forgets, for cells that have such a parameter (RG-LRU's Lambda); else
+        None.
+    n_blocks
+        The number of blocks, G / N.
+    """
+
+    wx: Any
+    b: Any
+    decay: Any
+    n_blocks: int = field(metadata={"static": True})
+
+    names: ClassVar[tuple[str, ...]] = ("wx", "b", "decay")
+
+    @property
+    def hidden(self) -> int:
+        """The number of neurons N."""
+        return int(self.b.shape[-1]) // self.n_blocks
+
+
+AnyLayerWeights = LayerWeights | LinearWeights
 
 
 @jax.tree_util.register_dataclass
@@ -61,7 +97,7 @@ class Weights:
         ``"bfloat16"`` rounds the operands of matrix products (sums stay float32); for accelerators.
     """
 
-    layers: tuple[LayerWeights, ...]
+    layers: tuple[AnyLayerWeights, ...]
     head: Any
     head_b: Any
     cell: str = field(default="lstm", metadata={"static": True})
@@ -94,7 +130,7 @@ def named_arrays(weights: Weights) -> dict[str, Any]:
     arrays = {
         f"layers.{number}.{name}": getattr(layer, name)
         for number, layer in enumerate(weights.layers)
-        for name in ("wx", "wh", "b", "bh")
+        for name in layer.names
         if getattr(layer, name) is not None
     }
     return {**arrays, "head": weights.head, "head_b": weights.head_b}

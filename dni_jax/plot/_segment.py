@@ -13,12 +13,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from dni_jax.characters import INVISIBLE, display_name
-from dni_jax.features import Labels
+from dni_jax.features import Labels, feature_family
 from dni_jax.plot._style import PALETTE, choose_fonts, make_drawable, name_missing, replace_missing_glyphs
 from dni_jax.text import Corpus, to_string
 
 CELL, LETTER, ROW = 0.15, 0.07, 0.21  # inches: a column, a letter of a feature's name, a feature's row
-_FAMILIES = {"depth": PALETTE[2], "indent": PALETTE[2], "range:": PALETTE[0], "impulse:": PALETTE[1]}
+_FAMILY_COLOURS = {"nesting": PALETTE[2], "range": PALETTE[0], "impulse": PALETTE[1]}
 _OTHERS, _ZERO, _FAINT = "#333333", "#F0F0F0", "#AAAAAA"
 TITLE: dict[str, Any] = {"fontsize": 9, "color": "#444444", "parse_math": False}
 
@@ -111,7 +111,7 @@ def _scaled(column: np.ndarray, kind: str, part: slice) -> np.ndarray:
 
 
 def _family_colour(name: str) -> str:
-    return next((colour for start, colour in _FAMILIES.items() if name.startswith(start)), _OTHERS)
+    return _FAMILY_COLOURS.get(feature_family(name), _OTHERS)
 
 
 def draw_labels(axis: Axes, rows: LabelRows) -> None:

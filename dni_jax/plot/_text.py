@@ -27,6 +27,7 @@ from dni_jax.plot._segment import (
     write_characters,
 )
 from dni_jax.plot._style import LETTERING, axes_width, new_axes
+from dni_jax.states import as_activations, read_hidden
 from dni_jax.text import Corpus
 
 _MAP = "RdBu_r"  # blue below 0, white at 0, red above
@@ -123,19 +124,22 @@ def text(
 
 def _values(corpus: Corpus, states: Any, neuron: int | None) -> tuple[Float[np.ndarray, " T"], Bool[np.ndarray, " T"]]:
     """Return one value per position, and which positions have one."""
-    array, mask = np.asarray(getattr(states, "hidden", states)), getattr(states, "mask", None)
-    if array.ndim not in (1, 2) or len(array) != corpus.n_positions:
+    by_position = np.ndim(states) == 1
+    activations = None if by_position else as_activations(states)
+    array = np.asarray(states) if activations is None else read_hidden(activations)
+    if len(array) != corpus.n_positions:
         raise ValueError(
             f"expected states of the corpus' {corpus.n_positions} characters, (T, N) or (T,), got shape {array.shape}"
         )
-    if (array.ndim == 1) != (neuron is None):
+    if by_position != (neuron is None):
         raise ValueError(f"expected neuron= with states (T, N), and none with (T,), got {neuron} and {array.shape}")
     if neuron is not None:
         if not 0 <= neuron < array.shape[1]:
             raise ValueError(f"expected a neuron from 0 to {array.shape[1] - 1}, got {neuron}")
         array = array[:, neuron]
     values = array.astype(np.float64)
-    known = np.ones(len(values), bool) if mask is None else np.asarray(mask)
+    mask = None if activations is None else activations.mask
+    known = np.ones(len(values), bool) if mask is None else mask
     if not np.isfinite(values[known]).all():
         raise ValueError("expected finite states, got NaN or infinity")
     return values, known

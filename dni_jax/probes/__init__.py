@@ -4,14 +4,13 @@
 `Engine`: three functions ``init(spec, sample)``, ``update(stats, hidden, labels, folds)`` and ``score(stats)``.
 """
 
-from importlib import import_module
-from types import ModuleType
-
+from dni_jax.lazy import import_on_use
 from dni_jax.probes._bootstrap import bootstrap_auc, bootstrap_held_out, string_weights, weighted_auc, weighted_pearson
 from dni_jax.probes._check import check_hidden
 from dni_jax.probes._engine import Engine, Sample, Scores
 from dni_jax.probes._folds import make_folds
 from dni_jax.probes._joint import score_jointly, select_neurons
+from dni_jax.probes._nulls import NullSpec
 from dni_jax.probes._permutation import benjamini_hochberg, permutation_test
 from dni_jax.probes._score import accumulate, choose_engine, direct_scores, fit_neurons, score_neurons, score_stream
 from dni_jax.probes._spec import ProbeSpec, as_spec
@@ -19,6 +18,7 @@ from dni_jax.probes._stopping import fold_margin
 
 __all__ = [
     "Engine",
+    "NullSpec",
     "ProbeSpec",
     "Sample",
     "Scores",
@@ -44,9 +44,5 @@ __all__ = [
     "weighted_pearson",
 ]
 
-
-def __getattr__(name: str) -> ModuleType:
-    """Import `reference` when it is first used, because it needs scikit-learn."""
-    if name != "reference":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f"{__name__}.reference")
+# The oracle needs scikit-learn.
+__getattr__, __dir__ = import_on_use(__name__, {"reference": __name__})

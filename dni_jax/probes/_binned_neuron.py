@@ -36,6 +36,11 @@ class BinnedNeuron(NamedTuple):
     held_positive: Int[Array, "B1 K F"]
     held_all: Int[Array, "B1 K"]
 
+    @property
+    def most_positions(self) -> int:
+        """How many positions a training set can have: what an int32 counts."""
+        return 2**31 - 1
+
     def values(self) -> Float[Array, " B"]:
         """Levels in rank order."""
         return self.x
@@ -62,21 +67,22 @@ class BinnedNeuron(NamedTuple):
 
 
 def bin_neuron(
-    levels: Float[Array, " B"], positive: Int[Array, "B K F"], everything: Int[Array, "B K"]
+    levels: Float[Array, " B"], positive: Int[Array, "B K F"], everything: Int[Array, "B K"], parallel: bool = False
 ) -> BinnedNeuron:
-    """Accumulate a neuron's counts over its levels."""
+    """Accumulate a neuron's counts over its levels, level after level or all at once."""
     centre = levels[levels.shape[0] // 2]
     x = levels - centre
-    held_positive, held_all = _prefix(positive), _prefix(everything)
+    prefix = _prefix_at_once if parallel else _prefix
+    held_positive, held_all = prefix(positive), prefix(everything)
     train_positive = jnp.sum(positive, axis=1, keepdims=True, dtype=jnp.int32) - positive
     train_all = jnp.sum(everything, axis=1, keepdims=True, dtype=jnp.int32) - everything
 
     def sums(values: Array) -> tuple[Array, Array]:
-        of_positives = _prefix(train_positive.astype(jnp.float64) * values[:, None, None])
-        return of_positives, _prefix(train_all.astype(jnp.float64) * values[:, None])
+        of_positives = prefix(train_positive.astype(jnp.float64) * values[:, None, None])
+        return of_positives, prefix(train_all.astype(jnp.float64) * values[:, None])
 
     return BinnedNeuron(
-        x, centre, _prefix(train_positive), _prefix(train_all), *sums(x), *sums(x * x), held_positive, held_all
+        x, centre, prefix(train_positive), prefix(train_all), *sums(x), *sums(x * x), held_positive, held_all
     )
 
 
@@ -84,6 +90,11 @@ def _prefix(rows: Array) -> Array:
     """Sums of the rows before each, and of all of them."""
     total, before = lax.scan(lambda sums, row: (sums + row, sums), jnp.zeros_like(rows[0]), rows)
     return jnp.concatenate([before, total[None]])
+
+
+def _prefix_at_once(rows: Array) -> Array:
+    """Compute the same sums in parallel."""
+    return jnp.pad(jnp.cumsum(rows, axis=0, dtype=rows.dtype), ((1, 0), *[(0, 0)] * (rows.ndim - 1)))
 
 
 class BinnedClass(NamedTuple):

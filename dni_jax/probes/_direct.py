@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Shaped
 
+from dni_jax import devices
 from dni_jax.probes import _check
 from dni_jax.probes._ranks import sort_order, tied_ranges
 
@@ -53,18 +54,20 @@ def check_columns(labels: Any, n_positions: int, metric: str) -> np.ndarray:
 def prepare(hidden: Any, metric: str, strata: Int[np.ndarray, " T"] | None = None) -> Sides:
     """Rank the neurons, or centre them; within strata 0, 1, ... where there are any. Needs 64-bit mode."""
     codes = np.zeros(len(hidden), np.int32) if strata is None else strata
-    side = _ranked if metric == "auc" else _centred
-    x = side(jnp.asarray(hidden), jnp.asarray(codes, jnp.int32), n_strata=int(codes.max()) + 1)
+    arrays, n_strata = (jnp.asarray(hidden), jnp.asarray(codes, jnp.int32)), int(codes.max()) + 1
+    x = _ranked(*arrays, n_strata, devices.get_platform()) if metric == "auc" else _centred(*arrays, n_strata)
     return Sides(x, jnp.sqrt(jnp.sum(x * x, axis=0)))
 
 
-@partial(jax.jit, static_argnames="n_strata")
-def _ranked(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int) -> Float[Array, "T N"]:
+@partial(jax.jit, static_argnames=("n_strata", "platform"))
+def _ranked(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int, platform: str) -> Float[Array, "T N"]:
     sizes = jnp.bincount(strata, length=n_strata).astype(jnp.int32)
     before = jnp.cumsum(sizes).astype(jnp.int32) - sizes
 
+    word = 32 if platform == "tpu" else 64
+
     def one(x: Array) -> Array:
-        order = sort_order(x)
+        order = sort_order(x, word)
         if n_strata > 1:
             order = order[jnp.argsort(strata[order], stable=True)]
         v, s = x[order], strata[order]
@@ -73,7 +76,8 @@ def _ranked(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int
         ranks = first + after - 2 * before[s] - sizes[s]
         return jnp.zeros(v.shape[0], jnp.float64).at[order].set(ranks.astype(jnp.float64))
 
-    return lax.map(one, hidden.T).T
+    at_once = None if platform == "cpu" else max(1, devices.get_memory() // (128 * hidden.shape[0]))
+    return lax.map(one, hidden.T, batch_size=at_once).T
 
 
 @partial(jax.jit, static_argnames="n_strata")

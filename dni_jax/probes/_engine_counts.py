@@ -24,6 +24,7 @@ from dni_jax.probes import _check
 from dni_jax.probes import _metrics as metrics
 from dni_jax.probes._engine import CHUNK, Engine, Sample, Scores, make_scores
 from dni_jax.probes._neuron import Fit, confusion, direction, share_at_threshold
+from dni_jax.probes._plan import SETTLED, Plan, make_plan, run_plan
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._spec import ProbeSpec
 
@@ -138,6 +139,7 @@ def update(stats: Counts, hidden: Any, labels: Any, folds: Any) -> Counts:
     total = _check_total(stats.n_positions + int(np.count_nonzero(folds >= 0)))
     length = max(stats.length, min(len(folds), CHUNK))
     mesh, cells, table = devices.make_mesh("neurons"), stats.cells, stats.half_levels
+    at_once = count_at_once(stats.spec, stats.cells.shape, length, mesh.size)
     with jax.enable_x64(True):
         edges: Any = (stats.levels[:, 1:] + stats.levels[:, :-1]) / 2.0
         edges = jnp.pad(jnp.asarray(edges), ((0, len(cells) - len(edges)), (0, 0)))
@@ -151,7 +153,7 @@ def update(stats: Counts, hidden: Any, labels: Any, folds: Any) -> Counts:
                 states = lax.bitcast_convert_type(states, jnp.uint16)
             rows = jnp.asarray(np.pad(labels[part], ((0, pad), (0, 0))))
             fold_of = jnp.asarray(np.pad(folds[part], (0, pad), constant_values=-1))
-            cells = _add_chunk(jnp.asarray(cells), states, rows, fold_of, edges, mesh)
+            cells = _add_chunk(jnp.asarray(cells), states, rows, fold_of, edges, at_once, mesh)
             jax.block_until_ready(cells)  # otherwise chunks would queue up, and memory grow with their number
     n_updates = stats.n_updates + 1
     return replace(stats, cells=cells, n_positions=total, length=length, n_updates=n_updates, half_levels=table)
@@ -163,6 +165,16 @@ def _check_total(n_positions: int) -> int:
     return n_positions
 
 
+def count_at_once(spec: ProbeSpec, shape: tuple[int, int, int, int], length: int, n_devices: int) -> int:
+    """Choose how many neurons an accelerator counts in parallel, each with a copy of the labels; 0 on a CPU."""
+    n_neurons, _, _, n_columns = shape
+    per_device = n_neurons // n_devices
+    plan = make_plan(replace(spec, feature_batch=None), per_device, 1, 8 * length * n_columns)
+    if plan.platform == "cpu":
+        return 0
+    return next(size for size in range(plan.neuron_batch, 0, -1) if per_device % size == 0)
+
+
 @jax.jit
 def _half_levels(edges: Float[Array, "N E"]) -> UInt16[Array, "N 65536"]:
     """Return the level of each of the 65,536 numbers in half precision, by its bits."""
@@ -170,27 +182,40 @@ def _half_levels(edges: Float[Array, "N E"]) -> UInt16[Array, "N 65536"]:
     return lax.map(lambda row: jnp.searchsorted(row, every, side="right").astype(jnp.uint16), edges)
 
 
-@partial(jax.jit, static_argnames=("mesh",), donate_argnums=(0,))
+@partial(jax.jit, static_argnames=("at_once", "mesh"), donate_argnums=(0,))
 def _add_chunk(
-    total: Int[Array, "N B K F1"], states: Array, labels: Array, folds: Array, edges: Array, mesh: Mesh
+    total: Int[Array, "N B K F1"], states: Array, labels: Array, folds: Array, edges: Array, at_once: int, mesh: Mesh
 ) -> Int[Array, "N B K F1"]:
-    """Add one chunk's positions to the counts, in place; `edges` is a table where states are bits of half precision."""
+    """Add one chunk's positions to the counts, in place; `edges` is a table where states are bits of half precision.
+
+    `at_once` neurons are counted in parallel; 0 counts them one after another, without copies of the labels.
+    """
 
     def shard(total: Array, states: Array, labels: Array, folds: Array, edges: Array) -> Array:
         n_neurons, n_bins, n_folds, n_columns = total.shape
         rows = jnp.concatenate([labels.astype(jnp.int32), jnp.ones((len(folds), 1), jnp.int32)], axis=1)
         across = states.T
 
-        def one(neuron: Array, flat: Array) -> Array:
-            x = across[neuron]
+        def find_cells(edges: Array, x: Array) -> Array:
             if x.dtype == jnp.uint16:
-                level = edges[neuron][x.astype(jnp.int32)].astype(jnp.int32)
+                level = edges[x.astype(jnp.int32)].astype(jnp.int32)
             else:
-                level = jnp.searchsorted(edges[neuron], x.astype(edges.dtype), side="right").astype(jnp.int32)
-            cell = jnp.where(folds < 0, n_bins * n_folds, level * n_folds + folds)
-            return flat.at[neuron, cell].add(rows, mode="drop")
+                level = jnp.searchsorted(edges, x.astype(edges.dtype), side="right").astype(jnp.int32)
+            return jnp.where(folds < 0, n_bins * n_folds, level * n_folds + folds)
+
+        def one(neuron: Array, flat: Array) -> Array:
+            return flat.at[neuron, find_cells(edges[neuron], across[neuron])].add(rows, mode="drop")
+
+        def several(part: tuple[Array, Array, Array]) -> Array:
+            edges, x, flat = part
+            return jax.vmap(lambda flat, cell: flat.at[cell].add(rows, mode="drop"))(
+                flat, jax.vmap(find_cells)(edges, x)
+            )
 
         flat = total.reshape(n_neurons, n_bins * n_folds, n_columns)
+        if at_once:
+            parts = (part.reshape(-1, at_once, *part.shape[1:]) for part in (edges, across, flat))
+            return lax.map(several, tuple(parts)).reshape(total.shape)
         return lax.fori_loop(0, n_neurons, one, flat).reshape(total.shape)
 
     by_neuron = PartitionSpec("neurons")
@@ -206,47 +231,67 @@ def score(stats: Counts) -> Scores:
     within one level. "accuracy_error" estimates that on accuracy: the largest share of held-out positions in the two
     levels next to a threshold.
     """
-    spec, n_neurons = stats.spec, len(stats.levels)
+    spec = stats.spec
     table = np.asarray(stats.cells[0]).sum(0, dtype=np.int64)
     positives, sizes = table[:, :-1], table[:, -1]
     _check.check_fold_sizes(sizes)
     mesh = devices.make_mesh("neurons")
-    with jax.enable_x64(True):
-        cells = jnp.asarray(stats.cells)
-        levels = jnp.pad(jnp.asarray(stats.levels), ((0, len(cells) - n_neurons), (0, 0)), mode="edge")
-        strengths = jnp.asarray(spec.strengths, jnp.float64)
-        scores = _score(levels, cells, strengths, spec.compiled(), mesh)
-        # (neuron, strength, fold, feature) -> (strength, neuron, feature, fold)
-        arrays = {name: np.asarray(part)[:n_neurons].transpose(1, 0, 3, 2) for name, part in scores.items()}
+    plan = plan_levels(spec, stats.cells.shape, mesh.size)
+
+    def run(plan: Plan, neurons: np.ndarray | slice) -> dict[str, np.ndarray]:
+        with jax.enable_x64(True):
+            some, cells = stats.levels[neurons], jnp.asarray(stats.cells)
+            # All neurons are padded to the number of devices already.
+            cells = cells if isinstance(neurons, slice) else cells[neurons]
+            pad = -len(some) % (mesh.size * plan.neuron_batch)
+            levels = jnp.pad(jnp.asarray(some), ((0, pad), (0, 0)), mode="edge")
+            cells = jnp.pad(cells, ((0, len(levels) - len(cells)), *[(0, 0)] * 3))
+            strengths = jnp.asarray(spec.strengths, jnp.float64)
+            scores = _score(levels, cells, strengths, spec.compiled(), plan, mesh)
+            return {name: np.asarray(part)[: len(some)] for name, part in scores.items()}
+
+    # (neuron, strength, fold, feature) -> (strength, neuron, feature, fold)
+    arrays = {name: part.transpose(1, 0, 3, 2) for name, part in run_plan(run, plan).items()}
     errors = {name: float(np.nanmax(arrays.pop(name), initial=0.0)) for name in _ERRORS}
     attrs = {"engine": "binned", "n_bins": stats.levels.shape[1], "n_devices": mesh.size, **errors}
     return make_scores(spec, arrays, metrics.majority_baseline(positives, sizes), attrs)
 
 
-@partial(jax.jit, static_argnames=("spec", "mesh"))
-def _score(levels: Array, cells: Array, strengths: Array, spec: ProbeSpec, mesh: Mesh) -> dict[str, Array]:
-    probe = PROBES[spec.probe]
+def plan_levels(spec: ProbeSpec, shape: tuple[int, int, int, int], n_devices: int) -> Plan:
+    """Choose how many neurons' prefixes, which take about 40 bytes per cell, each device holds at a time."""
+    n_neurons, n_bins, n_folds, n_columns = shape
+    return make_plan(
+        replace(spec, feature_batch=None), -(-n_neurons // n_devices), 1, 40 * n_bins * n_folds * n_columns
+    )
+
+
+@partial(jax.jit, static_argnames=("spec", "plan", "mesh"))
+def _score(levels: Array, cells: Array, strengths: Array, spec: ProbeSpec, plan: Plan, mesh: Mesh) -> dict[str, Array]:
+    probe, solver = PROBES[spec.probe], plan.solver(spec)
     assert probe.classify is not None
 
     def one(strengths: Array, neuron: tuple) -> dict[str, Array]:
         levels, cells = neuron
-        binned = binned_neuron.bin_neuron(levels, cells[:, :, :-1], cells[:, :, -1])
+        binned = binned_neuron.bin_neuron(levels, cells[:, :, :-1], cells[:, :, -1], plan.parallel)
         rank_sum, tied = binned_neuron.rank_sums(binned), binned_neuron.tied_pairs(binned)
 
         def solve(strength: Array) -> dict[str, Array]:
-            fit: Fit = probe.classify(binned, strength, spec.balanced)  # type: ignore[misc]
+            fit: Fit = probe.classify(binned, strength, solver)  # type: ignore[misc]
             counts = confusion(binned, fit)
             scores = {name: metrics.FROM_COUNTS[name](counts) for name in spec.names if name != "auc"}
             if "auc" in spec.names:
                 scores["auc"] = metrics.auc(rank_sum, counts, direction(binned, fit.weight))
             scores["auc_error"] = metrics.tie_bound(tied, counts)
             scores["accuracy_error"] = share_at_threshold(binned, fit)
+            scores[SETTLED] = jnp.asarray(fit.spread().settled)
             return scores | fit.moved(binned.centre).line()
 
         return lax.map(solve, strengths)
 
     def shard(levels: Array, cells: Array, strengths: Array) -> dict[str, Array]:
-        return lax.map(partial(one, strengths), (levels, cells))
+        batches = [part.reshape(-1, plan.neuron_batch, *part.shape[1:]) for part in (levels, cells)]
+        scores = lax.map(partial(plan.map, partial(one, strengths)), tuple(batches))
+        return {name: part.reshape(-1, *part.shape[2:]) for name, part in scores.items()}
 
     by_neuron = PartitionSpec("neurons")
     specs = (by_neuron, by_neuron, PartitionSpec())

@@ -19,6 +19,7 @@ from dni_jax.probes import _check, _layout
 from dni_jax.probes._engine import CHUNK, Engine, Sample, Scores, make_scores
 from dni_jax.probes._least_squares import score_moments
 from dni_jax.probes._moments import Moments, Range, Scale, sharded_moments
+from dni_jax.probes._plan import fits_at_once
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._spec import ProbeSpec
 
@@ -173,12 +174,15 @@ def _moments_of(stats: GridMoments, hidden: Any, labels: np.ndarray, folds: np.n
     n_neurons, _, n_folds = stats.shape
     grid, mesh = stats.grid, devices.make_mesh("neurons")
     pad = -n_neurons % mesh.size
+    parallel = fits_at_once(stats.spec, len(folds), -(-n_neurons // mesh.size), stats.shape[1])
     with jax.enable_x64(True):
         blocks = _layout.FoldBlocks(*map(jnp.asarray, _layout.fixed_blocks(folds, n_folds)))
         states = jnp.pad(jnp.asarray(hidden), ((0, 0), (0, pad)))
         x_middle, x_step = np.pad(grid.x_middle, (0, pad)), np.pad(grid.x_step, (0, pad), constant_values=1.0)
         scale = Scale(*map(jnp.asarray, (x_middle, x_step, grid.y_middle, grid.y_step)))
-        sums, limits, away = sharded_moments(states, jax.device_put(labels), scale, blocks, n_folds, mesh, True)
+        sums, limits, away = sharded_moments(
+            states, jax.device_put(labels), scale, blocks, n_folds, mesh, True, parallel
+        )
         farthest = max(float(np.max(np.asarray(part))) for part in away)
         if farthest > _FARTHEST:
             raise ValueError(

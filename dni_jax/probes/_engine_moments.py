@@ -14,6 +14,7 @@ from dni_jax.probes import _check, _layout
 from dni_jax.probes._engine import Engine, Sample, Scores, make_scores
 from dni_jax.probes._least_squares import score_moments
 from dni_jax.probes._moments import Moments, Range, Scale, sharded_moments
+from dni_jax.probes._plan import fits_at_once
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._spec import ProbeSpec
 
@@ -73,13 +74,14 @@ def update(stats: ExactMoments, hidden: Any, labels: Any, folds: Any) -> ExactMo
     mesh = devices.make_mesh("neurons", 1 if jax.default_backend() == "cpu" else 0)
     n_neurons = stats.shape[0]
     pad = -n_neurons % mesh.size
+    parallel = fits_at_once(stats.spec, len(used), -(-n_neurons // mesh.size), stats.shape[1])
     with jax.enable_x64(True):
         x_origin, y_origin = np.pad(stats.origin[0], (0, pad)), stats.origin[1]
         scale = Scale(*map(jnp.asarray, (x_origin, np.ones_like(x_origin), y_origin, np.ones_like(y_origin))))
         states = jnp.pad(jnp.asarray(hidden), ((0, 0), (0, pad))) if pad else jnp.asarray(hidden)
         rows = _layout.FoldBlocks(*map(jnp.asarray, (used[blocks.rows], blocks.real, blocks.fold)))
         labels = jax.device_put(labels)  # shares the caller's memory where it can; the call ends before it returns
-        moments, limits, _ = sharded_moments(states, labels, scale, rows, n_folds, mesh, False)
+        moments, limits, _ = sharded_moments(states, labels, scale, rows, n_folds, mesh, False, parallel)
         arrays = [np.asarray(part) for part in moments]
         ranges = [np.asarray(part) for part in limits]
     for place in (1, 2, 5):  # what has an axis of neurons

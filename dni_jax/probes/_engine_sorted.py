@@ -14,21 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int, UInt64
+from jaxtyping import Array, Bool, Float, Int, UInt
 
 from dni_jax import devices
 from dni_jax.probes import _bits, _check, _layout
 from dni_jax.probes import _metrics as metrics
 from dni_jax.probes._engine import Engine, Sample, Scores, make_scores
 from dni_jax.probes._neuron import Fit, confusion, direction, midranks
+from dni_jax.probes._plan import SETTLED, Plan, get_platform, make_plan, run_plan
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._sorted_neuron import Layout, sort_neuron
 from dni_jax.probes._spec import ProbeSpec
-
-# Neurons whose ranks are kept for one product with the labels.
-_NEURON_BATCH = 16
-# Bytes that one neuron's prefixes may take before features are split.
-_PREFIX_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,35 +70,6 @@ def update(stats: Positions, hidden: Any, labels: Any, folds: Any) -> Positions:
     return Positions(stats.spec, stats.shape, (*stats.chunks, chunk))
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How the grid of neurons and features is divided on each device.
-
-    It changes memory and speed but no result.
-
-    Attributes
-    ----------
-    neuron_batch : int
-        Neurons that are ranked for one product with the labels.
-    feature_batch : int
-        Features whose prefixes are held at a time.
-    """
-
-    neuron_batch: int
-    feature_batch: int
-
-
-def make_plan(spec: ProbeSpec, shape: tuple[int, int, int], n_positions: int) -> Plan:
-    """Choose batches whose prefixes fit into 512 MiB, unless the spec sets them."""
-    n_neurons, n_features, n_folds = shape
-    per_device = -(-n_neurons // devices.make_mesh("neurons").size)
-    n_words = -(-n_positions // _bits.WORD)
-    bytes_per_prefix = 20 if PROBES[spec.probe].squares else 12  # one count and one or two sums
-    fitting = max(1, _PREFIX_BYTES // (bytes_per_prefix * n_words * n_folds))
-    n_groups = -(-n_features // min(spec.feature_batch or fitting, n_features))
-    return Plan(min(spec.neuron_batch or _NEURON_BATCH, per_device), -(-n_features // n_groups))
-
-
 def score(stats: Positions) -> Scores:
     """Fit and score every neuron, feature and fold."""
     (hidden, labels, folds), spec = stats.joined(), stats.spec
@@ -111,13 +78,18 @@ def score(stats: Positions) -> Scores:
     fold_of = folds[used]
     sizes = np.bincount(fold_of, minlength=n_folds)
     _check.check_fold_sizes(sizes)
-    plan, mesh = make_plan(spec, stats.shape, len(used)), devices.make_mesh("neurons")
-    with jax.enable_x64(True):
-        data = _shared_data(labels, used, fold_of, n_folds, spec, plan)
-        arrays = {
-            name: np.asarray(array)
-            for name, array in _score_sharded(hidden, data, spec.compiled(), plan, n_folds, mesh).items()
-        }
+    if get_platform(spec) == "tpu" and hidden.dtype == np.float64:
+        raise ValueError("expected float32 states on a TPU, which has no 64-bit numbers, got float64: cast them first")
+    mesh = devices.make_mesh("neurons")
+    plan = plan_grid(spec, stats.shape, len(used), mesh.size)
+
+    def run(plan: Plan, neurons: np.ndarray | slice) -> dict[str, np.ndarray]:
+        with jax.enable_x64(True):
+            data = _shared_data(labels, used, fold_of, n_folds, spec, plan)
+            scores = _score_sharded(hidden[:, neurons], data, spec.compiled(), plan, n_folds, mesh)
+            return {name: np.asarray(array) for name, array in scores.items()}
+
+    arrays = run_plan(run, plan)
     # (neuron, strength, fold, padded feature) -> (strength, neuron, feature, fold)
     arrays = {name: array[..., :n_features].transpose(1, 0, 3, 2) for name, array in arrays.items()}
     positives = np.stack([np.count_nonzero(labels[used[fold_of == fold]], axis=0) for fold in range(n_folds)])
@@ -125,14 +97,32 @@ def score(stats: Positions) -> Scores:
     return make_scores(spec, arrays, metrics.majority_baseline(positives, sizes), attrs)
 
 
+def plan_grid(spec: ProbeSpec, shape: tuple[int, int, int], n_positions: int, n_devices: int) -> Plan:
+    """Choose how many neurons and features each device holds at a time.
+
+    On a CPU one neuron's prefixes take 12 bytes (a count and a sum; with squares 20) per word, fold and feature. An
+    accelerator also holds what they are summed from, and the bits of a batch as numbers.
+    """
+    n_neurons, n_features, n_folds = shape
+    squares, word = PROBES[spec.probe].squares, 32 if get_platform(spec) == "tpu" else 64
+    n_words = -(-n_positions // word)
+    per_feature, per_neuron = (20 if squares else 12) * n_words * n_folds, 0
+    if get_platform(spec) != "cpu":
+        # A TPU's float64 is two float32, and its arrays are padded to tiles of 8 x 128.
+        padding = 4 if get_platform(spec) == "tpu" else 1
+        per_feature = padding * (2 * per_feature + 8 * n_positions)
+        per_neuron = padding * 8 * n_positions * (n_folds + 8)
+    return make_plan(spec, -(-n_neurons // n_devices), n_features, per_feature, per_neuron)
+
+
 class Data(NamedTuple):
     """What all neurons share; rows are the positions in use, fold after fold."""
 
     used: Int[Array, " U"]
     fold_of: Int[Array, " U"]
-    label_bits: UInt64[Array, "G U W"]
-    fold_bits: UInt64[Array, "U V"]
-    valid: UInt64[Array, " B"]
+    label_bits: UInt[Array, "G U V"]
+    fold_bits: UInt[Array, "U V1"]
+    valid: UInt[Array, " B"]
     labels: Bool[Array, "G U f"]
     blocks: _layout.FoldBlocks
     strength: Float[Array, " A"]
@@ -148,9 +138,9 @@ def _shared_data(
     return Data(
         used=jnp.asarray(used),
         fold_of=jnp.asarray(fold_of),
-        label_bits=jnp.asarray(np.stack([_bits.pack_columns(group) for group in grouped])),
-        fold_bits=jnp.asarray(_layout.pack_folds(fold_of, n_folds)),
-        valid=jnp.asarray(_layout.valid_words(len(used))),
+        label_bits=jnp.asarray(np.stack([_bits.pack_columns(group, plan.word) for group in grouped])),
+        fold_bits=jnp.asarray(_layout.pack_folds(fold_of, n_folds, plan.word)),
+        valid=jnp.asarray(_layout.valid_words(len(used), plan.word)),
         labels=jax.device_put(grouped),  # shares the array's memory where it can
         blocks=_layout.FoldBlocks(*map(jnp.asarray, _layout.make_blocks(fold_of, n_folds))),
         strength=jnp.asarray(spec.strengths, jnp.float64),
@@ -184,7 +174,7 @@ def _score_shard(
 
     def batch(x: Array) -> dict:
         groups = (data.label_bits, data.labels)
-        scores = lax.map(lambda group: _score_batch(x, group, data, spec, plan.feature_batch, n_folds), groups)
+        scores = lax.map(lambda group: _score_batch(x, group, data, spec, plan, n_folds), groups)
         # (group, neuron, strength, fold, feature) -> (neuron, strength, fold, all features)
         return {name: jnp.moveaxis(s, 0, 3).reshape(*s.shape[1:4], -1) for name, s in scores.items()}
 
@@ -193,33 +183,33 @@ def _score_shard(
 
 
 def _score_batch(
-    x: Float[Array, "M U"], group: tuple, data: Data, spec: ProbeSpec, n_features: int, n_folds: int
+    x: Float[Array, "M U"], group: tuple, data: Data, spec: ProbeSpec, plan: Plan, n_folds: int
 ) -> dict[str, Float[Array, "M A K F"]]:
     """Fit and score a few neurons on one group of features."""
     label_bits, labels = group
     layout = Layout(label_bits, data.fold_bits, data.valid, data.fold_of)
-    probe = PROBES[spec.probe]
+    probe, solver = PROBES[spec.probe], plan.solver(spec)
     assert probe.classify is not None
 
     def one(x: Array) -> tuple:
-        neuron = sort_neuron(x, layout, n_features, n_folds, probe.squares)
+        neuron = sort_neuron(x, layout, plan.feature_batch, n_folds, probe.squares, plan.parallel)
 
         def solve(strength: Array) -> tuple:
-            fit: Fit = probe.classify(neuron, strength, spec.balanced)  # type: ignore[misc]
+            fit: Fit = probe.classify(neuron, strength, solver)  # type: ignore[misc]
             counts = confusion(neuron, fit)
-            return fit.moved(neuron.centre), counts, direction(neuron, fit.weight)
+            return fit.moved(neuron.centre).spread(), counts, direction(neuron, fit.weight)
 
         ranks = midranks(neuron) if "auc" in spec.names else None
         return *lax.map(solve, data.strength), ranks
 
-    fit, counts, towards, ranks = lax.map(one, x)
+    fit, counts, towards, ranks = plan.map(one, x)
     scores = {name: metrics.FROM_COUNTS[name](counts) for name in spec.names if name != "auc"}
     if ranks is not None:
         # One product for all neurons of the batch: the sum of the held-out positives' ranks gives their AUC.
-        sums = _layout.fold_products(ranks.T, labels, data.blocks, n_folds)
+        sums = _layout.fold_products(ranks.T, labels, data.blocks, n_folds, plan.parallel)
         sums = jnp.broadcast_to(jnp.swapaxes(sums, 0, 1)[:, None], fit.weight.shape)
         scores["auc"] = metrics.auc(sums, counts, towards)
-    return scores | fit.line()
+    return scores | fit.line() | {SETTLED: fit.settled}
 
 
 ENGINE = Engine("exact", init, update, score)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Shaped, UInt64
+from jaxtyping import Array, Bool, Float, Int, Shaped, UInt
 
 from dni_jax.probes import _bits
 
@@ -73,16 +73,16 @@ def fixed_blocks(folds: Int[np.ndarray, " T"], n_folds: int, length: int = 512) 
     return FoldBlocks(rows, real, fold)
 
 
-def pack_folds(fold_of: Int[np.ndarray, " T"], n_folds: int) -> UInt64[np.ndarray, "T V"]:
+def pack_folds(fold_of: Int[np.ndarray, " T"], n_folds: int, word: int) -> UInt[np.ndarray, "T V"]:
     """Pack the folds' members into bits."""
-    return _bits.pack_columns(fold_of[:, None] == np.arange(n_folds))
+    return _bits.pack_columns(fold_of[:, None] == np.arange(n_folds), word)
 
 
-def valid_words(n_positions: int) -> UInt64[np.ndarray, " B"]:
-    """Bits of the ranks that exist among words of 64."""
-    n_words = -(-n_positions // _bits.WORD)
-    exists = np.arange(n_words * _bits.WORD) < n_positions
-    return _bits.pack_columns(exists.reshape(n_words, _bits.WORD))[:, 0]
+def valid_words(n_positions: int, word: int) -> UInt[np.ndarray, " B"]:
+    """Bits of the ranks that exist."""
+    n_words = -(-n_positions // word)
+    exists = np.arange(n_words * word) < n_positions
+    return _bits.pack_columns(exists.reshape(n_words, word), word)[:, 0]
 
 
 def fold_products(
@@ -90,8 +90,13 @@ def fold_products(
     right: Shaped[Array, "T F"],
     blocks: FoldBlocks,
     n_folds: int,
+    parallel: bool = False,
 ) -> Float[Array, "K N F"]:
-    """Compute ``left.T @ right`` over each fold's positions, block after block in float64."""
+    """Compute ``left.T @ right`` over each fold's positions in float64, block after block or all at once."""
+    if parallel:
+        a = jnp.where(blocks.real[..., None], left[blocks.rows], 0).astype(jnp.float64)
+        each = jnp.einsum("jrn,jrf->jnf", a, right[blocks.rows].astype(jnp.float64))
+        return jnp.zeros((n_folds, *each.shape[1:]), jnp.float64).at[blocks.fold].add(each)
 
     def add(total: Array, block: tuple) -> tuple[Array, None]:
         rows, real, fold = block

@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from dni_jax.probes._moments import ROUNDING, Moments, Range
-from dni_jax.probes._neuron import Fit, Neuron, both_classes, class_weights, from_line
+from dni_jax.probes._neuron import Fit, Neuron, Solver, both_classes, class_weights, from_line
 
 
 class Line(NamedTuple):
@@ -108,14 +108,14 @@ def score_moments(
     return result, np.asarray(baseline).T
 
 
-def classify(neuron: Neuron, alpha: Float[Array, ""], balanced: bool) -> Fit:
+def classify(neuron: Neuron, alpha: Float[Array, ""], solver: Solver) -> Fit:
     """Solve scikit-learn's ``RidgeClassifier(alpha=alpha)`` for every fold and feature on one neuron.
 
     Minimises ``sum(c_y * (y - a - w * x) ** 2) + alpha * w ** 2`` for y in {-1, +1}; the intercept a is free.
     """
     classes = both_classes(neuron)
     size = classes.sizes()
-    weights = class_weights(size, balanced)
+    weights = class_weights(size, solver.balanced)
     n, s, q = weights * classes.moments()
     total = jnp.sum(n, axis=0)
     x_mean, y_mean = jnp.sum(s, axis=0) / total, (n[0] - n[1]) / total

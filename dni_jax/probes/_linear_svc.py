@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dni_jax.probes._binned_neuron import BinnedClass
-from dni_jax.probes._neuron import Fit, Neuron, both_classes, class_weights, from_line
+from dni_jax.probes._neuron import Fit, Neuron, Solver, both_classes, class_weights, from_line
 from dni_jax.probes._newton import Surface, minimise
 from dni_jax.probes._sorted_neuron import TrainingClass
 
@@ -40,15 +40,15 @@ def _surface(
     )
 
 
-def fit(neuron: Neuron, cost: Float[Array, ""], balanced: bool) -> Fit:
+def fit(neuron: Neuron, cost: Float[Array, ""], solver: Solver) -> Fit:
     """Solve scikit-learn's ``LinearSVC(C=cost)`` for every fold and feature on one neuron.
 
     Minimises ``(w ** 2 + b ** 2) / 2 + cost * sum(c_y * max(0, 1 - y * (w * x + b)) ** 2)``.
     """
     classes = both_classes(neuron)
     size = classes.sizes()
-    costs = cost * class_weights(size, balanced)
+    costs = cost * class_weights(size, solver.balanced)
     zero = jnp.zeros(size.shape[1], jnp.float64)
-    w, b = minimise(lambda w, b: _surface(neuron, classes, costs, w, b), zero, zero, tolerance=1e-18)
+    w, b, done = minimise(lambda w, b: _surface(neuron, classes, costs, w, b), zero, zero, 1e-18, solver.parallel)
     shape = neuron.train_positive.shape[1:]
-    return from_line(w.reshape(shape), b.reshape(shape), size.reshape(2, *shape))
+    return from_line(w.reshape(shape), b.reshape(shape), size.reshape(2, *shape), done.reshape(shape))

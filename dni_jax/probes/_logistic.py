@@ -8,12 +8,13 @@ known exactly. Where a weight is too large for the series to hold, the neuron is
 
 from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
 from dni_jax.probes import _bits
-from dni_jax.probes._neuron import Fit, Neuron, both_classes, class_weights, from_line
+from dni_jax.probes._neuron import Fit, Neuron, Solver, both_classes, class_weights, from_line
 from dni_jax.probes._newton import Surface, minimise
 from dni_jax.probes._value_blocks import ValueBlocks
 
@@ -57,7 +58,7 @@ def _dot(left: Sequence[Array], right: Sequence[Array]) -> Array:
     return total
 
 
-def _block_sums(blocks: ValueBlocks, w: Array, b: Array) -> _Sums:
+def _block_sums(blocks: ValueBlocks, w: Array, b: Array, parallel: bool = False) -> _Sums:
     """Log losses of all positions as if each were a negative, and their derivatives, from the blocks' moments.
 
     With ``x = middle + r`` the loss is the sum over p of ``f^(p)(z) * w ** p * power[p]`` at ``z = w * middle + b``.
@@ -65,8 +66,7 @@ def _block_sums(blocks: ValueBlocks, w: Array, b: Array) -> _Sums:
     """
     n_powers = blocks.power.shape[1]
 
-    def add(total: _Sums, block: tuple[Array, Array]) -> tuple[_Sums, None]:
-        middle, power = block
+    def of_block(middle: Array, power: Array) -> _Sums:
         f = _derivatives(w * middle + b, max(n_powers + 1, 3))
         powers_of_w = [jnp.ones_like(w)]
         for _ in range(1, n_powers):
@@ -81,7 +81,13 @@ def _block_sums(blocks: ValueBlocks, w: Array, b: Array) -> _Sums:
             dw = dw + _dot(f[1:], once)
             dww = dww + 2.0 * middle * inner + _dot(f[2:], twice)
             dwb = dwb + inner
-        return tuple(t + p for t, p in zip(total, (value, dw, db, dww, dwb, dbb), strict=True)), None
+        return value, dw, db, dww, dwb, dbb
+
+    if parallel:
+        return tuple(jnp.sum(part, axis=0) for part in jax.vmap(of_block)(blocks.middle, blocks.power))
+
+    def add(total: _Sums, block: tuple[Array, Array]) -> tuple[_Sums, None]:
+        return tuple(t + p for t, p in zip(total, of_block(*block), strict=True)), None
 
     return lax.scan(add, _zeros(w), (blocks.middle, blocks.power))[0]
 
@@ -113,7 +119,7 @@ def _surface(sums: _Sums, linear: tuple[Array, Array], w: Array, b: Array) -> Su
     return Surface(value - w * of_w - b * of_b + w * w / 2.0, dw - of_w + w, db - of_b, dww + 1.0, dwb, dbb)
 
 
-def fit(neuron: Neuron, cost: Float[Array, ""], balanced: bool) -> Fit:
+def fit(neuron: Neuron, cost: Float[Array, ""], solver: Solver) -> Fit:
     """Solve scikit-learn's ``LogisticRegression(C=cost)`` for every fold and feature on one neuron.
 
     Minimises ``w ** 2 / 2 + cost * sum(c_y * log(1 + exp(-y * (w * x + b))))``; the bias is free.
@@ -121,29 +127,33 @@ def fit(neuron: Neuron, cost: Float[Array, ""], balanced: bool) -> Fit:
     shape = neuron.train_positive.shape[1:]
     size = both_classes(neuron).sizes().reshape(2, *shape)
     # One class alone has no finite bias; without a cost its surface is flat, and the answer is not used.
-    costs = jnp.where(jnp.min(size, axis=0) > 0, cost * class_weights(size, balanced), 0.0)
+    costs = jnp.where(jnp.min(size, axis=0) > 0, cost * class_weights(size, solver.balanced), 0.0)
     odds = costs * size.astype(jnp.float64)
     start = jnp.where(costs[0] > 0, jnp.log(jnp.maximum(odds[0], 1e-300) / jnp.maximum(odds[1], 1e-300)), 0.0)
     linear = (costs[0] * neuron.sum_positive[-1], odds[0])
-    each, common = (costs, jnp.ones(())) if balanced else (None, costs[0])
+    each, common = (costs, jnp.ones(())) if solver.balanced else (None, costs[0])
 
     def objective(sums: Callable[[Array, Array], _Sums]) -> Callable[[Array, Array], Surface]:
         return lambda w, b: _surface(tuple(common * part for part in sums(w, b)), linear, w, b)
 
     blocks = neuron.blocks(each, _POWERS)
-    words = blocks.words
+    words, parallel = blocks.words, solver.parallel
     if words is None:
-        w, b = minimise(objective(lambda w, b: _block_sums(blocks, w, b)), 0 * start, start, 1e-14)
-        return from_line(w, b, size)
+        exact = objective(lambda w, b: _block_sums(blocks, w, b, parallel))
+        w, b, done = minimise(exact, 0 * start, start, 1e-14, parallel)
+        return from_line(w, b, size, done)
 
     def quick(w: Array, b: Array) -> _Sums:
         # Beyond twice the reach the series may fall without bound: an infinite value makes Newton's method turn back.
-        value, *rest = _block_sums(blocks, w, b)
+        value, *rest = _block_sums(blocks, w, b, parallel)
         return jnp.where(jnp.abs(w) * blocks.radius <= 2.0 * _REACH, value, jnp.inf), *rest
 
     def again(line: tuple[Array, Array]) -> tuple[Array, Array]:
-        return minimise(objective(lambda w, b: _position_sums(words, each, w, b)), *line, 1e-14)
+        return minimise(objective(lambda w, b: _position_sums(words, each, w, b)), *line, 1e-14)[:2]
 
-    w, b = minimise(objective(quick), 0 * start, start, 1e-14)
-    w, b = lax.cond(jnp.all(jnp.abs(w) * blocks.radius <= _REACH), lambda line: line, again, (w, b))
+    w, b, done = minimise(objective(quick), 0 * start, start, 1e-14, parallel)
+    reached = jnp.abs(w) * blocks.radius <= _REACH
+    if parallel:
+        return from_line(w, b, size, done & reached)
+    w, b = lax.cond(jnp.all(reached), lambda line: line, again, (w, b))
     return from_line(w, b, size)

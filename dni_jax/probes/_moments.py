@@ -75,10 +75,11 @@ def fold_moments(
     blocks: FoldBlocks,
     n_folds: int,
     scaled: Callable[[Array], Array] = lambda x: x,
+    parallel: bool = False,
 ) -> tuple[Moments, Range]:
     """Compute each fold's moments about an origin, in float64, and the range of its labels.
 
-    `scaled` is applied to the states first.
+    `scaled` is applied to the states first. `parallel` computes all blocks at once instead of one after the other.
 
     An origin among the values, the first position for example, keeps sums of large, close values from cancelling, and
     constant neurons exactly at 0.
@@ -86,24 +87,25 @@ def fold_moments(
     x0, y0 = x0.astype(jnp.float64), y0.astype(jnp.float64)
     n_neurons, n_features = hidden.shape[1], labels.shape[1]
 
-    def add(total: tuple, block: tuple) -> tuple[tuple, None]:
-        rows, real, fold = block
-        (n, products, squares, y_squares, limits), keep = total, real[:, None]
+    def of_block(rows: Array, real: Array) -> tuple:
+        keep = real[:, None]
         x = jnp.where(keep, scaled(hidden[rows].astype(jnp.float64)) - x0, 0.0)
         values = labels[rows].astype(jnp.float64)
         y = jnp.where(keep, values - y0, 0.0)
         # A column of ones gives the sums of x from the same product; labels on the left make it a quarter faster.
-        part = jnp.concatenate([y, jnp.ones((y.shape[0], 1), jnp.float64)], axis=1).T @ x
-        low = limits.low.at[fold].min(jnp.min(jnp.where(keep, values, jnp.inf), axis=0))
-        high = limits.high.at[fold].max(jnp.max(jnp.where(keep, values, -jnp.inf), axis=0))
         sums = (
-            n.at[fold].add(jnp.sum(real).astype(jnp.float64)),
-            products.at[fold].add(part),
-            squares.at[fold].add(jnp.sum(x * x, axis=0)),
-            y_squares.at[:, fold].add(jnp.stack([jnp.sum(y, axis=0), jnp.sum(y * y, axis=0)])),
-            Range(low, high),
+            jnp.sum(real).astype(jnp.float64),
+            jnp.concatenate([y, jnp.ones((y.shape[0], 1), jnp.float64)], axis=1).T @ x,
+            jnp.sum(x * x, axis=0),
+            jnp.stack([jnp.sum(y, axis=0), jnp.sum(y * y, axis=0)]),
         )
-        return sums, None
+        low = jnp.min(jnp.where(keep, values, jnp.inf), axis=0)
+        return sums, Range(low, jnp.max(jnp.where(keep, values, -jnp.inf), axis=0))
+
+    def add(total: tuple, fold: Array, part: tuple) -> tuple:
+        (sums, limits), (more, own) = total, part
+        limits = Range(limits.low.at[fold].min(own.low), limits.high.at[fold].max(own.high))
+        return tuple(old.at[fold].add(new) for old, new in zip(sums, more, strict=True)), limits
 
     def zeros(*shape: int) -> Array:
         return jnp.zeros(shape, jnp.float64)
@@ -112,10 +114,17 @@ def fold_moments(
         zeros(n_folds),
         zeros(n_folds, n_features + 1, n_neurons),
         zeros(n_folds, n_neurons),
-        zeros(2, n_folds, n_features),
-        Range(zeros(n_folds, n_features) + jnp.inf, zeros(n_folds, n_features) - jnp.inf),
+        zeros(n_folds, 2, n_features),
     )
-    (n, products, squares, (y_sum, y_squares), limits), _ = lax.scan(add, start, blocks)
+    total: tuple = start, Range(zeros(n_folds, n_features) + jnp.inf, zeros(n_folds, n_features) - jnp.inf)
+    rows, real, fold_of = (jnp.asarray(part) for part in blocks)
+    if parallel:
+        total = add(total, fold_of, jax.vmap(of_block)(rows, real))
+    else:
+        steps = (fold_of, rows, real)
+        total, _ = lax.scan(lambda now, block: (add(now, block[0], of_block(*block[1:])), None), total, steps)
+    (n, products, squares, y_sums), limits = total
+    y_sum, y_squares = y_sums[:, 0], y_sums[:, 1]
     products = jnp.swapaxes(products, 1, 2)
     moments = Moments(
         n[:, None, None],
@@ -137,7 +146,7 @@ class Scale(NamedTuple):
     y_step: Float[Array, " F"]
 
 
-@partial(jax.jit, static_argnames=("n_folds", "mesh", "rounded"))
+@partial(jax.jit, static_argnames=("n_folds", "mesh", "rounded", "parallel"))
 def sharded_moments(
     hidden: Float[Array, "T N"],
     labels: Shaped[Array, "T F"],
@@ -146,6 +155,7 @@ def sharded_moments(
     n_folds: int,
     mesh: Mesh,
     rounded: bool,
+    parallel: bool = False,
 ) -> tuple[Moments, Range, tuple[Array, Array]]:
     """Compute moments, neurons sharded over the devices.
 
@@ -156,7 +166,9 @@ def sharded_moments(
 
     def shard(hidden: Array, labels: Array, scale: Scale, blocks: FoldBlocks) -> Any:
         if not rounded:
-            moments, limits = fold_moments(scale.x_origin, scale.y_origin, hidden, labels, blocks, n_folds)
+            moments, limits = fold_moments(
+                scale.x_origin, scale.y_origin, hidden, labels, blocks, n_folds, parallel=parallel
+            )
             return moments, limits, (jnp.zeros_like(scale.x_step), jnp.zeros_like(scale.y_step))
 
         def steps(x: Array) -> Array:
@@ -164,7 +176,7 @@ def sharded_moments(
 
         y = jnp.rint((labels.astype(jnp.float64) - scale.y_origin) / scale.y_step)
         origin = jnp.zeros_like(scale.x_step), jnp.zeros_like(scale.y_step)
-        moments, limits = fold_moments(*origin, hidden, y, blocks, n_folds, steps)
+        moments, limits = fold_moments(*origin, hidden, y, blocks, n_folds, steps, parallel)
         extremes = jnp.stack([jnp.min(hidden, axis=0), jnp.max(hidden, axis=0)]).astype(jnp.float64)
         return moments, limits, (jnp.max(jnp.abs(steps(extremes)), axis=0), jnp.max(jnp.abs(y), axis=0))
 

@@ -12,20 +12,41 @@ from dni_jax.probes._sorted_neuron import SortedNeuron, TrainingClass, count_bel
 from dni_jax.probes._value_blocks import ValueBlocks
 
 
+class Solver(NamedTuple):
+    """What is compiled into a solver, besides the probe.
+
+    Attributes
+    ----------
+    balanced : bool
+        Whether both classes weigh the same.
+    parallel : bool
+        Whether it runs on an accelerator: loops then take a fixed number of steps, since the host would have to wait
+        for a condition on data, and sums over blocks are formed at once. Fits that need more are not `settled`.
+    """
+
+    balanced: bool
+    parallel: bool = False
+
+
 class Fit(NamedTuple):
     """One line ``weight * (x - threshold)`` per fold and feature; x is measured from the neuron's centre.
 
     Positions with a positive value are predicted to be in class 1. Where the weight is 0, `constant` is the
-    prediction everywhere.
+    prediction everywhere. `settled` is False where a parallel solver has to be followed by another one.
     """
 
     weight: Float[Array, "*fits"]
     threshold: Float[Array, "*fits"]
     constant: Bool[Array, "*fits"]
+    settled: Bool[Array, "*fits"] | bool = True
 
     def moved(self, centre: Float[Array, ""]) -> "Fit":
         """Return the fit in the neuron's original units."""
         return self._replace(threshold=self.threshold + centre)
+
+    def spread(self) -> "Fit":
+        """Return the fit with a `settled` for each line."""
+        return self._replace(settled=jnp.broadcast_to(self.settled, self.weight.shape))
 
     def line(self) -> dict[str, Float[Array, "*fits"]]:
         """Return "weight" and "bias"; the bias of a constant prediction is 1 or -1."""
@@ -34,7 +55,12 @@ class Fit(NamedTuple):
         return {"weight": self.weight, "bias": bias}
 
 
-def from_line(weight: Float[Array, "*fits"], bias: Float[Array, "*fits"], size: Int[Array, "2 *fits"]) -> Fit:
+def from_line(
+    weight: Float[Array, "*fits"],
+    bias: Float[Array, "*fits"],
+    size: Int[Array, "2 *fits"],
+    settled: Bool[Array, "*fits"] | bool = True,
+) -> Fit:
     """Turn ``weight * x + bias`` into a `Fit`; a training set with one class predicts that class.
 
     `size` counts the training positives and negatives.
@@ -42,7 +68,8 @@ def from_line(weight: Float[Array, "*fits"], bias: Float[Array, "*fits"], size: 
     single = (size[0] == 0) | (size[1] == 0)
     flat = single | (weight == 0)
     threshold = jnp.where(flat, 0.0, -bias / jnp.where(flat, 1.0, weight))
-    return Fit(jnp.where(flat, 0.0, weight), threshold, jnp.where(single, size[1] == 0, bias > 0))
+    constant = jnp.where(single, size[1] == 0, bias > 0)
+    return Fit(jnp.where(flat, 0.0, weight), threshold, constant, settled if settled is True else settled | single)
 
 
 def class_weights(size: Int[Array, "2 *fits"], balanced: bool) -> Float[Array, "2 *fits"]:
@@ -84,6 +111,11 @@ class Neuron(Protocol):
 
     @property
     def sum_all(self) -> Float[Array, "B1 K"]: ...
+
+    @property
+    def most_positions(self) -> int:
+        """How many positions a training set can have."""
+        ...
 
     def values(self) -> Float[Array, " R"]:
         """Values in rank order."""

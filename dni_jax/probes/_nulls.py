@@ -25,7 +25,7 @@ number of repetitions (Phipson & Smyth 2010; Hemerik & Goeman 2018). Correlated 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,6 +37,56 @@ from dni_jax.text import concatenate_ranges, exclusive_sum
 
 NULLS = ("fresh", "shift", "string_permutation", "iid", "labels")
 _ALTERNATIVES = 20  # strings a length class should have to choose from
+
+
+@dataclass(frozen=True, eq=False)
+class NullSpec:
+    """What labels would look like that have nothing to do with the states.
+
+    Attributes
+    ----------
+    name : {"shift", "fresh", "string_permutation", "iid", "labels"}
+        See `dni_jax.probes._nulls` for what each conditions on. "iid" is wrong for sequences.
+    null_labels : array (R, T, F), optional
+        Labels for "labels"; they set the number of repetitions R.
+    fresh_labels, fresh_groups : arrays (P, F) and (P,), optional
+        Labels and strings of other text of the same distribution, for "fresh".
+    length_tolerance : float
+        How much longer, at most, strings may be that share a class with a rare length, and are cut, for "fresh" and
+        "string_permutation"; 0 matches lengths exactly.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a tolerance below 0.
+    """
+
+    name: str = "shift"
+    null_labels: Any = None
+    fresh_labels: Any = None
+    fresh_groups: Any = None
+    length_tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.name not in NULLS:
+            raise ValueError(f"expected null to be one of {', '.join(NULLS)}, got {self.name!r}")
+        if self.length_tolerance < 0:
+            raise ValueError(f"expected length_tolerance of at least 0, got {self.length_tolerance}")
+
+
+def as_null(null: str | NullSpec, settings: Mapping[str, Any]) -> NullSpec:
+    """Return the null of a name and its settings, or a whole one.
+
+    Raises
+    ------
+    ValueError
+        For a whole one together with settings.
+    """
+    if not isinstance(null, NullSpec):
+        return NullSpec(null, **settings)
+    if settings:
+        raise ValueError(f"expected settings in the NullSpec, got {', '.join(settings)} next to it")
+    return null
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,42 +287,32 @@ def check_kinds(labels: np.ndarray, n_positions: int, binary: Sequence[bool]) ->
 
 
 def choose_null(
-    null: str,
-    labels: np.ndarray,
-    groups: Any,
-    binary: Sequence[bool],
-    seed: int,
-    null_labels: Any,
-    fresh_labels: Any,
-    fresh_groups: Any,
-    tolerance: float,
-) -> Null:
-    if null not in NULLS:
-        raise ValueError(f"expected null to be one of {', '.join(NULLS)}, got {null!r}")
+    spec: NullSpec, labels: np.ndarray, groups: Any, binary: Sequence[bool], seed: int
+) -> Rearrangements | PassedLabels:
+    """Return the labels of every repetition of a null."""
+    null, tolerance = spec.name, spec.length_tolerance
     n_positions = len(labels)
     if groups is None and null in ("labels", "iid"):
         groups = np.zeros(n_positions, np.int32)
     groups = _check_groups(groups, n_positions, null)
-    if tolerance < 0:
-        raise ValueError(f"expected length_tolerance of at least 0, got {tolerance}")
     if null == "labels":
-        return PassedLabels(np.flatnonzero(groups >= 0), labels, _check_null_labels(null_labels, labels, binary))
+        return PassedLabels(np.flatnonzero(groups >= 0), labels, _check_null_labels(spec.null_labels, labels, binary))
     if null == "shift":
         return shift(labels, groups, seed)
     if null == "iid":
         return iid(labels, groups, seed)
     if null == "string_permutation":
         return strings(labels, groups, seed, tolerance=tolerance)
-    if fresh_labels is None or fresh_groups is None:
+    if spec.fresh_labels is None or spec.fresh_groups is None:
         raise ValueError(
             'expected fresh_labels (P, F) and fresh_groups (P,) of other strings for null="fresh", got none: '
             "label a corpus of fresh strings"
         )
-    fresh_labels = np.asarray(fresh_labels)
+    fresh_labels = np.asarray(spec.fresh_labels)
     if fresh_labels.ndim != 2 or fresh_labels.shape[1] != labels.shape[1]:
         raise ValueError(f"expected fresh_labels of shape (P, {labels.shape[1]}), got {fresh_labels.shape}")
     fresh_labels = check_kinds(fresh_labels, len(fresh_labels), binary)
-    fresh_groups = _check_groups(fresh_groups, len(fresh_labels), null)
+    fresh_groups = _check_groups(spec.fresh_groups, len(fresh_labels), null)
     return strings(labels, groups, seed, fresh_labels, fresh_groups, tolerance)
 
 

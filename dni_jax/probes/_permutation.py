@@ -16,7 +16,7 @@ from dni_jax.probes import _check
 from dni_jax.probes import _direct as direct
 from dni_jax.probes._engine import Scores
 from dni_jax.probes._metrics import REGRESSION
-from dni_jax.probes._nulls import Null, check_kinds, choose_null
+from dni_jax.probes._nulls import Null, NullSpec, as_null, check_kinds, choose_null
 from dni_jax.probes._score import score_neurons
 from dni_jax.probes._spec import ProbeSpec, as_spec
 
@@ -96,20 +96,17 @@ def permutation_test(
     hidden: Any,
     labels: Any,
     groups: Any = None,
-    null: str = "shift",
+    null: str | NullSpec = "shift",
     metric: str | Sequence[str] = "auc",
     n_null: int = 199,
     seed: int = 0,
     *,
-    null_labels: Any = None,
-    fresh_labels: Any = None,
-    fresh_groups: Any = None,
-    length_tolerance: float = 0.0,
     folds: Any = None,
     probe: str | ProbeSpec = "svm",
     stop_above: float | None = None,
     batch: int | None = None,
     progress: Progress | None = None,
+    **of_null: Any,
 ) -> Scores:
     r"""Test every neuron against every feature, and correct for how many are tested.
 
@@ -120,9 +117,9 @@ def permutation_test(
         0 and 1, or any finite number for "pearson" and "r2".
     groups : integer array (T,), optional
         The string (or file) of each position; -1 leaves a position out. Needed by all nulls but "labels" and "iid".
-    null : {"shift", "fresh", "string_permutation", "iid", "labels"}
-        What labels would look like that have nothing to do with the states; see `dni_jax.probes._nulls` for what each
-        conditions on. "iid" is wrong for sequences.
+    null : {"shift", "fresh", "string_permutation", "iid", "labels"}, or NullSpec
+        What labels would look like that have nothing to do with the states: a name, or a whole
+        `dni_jax.probes.NullSpec`.
     metric : str, or one for each feature
         Without folds "auc" or "pearson", over all positions used; with folds, a metric of `score_neurons`, its mean
         over folds.
@@ -130,13 +127,6 @@ def permutation_test(
         Repetitions R; the smallest p is 1 / (R + 1).
     seed : int
         Draws the repetitions.
-    null_labels : array (R, T, F), optional
-        Labels for null="labels"; they set R.
-    fresh_labels, fresh_groups : arrays (P, F) and (P,), optional
-        Labels and strings of other text of the same distribution, for null="fresh".
-    length_tolerance : float
-        How much longer, at most, strings may be that share a class with a rare length, and are cut, for "fresh" and
-        "string_permutation"; 0 matches lengths exactly.
     folds, probe
         As in `score_neurons`.
     stop_above : float, optional
@@ -148,6 +138,8 @@ def permutation_test(
         ``8 * (R + 1) * N`` bytes per feature, at most 256 MiB at a time; ranks ``8 * T * N``.
     progress : callable, optional
         Wraps the first repetitions of all batches, a range, to show how far they are.
+    of_null
+        With a name, what that null needs: the other fields of `dni_jax.probes.NullSpec`, such as ``null_labels``.
 
     Returns
     -------
@@ -200,14 +192,16 @@ def permutation_test(
     metrics = _check_metrics(metric, labels)
     binary = [name not in REGRESSION for name in metrics]
     labels = check_kinds(labels, len(hidden), binary)
-    n_null = len(np.asarray(null_labels)) if null == "labels" and null_labels is not None else n_null
+    null_spec = as_null(null, of_null)
+    if null_spec.name == "labels" and null_spec.null_labels is not None:
+        n_null = len(np.asarray(null_spec.null_labels))
     _check_counts(n_null, stop_above, batch)
-    source = choose_null(null, labels, groups, binary, seed, null_labels, fresh_labels, fresh_groups, length_tolerance)
+    source = choose_null(null_spec, labels, groups, binary, seed)
     scorer = _Scorer(hidden, folds, as_spec(probe), source, batch, progress)
     tests = _run(scorer, metrics, n_null, stop_above)
     result = {name: tests.values[name] for name in ("p", "p_family", "score", "null_mean", "null_sd")}
     result |= {"p_global": _global(tests, stop_above), "q": benjamini_hochberg(result["p"])}
-    attrs = {"null": null, "n_null": n_null, "seed": seed, "positions": len(source.used), **source.attrs}
+    attrs = {"null": null_spec.name, "n_null": n_null, "seed": seed, "positions": len(source.used), **source.attrs}
     return Scores(result | {"repetitions": tests.repetitions}, attrs)
 
 

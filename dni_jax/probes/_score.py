@@ -34,6 +34,7 @@ def score_neurons(
     n_bins: int = 512,
     neuron_batch: int | None = None,
     feature_batch: int | None = None,
+    plan: str = "auto",
 ) -> Scores:
     """Fit one probe for every neuron, feature and fold, and score it on the fold it did not see.
 
@@ -49,7 +50,7 @@ def score_neurons(
         each distinct column is one call, which is slower.
     probe : str or ProbeSpec
         "svm", "linear_svc", "logistic", "ridge" or "ols"; or a whole `ProbeSpec`, without further settings.
-    metrics, C, alpha, class_weight, engine, n_bins, neuron_batch, feature_batch
+    metrics, C, alpha, class_weight, engine, n_bins, neuron_batch, feature_batch, plan
         See `ProbeSpec`. AUC is the decision value's; where the fitted weight is 0, as an SVM's often is on a rare
         class, it is the neuron's own, in the direction of the training classes' means.
 
@@ -91,7 +92,7 @@ def score_neurons(
     True
     """
     settings = {"metrics": metrics, "C": C, "alpha": alpha, "class_weight": class_weight, "engine": engine}
-    settings |= {"n_bins": n_bins, "neuron_batch": neuron_batch, "feature_batch": feature_batch}
+    settings |= {"n_bins": n_bins, "neuron_batch": neuron_batch, "feature_batch": feature_batch, "plan": plan}
     return _score(hidden, labels, folds, as_spec(probe, settings))
 
 

@@ -1,18 +1,18 @@
 """One neuron, sorted once, with prefix counts and sums for every training set: what the exact solvers search."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, UInt64
+from jaxtyping import Array, Bool, Float, Int, UInt
 
 from dni_jax.probes import _bits
 from dni_jax.probes._ranks import sort_order
 from dni_jax.probes._value_blocks import ValueBlocks
 
-WORD = _bits.WORD
 # A neuron is cut at this many equally spaced ranks, which resolve its bulk, and as many equally spaced values, which
 # resolve its gaps and tails.
 _RANKS, _VALUES = 256, 128
@@ -23,28 +23,28 @@ class Layout(NamedTuple):
 
     Attributes
     ----------
-    labels : uint64 (T, W)
+    labels : unsigned (T, V)
         Bit f of a row says whether the position is a positive of feature f.
-    folds : uint64 (T, V)
+    folds : unsigned (T, U)
         Bit k of a row says whether the position is held out in fold k.
-    valid : uint64 (B,)
+    valid : unsigned (B,)
         Bits of the ranks that exist; the last word is padded.
     fold_of : int32 (T,)
         The fold of each position.
     """
 
-    labels: UInt64[Array, "T W"]
-    folds: UInt64[Array, "T V"]
-    valid: UInt64[Array, " B"]
+    labels: UInt[Array, "T V"]
+    folds: UInt[Array, "T U"]
+    valid: UInt[Array, " B"]
     fold_of: Int[Array, " T"]
 
 
 class SortedNeuron(NamedTuple):
-    """A neuron in rank order, in B words of 64 ranks; prefixes exclude the word they stand at.
+    """A neuron in rank order, in B words of W = 64 or 32 ranks; prefixes exclude the word they stand at.
 
     Attributes
     ----------
-    x : float64 (B, 64)
+    x : float64 (B, W)
         Sorted values less `centre`; the padding repeats the largest.
     centre : float64 ()
         The median, subtracted to avoid cancellation in sums of large, close values.
@@ -52,9 +52,9 @@ class SortedNeuron(NamedTuple):
         The position at each rank.
     fold_of : int32 (T,)
         The fold of the position at each rank.
-    positive, fold : uint64 (B, F), (B, K)
+    positive, fold : unsigned (B, F), (B, K)
         Members of each feature and of each fold.
-    valid : uint64 (B,)
+    valid : unsigned (B,)
     train_positive, train_all : int32 (B + 1, K, F), (B + 1, K)
         Counts of the training sets, which leave fold k out.
     sum_positive, sum_all : float64 (B + 1, K, F), (B + 1, K)
@@ -65,13 +65,13 @@ class SortedNeuron(NamedTuple):
         Sums of squares over the training sets, for the solvers that need them.
     """
 
-    x: Float[Array, "B 64"]
+    x: Float[Array, "B W"]
     centre: Float[Array, ""]
     order: Int[Array, " T"]
     fold_of: Int[Array, " T"]
-    positive: UInt64[Array, "B F"]
-    fold: UInt64[Array, "B K"]
-    valid: UInt64[Array, " B"]
+    positive: UInt[Array, "B F"]
+    fold: UInt[Array, "B K"]
+    valid: UInt[Array, " B"]
     train_positive: Int[Array, "B1 K F"]
     train_all: Int[Array, "B1 K"]
     sum_positive: Float[Array, "B1 K F"]
@@ -80,26 +80,31 @@ class SortedNeuron(NamedTuple):
     square_positive: Float[Array, "B1 K F"] | None = None
     square_all: Float[Array, "B1 K"] | None = None
 
+    @property
+    def most_positions(self) -> int:
+        """How many positions a training set can have."""
+        return self.order.shape[0]
+
     def values(self) -> Float[Array, " T"]:
         """Values in rank order."""
         return self.x.reshape(-1)[: self.order.shape[0]]
 
     def held_before(self, rank: Int[Array, "*fits"], fold: Int[Array, "*fits"]) -> Int[Array, "*fits"]:
         """Positions of a fold among the first `rank` ranks."""
-        word, bit = rank // WORD, rank % WORD
-        # At rank B * 64 the prefix is complete and bit is 0: the mask is empty, whatever word is read.
+        word, bit = divmod(rank, self.x.shape[1])
+        # At rank B * W the prefix is complete and bit is 0: the mask is empty, whatever word is read.
         last = jnp.minimum(word, self.fold.shape[0] - 1)
-        partial = _bits.popcount(self.fold[last, fold] & _bits.below(bit))
-        return jnp.minimum(word * WORD, self.order.shape[0]) - self.train_all[word, fold] + partial
+        partial = _bits.popcount(_bits.keep_below(self.fold[last, fold], bit))
+        return jnp.minimum(word * self.x.shape[1], self.order.shape[0]) - self.train_all[word, fold] + partial
 
     def held_below(self, rank: Int[Array, "K F"]) -> tuple[Int[Array, "K F"], Int[Array, "K F"]]:
         """Held-out positives, and all held-out positions, among the first `rank` ranks."""
         n_words, n_features = self.positive.shape
         fold = jnp.broadcast_to(jnp.arange(self.fold.shape[1], dtype=jnp.int32)[:, None], rank.shape)
         feature = jnp.arange(n_features, dtype=jnp.int32)[None, :]
-        word, bit = rank // WORD, rank % WORD
+        word, bit = divmod(rank, self.x.shape[1])
         last = jnp.minimum(word, n_words - 1)
-        held = self.fold[last, fold] & self.positive[last, feature] & _bits.below(bit)
+        held = _bits.keep_below(self.fold[last, fold] & self.positive[last, feature], bit)
         positives = self.all_positive[word, feature] - self.train_positive[word, fold, feature]
         return positives + _bits.popcount(held), self.held_before(rank, fold)
 
@@ -141,27 +146,26 @@ class SortedNeuron(NamedTuple):
         return ValueBlocks(middle, moments, jnp.max(jnp.abs(distance)), words)
 
 
-def _exclusive(total: Array, prefix: Array) -> Array:
-    """Append the total to prefixes that exclude their own row."""
-    return jnp.concatenate([prefix, total[None]])
-
-
 def sort_neuron(
-    x: Float[Array, " T"], layout: Layout, n_features: int, n_folds: int, squares: bool = False
+    x: Float[Array, " T"], layout: Layout, n_features: int, n_folds: int, squares: bool = False, parallel: bool = False
 ) -> SortedNeuron:
-    """Sort a neuron and accumulate the training sets' counts and sums over its words."""
-    order = sort_order(x)
+    """Sort a neuron and accumulate the training sets' counts and sums over its words.
+
+    `parallel` forms the prefixes of all words at once, by products that fill an accelerator, in place of one word after
+    the other, which suits a CPU's caches.
+    """
+    n_words, n_bits = layout.valid.shape[0], _bits.width(layout.valid)
+    order = sort_order(x, n_bits)
     ranked = x[order].astype(jnp.float64)
     centre = ranked[x.shape[0] // 2]
-    n_words = layout.valid.shape[0]
-    ranked = jnp.pad(ranked - centre, (0, n_words * WORD - x.shape[0]), mode="edge").reshape(n_words, WORD)
+    ranked = jnp.pad(ranked - centre, (0, n_words * n_bits - x.shape[0]), mode="edge").reshape(n_words, n_bits)
     positive = _bits.words_by_rank(layout.labels, order, n_features)
     fold = _bits.words_by_rank(layout.folds, order, n_folds)
     words = (positive, fold, layout.valid)
-    counts = _prefix_counts(*words)
-    sum_positive, sum_all = _prefix_sums(ranked, *words)
-    square_positive, square_all = _prefix_sums(ranked * ranked, *words) if squares else (None, None)
-    train_positive, train_all, all_positive = counts
+    prefix = _prefix_at_once if parallel else _prefix_by_word
+    train_positive, train_all, all_positive = prefix(_count_word, words)
+    sum_positive, sum_all = prefix(_sum_word, (ranked, *words))
+    square_positive, square_all = prefix(_sum_word, (ranked * ranked, *words)) if squares else (None, None)
     return SortedNeuron(
         x=ranked,
         centre=centre,
@@ -180,52 +184,44 @@ def sort_neuron(
     )
 
 
-def _prefix_counts(
-    positive: UInt64[Array, "B F"], fold: UInt64[Array, "B K"], valid: UInt64[Array, " B"]
-) -> tuple[Array, Array, Array]:
-    """Count training positives, training positions, and all positives before each word."""
+def _count_word(word: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Count a word's training positives (K, F), training positions (K,), and all positives (F,)."""
+    positive, fold, valid = word
+    train = valid & ~fold
+    return _bits.popcount(positive[None, :] & train[:, None]), _bits.popcount(train), _bits.popcount(positive)
+
+
+def _sum_word(word: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Sum a word's values over the training positives (K, F) and the training positions (K,)."""
+    values, positive, fold, valid = word
+    # A product of 0/1 matrices with the word's values: sums for all folds and features at once.
+    train = _bits.expand(valid & ~fold).astype(jnp.float64)
+    weighted = _bits.expand(positive).astype(jnp.float64) * values
+    return train @ weighted.T, train @ values
+
+
+_OfWord = Callable[[tuple[Array, ...]], tuple[Array, ...]]
+
+
+def _prefix_by_word(of_word: _OfWord, words: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Sum what a function returns of each word over all words before each, and over all of them (the last row)."""
 
     # The carry is what each word's prefix excludes: it is stored before the word is added. A scan over words needs no
     # array of single positions, and reads each word once for all folds and features.
-    def step(carry: tuple, word: tuple) -> tuple[tuple, tuple]:
-        counts, counts_all, every = carry
-        pos, out, valid = word
-        train = valid & ~out
-        new = (
-            counts + _bits.popcount(pos[None, :] & train[:, None]),
-            counts_all + _bits.popcount(train),
-            every + _bits.popcount(pos),
-        )
-        return new, carry
+    def step(total: tuple, word: tuple) -> tuple[tuple, tuple]:
+        return tuple(old + new for old, new in zip(total, of_word(word), strict=True)), total
 
-    n_features, n_folds = positive.shape[1], fold.shape[1]
-    start = tuple(jnp.zeros(shape, jnp.int32) for shape in ((n_folds, n_features), n_folds, n_features))
-    totals, prefixes = lax.scan(step, start, (positive, fold, valid))
-    counts, counts_all, every = map(_exclusive, totals, prefixes)
-    return counts, counts_all, every
+    shapes = jax.eval_shape(of_word, tuple(jax.ShapeDtypeStruct(part.shape[1:], part.dtype) for part in words))
+    totals, before = lax.scan(step, tuple(jnp.zeros(part.shape, part.dtype) for part in shapes), words)
+    return tuple(jnp.concatenate([prefix, total[None]]) for total, prefix in zip(totals, before, strict=True))
 
 
-def _prefix_sums(
-    values: Float[Array, "B 64"],
-    positive: UInt64[Array, "B F"],
-    fold: UInt64[Array, "B K"],
-    valid: UInt64[Array, " B"],
-) -> tuple[Array, Array]:
-    """Sum values over the training positives and the training positions before each word."""
-
-    def step(carry: tuple, word: tuple) -> tuple[tuple, tuple]:
-        sums, sums_all = carry
-        values, pos, out, valid = word
-        # A product of 0/1 matrices with the 64 values: sums for all folds and features at once.
-        train = _bits.expand(valid & ~out).astype(jnp.float64)
-        weighted = _bits.expand(pos).astype(jnp.float64) * values
-        return (sums + train @ weighted.T, sums_all + train @ values), carry
-
-    n_features, n_folds = positive.shape[1], fold.shape[1]
-    start = (jnp.zeros((n_folds, n_features), jnp.float64), jnp.zeros(n_folds, jnp.float64))
-    totals, prefixes = lax.scan(step, start, (values, positive, fold, valid))
-    sums, sums_all = map(_exclusive, totals, prefixes)
-    return sums, sums_all
+def _prefix_at_once(of_word: _OfWord, words: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Compute the same sums, all words at a time."""
+    return tuple(
+        jnp.pad(jnp.cumsum(part, axis=0, dtype=part.dtype), ((1, 0), *[(0, 0)] * (part.ndim - 1)))
+        for part in jax.vmap(of_word)(words)
+    )
 
 
 def count_below(
@@ -272,7 +268,7 @@ class TrainingClass(NamedTuple):
         positives = of_positives.reshape(-1, fit.shape[0])[word, fit]
         return jnp.where(self.negate, of_all[word, fold] - positives, positives)
 
-    def members(self, word: Int[Array, "Q KF"]) -> UInt64[Array, "Q KF"]:
+    def members(self, word: Int[Array, "Q KF"]) -> UInt[Array, "Q KF"]:
         """The members of one word."""
         _, fold, feature = self._fits()
         train = self.neuron.valid[word] & ~self.neuron.fold[word, fold]
@@ -284,7 +280,7 @@ class TrainingClass(NamedTuple):
 
         n is zero-based and clipped to the valid range; for an empty class the result is arbitrary.
         """
-        n_words = self.neuron.valid.shape[0]
+        n_words, n_bits = self.neuron.x.shape
         last = self.size(jnp.full(n.shape, n_words, jnp.int32)) - 1
         n = jnp.clip(n, 0, jnp.maximum(last, 0))
         n_steps = n_words.bit_length()
@@ -296,10 +292,10 @@ class TrainingClass(NamedTuple):
 
         word = lax.fori_loop(0, n_steps, descend, jnp.zeros_like(n))
         members = self.members(word)
-        bit = jnp.minimum(_bits.select(members, n - self.size(word)), WORD - 1)
-        before = _bits.expand(members & _bits.below(bit))
+        bit = jnp.minimum(_bits.select(members, n - self.size(word)), n_bits - 1)
+        before = _bits.expand(_bits.keep_below(members, bit))
         rest = jnp.sum(jnp.where(before, self.neuron.x[word], 0.0), axis=-1)
-        return self.neuron.x.reshape(-1)[word * WORD + bit], self.total(word) + rest
+        return self.neuron.x.reshape(-1)[word * n_bits + bit], self.total(word) + rest
 
     def sizes(self) -> Int[Array, "Q KF"]:
         """Members of each class."""
@@ -312,11 +308,11 @@ class TrainingClass(NamedTuple):
 
     def moments_below(self, bound: Float[Array, "Q KF"]) -> Float[Array, "3 Q KF"]:
         """Number, sum and sum of squares of the members less than the bound."""
-        n_words = self.neuron.valid.shape[0]
+        n_words, n_bits = self.neuron.x.shape
         rank = count_below(self.neuron.values(), bound, jnp.zeros(bound.shape, bool))
-        word, bit = rank // WORD, rank % WORD
+        word, bit = divmod(rank, n_bits)
         last = jnp.minimum(word, n_words - 1)
-        before = self.members(last) & _bits.below(bit)
+        before = _bits.keep_below(self.members(last), bit)
         chosen, values = _bits.expand(before), self.neuron.x[last]
         return jnp.stack(
             [

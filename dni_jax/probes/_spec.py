@@ -13,6 +13,7 @@ from dni_jax.probes._metrics import REGRESSION
 from dni_jax.probes._registry import PROBES
 
 ENGINES = ("auto", "exact", "binned")
+PLANS = ("auto", "cpu", "gpu", "tpu")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class ProbeSpec:
         Levels per neuron of the binned engine, about equally full; at least 2.
     neuron_batch, feature_batch : int, optional
         Neurons and features that are processed at a time; lower values need less memory.
+    plan : {"auto", "cpu", "gpu", "tpu"}
+        How the computation is arranged, which changes no result: one neuron after another, as a CPU's caches want, or
+        many at once; "tpu" also keeps to 32-bit integers. "auto" is that of the devices.
 
     Raises
     ------
@@ -62,6 +66,7 @@ class ProbeSpec:
     n_bins: int = 512
     neuron_batch: int | None = None
     feature_batch: int | None = None
+    plan: str = "auto"
 
     def __post_init__(self) -> None:
         if self.probe not in PROBES:
@@ -81,6 +86,8 @@ class ProbeSpec:
             self._check_weight()
         if self.engine not in ENGINES:
             raise ValueError(f"expected engine to be one of {', '.join(ENGINES)}, got {self.engine!r}")
+        if self.plan not in PLANS:
+            raise ValueError(f"expected plan to be one of {', '.join(PLANS)}, got {self.plan!r}")
         if self.n_bins < 2:
             raise ValueError(f"expected n_bins >= 2, got {self.n_bins}")
         for name in ("neuron_batch", "feature_batch"):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from dni_jax.probes._neuron import Fit, Neuron
+from dni_jax.probes._neuron import Fit, Neuron, Solver
 
 
 class _Problem(NamedTuple):
@@ -76,9 +76,17 @@ def _weight_at(
 
 
 def _first(
-    neuron: Neuron, problem: _Problem, ends: "_Ends", low: Int[Array, " KF"], high: Int[Array, " KF"]
+    neuron: Neuron,
+    problem: _Problem,
+    ends: "_Ends",
+    low: Int[Array, " KF"],
+    high: Int[Array, " KF"],
+    most: int | None,
 ) -> Int[Array, " KF"]:
-    """Return the smallest step in [low, high) at whose end the crossing is reached; `high` where there is none."""
+    """Return the smallest step in [low, high) at whose end the crossing is reached; `high` where there is none.
+
+    With `most`, the largest number of steps, the loop is as long as it would have to be for these.
+    """
 
     def unfinished(state: tuple[Array, Array]) -> Array:
         return jnp.any(state[0] < state[1])
@@ -91,6 +99,8 @@ def _first(
         active = low < high
         return jnp.where(active & ~crossed, middle + 1, low), jnp.where(active & crossed, middle, high)
 
+    if most is not None:
+        return lax.fori_loop(0, most.bit_length(), lambda _, state: halve(state), (low, high))[1]
     return lax.while_loop(unfinished, halve, (low, high))[1]
 
 
@@ -119,17 +129,18 @@ def _threshold(
     return (lowest + highest) / 2.0
 
 
-def fit(neuron: Neuron, cost: Float[Array, ""], balanced: bool) -> Fit:
+def fit(neuron: Neuron, cost: Float[Array, ""], solver: Solver) -> Fit:
     """Solve the SVM of every fold and feature on one neuron.
 
     Minimises ``w ** 2 / 2 + cost * sum(c_y * max(0, 1 - y * (w * x + b)))`` over w and b for y in {-1, +1}, with
     class weights c of 1, or ``n / (2 * n_class)`` where `balanced`. Where a whole interval of biases is optimal,
     the middle is taken, as libsvm does. w = 0 predicts the majority of the training set, class 0 in a tie.
     """
+    balanced, most = solver.balanced, neuron.most_positions if solver.parallel else None
     problem = _pose(neuron, cost, balanced)
     upper = _Ends(problem.mass[0], problem.limit)
     n_steps = _ceil(problem.limit, upper.each)
-    p = _first(neuron, problem, upper, jnp.zeros_like(n_steps), n_steps)
+    p = _first(neuron, problem, upper, jnp.zeros_like(n_steps), n_steps, most)
     crossed = p < n_steps
     start, end = p * upper.each, upper.of(p)
     if balanced:
@@ -137,7 +148,7 @@ def fit(neuron: Neuron, cost: Float[Array, ""], balanced: bool) -> Fit:
         # the lower one. A second search among these finds the step in which D is constant.
         lower = _Ends(problem.mass[1], end)
         low, high = start // lower.each, _ceil(end, lower.each) - 1
-        q = _first(neuron, problem, lower, jnp.where(crossed, low, 0), jnp.where(crossed, high, 0))
+        q = _first(neuron, problem, lower, jnp.where(crossed, low, 0), jnp.where(crossed, high, 0), most)
         start, end = jnp.maximum(start, q * lower.each), lower.of(q)
     # W is linear within the step, so its value at the start follows from that at the end. If W * D < 2 at the start and
     # >= 2 at the end, the crossing lies inside, where D = a - b is known, and W = 2 / D without solving for the mass.

@@ -4,7 +4,7 @@ from dni_jax.text._corpus import SPLITS, Corpus, split_groups
 from dni_jax.text._ragged import chunk_bounds, concatenate_ranges, exclusive_sum, offsets_from_lengths, row_ids
 from dni_jax.text._segments import SOURCE_POSITION, Texts, iterate_chunks, join_segments, segment_corpus
 from dni_jax.text._trees import BRACKETS, NodeKind, ParseTrees, concatenate_trees
-from dni_jax.text._vocabulary import BOUNDARY, Vocabulary, character_type, to_string
+from dni_jax.text._vocabulary import BOUNDARY, Vocabulary, character_type, to_code_points, to_string
 
 __all__ = [
     "BOUNDARY",
@@ -27,5 +27,6 @@ __all__ = [
     "row_ids",
     "segment_corpus",
     "split_groups",
+    "to_code_points",
     "to_string",
 ]

@@ -49,7 +49,7 @@ class Sums(NamedTuple):
         return _ratio(np.einsum("bg,msg->bms", weights, self.total), (weights @ self.positions.T)[:, None, :])
 
 
-def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+def _ratio(total: np.ndarray, count: np.ndarray | np.float64) -> np.ndarray:
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=np.broadcast_to(count, total.shape) > 0)
 
 
@@ -95,10 +95,40 @@ def group_sums(
 
 
 def means_of(
-    values: Sequence[Float[np.ndarray, "M T"]], predicted: Bool[np.ndarray, " T"], on: Bool[np.ndarray, " T"]
-) -> Float[np.ndarray, "M X"]:
-    """Return each of `MEASURES` over all positions: `Sums.means` of `group_sums`, by one matrix product a value."""
-    masks = np.stack([predicted, predicted & on, predicted & ~on]).astype(np.float64)
-    right, loss, class_probability = (_ratio(value @ masks.T, masks.sum(axis=1)[None]) for value in values[:3])
-    distance = _ratio(values[3] @ masks[:1].T, masks[:1].sum(axis=1)[None])
-    return np.concatenate([right, loss, class_probability, distance], axis=1)
+    right: Float[np.ndarray, "M T"],
+    loss: Float[np.ndarray, "M T"],
+    class_probabilities: Sequence[Float[np.ndarray, "M T"]],
+    distance: Float[np.ndarray, "M T"],
+    predicted: Bool[np.ndarray, " T"],
+    on: Bool[np.ndarray, "F T"],
+    classes: Sequence[int],
+) -> Float[np.ndarray, "F M X"]:
+    """Return each of `MEASURES` for each feature: `Sums.means` of `group_sums`, by one matrix product per value.
+
+    Parameters
+    ----------
+    right, loss, distance, predicted
+        As for `group_sums`.
+    class_probabilities, classes
+        The probability of each class, and the class of each feature.
+    on
+        The characters that each feature holds for.
+    """
+    result = np.empty((len(on), len(loss), len(MEASURES)))
+    result[..., 0:3], result[..., 3:6] = _split_means(right, predicted, on), _split_means(loss, predicted, on)
+    for number, probability in enumerate(class_probabilities):
+        own = np.flatnonzero(np.asarray(classes) == number)
+        result[own, :, 6:9] = _split_means(probability, predicted, on[own])
+    result[..., 9] = _ratio(distance @ predicted.astype(np.float64), predicted.sum(dtype=np.float64))
+    return result
+
+
+def _split_means(
+    values: Float[np.ndarray, "M T"], predicted: Bool[np.ndarray, " T"], on: Bool[np.ndarray, "F T"]
+) -> Float[np.ndarray, "F M 3"]:
+    """Return the means over the predicted positions: all, those that each feature holds for, and the others."""
+    masks = np.concatenate([predicted[None], predicted & on, predicted & ~on]).astype(np.float64)
+    means = _ratio(values @ masks.T, masks.sum(axis=1)[None])
+    n_features = len(on)
+    overall = np.repeat(means[:, :1], n_features, axis=1)
+    return np.stack([overall, means[:, 1 : n_features + 1], means[:, n_features + 1 :]], axis=-1).swapaxes(0, 1)

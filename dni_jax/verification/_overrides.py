@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from dni_jax.interventions import Intervention, ablate, clamp, clamp_to_labels
-from dni_jax.models import Activations
+from dni_jax.states import Activations
 
 INTERVENTIONS = ("ablate", "mean", "resample", "clamp", "oracle", "fitted")
 _STRATUM = 16  # neurons of similar variance

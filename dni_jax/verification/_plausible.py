@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from dni_jax.interventions import Intervention
-from dni_jax.models import ImportedModel, TrainedModel, record
+from dni_jax.models import ImportedModel, TrainedModel, states_under
 from dni_jax.text import Corpus
 from dni_jax.verification._overrides import Sets
 
@@ -60,10 +60,10 @@ def plausibility_variables(
     places = np.unique(np.linspace(0, text.n_positions - 1, _SCORED).astype(int))
     random = sets.random[..., :_DRAWS]
     wanted = np.unique(np.concatenate([[0], *(rows.ravel() for rows in (sets.top, sets.bottom, random))]))
+    hidden = _states(model, text, change, sets.masks[wanted], places)
+    scores = density.log_prob(hidden.reshape(-1, model.n_neurons)).reshape(hidden.shape[:2])
     found = np.full((len(sets.masks), len(STATISTICS)), np.nan)
-    for row in wanted.tolist():
-        restricted = change.select(np.flatnonzero(sets.masks[row]).tolist(), text.n_positions)
-        found[row] = _score(density, model, text, restricted, places)
+    found[wanted] = np.stack([np.median(scores, axis=1), np.median(density.percentile_of(scores), axis=1)], axis=1)
     result: dict[str, Any] = {}
     for column, name in enumerate(STATISTICS):
         values = found[:, column]
@@ -74,12 +74,18 @@ def plausibility_variables(
     return result
 
 
-def _score(
-    density: Density,
+def _states(
     model: TrainedModel | ImportedModel,
     text: Corpus,
-    restricted: Intervention | None,
+    change: Intervention,
+    masks: Bool[np.ndarray, "M N"],
     places: Int[np.ndarray, " n"],
-) -> Float[np.ndarray, " 2"]:
-    scores = density.log_prob(record(model, text, intervention=restricted).hidden[places])
-    return np.asarray([np.median(scores), np.median(density.percentile_of(scores))])
+) -> Float[np.ndarray, "M n N"]:
+    """Return the states at some places, with the neurons of each set changed."""
+    if isinstance(model, ImportedModel):
+        each = [change.select(np.flatnonzero(mask), text.n_positions) for mask in masks]
+        return np.stack([record(model, text, intervention=one).hidden[places] for one in each])
+    start = change.select(range(model.n_neurons), text.n_positions)
+    assert start is not None  # it changes all neurons
+    overrides = start.bind(model.n_neurons, text.n_positions, model.parts, sets=masks)
+    return states_under(model.weights, text, overrides, places)

@@ -11,9 +11,10 @@ import xarray as xr
 from jaxtyping import Bool, Int
 
 from dni_jax.features import FeatureLibrary, Labels
-from dni_jax.inspection import ranking
-from dni_jax.models import Activations, ImportedModel, StateGaussian, TrainedModel, make_output_task, record
+from dni_jax.inspection import find_library, rankings
+from dni_jax.models import ImportedModel, StateGaussian, TrainedModel, make_output_task, record
 from dni_jax.probes import string_weights
+from dni_jax.states import Activations
 from dni_jax.text import Corpus
 from dni_jax.verification._measures import (
     LOSSES,
@@ -27,6 +28,7 @@ from dni_jax.verification._overrides import INTERVENTIONS, Sets, intervene, neur
 from dni_jax.verification._plausible import Density, check_density, plausibility_variables
 
 _BOOTSTRAP = 500
+_SIZES = (1, 5, 10)
 _INTERVAL = (0.025, 0.975)
 
 
@@ -35,7 +37,7 @@ def verify(
     corpus: Corpus,
     relevance: xr.Dataset,
     features: str | Sequence[str],
-    ks: Sequence[int] = (1, 5, 10),
+    ks: Sequence[int] | None = None,
     n_random: int = 64,
     *,
     intervention: str = "ablate",
@@ -63,7 +65,7 @@ def verify(
     features
         The name of one feature, or several names.
     ks
-        Sizes of the sets.
+        Sizes of the sets. Default: 1, 5 and 10, as far as the network has so many neurons.
     n_random
         Number of random sets of each size.
     intervention
@@ -141,6 +143,7 @@ def verify(
     ((), 4)
     """
     names = [features] if isinstance(features, str) else list(features)
+    ks = [k for k in _SIZES if k <= model.n_neurons] if ks is None else ks
     check_request(names, ks, n_random, intervention, match, model)
     check_density(density, model.n_neurons)
     if relevance.sizes["neuron"] != model.n_neurons:
@@ -161,10 +164,25 @@ def verify(
         if model.readout is not None and model.readout.per == "string":
             selected = _of_strings(selected, corpus)
     place = choose_positions(task, corpus, at)
-    orders = np.stack([ranking(relevance, name, by) for name in names])
+    orders = rankings(relevance, names, by)
     states = record(model, corpus)
+    seen = states.hidden if states.mask is None else states.hidden[states.mask]
     request = _Request(
-        model, corpus, states, ks, n_random, intervention, value, where, match, density, task, place, outputs, seed
+        model,
+        corpus,
+        states,
+        StateGaussian.fit(seen),
+        ks,
+        n_random,
+        intervention,
+        value,
+        where,
+        match,
+        density,
+        task,
+        place,
+        outputs,
+        seed,
     )
     alone = match is not None or intervention in ("oracle", "fitted")
     jobs = [[place] for place in range(len(names))] if alone else [list(range(len(names)))]
@@ -181,6 +199,7 @@ class _Request(NamedTuple):
     model: TrainedModel | ImportedModel
     corpus: Corpus
     states: Activations
+    gaussian: StateGaussian
     ks: Sequence[int]
     n_random: int
     intervention: str
@@ -214,7 +233,7 @@ def check_request(
 
 
 def _labels(relevance: xr.Dataset, labels: Labels | FeatureLibrary | None, corpus: Corpus) -> Labels:
-    source = relevance.attrs.get("library") if labels is None else labels
+    source = find_library(relevance.attrs) if labels is None else labels
     if source is None:
         raise ValueError("expected labels=library.label(corpus) with a relevance that was read from disk, got none")
     made = source.label(corpus) if isinstance(source, FeatureLibrary) else source
@@ -255,27 +274,29 @@ def _effects(request: _Request, labels: Labels, orders: Int[np.ndarray, "F N"]) 
     held = [feature_holds(column) & labels.mask for column in labels.columns]
     task = request.task
     main_types, classes, type_names = choose_outputs(task, held, request.outputs)
-    gaussian = StateGaussian.fit(states.hidden if states.mask is None else states.hidden[states.mask])
-    outcome = task.measure(overrides, classes, gaussian)
+    outcome = task.measure(overrides, classes, request.gaussian)
     counted = outcome.measured & labels.mask & request.at
     if not counted.any():
         raise ValueError(
             "expected positions that are predicted and labelled among those that at= names, got none: is a symbol "
-            "missing "
-            "in this text?"
+            "missing in this text?"
         )
     groups = corpus.position_groups
     draw = string_weights(len(np.unique(groups)), _BOOTSTRAP, request.seed)
+    right, loss, distance = (np.asarray(each, np.float64) for each in (outcome.right, outcome.loss, outcome.distance))
+    used = sorted(set(main_types))
+    probabilities = [outcome.class_probability[..., which].astype(np.float64) for which in used]
+    for which, probability in zip(used, probabilities, strict=True):
+        if not classes[:, which].any():  # no class to measure: a regression, or several places of a string
+            probability[:] = np.nan
+    of_class = [used.index(main) for main in main_types]
+    means = means_of(right, loss, probabilities, distance, counted, np.asarray(held), of_class)
     found = []
     for place, on in enumerate(held):
-        chances = outcome.class_probability[..., main_types[place]]
-        if not classes[:, main_types[place]].any():  # no class to measure: a regression, or several places of a string
-            chances = np.full_like(chances, np.nan)
-        values = (outcome.right, outcome.loss, chances, outcome.distance)
         first = np.concatenate([[0], sets.top[place]])
-        sums = group_sums([value[first] for value in values], counted, on, groups)
-        means = means_of(values, counted, on)
-        found.append({name: means[rows] for name, rows in _rows(sets, place).items()} | _intervals(sums, draw))
+        values = (value[first] for value in (right, loss, probabilities[of_class[place]], distance))
+        sums = group_sums(list(values), counted, on, groups)
+        found.append({name: means[place, rows] for name, rows in _rows(sets, place).items()} | _intervals(sums, draw))
     arrays = {name: np.stack([each[name] for each in found]) for name in found[0]}
     dataset = _dataset(arrays, orders, labels.names, ks).assign_coords(
         symbols=("feature", [type_names[n] for n in main_types])
@@ -294,14 +315,13 @@ def _intervals(sums: Sums, draw: np.ndarray) -> dict[str, np.ndarray]:
     """Return the interval of the top sets' effects, from the sums of the intact network and of the top sets."""
     resampled = sums.resampled(draw)
     effect = resampled[:, 1:] - resampled[:, :1]
-    return {"low": _quantile(effect, _INTERVAL[0]), "high": _quantile(effect, _INTERVAL[1])}
-
-
-def _quantile(values: np.ndarray, q: float) -> np.ndarray:
-    usable = ~np.isnan(values).all(axis=0)
-    result = np.full(values.shape[1:], np.nan)
-    result[usable] = np.nanquantile(values[:, usable], q, axis=0)
-    return result
+    low, high = np.full((2, *effect.shape[1:]), np.nan)
+    usable = ~np.isnan(effect).all(axis=0)
+    if usable.any():
+        some = effect[:, usable]
+        quantile = np.nanquantile if np.isnan(some).any() else np.quantile  # the latter is many times as fast
+        low[usable], high[usable] = quantile(some, _INTERVAL, axis=0)
+    return {"low": low, "high": high}
 
 
 def _dataset(arrays: dict[str, np.ndarray], orders: np.ndarray, names: Sequence[str], ks: Sequence[int]) -> xr.Dataset:

@@ -46,7 +46,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Course:
-    """What a way led to, look by look, in nats a symbol of unseen text."""
+    """What a way led to, look by look, in nats per symbol of unseen text."""
 
     steps: np.ndarray
     train: np.ndarray
@@ -111,7 +111,7 @@ def draw(found, path):
         for axes, kind in ((left, "alone"), (right, "averaged")):
             mean = np.mean([getattr(one, kind) for one in courses], axis=0)
             axes.plot(courses[0].steps, mean, label=name)
-    left.set(title="last weights", xlabel="steps", ylabel="unseen text, nats a symbol")
+    left.set(title="last weights", xlabel="steps", ylabel="unseen text, nats per symbol")
     right.set(title="average of probabilities", xlabel="steps")
     low = min(one.averaged.min() for courses in found.values() for one in courses)
     left.set_ylim(low - 0.02, low + 0.6)

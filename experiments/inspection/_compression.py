@@ -1,4 +1,4 @@
-"""How well others predict a text: an n-gram model and compressors, in bits a character."""
+"""How well others predict a text: an n-gram model and compressors, in bits per character."""
 
 import bz2
 import lzma

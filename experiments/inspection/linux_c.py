@@ -51,7 +51,7 @@ def network(corpus: dni.Corpus, folder: Path) -> dni.models.TrainedModel:
     model = dni.load(folder / "network")
     for row in model.history[:: max(len(model.history) // 8, 1)]:
         print(
-            f"  step {row['step']}: {row['validation_loss'] / np.log(2):.3f} bits a character, {row['seconds']:.0f} s"
+            f"  step {row['step']}: {row['validation_loss'] / np.log(2):.3f} bits per character, {row['seconds']:.0f} s"
         )
     return model
 
@@ -64,7 +64,7 @@ def compare_losses(model: dni.models.TrainedModel, corpus: dni.Corpus) -> None:
         found = ngram_bits(train.flat_codes, unseen.flat_codes, order, len(corpus.vocabulary))
         bits[f"{order}-gram, Witten-Bell"] = found
     bits |= compressor_bits(*(to_string(part.text) for part in (train, unseen)))
-    table(["model", "bits a character"], [[name, f"{value:.3f}"] for name, value in bits.items()])
+    table(["model", "bits per character"], [[name, f"{value:.3f}"] for name, value in bits.items()])
 
 
 def relevance_of(model: dni.models.TrainedModel, held_out: dni.Corpus) -> tuple[xr.Dataset, dict[str, np.ndarray]]:

@@ -34,7 +34,7 @@ SHOWN = 12  # features with the smallest and with the largest dimension
 
 
 def of_one_network(name, seed, networks):
-    """One row a feature: its intrinsic dimension, and what inspection and sparse probes say of it."""
+    """One row per feature: its intrinsic dimension, and what inspection and sparse probes say of it."""
     case = subject(name, seed, networks)
     states = dni.record(case.model, case.held_out)
     labels = case.language.features().label(case.held_out).of_kind("binary")

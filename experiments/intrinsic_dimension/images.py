@@ -6,7 +6,7 @@ Claims    (1) Ten constraints on 1,000 numbers: performance steps from 0 to 1 at
           (3) Memorising shuffled labels takes far more dimensions than learning the true ones.
           (4) On CIFAR-10 a convolutional network (LeNet) needs fewer than a fully connected one (2,900 against 9,000).
 Command   python -m experiments.intrinsic_dimension.images --part toy (or mnist, shuffled, cifar)
-Run time  toy: half a minute; mnist: about 8 CPU minutes a seed, more than half of them for the dense projection;
+Run time  toy: half a minute; mnist: about 8 CPU minutes per seed, more than half of them for the dense projection;
           shuffled: about 3 CPU minutes; cifar (300 steps): 16 minutes, other programs running beside
 Result    (1) Yes, with every projection, where the optimizer finds the solution: L-BFGS gives exp(-loss) 1.000 at d =
           10 in each of five draws. At 9 the mean is .26 (dense), .50 (sparse) and .29 (fastfood): one constraint is
@@ -71,7 +71,7 @@ def accuracy_on(x, y):
 
 
 def told(found, seconds):
-    """Rows of a result, one a dimension; told at once, since the next may take long."""
+    """Rows of a result, one per dimension; told at once, since the next may take long."""
     rows = [[found.projection, r.dim, f"{r.performance:.4f}", f"{r.share:.3f}"] for r in found.table.itertuples()]
     each = ", ".join(f"{d}: {performance}" for _, d, performance, _ in rows)
     print(f"{found!r}, {seconds:.0f} seconds; {each}", flush=True)

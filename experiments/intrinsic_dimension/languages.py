@@ -2,7 +2,7 @@
 
 Asked     Trained in a random subspace of its weights, how large must the subspace be for the network to come 90 % of
           the way from symbols' frequencies to what the network trained in the full space predicts? Which language is
-          harder? Performance is how many nats a symbol the network is below the entropy of frequencies.
+          harder? Performance is how many nats per symbol the network is below the entropy of frequencies.
 Command   python -m experiments.intrinsic_dimension.languages
 Run time  about 7 CPU minutes
 Result    LSTM of 64 neurons, 800 steps, sparse projection, seed 0; the columns by d are shares of the full network's
@@ -62,7 +62,7 @@ def loss(params, batch):
 
 
 def entropy_of_frequencies(train, unseen):
-    """The cross entropy, in nats a symbol, of the training text's frequencies."""
+    """The cross entropy, in nats per symbol, of the training text's frequencies."""
     counts = np.bincount(train[1][train[2] > 0], minlength=2)
     return float(-np.log(counts / counts.sum())[unseen[1][unseen[2] > 0]].mean())
 
@@ -87,7 +87,7 @@ def of_one_language(name, seed, asked):
         loss, start, asked.dims, asked.projection, data=train, performance=gained, batch=ROWS, steps=asked.steps,
         learning_rate=asked.rate, repeats=1, seed=seed,
     )  # fmt: skip
-    print(f"seed {seed}: frequencies {simple:.4f} nats a symbol, best possible gain {ideal}; {found!r}", flush=True)
+    print(f"seed {seed}: frequencies {simple:.4f} nats per symbol, best possible gain {ideal}; {found!r}", flush=True)
     return found
 
 

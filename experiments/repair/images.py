@@ -4,7 +4,7 @@ Claim     With the layers after the convolutions replaced by a support vector ma
           head can be repaired from one adversarial picture with few changed weights, and others are then right as well.
 Command   python -m experiments.repair.images            (MNIST)
           python -m experiments.repair.images --part cifar --seeds 0 --steps 250
-Run time  MNIST 231 seconds for three seeds on 2 CPU cores, 20 CPU seconds a seed of them training;
+Run time  MNIST 231 seconds for three seeds on 2 CPU cores, 20 CPU seconds per seed of them training;
           CIFAR-10 480 CPU seconds, 209 of them training
 Result    MNIST, 200 steps of 128 pictures (so that the network is as good as the paper's), machines that learn from
           8,000 pictures, 1,000 test pictures attacked, 2,000 others to repair from; means over three networks:

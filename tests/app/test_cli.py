@@ -294,3 +294,20 @@ def test_python_source(tmp_path, capsys):
     settings = [*SMALL[2:-2], "--characters", "200000", "--inspect-characters", "20000"]
     main(["run", "python", "--out", str(tmp_path / "run"), *settings])
     assert "range:string" in set(pd.read_parquet(tmp_path / "run" / "relevance.parquet")["feature"])
+
+
+def test_a_grammar_in_several_files(tmp_path, monkeypatch):
+    from dni_jax.app.config import RunConfig
+    from dni_jax.app.texts import get_language
+
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "a.lark").write_text('%import .b.X\n%import c.Y\nstart: X Y "!"')
+    (tmp_path / "dir" / "b.lark").write_text("X: /[xyz]/")
+    (tmp_path / "dir" / "c.lark").write_text("Y: /[0-9]/")
+    language = get_language(RunConfig(grammar=str(tmp_path / "dir" / "a.lark")))
+    assert len(language.parse("x1!").rule) > 0
+    monkeypatch.chdir(tmp_path / "dir")
+    assert get_language(RunConfig(grammar="a.lark")).fingerprint == language.fingerprint
+    (tmp_path / "dir" / "b.lark").unlink()
+    with pytest.raises(ValueError, match=r"%import statements lead to files, got: .*b\.lark"):
+        get_language(RunConfig(grammar="a.lark"))

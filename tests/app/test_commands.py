@@ -208,7 +208,10 @@ def test_every_command_has_an_example(capsys):
         with pytest.raises(SystemExit) as stop:
             main([name, "--help"])
         assert stop.value.code == 0
-        assert f"\n    dni {name}" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert f"\n    dni {name}" in printed
+        assert "(default: None)" not in printed
+        assert "(default: )" not in printed
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -105,7 +105,8 @@ def test_all_at_once_is_one_after_the_other(corpus, held_out, monkeypatch):
         return jax.tree.leaves([model.weights for model in models]), predictions.loss, texts, models[0].history
 
     in_turn = everything()
-    monkeypatch.setattr("dni_jax.devices.jax.default_backend", lambda: "gpu")
+    monkeypatch.setattr("dni_jax.devices.is_accelerated", lambda mesh=None: True)
+    monkeypatch.setattr("dni_jax.models._prediction.is_accelerated", lambda mesh=None: True)
     monkeypatch.setattr("dni_jax.models._rollout.SETS_AT_ONCE", 2)
     monkeypatch.setattr("dni_jax.models._prediction.SETS_AT_ONCE", 2)
     at_once = everything()

@@ -43,7 +43,7 @@ def windows(corpus, n):
             yield t, there, len(there) < len(wanted) and not whole
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(CORPORA, st.integers(-4, 4))
 def test_lag(drawn, n):
     corpus = corpus_of(*drawn)
@@ -55,7 +55,7 @@ def test_lag(drawn, n):
         assert labels.mask[t] == (source.mask[t] and not missing and (far is None or source.mask[far]))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(CORPORA, st.integers(0, 4), st.sampled_from(["previous", "next"]))
 def test_within(drawn, n, direction):
     corpus = corpus_of(*drawn)
@@ -65,7 +65,7 @@ def test_within(drawn, n, direction):
         assert labels.mask[t] == (not missing and all(source.mask[u] for u in [t, *there]))
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(CORPORA, st.integers(-3, 3))
 def test_and_or_not(drawn, n):
     corpus = corpus_of(*drawn)
@@ -142,7 +142,7 @@ def test_pieces_are_joined_where_their_places_tell():
         assert under.mask.all()
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(STRINGS, st.integers(1, 5), st.lists(st.integers(0, 40), min_size=1, max_size=20))
 def test_pieces_in_any_order_are_joined_just_where_they_follow(strings, size, order):
     pieces = segment_corpus(Corpus.from_strings(strings), size)

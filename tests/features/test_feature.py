@@ -14,7 +14,7 @@ def label(one, strings):
     return FeatureLibrary((one,)).label(Corpus.from_strings(strings))
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(STRINGS)
 def test_functions_of_strings_and_of_characters(strings):
     place = feature("place", lambda string: list(range(len(string))))

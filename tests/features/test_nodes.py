@@ -10,22 +10,27 @@ from dni_jax.text import Corpus, segment_corpus
 from tests.support.grammar_texts import as_lark, ll1_grammars, reachable, small_weighted_grammars
 
 
-def walk(corpus, names):
-    """How many nodes cover each character, and whether one begins or ends there, node by node and place by place."""
-    covered, ends = np.zeros(corpus.n_positions, int), np.zeros(corpus.n_positions, int)
-    trees = corpus.trees
+def walk_over_every_node(corpus):
+    """Which kind each node is of, the characters it covers, and its first and last, node by node and place by place."""
+    trees, nodes = corpus.trees, []
     for string in range(len(corpus)):
         offset, length = int(corpus.offsets[string]), len(corpus.strings[string])
         for row in range(trees.offsets[string], trees.offsets[string + 1]):
-            kind = trees.kinds[trees.rule[row]]
-            if kind.name not in names and kind.symbol not in names:
-                continue
             places = range(trees.start[row], trees.end[row])
-            for place in places:
-                if 0 <= place < length:
-                    covered[offset + place] += 1
-                    if place in (places[0], places[-1]):
-                        ends[offset + place] = 1
+            inside = [place for place in places if 0 <= place < length]
+            ends = [place for place in inside if place in (places[0], places[-1])]
+            shifted = [[offset + place for place in some] for some in (inside, ends)]
+            nodes.append((trees.kinds[trees.rule[row]], *shifted))
+    return nodes
+
+
+def walk(nodes, corpus, names):
+    """How many nodes of these names cover each character, and whether one begins or ends there."""
+    covered, ends = np.zeros(corpus.n_positions, int), np.zeros(corpus.n_positions, int)
+    for kind, inside, edges in nodes:
+        if kind.name in names or kind.symbol in names:
+            covered[inside] += 1
+            ends[edges] = 1
     return covered, ends
 
 
@@ -42,8 +47,9 @@ def check_against_a_walk(corpus):
         make(f"{make.__name__} {wanted}", wanted) for wanted in choices for make in (range_feature, impulse_feature)
     ]
     together = FeatureLibrary(tuple(features)).label(corpus)
+    nodes = walk_over_every_node(corpus)
     for wanted in choices:
-        covered, ends = walk(corpus, wanted)
+        covered, ends = walk(nodes, corpus, wanted)
         np.testing.assert_array_equal(together[f"range_feature {wanted}"], covered > 0, err_msg=str(wanted))
         np.testing.assert_array_equal(together[f"impulse_feature {wanted}"], ends, err_msg=str(wanted))
         np.testing.assert_array_equal(nesting(corpus, wanted), covered)
@@ -54,7 +60,7 @@ def test_range_impulse_and_nesting_against_a_walk_over_every_node(corpus):
     assert len(node_names(corpus)) >= 4
     check_against_a_walk(corpus)
     wanted = node_names(corpus)[:1]
-    covered, _ = walk(corpus, wanted)
+    covered, _ = walk(walk_over_every_node(corpus), corpus, wanted)
     scaled = nesting_feature("n", wanted).compute(corpus)
     np.testing.assert_allclose(scaled, covered / max(covered.max(), 1), rtol=1e-6)
     assert scaled.dtype == np.float32
@@ -63,7 +69,7 @@ def test_range_impulse_and_nesting_against_a_walk_over_every_node(corpus):
         np.testing.assert_array_equal(exact, covered == level)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(ll1_grammars(), st.integers(1, 9), st.randoms(use_true_random=False))
 def test_random_grammars_whole_cut_and_shuffled(text, size, random):
     sampled = Language.from_lark(text, start="r0").sample(4, seed=0, max_length=120)
@@ -79,7 +85,7 @@ def test_random_grammars_whole_cut_and_shuffled(text, size, random):
     check_against_a_walk(pieces.take(np.asarray(order[: 1 + len(order) // 2])))
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(small_weighted_grammars(), st.integers(1, 5))
 def test_ambiguous_grammars_with_empty_nodes(grammar, size):
     text, weights = as_lark(reachable(grammar))

@@ -14,7 +14,7 @@ from dni_jax.text import Corpus, segment_corpus
 PATTERNS = ["a+", "ab|ba", "(a)(b)?", "^a", "b$", "a*", "(?=(aba))", "[ab]", "(?<=a)b", "a\nb?"]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     st.lists(st.text("ab\n", min_size=1, max_size=9), min_size=1, max_size=5),
     st.sampled_from(PATTERNS),

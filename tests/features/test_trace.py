@@ -44,7 +44,7 @@ def values_of(one, strings):
     return one.label(Corpus.from_strings(strings)).columns
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True)
 @given(STRINGS)
 def test_a_trace_is_what_a_function_of_the_string_would_say(strings):
     np.testing.assert_array_equal(

@@ -88,3 +88,7 @@ def test_a_broken_table_is_named(tmp_path):
 
 def test_a_network_of_two_neurons_lists_both(by_hand):
     assert best_per_feature(by_hand.isel(neuron=[0, 1]))["neurons"].map(len).tolist() == [2, 2]
+
+
+def test_without_k_a_small_network_is_listed_whole(by_hand):
+    assert dni.top(by_hand, "common")["neuron"].tolist() == [3, 1, 0, 2]

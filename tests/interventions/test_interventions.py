@@ -92,6 +92,7 @@ def test_labels_drive_between_low_and_high(model, held_out, labels):
         (lambda: dni.ablate([1], mode="half"), "'zero', 'mean' or 'resample'"),
         (lambda: dni.ablate([1], mode="mean"), "reference=states"),
         (lambda: dni.ablate([9], mode="mean", reference=np.zeros((4, 3))), "N > 9"),
+        (lambda: dni.patch([1], np.zeros((2, 4, 3))), "got a population of 2"),
         (lambda: dni.clamp([1, 2], [1.0, 2.0, 3.0]), "one value, or one for each of 2 neurons"),
         (lambda: dni.clamp([1], np.nan), "finite"),
         (lambda: dni.clamp([1], 1.0, where="somewhere"), "'recurrent' or 'readout'"),
@@ -198,6 +199,8 @@ def test_a_drive_along_the_neurons_own_line(model, held_out, states, labels):
         (lambda states: dni.ablate([1], "resample", reference=states.hidden, match=states.groups), r"groups=\(T,\)"),
         (lambda states: dni.patch([1], dataclasses.replace(states, cell=None), part="c"), r"what=\('cell',\)"),
         (lambda states: dni.clamp_to_labels([1], np.ones(5), reference=states), "5 positions"),
+        (lambda states: dni.ablate([1], "mean", reference=states.hidden[:, :9]), "24 neurons in .* got states of 9"),
+        (lambda states: dni.ablate([1], "resample", reference=states.hidden[:, :9]), "24 neurons in .* states of 9"),
         (lambda states: dni.clamp_to_labels([1], np.ones(len(states.hidden)), reference=states), "that varies"),
     ],
 )

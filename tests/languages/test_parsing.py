@@ -1,5 +1,7 @@
+import time
 import warnings
 
+import numpy as np
 import pytest
 from lark import Lark, Tree
 
@@ -197,3 +199,38 @@ def test_priorities_decide():
         with pytest.warns(AmbiguityWarning):
             trees = language.parse("xx")
         assert nodes_of(trees, 0)[1]["kind"].symbol == expected
+
+
+@pytest.mark.parametrize("rule", ['"[" N ("," N)* "]"', '"[" _list "]"\n_list: N | N "," _list'])
+def test_parsing_takes_time_linear_in_a_repetition(rule):
+    language = Language.from_lark(f"start: {rule}\nN: /[0-9]+/")
+
+    def parse(count):
+        text = "[" + ",".join(["7"] * count) + "]"
+        begun = time.process_time()
+        trees = language.parse(text)
+        return time.process_time() - begun, trees
+
+    parse(10)
+    short, _ = parse(2_000)
+    long, trees = parse(20_000)  # quadratic time would be a hundred times as long
+    assert long < 35 * short
+    assert trees.parent.tolist() == [-1, *[0] * 20_000, -1]
+    assert (trees.start[1:-1] == 1 + 2 * np.arange(20_000)).all()
+
+
+def test_nodes_without_characters_in_a_long_repetition_have_a_place():
+    language = Language.from_lark('start: "[" _item* "]"\n_item: "a" empty\nempty:')
+    trees = language.parse("[" + "a" * 50 + "]")
+    assert trees.start[1:51].tolist() == trees.end[1:51].tolist() == list(range(2, 52))
+
+
+@pytest.mark.parametrize("terminal", ["/a(?s)./", r"/(a|b)\1/", "/(?i)x/"])
+def test_terminals_that_re_refuses_are_named_at_once(terminal):
+    with pytest.raises(ValueError, match=r"expected .*(terminals that Python's re can read|grammar that Lark accepts)"):
+        Language.from_lark(f"start: X\nX: {terminal}")
+
+
+def test_a_relative_import_without_a_file_is_named():
+    with pytest.raises(ValueError, match="%import"):
+        Language.from_lark("%import .b.X\nstart: X")

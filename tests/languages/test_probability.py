@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from scipy import stats
 
 from dni_jax.languages import Language, get
-from dni_jax.languages import _probability as probability
+from dni_jax.languages import _inside as inside
+from dni_jax.languages._probability import log_probability
 from tests.support.grammar_texts import JSON, as_lark, enumerate_strings, growth, reachable, small_weighted_grammars
 
 
@@ -144,12 +145,45 @@ def test_long_and_unlikely_strings_do_not_underflow(length):
 def test_sums_that_begin_anew_from_the_likeliest_split_are_the_same(monkeypatch):
     cases = [(name, get(name).sample(20, seed=1).strings) for name in ("parentheses", "arithmetic")]
     usual = [get(name).log_probability([*strings, "(", "0)(1"]) for name, strings in cases]
-    monkeypatch.setattr(probability, "_FAR", 0.0)
+    monkeypatch.setattr(inside, "_FAR", 0.0)
+    monkeypatch.setattr(inside, "_NEAR", 0.0)  # every length leaves the range, so the careful way is taken
     for (name, strings), before in zip(cases, usual, strict=True):
         np.testing.assert_allclose(get(name).log_probability([*strings, "(", "0)(1"]), before, rtol=1e-12)
 
 
-@pytest.mark.slow
+def test_values_that_are_rescaled_at_every_length_are_the_same(monkeypatch):
+    strings = [*get("arithmetic").sample(20, seed=1).strings, "(", "1, 2,"]
+    usual = get("arithmetic").log_probability(strings)
+    monkeypatch.setattr(inside, "_NEAR", 0.5)
+    np.testing.assert_allclose(get("arithmetic").log_probability(strings), usual, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["json", "c_expressions", "repeats"])
+def test_the_one_derivation_of_an_lalr_grammar_has_the_probability_of_all(name):
+    if name == "c_expressions":
+        language = get(name)
+    else:
+        repeats = "start: /(a?b*)*c/ X?\nX: /(z|zz|zzz)+/i"  # a repeat of what may be empty; three ways to read zzz
+        language = Language.from_lark(JSON, start="value") if name == "json" else Language.from_lark(repeats)
+    strings = [s for s in language.sample(60, seed=3).strings if len(s) < 12][:8]
+    some_sum = log_probability(language.productions, strings)  # over all derivations
+    np.testing.assert_allclose(language.log_probability(strings), some_sum, rtol=1e-12)
+    outside = ["[", "a =", "ab!", " ", strings[0] + " "]
+    assert np.isneginf(language.log_probability(outside)).all()
+
+
+def test_the_ideal_cross_entropy_of_a_sample_has_a_standard_error():
+    language = get("arithmetic")
+    corpus = language.sample(400, seed=5, max_length=30)
+    exact = language.ideal_cross_entropy(corpus)
+    assert language.estimate_ideal_cross_entropy(corpus) == (pytest.approx(exact, rel=1e-12), 0.0)
+    found = [language.estimate_ideal_cross_entropy(corpus, seconds=1e-3, seed=seed) for seed in range(20)]
+    off = np.asarray([(value - exact) / error for value, error in found])
+    assert 0.5 < np.sqrt((off**2).mean()) < 1.6
+    with pytest.raises(ValueError, match="expected a positive number of seconds"):
+        language.estimate_ideal_cross_entropy(corpus, seconds=0)
+
+
 def test_a_long_string_of_a_large_grammar_has_a_probability():
     language = get("c_expressions")
     strings = language.sample(3_000, seed=0).strings

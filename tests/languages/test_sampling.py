@@ -3,7 +3,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from scipy import stats
 
-from dni_jax.languages import Language, get
+from dni_jax.languages import AmbiguityWarning, Language, get
 from tests.support.grammar_texts import JSON, ll1_grammars
 from tests.support.tree_checks import assert_same_trees, check_shape, nodes_of
 
@@ -189,3 +189,50 @@ def test_json_trees(parser):
     assert any("[" in s and '"' in s for s in sampled.strings)
     seen = {sampled.trees.kinds[rule].symbol for rule in sampled.trees.rule}
     assert seen == {"object", "array", "pair", "string", "number", "true", "null", "STRING", "NUMBER", "brackets"}
+
+
+MISREAD = {
+    "a name that is a keyword": 'start: s+\ns: "if" ID ";" | ID "=" NUM ";"\nID: /[a-z]+/\nNUM: /[0-9]+/\n%ignore " "',
+    "a name that is a keyword, without spaces": 'start: stmt+\nstmt: "if" ID ";" | ID ";"\nID: /[a-z]+/',
+    "an operator that is the beginning of another": 'start: item+\nitem: "<" eq? "x"? -> lt | "<=" -> le\neq: "="',
+    "tokens that run together": "start: (ID | NUM)+\nID: /[a-z]+/\nNUM: /[0-9]+/",
+    "tokens that make a comment": 'start: (OP /[a-z]/)+\nOP: "/" | "*"\n%ignore /\\/\\*.*?\\*\\//\n%ignore /\\n/',
+}
+
+
+@pytest.mark.parametrize("about", MISREAD)
+@pytest.mark.filterwarnings("ignore:.* of the texts drawn")
+def test_the_parser_reads_every_sampled_text_as_it_was_drawn(about):
+    language = Language.from_lark(MISREAD[about])
+    assert language.engine.is_lalr
+    corpus = language.sample(40, seed=0, max_length=60)
+    for row, string in enumerate(corpus.strings):
+        assert_same_trees(corpus.trees.take(np.asarray([row])), language.parse(string))
+    assert 0 < corpus.coverage["read_back"] <= 1
+    assert not language.violations().label(corpus).columns[0].any()
+    assert set("".join(corpus.strings)) <= set(corpus.vocabulary.characters)
+
+
+def test_conflicts_that_shifting_resolves_are_read_back_too():
+    grammar = 'start: e\ne: e "+" e | "a"'
+    language = Language.from_lark(grammar, parser="lalr")
+    with pytest.warns(AmbiguityWarning, match="of the texts drawn from the grammar grammar were rejected"):
+        corpus = language.sample(200, seed=0)
+    for row, string in enumerate(corpus.strings[:50]):
+        assert_same_trees(corpus.trees.take(np.asarray([row])), language.parse(string))
+
+
+@pytest.mark.filterwarnings("ignore:.* of the texts drawn")
+def test_probabilities_are_those_of_the_texts_read_back():
+    grammar = 'start: stmt+\nstmt: "if" ID ";" | ID "=" NUM ";"\nID: /[ifx]+/\nNUM: /[01]+/\n%ignore " "'
+    language = Language.from_lark(grammar)
+    corpus = language.sample(700, seed=0)
+    strings, counts = np.unique(corpus.strings, return_counts=True)
+    often = counts > 12
+    share = np.exp(language.log_probability(strings[often].tolist())) / corpus.coverage["read_back"]
+    expected = np.append(share, 1 - share.sum()) * len(corpus)
+    assert chi_square(np.append(counts[often], len(corpus) - counts[often].sum()), expected) > 1e-4
+    assert any(" " in string for string in strings[often])
+    assert np.isneginf(language.log_probability(["if=1;", "x = 1;", "ifx ;", "if  x;"])).all()
+    nats = -language.log_probability(corpus.strings).sum() + len(corpus) * np.log(corpus.coverage["read_back"])
+    assert language.ideal_cross_entropy(corpus) == pytest.approx(nats / (corpus.n_positions + len(corpus)), rel=1e-12)

@@ -72,6 +72,15 @@ def test_each_intervention_writes_as_if_alone(model, held_out):
     assert together[0] == together[4] != together[1]
 
 
+def test_drives_of_different_shapes_go_into_one_call(model, held_out):
+    """A signal has one number per step, the states of another run one per step and neuron."""
+    signal, states = np.linspace(0, 1, 30), np.random.default_rng(0).normal(size=(30, model.n_neurons))
+    asked = [dni.clamp_to_labels([1], signal), dni.patch([0, 2], states), dni.clamp_to_labels([3], 1 - signal)]
+    together = dni.models.generate_each(model, asked, n=5, length=30, seed=3)
+    for texts, intervention in zip(together, asked, strict=True):
+        assert texts == dni.generate(model, n=5, length=30, seed=3, intervention=intervention)
+
+
 def test_texts_begin_as_asked(model):
     texts = dni.generate(model, n=3, length=10, prime="((1")
     assert all(text.startswith("((1") and len(text) == 13 for text in texts)

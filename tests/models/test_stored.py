@@ -50,6 +50,19 @@ def cut_after(monkeypatch, n_chunks):
     monkeypatch.setattr(Reader, "read", failing)
 
 
+def test_a_store_is_a_reference_for_overrides(stored, states):
+    for part in ("h", "f"):
+        drives = [dni.patch([1, 3], one, part=part).edits[0].drive for one in (stored, states)]
+        np.testing.assert_allclose(*drives, atol=1e-6)
+    with pytest.raises(ValueError, match=r"what=\('cell',\) for the part 'c'"):
+        dni.patch([1], stored, part="c")
+
+
+def test_a_stream_is_a_reference_for_overrides(model, held_out, states):
+    (edit,) = dni.ablate([2], "mean", reference=stream(model, held_out, dtype="float32")).edits
+    np.testing.assert_allclose(edit.low, states.hidden[:, [2]].mean(0), atol=1e-6)
+
+
 def test_what_is_stored_is_what_is_recorded(stored, states, held_out):
     np.testing.assert_allclose(stored.hidden[...], states.hidden, atol=1e-6)
     np.testing.assert_allclose(stored.gates[...], states.gates, atol=1e-6)

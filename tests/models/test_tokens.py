@@ -107,7 +107,7 @@ def test_other_bad_input_is_named():
     states, offsets = [np.ones((1, 2)), np.ones((1, 2))], [[(0, 2)], [(0, 4)]]
     with pytest.raises(ValueError, match="containing, completed, got 'first'"):
         dni.from_tokens(states, offsets, corpus, "first")
-    with pytest.raises(ValueError, match="array of offsets a string, 2 in all, got 1"):
+    with pytest.raises(ValueError, match="array of offsets per string, 2 in all, got 1"):
         dni.from_tokens(states, offsets[:1], corpus)
     with pytest.raises(ValueError, match="array of states per string, 2 in all, got 1"):
         dni.from_tokens(states[:1], offsets, corpus)

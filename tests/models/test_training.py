@@ -67,6 +67,18 @@ def test_a_finished_training_is_taken_as_it_is(corpus, tmp_path):
     assert_same(first, dni.train(corpus, steps=20, checkpoints=tmp_path, **SMALL))
 
 
+def test_a_checkpoint_with_earlier_names_is_taken_as_it_is(corpus, tmp_path):
+    """Earlier versions called evaluations looks."""
+    first = dni.train(corpus, steps=20, checkpoints=tmp_path, **SMALL)
+    for file in tmp_path.glob("*/about/metadata"):
+        about = json.loads(file.read_text())
+        about["looks"] = about.pop("evaluations")
+        file.write_text(json.dumps(about))
+    again = dni.train(corpus, steps=20, checkpoints=tmp_path, **SMALL)
+    assert_same(first, again)
+    assert again.history == first.history
+
+
 def test_refuses_another_trainings_checkpoint(corpus, tmp_path):
     dni.train(corpus, steps=10, checkpoints=tmp_path, **SMALL)
     with pytest.raises(ValueError, match="another corpus or of other settings"):
@@ -160,7 +172,18 @@ def test_load_names_what_is_wrong(model, tmp_path):
         dni.load(tmp_path / "net")
 
 
-@pytest.mark.parametrize("settings", [{"cell": "gru"}, {"cell": "rnn", "layers": 2}, {"matmul_dtype": "bfloat16"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cell": "gru"},
+        {"cell": "rnn", "layers": 2},
+        {"matmul_dtype": "bfloat16"},
+        {"cell": "mingru", "layers": 2},
+        {"cell": "rglru", "matmul_dtype": "bfloat16"},
+        {"cell": "slstm"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
 def test_every_kind_of_network_learns_and_is_saved(corpus, tmp_path, settings):
     model = dni.train(corpus, **{**SMALL, "steps": 30, "evaluate_every": 15}, **settings)
     first, last = (row["validation_loss"] for row in model.history)
@@ -302,3 +325,8 @@ def test_checkpoints_keep_their_fingerprint(corpus):
     for array in (corpus.text, corpus.offsets, corpus.split):
         digest.update(np.ascontiguousarray(array).tobytes())
     assert fingerprint([plan], corpus) == digest.hexdigest()[:16]
+
+
+def test_a_loss_far_above_guessing_is_a_divergence(corpus):
+    with pytest.raises(ValueError, match=r"near 2\.\d+ nats .* which guessing has, or below, got .*diverged"):
+        dni.train(corpus, steps=20, learning_rate=1e30, **SMALL)

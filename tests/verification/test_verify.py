@@ -82,7 +82,10 @@ def test_means_by_products_are_the_sums_divided():
     predicted, groups = rng.random(300) < 0.9, rng.integers(0, 7, 300)
     for on in (rng.random(300) < 0.3, np.zeros(300, bool)):
         sums = group_sums(values, predicted, on, groups)
-        np.testing.assert_allclose(means_of(values, predicted, on), sums.means(), atol=1e-12)
+        right, loss, probability, distance = values
+        features, probabilities = np.stack([~on, on]), [loss, probability]
+        means = means_of(right, loss, probabilities, distance, predicted, features, [0, 1])
+        np.testing.assert_allclose(means[1], sums.means(), atol=1e-12)
 
 
 def test_bootstrap_resamples_whole_groups():

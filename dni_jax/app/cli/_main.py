@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import io
 import logging
 import sys
 import traceback
@@ -37,6 +38,7 @@ _MARKERS = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Invalid input ends with a message and exit code 2."""
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    _escape_unprintable()
     if words == ["--version"]:
         print(f"dni_jax {version('dni_jax')}")
         return
@@ -50,13 +52,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             config=_MARKERS,
         )
     except ValueError as error:
-        _stop(str(error))
+        _stop(_explain_full(error) or str(error))
     except OSError as error:
         _stop(_explain(error))
     except KeyboardInterrupt:
         _stop_interrupted(words[0])
     except Exception as error:
+        if full := _explain_full(error):
+            _stop(full)
         _stop_crashed(error)
+
+
+def _escape_unprintable() -> None:
+    """Print characters that a stream's encoding lacks as escapes: a finished run must not end in an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def make_app(defaults: RunConfig, summaries: bool = False) -> tyro.extras.SubcommandApp:
@@ -115,12 +126,19 @@ def _find_config(command: str, words: Sequence[str]) -> Path | None:
     return None
 
 
+def _explain_full(error: Exception, where: str = "") -> str | None:
+    """Return what to do about a full disk; None if the error is about something else."""
+    from dni_jax.files import is_disk_full
+
+    if not is_disk_full(error):
+        return None
+    return f"expected room for the results, but the disk is full{where}: free some space, then continue with --resume"
+
+
 def _explain(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return (
-            f"expected room for the results, but the disk is full{where}: free some space, then continue with --resume"
-        )
+    if full := _explain_full(error, where):
+        return full
     if error.errno in (errno.EACCES, errno.EROFS):
         return f"expected a writable folder, got {error.strerror}{where}: try another --out"
     return f"{error.strerror or error}{where}"

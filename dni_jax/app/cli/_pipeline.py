@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from dni_jax.app.config import InspectConfig, OutputConfig, RunConfig, VerifyConfig
+from dni_jax.settings import Described
 
 if TYPE_CHECKING:
     from dni_jax.app.cli._console import Console
     from dni_jax.app.pipeline import Job, RunResult
 
 Run = Positional[Annotated[Path, arg(metavar="RUN")]]
-ConfigFile = Annotated[Path | None, arg(name="config", metavar="FILE")]
+ConfigFile = Described[Annotated[Path | None, arg(name="config", metavar="FILE")]]
 
 
 def run(config: RunConfig, config_file: ConfigFile = None, output: OutputConfig = OutputConfig()) -> None:  # noqa: B008
@@ -69,8 +70,8 @@ def train(config: RunConfig, config_file: ConfigFile = None, output: OutputConfi
     from dni_jax.app.pipeline import start_run, train_stage
 
     with distributed.connect(config), open_console(output) as console:
-        job = start_run(config, console.log)
-        model = train_stage(job)
+        with start_run(config, console.log) as job:
+            model = train_stage(job)
         folder = job.folder
         losses = {name: value for name, value in folder.summary().items() if name in ("loss", "ideal", "unigram")}
         result = {"run": folder.path, "neurons": model.n_neurons, **losses}
@@ -102,8 +103,7 @@ def inspect(
     from dni_jax.app.cli._console import open_console
     from dni_jax.app.pipeline import inspect_stage, make_result, read_findings, report_stage
 
-    with open_console(output) as console:
-        job = _open_stage(run, ("inspect", "verify", "analyse", "report"), force, console, inspect=settings)
+    with open_console(output) as console, _open_stage(run, "inspect", force, console, inspect=settings) as job:
         inspect_stage(job)
         report_stage(job.folder)
         _show_result(console, make_result(job, read_findings(job.folder.findings)))
@@ -134,8 +134,7 @@ def verify(
     from dni_jax.app.cli._console import open_console
     from dni_jax.app.pipeline import load_inspection, make_result, report_stage, verify_stage
 
-    with open_console(output) as console:
-        job = _open_stage(run, ("verify", "report"), force, console, verify=settings)
+    with open_console(output) as console, _open_stage(run, "verify", force, console, verify=settings) as job:
         findings = verify_stage(job, load_inspection(job))
         report_stage(job.folder)
         job.folder.update_summary(finished=True)
@@ -179,18 +178,18 @@ def analyse(
     from dni_jax.app.cli._console import open_console
 
     with open_console(output) as console:
-        job = pipeline.Job.open(run, console.log)
-        inspection = pipeline.load_inspection(job)
-        results: dict[str, Any] = {"run": job.folder.path}
-        if "attribution" in what:
-            results["attribution"] = pipeline.rank_attributed(pipeline.attribute_stage(job, inspection))
-        if "posterior" in what:
-            results["posterior"] = pipeline.posterior_stage(job, inspection, draws, step_size)
-        if "dimension" in what:
-            results["dimension"] = pipeline.dimension_stage(job, inspection)
-        if "repair" in what:
-            results["repair"] = pipeline.repair_stage(job, inspection)
-        page = pipeline.report_stage(job.folder)
+        with pipeline.Job.open(run, console.log, hold=True) as job:
+            inspection = pipeline.load_inspection(job)
+            results: dict[str, Any] = {"run": job.folder.path}
+            if "attribution" in what:
+                results["attribution"] = pipeline.rank_attributed(pipeline.attribute_stage(job, inspection))
+            if "posterior" in what:
+                results["posterior"] = pipeline.posterior_stage(job, inspection, draws, step_size)
+            if "dimension" in what:
+                results["dimension"] = pipeline.dimension_stage(job, inspection)
+            if "repair" in what:
+                results["repair"] = pipeline.repair_stage(job, inspection)
+            page = pipeline.report_stage(job.folder)
         console.show(results, *_summarize_analyses(results), f"Report:  {page}")
 
 
@@ -225,19 +224,17 @@ def enable_compilation_cache() -> None:
     use_compilation_cache(cache_folder() / "xla")
 
 
-def _open_stage(run: Path, stages: tuple[str, ...], force: bool, console: Console, **settings: Any) -> Job:
-    """Open a run to execute a stage; `stages` are the ones whose results it replaces, itself first."""
+def _open_stage(run: Path, stage: str, force: bool, console: Console, **settings: Any) -> Job:
+    """Open a run to execute a stage."""
     from dni_jax.app.pipeline import Job
 
-    job = Job.open(run, console.log, **settings)
-    if job.folder.has_results(stages[0]):
-        if not force:
-            raise ValueError(
-                f"expected a run without results of this stage, got {str(run)!r}, which has them: use --force to "
-                "replace them"
-            )
-        job.folder.remove_results(*stages)
-    job.folder.write_config(job.config)
+    job = Job.open(run, console.log, hold=True, **settings)
+    if job.folder.has_results(stage) and not force:
+        job.folder.release()
+        raise ValueError(
+            f"expected a run without results of this stage, got {str(run)!r}, which has them: use --force to "
+            "replace them"
+        )
     return job
 
 

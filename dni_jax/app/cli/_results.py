@@ -13,12 +13,13 @@ from tyro.conf import Positional, arg
 
 from dni_jax.app.cli._pipeline import Run, enable_compilation_cache
 from dni_jax.app.config import OutputConfig
+from dni_jax.settings import Described
 
-Runs = Positional[Annotated[tuple[str, ...], arg(metavar="RUN...")]]
-RunsAndSql = Positional[Annotated[tuple[str, ...], arg(metavar="RUN... SQL")]]
+Runs = Positional[Described[Annotated[tuple[str, ...], arg(metavar="RUN...")]]]
+RunsAndSql = Positional[Described[Annotated[tuple[str, ...], arg(metavar="RUN... SQL")]]]
 
 
-def report(runs: Runs, out: Path | None = None, output: OutputConfig = OutputConfig()) -> None:  # noqa: B008
+def report(runs: Runs, out: Described[Path | None] = None, output: OutputConfig = OutputConfig()) -> None:  # noqa: B008
     """Write the HTML report of a run. For several runs, also write an overview that compares them.
 
     Examples
@@ -45,7 +46,7 @@ def report(runs: Runs, out: Path | None = None, output: OutputConfig = OutputCon
 def query(
     words: RunsAndSql,
     format: Literal["table", "csv", "json", "parquet"] = "table",
-    out: Path | None = None,
+    out: Described[Path | None] = None,
 ) -> None:
     """Query the results of runs with SQL.
 
@@ -78,9 +79,9 @@ def query(
 
 def generate(
     run: Run,
-    feature: str | None = None,
-    k: int = 10,
-    neurons: tuple[int, ...] = (),
+    feature: Described[str | None] = None,
+    k: Described[int | None] = None,
+    neurons: Described[tuple[int, ...]] = (),
     value: float = 1.0,
     n: int = 4,
     length: int = 200,
@@ -100,9 +101,9 @@ def generate(
     Args:
         run: The folder of a run with a trained network.
         feature: Hold the top neurons for this feature.
-        k: Number of top neurons to hold.
+        k: Number of top neurons to hold. Default: 10, or all if the network has fewer.
         neurons: Hold these neurons instead.
-        value: Value to hold them at. The states of an LSTM lie between -1 and 1.
+        value: Value to hold them at. The states of an LSTM, GRU, RNN or sLSTM lie between -1 and 1.
         n: Number of texts.
         length: Number of characters per text.
         prime: Text that the network reads first.
@@ -112,7 +113,7 @@ def generate(
     """
     if feature is not None and neurons:
         raise ValueError(f"expected --feature or --neurons, got both: {feature} and {list(neurons)}")
-    if k < 1:
+    if k is not None and k < 1:
         raise ValueError(f"expected k of at least 1, got {k}")
     enable_compilation_cache()
     import dni_jax as dni

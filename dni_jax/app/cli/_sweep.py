@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 
 from dni_jax.app.cli._pipeline import enable_compilation_cache
 from dni_jax.app.config import OutputConfig
+from dni_jax.settings import Described
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,10 +29,10 @@ _COLOURS = {"done": "green", "failed": "bold red", "waiting": "dim"}
 def sweep(
     config: Positional[Annotated[Path, arg(metavar="CONFIG")]],
     dry_run: bool = False,
-    jobs: int | None = None,
+    jobs: Described[int | None] = None,
     backend: Literal["loky", "dask", "ray"] = "loky",
-    address: str | None = None,
-    out: str | None = None,
+    address: Described[str | None] = None,
+    out: Described[str | None] = None,
     force: bool = False,
     output: OutputConfig = OutputConfig(),  # noqa: B008
 ) -> None:

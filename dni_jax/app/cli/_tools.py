@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from dni_jax.app.cli._pipeline import enable_compilation_cache
 from dni_jax.app.config import OutputConfig, RunConfig
-from dni_jax.settings import ProbeName
+from dni_jax.settings import Described, ProbeName
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 def label(
     language: Positional[Annotated[str, arg(metavar="LANGUAGE")]],
     text: Positional[Annotated[str, arg(metavar="TEXT")]],
-    grammar: str | None = None,
+    grammar: Described[str | None] = None,
     start: str = "start",
-    features: tuple[str, ...] = (),
+    features: Described[tuple[str, ...]] = (),
     width: int = 100,
     parser_states: bool = False,
-    out: Path | None = None,
+    out: Described[Path | None] = None,
     output: OutputConfig = OutputConfig(),  # noqa: B008
 ) -> None:
     """Show the labels of a text, one row per feature, as in Figure 1 of Lin & Wu (2017).

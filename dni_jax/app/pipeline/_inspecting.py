@@ -68,8 +68,10 @@ class Inspection:
 def inspect_stage(job: Job) -> Inspection:
     """Score all neurons on all features, with p-values and baselines.
 
-    Writes ``relevance.parquet``, ``relevance.png``, ``findings.csv``, ``excerpt.npz`` and ``positions`` in the summary.
+    Writes ``relevance.parquet``, ``relevance.png``, ``findings.csv``, ``excerpt.npz`` and ``positions`` in the summary,
+    and removes the results of earlier scores. Nothing changes before all scores are known.
     """
+    job.check_folds()
     corpus, model = job.inspected, job.model
     labels = job.library.label(corpus)
     folds, seed = job.count_folds(corpus), job.config.train.seed
@@ -92,11 +94,12 @@ def inspect_stage(job: Job) -> Inspection:
     null = f"{relevance.attrs['n_null']} repetitions of the null {relevance.attrs['null']!r}"
     job.log(f"  {null}, an untrained network and a control task in {time.perf_counter() - start:.1f} s")
     inspection = Inspection.from_relevance(relevance, labels)
+    job.begin_results("inspect", "verify", "analyse", "report")
     write_findings(job.folder.findings, inspection)
     save(relevance_figure(relevance.sel(feature=inspection.distinct)), job.folder.path / "relevance.png")
-    make_excerpt(corpus, states, labels, relevance=relevance).save(job.folder.excerpt)
+    make_excerpt(corpus, states, labels, relevance=relevance).save(job.folder.excerpt, job.fingerprint)
     job.folder.update_summary(positions=relevance.attrs["positions"])
-    write_table(relevance_table(relevance), job.folder.relevance)
+    write_table(relevance_table(relevance), job.folder.relevance, job.fingerprint)
     return inspection
 
 
@@ -139,4 +142,5 @@ def load_relevance(job: Job) -> xr.Dataset:
         raise ValueError(
             f"expected scores in {str(job.folder.relevance)!r}, got none: run dni inspect {job.folder.path}"
         )
+    job.folder.check_models()
     return read_relevance(job.folder.relevance)

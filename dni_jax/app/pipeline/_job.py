@@ -16,7 +16,7 @@ from dni_jax.app.run_folder import RunFolder, read_config
 from dni_jax.app.texts import describe_corpus, get_features, get_language, load_corpus
 from dni_jax.features import FeatureLibrary
 from dni_jax.languages import BaseLanguage
-from dni_jax.models import TrainedModel, load
+from dni_jax.models import TrainedModel, fingerprint_network, load
 from dni_jax.text import Corpus
 
 Log = Callable[[str], None]
@@ -57,6 +57,8 @@ class Job:
     def start(cls, config: RunConfig, log: Log = ignore, text: Corpus | None = None) -> Job:
         """Check a config and claim its folder.
 
+        A run is replaced only after the text of the new one has been read and its settings have been checked.
+
         Raises
         ------
         ValueError
@@ -64,18 +66,23 @@ class Job:
         """
         config.check()
         language = get_language(config)
+        if config.force:
+            text = cls(config, RunFolder.choose(config), language, log, text).check()
         return cls(config, RunFolder.claim(config), language, log, text)
 
     @classmethod
-    def open(cls, path: str | Path, log: Log = ignore, **changes: Any) -> Job:
+    def open(cls, path: str | Path, log: Log = ignore, *, hold: bool = False, **changes: Any) -> Job:
         """Open an existing run, with changes to its settings such as ``inspect=InspectConfig(...)``.
+
+        With `hold`, its folder is locked, to write into it.
 
         Raises
         ------
         ValueError
-            If the folder holds no run, or a setting is invalid.
+            If the folder holds no run, a setting is invalid, or another process works in the folder.
         """
         folder = RunFolder.open(path)
+        folder = folder.hold() if hold else folder
         config = processes.broadcast(lambda: replace(read_config(folder.path / "config.toml"), **changes))
         config.check()
         return cls(config, folder, get_language(config), log)
@@ -122,7 +129,40 @@ class Job:
             raise ValueError(
                 f"expected a trained network in {str(self.folder.model)!r}, got none: dni train --resume --out {path}"
             )
-        return load(self.folder.model)
+        model = load(self.folder.model)
+        recorded = self.folder.summary().get("model")
+        if recorded not in (None, fingerprint_network(model)):
+            raise ValueError(
+                f"expected in {str(self.folder.model)!r} the network that the results of the run are about, got "
+                "another one: put the network back, or start a new run"
+            )
+        return model
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The fingerprint of the trained network, which the run's tables carry."""
+        return fingerprint_network(self.model)
+
+    def __enter__(self) -> Job:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.folder.release()
+
+    def check(self) -> Corpus:
+        """Read the text, raise a ValueError if a setting does not fit it, and return it."""
+        self.check_folds()
+        unknown = [name for name in self.config.verify.headlines if name not in self.library.names]
+        if unknown:
+            raise ValueError(
+                f"expected --headlines among the features, got {unknown}: choose from {', '.join(self.library.names)}"
+            )
+        return self.corpus
+
+    def begin_results(self, *stages: str) -> None:
+        """Remove the results of stages that are about to be written again, and write the config that they follow."""
+        self.folder.remove_results(*stages)
+        self.folder.write_config(self.config)
 
     def count_folds(self, corpus: Corpus) -> int:
         """Return the number of cross-validation folds for a text."""

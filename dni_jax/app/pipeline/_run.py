@@ -64,7 +64,8 @@ def run(config: RunConfig, log: Log = ignore) -> RunResult:
     ValueError
         If a setting is invalid.
     """
-    return finish_run(start_run(config, log))
+    with start_run(config, log) as job:
+        return finish_run(job)
 
 
 def finish_run(job: Job) -> RunResult:
@@ -161,9 +162,11 @@ def write_reports(runs: Sequence[str | Path], out: Path | None, log: Log = ignor
 
 def _write_excerpt(folder: RunFolder, log: Log) -> None:
     try:
-        job = Job.open(folder.path, log)
-        corpus = job.inspected
-        states, labels = record(job.model, corpus), job.library.label(corpus)
-        make_excerpt(corpus, states, labels, relevance=read_relevance(folder.relevance)).save(folder.excerpt)
+        with Job.open(folder.path, log, hold=True) as job:
+            corpus = job.inspected
+            states, labels = record(job.model, corpus), job.library.label(corpus)
+            make_excerpt(corpus, states, labels, relevance=read_relevance(folder.relevance)).save(
+                folder.excerpt, job.fingerprint
+            )
     except ValueError as error:
         log(f"no example text in the report of {folder.path}: {error}")

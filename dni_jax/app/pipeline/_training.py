@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dni_jax import processes
 from dni_jax.app.pipeline._job import Job
 from dni_jax.files import atomic_write
-from dni_jax.inspection import continue_table, dynamics_table, inspect
+from dni_jax.inspection import continue_table, dynamics_table, inspect, read_table, table_model, write_table
 from dni_jax.models import Evaluation, TrainedModel, cross_entropy, record, train, train_population
 from dni_jax.text import Corpus
 
@@ -36,15 +37,25 @@ def train_stage(job: Job) -> TrainedModel:
         model = _train(job)
     held_out = _head(job.held_out)
     loss = cross_entropy(model.weights, held_out)
-    ideal = job.language.ideal_cross_entropy(held_out) if job.config.is_sampled else None
+    ideal, error = job.language.estimate_ideal_cross_entropy(held_out) if job.config.is_sampled else (None, 0.0)
     unigram = unigram_cross_entropy(job.corpus.train, job.held_out)
     if ideal is None:
         reference = f"symbol frequencies alone reach {unigram:.4f}"
     else:
-        reference = f"the best possible predictor reaches {ideal:.4f} (gap {loss / ideal - 1:.2%})"
+        spread = f" +- {error:.4f}, estimated on a sample," if error else ""
+        reference = f"the best possible predictor reaches {ideal:.4f}{spread} (gap {loss / ideal - 1:.2%})"
     job.log(f"network: {loss:.4f} nats per symbol on held-out text; {reference}")
-    job.folder.update_summary(loss=loss, ideal=ideal, unigram=unigram, coverage=job.corpus.coverage, finished=False)
+    _stamp_dynamics(job)
+    losses = {"loss": loss, "ideal": ideal, "unigram": unigram}
+    job.folder.update_summary(**losses, model=job.fingerprint, coverage=job.corpus.coverage, finished=False)
     return model
+
+
+def _stamp_dynamics(job: Job) -> None:
+    """Give the table of scores during training the fingerprint of the network that the training ended with."""
+    path = job.folder.dynamics
+    if processes.is_first() and path.is_file() and table_model(path) is None:
+        write_table(read_table(path), path, job.fingerprint)
 
 
 def _train(job: Job) -> TrainedModel:
@@ -164,7 +175,7 @@ def _validation_ideal(job: Job) -> float | None:
     """Return the best possible cross entropy on the validation text, or None if the text is not sampled."""
     if not job.config.is_sampled:
         return None
-    return job.language.ideal_cross_entropy(_head(job.corpus.validation))
+    return job.language.estimate_ideal_cross_entropy(_head(job.corpus.validation))[0]
 
 
 def _rows(evaluations: Sequence[Mapping[str, float]]) -> pd.DataFrame:
@@ -174,7 +185,7 @@ def _rows(evaluations: Sequence[Mapping[str, float]]) -> pd.DataFrame:
 
 
 def _head(corpus: Corpus) -> Corpus:
-    """Return the first strings, as many as the ideal predictor can process in a second."""
+    """Return the first strings, enough to compare a loss with the best possible one."""
     return corpus.take(np.arange(min(len(corpus), _IDEAL_STRINGS)))
 
 

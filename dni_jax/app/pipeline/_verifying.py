@@ -32,17 +32,19 @@ def verify_stage(job: Job, inspection: Inspection) -> pd.DataFrame:
     """Ablate the top neurons of every feature; also clamp and drive those of the headline features.
 
     Writes ``effects.parquet``, ``effects.png``, ``samples.json`` and ``findings.csv``, and returns the findings.
+    Nothing changes before all effects are known.
     """
     folder, headlines = job.folder, choose_headlines(job, inspection)
-    write_findings(folder.findings, inspection)
     effects = _measure_effects(job, inspection, headlines)
+    job.begin_results("verify", "report")
+    write_findings(folder.findings, inspection)
     save(effects_figure(effects, headlines), folder.path / "effects.png")
     if processes.is_first() and folder.dynamics.exists():
         save(dynamics_figure(read_table(folder.dynamics), inspection.distinct), folder.path / "dynamics.png")
     _write_samples(job, inspection, headlines)
     findings = write_findings(folder.findings, inspection, effects["ablate"])
     table = pd.concat([effects_table(dataset) for dataset in effects.values()], ignore_index=True)
-    write_table(table, folder.effects)
+    write_table(table, folder.effects, job.fingerprint)
     return findings
 
 

@@ -116,6 +116,7 @@ class RunContents:
             If a file is broken or was written by a newer version.
         """
         folder = RunFolder(path)
+        folder.check_models()
         results = _read_results(folder.summary(), path / "summary.json")
         loss, ideal = results.get("loss"), results.get("ideal")
         row = {
@@ -187,6 +188,8 @@ def _read_columns(path: Path) -> dict[str, tuple[str, ...]]:
         file = path / f"{view}.{'parquet' if view in PARQUET else 'csv'}"
         if not file.exists():
             continue
+        if not file.is_file():
+            raise ValueError(f"expected a file in {str(file)!r}, got a folder, pipe or device: is it a run's folder?")
         columns = table_columns(file) if view in PARQUET else _header(file)
         missing = [name for name in needed if name not in columns]
         if missing:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int, Int8, UInt8
 from dni_jax.features import Labels
 from dni_jax.files import atomic_write
 from dni_jax.inspection import best_per_feature
+from dni_jax.states import as_activations, read_hidden
 from dni_jax.text import Corpus, offsets_from_lengths, to_string
 
 _LEVELS = 127  # of an int8 on either side of 0
@@ -84,24 +85,27 @@ class Excerpt:
         whole = to_string(self.text)
         return tuple(whole[a:b] for a, b in zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True))
 
-    def save(self, path: str | Path) -> None:
-        """Write the excerpt as ``.npz``. The file appears only when it is complete."""
+    def save(self, path: str | Path, model: str | None = None) -> None:
+        """Write the excerpt as ``.npz``, with the fingerprint of its network. The file appears only when complete."""
         arrays = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        arrays |= {} if model is None else {"model": model}
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
     @classmethod
-    def load(cls, path: str | Path) -> Excerpt:
+    def load(cls, path: str | Path, model: str | None = None) -> Excerpt:
         """Read an excerpt that `save` has written.
 
         Raises
         ------
         ValueError
-            If the file is missing or is not an excerpt.
+            If the file is missing, is not an excerpt, or is about another network than `model`.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays: dict[str, Any] = {name: file[name] for name in cls.__dataclass_fields__}
+                if model is not None and "model" in file and str(file["model"]) != model:
+                    raise ValueError("an excerpt of another network: remove it, and dni report makes it again")
         except (OSError, KeyError, ValueError, EOFError) as error:
             raise ValueError(f"expected an excerpt of a run in {str(path)!r}, got: {error}") from error
         arrays |= {name: tuple(arrays[name].tolist()) for name in ("names", "kinds")}
@@ -159,10 +163,11 @@ def make_excerpt(
     >>> excerpt.segments, excerpt.labels[:4, 0].tolist()
     (('0(1)', '(1)'), [1, 0, 1, 0])
     """
-    hidden = np.asarray(getattr(states, "hidden", states))
+    activations = as_activations(states)
+    hidden = read_hidden(activations)
     _check(corpus, hidden, labels, characters, max_neurons, max_segment)
     segments = cut_segments(corpus, max_segment)
-    known = labels.mask if getattr(states, "mask", None) is None else labels.mask & states.mask
+    known = labels.mask if activations.mask is None else labels.mask & activations.mask
     weights = _weights(labels, relevance)
     holds = [_holds(column, kind) & known for column, kind in _columns(labels)]
     chosen = choose_segments(segments, holds, weights, characters)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,21 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from dni_jax.features import FAMILIES, feature_family
 from dni_jax.files import atomic_write
 from dni_jax.plot import MEASURE_LABELS, PALETTE, place_legend, rank_features, remove_frame
 from dni_jax.plot import effects as draw_effects
 from dni_jax.plot import relevance as draw_relevance
 
 _LINES = len(PALETTE)  # features in one panel
-_PANELS: tuple[tuple[str, Callable[[str], bool]], ...] = (
-    ("nesting", lambda name: name.split("=")[0] in ("depth", "indent")),
-    (
-        "characters",
-        lambda name: name.startswith("symbol:") or not (set(":=") & set(name) or name in ("depth", "indent")),
-    ),
-    ("range (inside a node)", lambda name: name.startswith("range:")),
-    ("impulse (first and last character of a node)", lambda name: name.startswith("impulse:")),
-)
+_TITLES = {"range": "range (inside a node)", "impulse": "impulse (first and last character of a node)"}
 _MEASURES = ("type_accuracy", "loss_on")
 _INTERVENTIONS = {"ablate": "set to 0 (Rm-Neuron)", "clamp": "set to 1", "oracle": "driven by labels (Oracle)"}
 
@@ -49,18 +42,29 @@ def relevance_figure(relevance: xr.Dataset) -> Figure:
         From `dni_jax.inspect`.
     """
     known, panels = rank_features(relevance), []
-    for title, belongs in _PANELS:
-        names = sorted([name for name in known if belongs(name)][:_LINES])
+    for family in FAMILIES:
+        names = sorted([name for name in known if feature_family(name) == family][:_LINES])
         if names:
-            panels.append((title, names))
+            panels.append((_TITLES.get(family, family), names))
+    if not panels:
+        return _empty_figure("No neuron alone predicts a feature better than its baseline")
     rows = (len(panels) + 1) // 2
     figure = Figure(figsize=(12.5, 3.7 * rows), layout="constrained")
-    axes: list[Axes] = list(figure.subplots(rows, 2, squeeze=False).ravel()) if panels else []
+    axes: list[Axes] = list(figure.subplots(rows, 2, squeeze=False).ravel())
     for axis, (title, names) in zip(axes, panels, strict=False):
         draw_relevance(relevance, names, ax=axis).set_title(title)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     figure.suptitle("How well each neuron alone predicts a feature (dotted: without any neuron)")
+    return figure
+
+
+def _empty_figure(message: str) -> Figure:
+    """Return a figure that says why there is nothing to draw."""
+    figure = Figure(figsize=(12.5, 3.7), layout="constrained")
+    axis = figure.subplots()
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, message, ha="center", va="center", fontsize=14, transform=axis.transAxes)
     return figure
 
 

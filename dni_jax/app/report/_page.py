@@ -24,9 +24,10 @@ from dni_jax.app.report._sentences import (
     main_findings,
     sample_sentence,
 )
-from dni_jax.app.report._table import describe, families, family, table_columns, table_rows
+from dni_jax.app.report._table import describe, families, table_columns, table_rows
 from dni_jax.app.report._verdicts import KNOWLEDGE, KNOWLEDGE_LABELS, USE, USE_LABELS, knowledge, use
 from dni_jax.characters import display_name
+from dni_jax.features import feature_family
 from dni_jax.files import atomic_write
 
 NAME = "report.html"
@@ -140,7 +141,7 @@ def _feature(run: RunFiles, row: dict[str, Any]) -> dict[str, Any]:
         "name": name,
         "shown": display_name(name),
         "meaning": describe(name),
-        "family": family(name),
+        "family": feature_family(name),
         "kind": row["kind"],
         "knowledge": knowledge(row),
         "use": use(row),

@@ -16,7 +16,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 
 from dni_jax.app.report._excerpt import Excerpt, best_neurons
 from dni_jax.app.report._run_files import RunFiles
-from dni_jax.inspection import ranking
+from dni_jax.inspection import rankings
 
 _CELLS = 150_000  # neurons x features in the page, at most
 _NUMBERS = 65_535  # the largest uint16
@@ -38,8 +38,8 @@ def page_data(run: RunFiles) -> dict[str, Any]:
     if n_neurons > most:
         kept = best_neurons(run.relevance, most)
     shown = relevance.sel(neuron=kept)
-    place = {int(neuron): at for at, neuron in enumerate(kept)}
-    order = np.stack([[place[int(n)] for n in ranking(shown, name, "auc")] for name in names])
+    by_number = np.argsort(kept)
+    order = by_number[np.searchsorted(kept, rankings(shown, names, "auc"), sorter=by_number)]
     known = relevance_strengths(shown)
     data: dict[str, Any] = {
         "neurons": kept.tolist(),

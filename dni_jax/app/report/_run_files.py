@@ -113,6 +113,8 @@ class RunFiles:
         """
         stored = RunFolder(Path(folder))
         path = stored.path
+        stored.check_models()
+        model = stored.summary().get("model")
         config = _required(path / "config.toml", _toml, "`dni run LANGUAGE` makes the folder of a run")
         relevance = _required(stored.relevance, read_relevance, f"`dni inspect {path}` makes it")
         effects = _optional(stored.effects, _read_effects)
@@ -128,7 +130,7 @@ class RunFiles:
             samples=_optional(stored.samples, _json),
             training=_optional(stored.metrics, pd.read_csv),
             dynamics=_optional(stored.dynamics, read_table),
-            excerpt=_optional(stored.excerpt, Excerpt.load),
+            excerpt=_optional(stored.excerpt, lambda file: Excerpt.load(file, model)),
             attribution=_optional(stored.attribution, read_table),
             posterior=_optional(stored.posterior, read_table),
             step_sizes=_optional(stored.step_sizes, pd.read_csv),

@@ -11,9 +11,8 @@ from dni_jax.app.report._numbers import MISSING
 from dni_jax.app.report._run_files import RunFiles
 from dni_jax.app.report._sentences import format_p, signed
 from dni_jax.app.report._verdicts import knowledge, use
-from dni_jax.features import CHARACTER_CLASSES
+from dni_jax.features import CHARACTER_CLASSES, FAMILIES, feature_family
 
-_FAMILIES = ("nesting", "characters", "range", "impulse", "other")
 _WHITE_SPACE = {" ": "a space", "\n": "a line break", "\t": "a tab", "\r": "a carriage return"}
 _KNOWN_ORDER = ("known", "echo", "untested", "chance", "weak", "rare", "same", "constant")
 _USE_ORDER = ("used", "harm", "not shown", "")
@@ -47,26 +46,10 @@ def _node(name: str) -> str:
     return name.partition(":")[2].replace("->", "\u2192")
 
 
-def family(name: str) -> str:
-    """Return the family of features that a name belongs to, as the figures group them.
-
-    Examples
-    --------
-    >>> [family(name) for name in ("depth=1", "braces depth", "symbol:=", "range:e", "impulse:e", "stack size")]
-    ['nesting', 'nesting', 'characters', 'range', 'impulse', 'other']
-    """
-    head = name.partition(":")[0]
-    if head in ("range", "impulse"):
-        return head
-    if head == "symbol" or name in CHARACTER_CLASSES:
-        return "characters"
-    return "nesting" if re.fullmatch(r"(.* )?(depth|indent)(=\d+)?", name) else "other"
-
-
 def families(names: list[str]) -> list[str]:
     """Return the families of some features, each once, in a fixed order."""
-    present = {family(name) for name in names}
-    return [one for one in _FAMILIES if one in present]
+    present = {feature_family(name) for name in names}
+    return [one for one in FAMILIES if one in present]
 
 
 class Column(NamedTuple):
@@ -179,7 +162,7 @@ def _row(at: int, row: dict[str, Any], columns: list[Column]) -> dict[str, Any]:
         "at": at,
         "name": name,
         "meaning": describe(name),
-        "family": family(name),
+        "family": feature_family(name),
         "kind": row["kind"],
         "knowledge": state,
         "use": used,

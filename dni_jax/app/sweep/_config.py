@@ -165,6 +165,8 @@ def read_sweep(file: str | Path) -> SweepConfig:
     """
     path = Path(file)
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("a folder, pipe or device")
         return parse_sweep(tomllib.loads(path.read_text(encoding="utf-8")), path.stem)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
         raise ValueError(f"expected a sweep in {str(path)!r}, got: {error}") from error

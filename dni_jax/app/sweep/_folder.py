@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,14 @@ import tomli_w
 from dni_jax.app.config import RunConfig
 from dni_jax.app.run_folder import RunFolder, config_to_dict, read_config
 from dni_jax.app.sweep._config import PlannedRun, SweepConfig, read_sweep
-from dni_jax.files import atomic_write
+from dni_jax.files import LOCK, FolderLock, atomic_write, remove, remove_leftovers
 
 CONFIG = "sweep.toml"
+# What the comparison of the runs writes, besides the page.
+COMPARISON = (
+    *("sweep.csv", "stability.csv"),
+    *("known_by_size.png", "known_by_step.png", "loss_by_size.png", "known_over_seeds.png"),
+)
 POPULATIONS = ".together"  # subfolder for checkpoints of populations; hidden, so that it is not taken for a run
 _Network = tuple[float | None, int]  # learning rate, seed
 
@@ -123,9 +128,18 @@ def _split(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """The files in a sweep's folder: ``sweep.toml``, one folder per run, and their comparison."""
+    """The files in a sweep's folder: ``sweep.toml``, one folder per run, and their comparison.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    lock
+        Keeps other processes from working on the sweep.
+    """
 
     path: Path
+    lock: FolderLock | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def claim(cls, config: SweepConfig, force: bool = False) -> SweepFolder:
@@ -139,9 +153,17 @@ class SweepFolder:
             If the folder holds another sweep, a run with other settings, or no sweep.
         """
         folder = cls(config.path)
+        if folder.is_taken and not force:
+            folder.check(config)
+        if folder.is_taken and force:
+            folder.check_replaceable()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder = replace(folder, lock=FolderLock(folder.path))
         if folder.is_taken and force:
             folder.clear()
-        folder.check(config)
+        else:
+            folder.check(config)
+        remove_leftovers(folder.path)
         with atomic_write(folder.path / CONFIG) as part:
             part.write_text(tomli_w.dumps(sweep_to_dict(config)), encoding="utf-8")
         return folder
@@ -149,18 +171,43 @@ class SweepFolder:
     @property
     def is_taken(self) -> bool:
         """Whether the folder exists and is not empty."""
-        return self.path.exists() and any(self.path.iterdir())
+        return self.path.exists() and any(path.name != LOCK for path in self.path.iterdir())
 
     @property
     def page(self) -> Path:
         """The HTML overview that compares the runs."""
         return self.path / "sweep.html"
 
-    def clear(self) -> None:
-        """Remove the sweep. Raises a ValueError if the folder holds no sweep."""
+    def check_replaceable(self) -> None:
+        """Raise a ValueError if the folder holds no sweep."""
         if not (self.path / CONFIG).is_file():
             raise ValueError(f"expected a sweep to replace in {str(self.path)!r}, got a folder without {CONFIG}")
-        shutil.rmtree(self.path)
+        read_sweep(self.path / CONFIG)
+
+    def clear(self) -> None:
+        """Remove the files of the sweep and of its runs; files of other origin stay.
+
+        Raises
+        ------
+        ValueError
+            If the folder holds no sweep, or another process works in one of its runs.
+        """
+        self.check_replaceable()
+        for run in read_sweep(self.path / CONFIG).runs:
+            folder = RunFolder(self.path / run.name)
+            if folder.path.is_dir():
+                held = folder.hold()
+                held.remove_run()
+                held.release()
+                with suppress(OSError):  # it holds files of other origin
+                    folder.path.rmdir()
+        for name in (CONFIG, self.page.name, POPULATIONS, *COMPARISON):
+            remove(self.path / name)
+
+    def release(self) -> None:
+        """Let other processes work on the sweep."""
+        if self.lock is not None:
+            self.lock.release()
 
     def check(self, config: SweepConfig) -> None:
         """Raise a ValueError if the folder holds anything but a part of this sweep; see `claim`."""

@@ -79,6 +79,19 @@ def sweep(
     for one in {(one.language, one.grammar, one.start, one.parser_states): one for one in configs}.values():
         get_language(one)
     folder = SweepFolder.claim(config, force)
+    try:
+        return _execute(config, folder, log, workers, monitor)
+    finally:
+        folder.release()
+
+
+def _execute(
+    config: SweepConfig,
+    folder: SweepFolder,
+    log: Callable[[str], None],
+    workers: Workers,
+    monitor: Callable[[RunMonitor], AbstractContextManager[object]],
+) -> SweepResult:
     groups, names = folder.plan_tasks(config), [run.name for run in config.runs]
     unfinished = [run.name for group in groups for run in group.runs]
     log(describe_plan(config, folder, groups))

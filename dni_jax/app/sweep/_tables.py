@@ -28,11 +28,11 @@ def sweep_table(runs: str | Path | Sequence[str | Path]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with ``run`` (name of the folder), every setting by its short name, ``state`` (training, inspecting,
-    verifying, reporting, done or failed), ``step`` (last training step with an evaluation), ``loss`` and ``ideal``
-    (nats per symbol on held-out strings), ``gap`` (``loss / ideal - 1``), ``auc`` (median, over distinct binary
-    features, of the best neuron's AUC), ``seconds``, ``error`` and ``path``. Values that a run does not have are
-    missing.
+    DataFrame with ``run`` (name of the folder); by its short name, every setting that decides a run's results; then
+    ``state`` (training, inspecting, verifying, reporting, done or failed), ``step`` (last training step with an
+    evaluation), ``loss`` and ``ideal`` (nats per symbol on held-out strings), ``gap`` (``loss / ideal - 1``), ``auc``
+    (median, over distinct binary features, of the best neuron's AUC), ``seconds``, ``error`` and ``path``. Values that
+    a run does not have are missing.
 
     Raises
     ------

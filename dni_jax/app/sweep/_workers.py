@@ -156,8 +156,8 @@ class _Task:
         """Execute the stages after training."""
         for run in self.group.runs:
             if run.name in self.jobs:
-                with self._catch_errors(run):
-                    finish_run(self.jobs.pop(run.name))
+                with self._catch_errors(run), self.jobs.pop(run.name) as job:
+                    finish_run(job)
 
     @contextmanager
     def _catch_errors(self, run: PlannedRun) -> Iterator[None]:
@@ -168,7 +168,9 @@ class _Task:
             self._record_error(run, error)
 
     def _record_error(self, run: PlannedRun, error: Exception) -> None:
-        self.jobs.pop(run.name, None)
+        job = self.jobs.pop(run.name, None)
+        if job is not None:
+            job.folder.release()
         self.errors[run.name] = write_error(self.folder / run.name, run, error)
 
 

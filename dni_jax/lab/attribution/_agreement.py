@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from dni_jax.inspection import ranking, spearman
+from dni_jax.inspection import rankings, spearman
 
 
 def rank_agreement(
@@ -69,9 +69,8 @@ def rank_agreement(
     if relevance is None or relevance.sizes["neuron"] != attribution.sizes["neuron"]:
         got = "none" if relevance is None else f"one of {relevance.sizes['neuron']}"
         raise ValueError(f"expected a relevance of {attribution.sizes['neuron']} neurons with features=, got {got}")
-    orders = [ranking(relevance, name, by) for name in names]
     # (1, neuron, feature); the best neuron has the highest rank.
-    ranks = np.stack([-np.argsort(order).astype(float) for order in orders], axis=1)[None]
+    ranks = -np.argsort(rankings(relevance, names, by), axis=1).T.astype(float)[None]
     for name, values in (("relevance", attributed), ("effect_relevance", ablated)):
         result[name] = (("lag", "feature"), spearman(values[:, :, None], ranks))
     return result.assign_coords(feature=names)

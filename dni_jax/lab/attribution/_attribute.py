@@ -58,14 +58,14 @@ def attribute(
         ``"integrated_gradients"``: the mean gradient on the straight line from the baseline to the state, times that
         difference (Sundararajan, Taly & Yan 2017); `steps` passes per lag.
     part
-        ``"hidden"``, an LSTM's memory ``"cell"``, or ``"state"``: both, with a neuron's two attributions added. The
-        memory is the one that flows on, with the hidden state of the same step fixed (an override of ``"c"`` changes
-        both).
+        ``"hidden"``, the memory ``"cell"`` of an LSTM or sLSTM, or ``"state"``: all that flows on, with a neuron's
+        attributions added (an sLSTM's normaliser and stabiliser included). The memory is the one that flows on, with
+        the hidden state of the same step fixed (an override of ``"c"`` changes both).
     positions
         Where in the corpus: None (everywhere), their number (drawn at random), their numbers, or a mask ``(T,)``.
     baseline
         The state that represents no information: ``"zero"``; ``"mean"`` over the corpus; or an array ``(N,)``, for an
-        LSTM's state ``(2, N)`` (memory, then hidden).
+        LSTM's state ``(2, N)`` (memory, then hidden), for an sLSTM's ``(4, N)`` (c, n, m, then hidden).
     steps
         The nodes of the Gauss-Legendre rule on the line.
     batch

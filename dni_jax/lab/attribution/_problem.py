@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from dni_jax.lab.attribution._unrolled import Context, TargetFunction
-from dni_jax.models import TrainedModel, Weights, record
+from dni_jax.models import TrainedModel, Weights, record_carries
 from dni_jax.text import BOUNDARY, Corpus, Vocabulary
 
 PARTS = ("hidden", "cell", "state")
@@ -120,7 +120,7 @@ class Problem:
     corpus
         In the network's codes.
     parts
-        float32 arrays ``(T, N)``: the recorded memory, if there is one, and hidden states.
+        float32 arrays ``(T, N)``: the recorded parts of the memory, if there is one, and hidden states.
     explained
         bool ``(P,)``: the parts that are explained; the others keep their values.
     target
@@ -154,9 +154,9 @@ class Problem:
         encoded = model.encode(corpus)
         parsed = Target.parse(target, model.vocabulary, encoded)
         chosen = choose_positions(positions, parsed.known, seed)
-        states = record(model, corpus, ("hidden", "cell") if weights.cell_type.has_memory else ("hidden",))
-        parts = tuple(array for array in (states.cell, states.hidden) if array is not None)
-        explained = np.asarray([True] if len(parts) == 1 else [part != "hidden", part != "cell"])
+        parts = record_carries(model, corpus)
+        names = (*weights.cell_type.memory, "h")
+        explained = np.asarray([part == "state" or name == {"hidden": "h", "cell": "c"}[part] for name in names])
         return cls(weights, encoded, parts, explained, parsed, chosen)
 
     @cached_property
@@ -213,7 +213,8 @@ class Problem:
         array = np.asarray(baseline, np.float32)
         one, several = int(self.explained.sum()) == 1, (n_parts, n_neurons)
         if array.shape not in ([(n_neurons,), several] if one else [several]) or not np.isfinite(array).all():
-            shape = f"({n_neurons},)" if one else f"{several} (an LSTM's memory, then its hidden state)"
+            order = ", ".join((*self.weights.cell_type.memory, "h"))
+            shape = f"({n_neurons},)" if one else f"{several} (in this order: {order})"
             raise ValueError(f"expected a baseline of finite numbers of shape {shape}, got shape {array.shape}")
         return np.broadcast_to(array, several)
 

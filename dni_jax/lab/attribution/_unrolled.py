@@ -1,7 +1,8 @@
 """A prediction as a function of earlier states: values, gradients and path integrals, as pure functions on arrays.
 
-A network's whole state at one step is an array ``(B, P, N)``: B positions, the P parts that flow on (an LSTM's memory
-and its hidden state, in this order; otherwise the hidden state alone), and the N neurons of all layers side by side.
+A network's whole state at one step is an array ``(B, P, N)``: B positions, the P parts that flow on (the parts of the
+cell's memory, if it has one: c of an LSTM; c, n and m of an sLSTM; then the hidden state), and the N neurons of all
+layers side by side.
 """
 
 from __future__ import annotations
@@ -36,16 +37,17 @@ class Context(NamedTuple):
 
 def pack_state(carries: Carries) -> Float[Array, "B P N"]:
     """Concatenate the carries of all layers into one array."""
-    parts = [[carry.h for carry in carries]]
-    if carries[0].c is not None:
-        parts.insert(0, [carry.c for carry in carries])
+    parts = zip(*([*jax.tree.leaves(carry.c), carry.h] for carry in carries), strict=True)
     return jnp.stack([jnp.concatenate(layers, axis=-1) for layers in parts], axis=1)
 
 
 def unpack_state(weights: Weights, state: Float[Array, "B P N"]) -> Carries:
     """Split a state into the carries of the layers; undoes `pack_state`."""
-    has_memory = weights.cell_type.has_memory
-    return tuple(Carry(state[:, 0, span] if has_memory else None, state[:, -1, span]) for span in weights.layer_slices)
+    carries = []
+    for span in weights.layer_slices:
+        *memory, h = (state[:, part, span] for part in range(state.shape[1]))
+        carries.append(Carry(weights.cell_type.make_memory(memory), h))
+    return tuple(carries)
 
 
 def advance(

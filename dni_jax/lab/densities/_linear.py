@@ -23,7 +23,9 @@ class Gaussian(NamedTuple):
 
     @classmethod
     def from_states(cls, states: Float[np.ndarray, "T N"], shrink: float = 0.0) -> Gaussian:
-        """Fit by maximum likelihood (divided by T), and add `shrink` times the mean variance to every variance.
+        """Fit by maximum likelihood (divided by T), and multiply every variance by ``1 + shrink``.
+
+        A neuron that never moves gets `shrink` times the mean variance.
 
         Raises
         ------
@@ -36,7 +38,8 @@ class Gaussian(NamedTuple):
         variance = float(np.trace(covariance)) / len(mean)
         if not variance > 0:
             raise ValueError("expected states that vary, got the same one at every position")
-        return cls(mean, covariance + shrink * variance * np.eye(len(mean)))
+        own = np.diag(covariance)
+        return cls(mean, covariance + shrink * np.diag(np.where(own > 0, own, variance)))
 
     def whitening(self) -> Float[np.ndarray, "N N"]:
         """Return the lower triangular W with ``W covariance W' = I``.

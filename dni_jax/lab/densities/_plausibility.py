@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from dni_jax.lab.densities._bijection import Bijection
 from dni_jax.lab.densities._fitting import Evaluation, fit
 from dni_jax.lab.densities._flows import init_flow, log_prob_in_blocks, sample
+from dni_jax.states import ChunkedActivations, as_activations, read_hidden
 
 _GROUP_SIZE = 64  # consecutive rows that form a group where no groups are known
 _MIN_GROUPS = 20
@@ -120,8 +121,9 @@ def plausibility(
     directions
         The directions of a Sylvester map (M); at most N are used.
     shrink
-        This share of the neurons' mean variance is added to each variance before whitening. Otherwise a neuron that
-        never moves would make every override of it infinitely implausible.
+        This share of each neuron's variance is added to it before whitening, so that the scales of neurons do not
+        matter. A neuron that never moves gets this share of the mean variance; otherwise every override of it would be
+        infinitely implausible.
     steps, batch, learning_rate, patience
         Settings of the fit; see `dni_jax.lab.densities.fit`.
     seed
@@ -177,8 +179,7 @@ def split_states(states: Any, groups: Any = None, seed: int = 0) -> Int[np.ndarr
     >>> np.bincount(split_states(np.zeros((2_000, 3)))).tolist()
     [1360, 320, 320]
     """
-    n_positions = len(getattr(states, "hidden", states))
-    names, member = np.unique(_checked_groups(states, groups, n_positions), return_inverse=True)
+    names, member = np.unique(_checked_groups(as_activations(states), groups), return_inverse=True)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(names >= 0))
     part = np.full(len(names), -1)
     held_out = max(round(0.15 * len(order)), 1)
@@ -189,10 +190,9 @@ def split_states(states: Any, groups: Any = None, seed: int = 0) -> Int[np.ndarr
 
 def _checked_states(states: Any, n_neurons: int | None = None) -> Float[np.ndarray, "T N"]:
     """Return the states of ``Activations`` or of an array as float32 ``(T, N)``."""
-    rows = np.asarray(getattr(states, "hidden", states))
-    if rows.ndim != 2 or rows.shape[1] == 0:
-        hint = "; for a population pass states.of_model(0)" if rows.ndim == 3 else ""
-        raise ValueError(f"expected states of shape (T, N) with N of at least 1, got {rows.shape}{hint}")
+    rows = read_hidden(states)
+    if rows.shape[1] == 0:
+        raise ValueError(f"expected states of shape (T, N) with N of at least 1, got {rows.shape}")
     if n_neurons is not None and rows.shape[1] != n_neurons:
         raise ValueError(f"expected states of the density's {n_neurons} neurons, got {rows.shape[1]}")
     rows = rows.astype(np.float32, copy=False)
@@ -201,16 +201,15 @@ def _checked_states(states: Any, n_neurons: int | None = None) -> Float[np.ndarr
     return rows
 
 
-def _checked_groups(states: Any, groups: Any, n_positions: int) -> Int[np.ndarray, " T"]:
-    """Return the group of each position: those passed, those of ``Activations``, or segments of 64 rows; -1 skips."""
-    given = getattr(states, "groups", None) if groups is None else groups
+def _checked_groups(states: ChunkedActivations, groups: Any) -> Int[np.ndarray, " T"]:
+    """Return the group of each position: those passed, those of the states, or segments of 64 rows; -1 skips."""
+    given, n_positions = states.position_groups if groups is None else groups, states.n_positions
     size = max(min(_GROUP_SIZE, n_positions // _MIN_GROUPS), 1)
     found = np.arange(n_positions) // size if given is None else np.asarray(given)
     if found.shape != (n_positions,) or found.dtype.kind not in "iu":
         raise ValueError(f"expected integer groups of shape ({n_positions},), got {found.dtype} {found.shape}")
-    mask = getattr(states, "mask", None)
-    if mask is not None:
-        found = np.where(mask, found, -1)
+    if states.mask is not None:
+        found = np.where(states.mask, found, -1)
     count = len(np.unique(found[found >= 0]))
     if count < _MIN_GROUPS:
         raise ValueError(

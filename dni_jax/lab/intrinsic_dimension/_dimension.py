@@ -21,6 +21,65 @@ DRAWS = ("shared", "each")
 
 
 @dataclass(frozen=True)
+class SubspaceSettings:
+    """How networks are trained in subspaces of their weights.
+
+    Attributes
+    ----------
+    optimizer
+        ``"adam"``; ``"lbfgs"``, which uses curvature and all data at every step, for small smooth problems (it solves
+        least squares); or any Optax transformation, with its own learning rate, used alike in every space.
+    learning_rate
+        Adam's peak learning rate in the full space; it falls to 0 along a cosine. Adam moves each number by about the
+        rate, so the weights move by ``rate * sqrt(d)``: the rate is multiplied by ``sqrt(D / d)``, which makes steps
+        equally long in all spaces.
+    steps
+        The number of steps; for "lbfgs" the largest number (it stops after ten without progress).
+    batch
+        Examples per step; None uses all.
+    repeats
+        How often to draw a projection and an order of the examples. The dimension is that of the mean performance.
+    draws : {"shared", "each"}
+        "shared": within a repetition all dimensions use the first d columns of one P, and train as one population that
+        reads P once per step. "each": every dimension draws its own P, and trains alone.
+    dims_batch
+        The largest number of dimensions to train together; None: all. The results do not depend on it (for "fastfood"
+        only if z is padded to the same power of two).
+    max_bytes
+        The largest number of bytes for a projection with the weights and gradients in all subspaces; None: half of
+        what is free. Activations come on top.
+
+    Raises
+    ------
+    ValueError
+        For settings out of range. Those of the optimizer are checked with the data.
+    """
+
+    optimizer: Any = "adam"
+    learning_rate: float = 1e-3
+    steps: int = 1_000
+    batch: int | None = None
+    repeats: int = 1
+    draws: str = "shared"
+    dims_batch: int | None = None
+    max_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise ValueError(f"expected repeats of at least 1, got {self.repeats}")
+        if self.draws not in DRAWS:
+            raise ValueError(f"expected draws among {', '.join(DRAWS)}, got {self.draws!r}")
+        if self.dims_batch is not None and self.dims_batch < 1:
+            raise ValueError(f"expected dims_batch to be None or at least 1, got {self.dims_batch}")
+
+    def summary(self) -> dict[str, Any]:
+        """Return the settings that a result names."""
+        named = self.optimizer if isinstance(self.optimizer, str) else "Optax's"
+        rate = {"learning_rate": self.learning_rate} if named == "adam" else {}
+        return {"optimizer": named, "steps": self.steps, "batch": self.batch, **rate, "draws": self.draws}
+
+
+@dataclass(frozen=True)
 class _Group:
     """Dimensions that train together, with one projection."""
 
@@ -40,16 +99,9 @@ def measure_dimension(
     performance: Callable[[Any], Any] | None = None,
     full: float | None = None,
     chance: float | str | None = None,
-    optimizer: Any = "adam",
-    learning_rate: float = 1e-3,
-    steps: int = 1_000,
-    batch: int | None = None,
-    repeats: int = 1,
-    draws: str = "shared",
-    dims_batch: int | None = None,
-    max_bytes: int | None = None,
     seed: int = 0,
     progress: bool = True,
+    **settings: Any,
 ) -> IntrinsicDimension:
     """Train in random subspaces of the weights, and find the smallest dimension that does nearly as well as all.
 
@@ -85,32 +137,13 @@ def measure_dimension(
         The performance of chance, from which the share `target` is measured. A number, or ``"untrained"``: that of
         `params`. By default 0 if `performance` is passed (the paper's 90 % of an accuracy), and "untrained" for minus
         the loss, of which 90 % would mean nothing.
-    optimizer
-        ``"adam"``; ``"lbfgs"``, which uses curvature and all data at every step, for small smooth problems (it solves
-        least squares); or any Optax transformation, with its own learning rate, used alike in every space.
-    learning_rate
-        Adam's peak learning rate in the full space; it falls to 0 along a cosine. Adam moves each number by about the
-        rate, so the weights move by ``rate * sqrt(d)``: the rate is multiplied by ``sqrt(D / d)``, which makes steps
-        equally long in all spaces.
-    steps
-        The number of steps; for "lbfgs" the largest number (it stops after ten without progress).
-    batch
-        Examples per step; None uses all.
-    repeats
-        How often to draw a projection and an order of the examples. The dimension is that of the mean performance.
-    draws : {"shared", "each"}
-        "shared": within a repetition all dimensions use the first d columns of one P, and train as one population that
-        reads P once per step. "each": every dimension draws its own P, and trains alone.
-    dims_batch
-        The largest number of dimensions to train together; None: all. The results do not depend on it (for "fastfood"
-        only if z is padded to the same power of two).
-    max_bytes
-        The largest number of bytes for a projection with the weights and gradients in all subspaces; None: half of
-        what is free. Activations come on top.
     seed
         Draws projections and the order of examples.
     progress
         Whether to show a progress bar (on a terminal only).
+    settings
+        Fields of `SubspaceSettings`: ``optimizer``, ``learning_rate``, ``steps``, ``batch``, ``repeats``, ``draws``,
+        ``dims_batch``, ``max_bytes``.
 
     Returns
     -------
@@ -143,22 +176,28 @@ def measure_dimension(
     """
     use_all_cores()
     flat = FlatParams.from_pytree(params)
-    ascending = _check(dims, flat.size, target, repeats, draws, dims_batch)
-    trainer = SubspaceTrainer(loss, flat, data, optimizer, learning_rate, steps, batch)
-    groups = list(_groups(ascending, repeats, draws, dims_batch, seed))
+    ascending = _check(dims, flat.size, target)
+    how = SubspaceSettings(**settings)
+    trainer = SubspaceTrainer(loss, flat, data, how.optimizer, how.learning_rate, how.steps, how.batch)
+    groups = list(_groups(ascending, how, seed))
     largest = max(groups, key=lambda group: (max(group.dims), len(group.dims)))
-    check_fits(projection, flat.size, largest.dims, max_bytes)
+    check_fits(projection, flat.size, largest.dims, how.max_bytes)
     evaluate = _evaluator(trainer, performance)
     floor = _chance_level(chance, evaluate, flat, performance is None)
     if full is None:
         result = trainer.fit(Identity(flat.size), [flat.size], (seed, 0), progress)
         full = evaluate(result.vectors[0])
+    if not (math.isfinite(full) and math.isfinite(floor)):
+        raise ValueError(
+            f"expected a finite performance of the full model and of chance, got {full:.4g} and {floor:.4g}: lower the "
+            "learning rate, or check the loss of the untrained parameters"
+        )
     if not full > floor:
         raise ValueError(
             f"expected the full model to do better than chance, {floor:.4g}, got {full:.4g}: train it longer, or pass "
             "chance='untrained' or the performance of chance"
         )
-    reached, losses = (np.full((len(ascending), repeats), np.nan) for _ in range(2))
+    reached, losses = (np.full((len(ascending), how.repeats), np.nan) for _ in range(2))
     for group in groups:
         p = random_projection(projection, flat.size, max(group.dims), group.seed)
         result = trainer.fit(p, group.dims, group.seed[:2], progress)
@@ -166,16 +205,12 @@ def measure_dimension(
         reached[list(group.places), repeat] = [evaluate(vector) for vector in result.vectors]
         losses[list(group.places), repeat] = result.loss
     _warn_of_divergence(ascending, reached)
-    settings = {"optimizer": optimizer if isinstance(optimizer, str) else "Optax's", "steps": steps, "batch": batch}
-    settings |= {"learning_rate": learning_rate} if optimizer == "adam" else {}
     n_bytes = projection_bytes(projection, flat.size, int(ascending[-1]))
-    settings |= {"draws": draws, "seed": seed}
-    return IntrinsicDimension(ascending, reached, losses, full, floor, target, flat.size, projection, n_bytes, settings)
+    about = {**how.summary(), "seed": seed}
+    return IntrinsicDimension(ascending, reached, losses, full, floor, target, flat.size, projection, n_bytes, about)
 
 
-def _check(
-    dims: Sequence[int], n_params: int, target: float, repeats: int, draws: str, dims_batch: int | None
-) -> np.ndarray:
+def _check(dims: Sequence[int], n_params: int, target: float) -> np.ndarray:
     found = np.asarray(dims)
     whole = found.ndim == 1 and found.size > 0 and found.dtype.kind in "iu"
     if not whole or len(set(found.tolist())) < found.size or found.min() < 1 or found.max() > n_params:
@@ -184,21 +219,15 @@ def _check(
         )
     if not 0 < target <= 1:
         raise ValueError(f"expected a target above 0 and up to 1, got {target}")
-    if repeats < 1:
-        raise ValueError(f"expected repeats of at least 1, got {repeats}")
-    if draws not in DRAWS:
-        raise ValueError(f"expected draws among {', '.join(DRAWS)}, got {draws!r}")
-    if dims_batch is not None and dims_batch < 1:
-        raise ValueError(f"expected dims_batch to be None or at least 1, got {dims_batch}")
     return np.sort(found).astype(np.int64)
 
 
-def _groups(ascending: np.ndarray, repeats: int, draws: str, dims_batch: int | None, seed: int) -> Iterator[_Group]:
-    at_once = 1 if draws == "each" else dims_batch or len(ascending)
-    for repeat in range(repeats):
+def _groups(ascending: np.ndarray, how: SubspaceSettings, seed: int) -> Iterator[_Group]:
+    at_once = 1 if how.draws == "each" else how.dims_batch or len(ascending)
+    for repeat in range(how.repeats):
         for first in range(0, len(ascending), at_once):
             some = tuple(int(dim) for dim in ascending[first : first + at_once])
-            own = some if draws == "each" else ()
+            own = some if how.draws == "each" else ()
             yield _Group(tuple(range(first, first + len(some))), some, (seed, repeat, *own))
 
 

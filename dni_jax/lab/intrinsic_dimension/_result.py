@@ -124,8 +124,11 @@ class IntrinsicDimension:
     @property
     def _where(self) -> str:
         low, high = self.bracket
-        found = "not reached, " if self.dimension is None else f"= {self.dimension:,} "
-        return f"{found}in ({low:,}, {high:,}]"
+        bad = self.dims[~np.isfinite(self.performance).all(1)]
+        diverged = f"; not finite at {', '.join(f'{dim:,}' for dim in bad)}" if len(bad) else ""
+        if self.dimension is None:
+            return f"{'not known' if len(bad) else 'not reached'}, in ({low:,}, {high:,}]{diverged}"
+        return f"= {self.dimension:,} in ({low:,}, {high:,}]{diverged}"
 
 
 def smallest_reaching(

@@ -41,14 +41,31 @@ _SET_HERE = ("step_size", "key", "temperature")  # arguments of a sampler that a
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """The settings of a chain except its start, its step size and its seed; see `sample_posterior`.
+    """The settings of a chain except its start, its step size and its seed.
 
     Attributes
     ----------
-    sampler, n_draws, thin, burn_in, schedule, schedule_steps, prior_sd, temperature, batch, window
-        See `sample_posterior`.
+    sampler : {"psgld", "sgld", "sghmc", "sgnht", "santa"}
+        See `dni_jax.lab.posterior.psgld` and the others.
+    n_draws, thin, burn_in
+        The number of draws, the steps between two of them, and the steps before the first.
+    schedule : {"constant", "polynomial", "cyclical"}
+        How the step size changes; all draws have equal weight.
+    schedule_steps
+        The steps of a cycle (cyclical), or about how many steps halve the step size (polynomial).
+    prior_sd
+        The standard deviation of the normal prior of every weight.
+    temperature
+        1 is the posterior; below 1, draws stay closer to its peak.
+    batch, window
+        Texts per step, and characters of each.
     options
         Further arguments of the sampler.
+
+    Raises
+    ------
+    ValueError
+        For an invalid setting, or an option that the sampler does not have.
     """
 
     sampler: str = "psgld"
@@ -87,8 +104,18 @@ class SamplerConfig:
             )
 
     @classmethod
-    def from_settings(cls, sampler: str, settings: Mapping[str, Any]) -> SamplerConfig:
-        """Return the config of settings that mix its own fields with arguments of the sampler."""
+    def from_settings(cls, sampler: str | SamplerConfig, settings: Mapping[str, Any]) -> SamplerConfig:
+        """Return the config of settings that mix its own fields with arguments of the sampler.
+
+        Raises
+        ------
+        ValueError
+            For a whole config together with settings.
+        """
+        if isinstance(sampler, SamplerConfig):
+            if settings:
+                raise ValueError(f"expected settings in the config, got {', '.join(settings)} next to it")
+            return sampler
         own = {each.name for each in fields(cls)} - {"sampler", "options"}
         mine = {name: value for name, value in settings.items() if name in own}
         rest = {name: value for name, value in settings.items() if name not in own}

@@ -22,13 +22,13 @@ def step_size_sweep(
     model: TrainedModel,
     corpus: Corpus,
     step_sizes: Sequence[float] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
-    sampler: str = "psgld",
+    sampler: str | SamplerConfig = "psgld",
     *,
     labels: Labels | None = None,
     text: Corpus | None = None,
     probe: str = "svm",
     folds: int = 5,
-    k: int = 10,
+    k: int | None = None,
     seed: int = 0,
     validation: Corpus | None = None,
     progress: bool = True,
@@ -41,8 +41,8 @@ def step_size_sweep(
 
     Parameters
     ----------
-    model, corpus, sampler, seed, validation, progress
-        See `sample_posterior`; `settings` are its other arguments.
+    model, corpus, sampler, seed, validation, progress, settings
+        See `sample_posterior`.
     step_sizes
         One per row.
     labels, text
@@ -53,7 +53,7 @@ def step_size_sweep(
     Returns
     -------
     DataFrame with one row per step size: ``step_size``; ``unseen_each``, ``unseen_average`` and ``unseen_start`` (nats
-    a symbol of validation text: the mean over draws, their average, the network the chain started from);
+    per symbol of validation text: the mean over draws, their average, the network the chain started from);
     ``train_loss``; ``spread`` and ``moved`` (`Posterior.spread` and `Posterior.distance`); ``autocorrelation`` of
     successive draws, near 1 for a chain that has hardly moved between them. With `labels` also ``width``, the median
     width of the interval of the strength (2 AUC - 1 or R^2) over neurons and features, and ``sure``, the share of the

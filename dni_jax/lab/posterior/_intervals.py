@@ -6,8 +6,10 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
+_TOP = 10  # neurons, unless it is said how many
 
-def credible_intervals(relevance: xr.Dataset, *, k: int = 10, level: float = 0.95) -> xr.Dataset:
+
+def credible_intervals(relevance: xr.Dataset, *, k: int | None = None, level: float = 0.95) -> xr.Dataset:
     """Summarize the relevance of draws neuron by neuron; valid only where neuron 3 is the same neuron in every draw.
 
     Parameters
@@ -15,7 +17,7 @@ def credible_intervals(relevance: xr.Dataset, *, k: int = 10, level: float = 0.9
     relevance
         From `dni_jax.inspect` on a population of draws: with a dimension ``model``.
     k
-        The number of neurons that count as the top ones.
+        The number of neurons that count as the top ones. Default: 10, or all if the network has fewer.
     level
         The share of draws within an interval.
 
@@ -31,6 +33,7 @@ def credible_intervals(relevance: xr.Dataset, *, k: int = 10, level: float = 0.9
     if "model" not in relevance.dims or relevance.sizes["model"] < 2:
         raise ValueError("expected the relevance of at least two draws (a dimension 'model'), got that of one network")
     n_neurons = relevance.sizes["neuron"]
+    k = min(_TOP, n_neurons) if k is None else k
     if not 1 <= k <= n_neurons:
         raise ValueError(f"expected k from 1 to {n_neurons} (the number of neurons), got {k}")
     if not 0 < level < 1:

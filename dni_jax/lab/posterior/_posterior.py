@@ -142,7 +142,7 @@ class Posterior:
         probe: str = "svm",
         folds: int = 5,
         *,
-        k: int = 10,
+        k: int | None = None,
         level: float = 0.95,
         **options: Any,
     ) -> xr.Dataset:
@@ -157,7 +157,7 @@ class Posterior:
         probe, folds, options
             See `dni_jax.inspect`.
         k
-            The number of neurons that count as the top ones.
+            The number of neurons that count as the top ones. Default: 10, or all if the network has fewer.
         level
             The share of draws within an interval.
 
@@ -180,22 +180,13 @@ class Posterior:
 def sample_posterior(
     model: TrainedModel,
     corpus: Corpus,
-    sampler: str = "psgld",
+    sampler: str | SamplerConfig = "psgld",
     *,
-    n_draws: int = 20,
-    thin: int = 50,
-    burn_in: int = 100,
     step_size: float | None = None,
-    schedule: str = "constant",
-    schedule_steps: int = 100,
-    prior_sd: float = 1.0,
-    temperature: float = 1.0,
-    batch: int = 32,
-    window: int = 64,
     seed: int = 0,
     validation: Corpus | None = None,
     progress: bool = True,
-    **options: Any,
+    **settings: Any,
 ) -> Posterior:
     """Draw weights from the posterior near a trained network's, with a stochastic gradient sampler.
 
@@ -210,30 +201,21 @@ def sample_posterior(
         Where the chain starts.
     corpus
         Its ``train`` strings are the data.
-    sampler : {"psgld", "sgld", "sghmc", "sgnht", "santa"}
-        See `dni_jax.lab.posterior.psgld` and the others; `options` are passed to it.
-    n_draws, thin, burn_in
-        The number of draws, the steps between two of them, and the steps before the first.
+    sampler
+        The name of a sampler, such as ``"psgld"``, or a whole `dni_jax.lab.posterior.SamplerConfig`.
     step_size
         The step size of the first step: for psgld in units of RMSprop's rate, by default 1e-4; for the others in units
         of the gradient of U, without a default (sgld needed 1e-6 on 76,000 symbols). The width of intervals grows with
         its root: see `step_size_sweep`.
-    schedule : {"constant", "polynomial", "cyclical"}
-        How the step size changes; all draws have equal weight.
-    schedule_steps
-        The steps of a cycle (cyclical), or about how many steps halve the step size (polynomial).
-    prior_sd
-        The standard deviation of the normal prior of every weight.
-    temperature
-        1 is the posterior; below 1, draws stay closer to its peak.
-    batch, window
-        Texts per step, and characters of each.
     seed
         Decides the noise and the order of the text.
     validation
         The text to evaluate the draws on; by default the corpus' validation strings.
     progress
         Whether to show a progress bar (on a terminal only).
+    settings
+        Fields of `dni_jax.lab.posterior.SamplerConfig`, such as ``n_draws``, ``thin`` and ``burn_in``; and further
+        arguments of the sampler.
 
     Returns
     -------
@@ -258,12 +240,10 @@ def sample_posterior(
     >>> dni.record(draws.population, corpus.test).hidden.shape == (3, corpus.test.n_positions, 8)
     True
     """
-    config = SamplerConfig(
-        sampler, n_draws, thin, burn_in, schedule, schedule_steps, prior_sd, temperature, batch, window, options
-    )
+    config = SamplerConfig.from_settings(sampler, settings)
     if step_size is None:
-        if sampler != "psgld":
-            raise ValueError(f"expected step_size= for the sampler {sampler!r}, got none: see step_size_sweep")
+        if config.sampler != "psgld":
+            raise ValueError(f"expected step_size= for the sampler {config.sampler!r}, got none: see step_size_sweep")
         step_size = _STEP_SIZE
     (draws,) = sample_chains(model, corpus, config, [step_size], seed, validation, progress)
     if draws is None:

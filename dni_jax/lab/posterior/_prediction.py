@@ -65,7 +65,7 @@ def _sharded_losses(
         return compute_losses(compute_logits(weights, hidden), targets)
 
     def local(weights: Weights, *text: Array) -> Array:
-        return map_models(lambda one: of_one(one, *text))(weights)
+        return map_models(lambda one: of_one(one, *text), devices)(weights)
 
     text = P(None, "lanes")
     sharded = jax.shard_map(

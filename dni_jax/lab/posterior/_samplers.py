@@ -50,6 +50,25 @@ class SamplerState(NamedTuple):
     friction: Any = None
 
 
+class Step(NamedTuple):
+    """What every sampler's rule is given.
+
+    Attributes
+    ----------
+    eta, temperature
+        The step size and the temperature at this step.
+    noise
+        Standard normal numbers like the gradient.
+    curvature
+        The diagonal of U's second derivative, where `update` received it.
+    """
+
+    eta: Array
+    temperature: Array
+    noise: Any
+    curvature: Any
+
+
 def posterior_gradient(n_symbols: Any, prior_precision: Any = 1.0) -> optax.GradientTransformation:
     """Turn the gradient of a mean loss into that of minus the log-posterior of the whole text.
 
@@ -77,7 +96,7 @@ def posterior_gradient(n_symbols: Any, prior_precision: Any = 1.0) -> optax.Grad
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
-def sgld(step_size: Scalar, *, key: Array, temperature: Scalar = 1.0) -> optax.GradientTransformation:
+def sgld(step_size: Scalar, *, key: Array, temperature: Scalar = 1.0) -> optax.GradientTransformationExtraArgs:
     """Stochastic gradient Langevin dynamics (Welling & Teh 2011).
 
     ``w' = w - eta g + sqrt(2 eta T) z``. On U = w^2 / (2 s^2) this is an autoregression whose stationary variance is
@@ -100,15 +119,11 @@ def sgld(step_size: Scalar, *, key: Array, temperature: Scalar = 1.0) -> optax.G
     [-0.10000000149011612, 0.20000000298023224]
     """
 
-    def init(params: Any) -> SamplerState:
-        return SamplerState(jnp.zeros((), jnp.int32), key)
+    def rule(gradient: Any, state: SamplerState, at: Step) -> tuple[Any, dict[str, Any]]:
+        scale = jnp.sqrt(2 * at.eta * at.temperature)
+        return _map(lambda g, z: -at.eta * g + scale * z, gradient, at.noise), {}
 
-    def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
-        eta, t, noise, state = _begin_step(state, gradient, step_size, temperature)
-        scale = jnp.sqrt(2 * eta * t)
-        return _map(lambda g, z: -eta * g + scale * z, gradient, noise), state
-
-    return optax.GradientTransformation(init, update)
+    return _sampler(lambda params: SamplerState(jnp.zeros((), jnp.int32), key), step_size, temperature, rule)
 
 
 def psgld(
@@ -150,20 +165,18 @@ def psgld(
     def init(params: Any) -> SamplerState:
         return SamplerState(jnp.zeros((), jnp.int32), key, square=_map(jnp.zeros_like, params))
 
-    def update(
-        gradient: Any, state: SamplerState, params: Any = None, *, curvature: Any = None, **_: Any
-    ) -> tuple[Any, SamplerState]:
+    def rule(gradient: Any, state: SamplerState, at: Step) -> tuple[Any, dict[str, Any]]:
         square, root, newest = _root_mean_square(gradient, state, decay)
-        eta, t, noise, state = _begin_step(state, gradient, step_size, temperature)
+        eta, t = at.eta, at.temperature
         scale = _map(lambda r: 1 / (damping + r), root)
         drift = _map(jnp.multiply, scale, gradient)
-        if curvature is not None:
-            gamma = _map(lambda g, h, r, s: _gamma(g, h, r, s, newest), gradient, curvature, root, scale)
+        if at.curvature is not None:
+            gamma = _map(lambda g, h, r, s: _gamma(g, h, r, s, newest), gradient, at.curvature, root, scale)
             drift = _map(lambda d, c: d - t * c, drift, gamma)
-        change = _map(lambda d, s, z: -eta * d + jnp.sqrt(2 * eta * t * s) * z, drift, scale, noise)
-        return change, state._replace(square=square)
+        change = _map(lambda d, s, z: -eta * d + jnp.sqrt(2 * eta * t * s) * z, drift, scale, at.noise)
+        return change, {"square": square}
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return _sampler(init, step_size, temperature, rule)
 
 
 def sghmc(
@@ -173,7 +186,7 @@ def sghmc(
     temperature: Scalar = 1.0,
     friction: float = 0.1,
     gradient_noise: float = 0.0,
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Stochastic gradient Hamiltonian Monte Carlo (Chen, Fox & Guestrin 2014, equation 15), semi-implicit.
 
     ``p' = (1 - a) p - sqrt(eta) g + sqrt(2 (a - b) T) z``, ``w' = w + sqrt(eta) p'``: the new momentum moves the
@@ -206,18 +219,18 @@ def sghmc(
     if not 0 <= gradient_noise <= friction:
         raise ValueError(f"expected gradient_noise from 0 to the friction {friction}, got {gradient_noise}")
 
-    def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
-        eta, t, noise, state = _begin_step(state, gradient, step_size, temperature)
-        step, scale = jnp.sqrt(eta), jnp.sqrt(2 * (friction - gradient_noise) * t)
-        momentum = _map(lambda p, g, z: (1 - friction) * p - step * g + scale * z, state.momentum, gradient, noise)
-        return _map(lambda p: step * p, momentum), state._replace(momentum=momentum)
+    def rule(gradient: Any, state: SamplerState, at: Step) -> tuple[Any, dict[str, Any]]:
+        step, size = jnp.sqrt(at.eta), jnp.sqrt(2 * (friction - gradient_noise) * at.temperature)
+        frictions, push = _map(lambda p: friction, state.momentum), _map(lambda g: step * g, gradient)
+        momentum = _kick(state.momentum, frictions, push, size, at.noise)
+        return _map(lambda p: step * p, momentum), {"momentum": momentum}
 
-    return optax.GradientTransformation(lambda params: _init_momentum(params, key, temperature), update)
+    return _sampler(lambda params: _init_momentum(params, key, temperature), step_size, temperature, rule)
 
 
 def sgnht(
     step_size: Scalar, *, key: Array, temperature: Scalar = 1.0, friction: float = 0.1
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Stochastic gradient Nose-Hoover thermostat (Ding et al. 2014, algorithm 2): a friction that adapts.
 
     ``p' = (1 - x) p - sqrt(eta) g + sqrt(2 a T) z``, ``w' = w + sqrt(eta) p'``, ``x' = x + eta (mean(p'^2) - T)``.
@@ -249,18 +262,16 @@ def sgnht(
     def init(params: Any) -> SamplerState:
         return _init_momentum(params, key, temperature)._replace(friction=jnp.asarray(friction, jnp.float32))
 
-    def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
-        eta, t, noise, state = _begin_step(state, gradient, step_size, temperature)
-        step, scale = jnp.sqrt(eta), jnp.sqrt(2 * friction * t)
-        momentum = _map(
-            lambda p, g, z: (1 - state.friction) * p - step * g + scale * z, state.momentum, gradient, noise
-        )
+    def rule(gradient: Any, state: SamplerState, at: Step) -> tuple[Any, dict[str, Any]]:
+        step, size = jnp.sqrt(at.eta), jnp.sqrt(2 * friction * at.temperature)
+        frictions, push = _map(lambda p: state.friction, state.momentum), _map(lambda g: step * g, gradient)
+        momentum = _kick(state.momentum, frictions, push, size, at.noise)
         n_weights = sum(part.size for part in jax.tree.leaves(momentum))
         kinetic = sum(jnp.sum(p * p) for p in jax.tree.leaves(momentum)) / n_weights
-        state = state._replace(momentum=momentum, friction=state.friction + eta * (kinetic - t))
-        return _map(lambda p: step * p, momentum), state
+        adapted = state.friction + at.eta * (kinetic - at.temperature)
+        return _map(lambda p: step * p, momentum), {"momentum": momentum, "friction": adapted}
 
-    return optax.GradientTransformation(init, update)
+    return _sampler(init, step_size, temperature, rule)
 
 
 def santa(
@@ -272,7 +283,7 @@ def santa(
     decay: float = 0.99,
     damping: Any = 1e-5,
     explore: int | None = None,
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """Stochastic annealing thermostats with adaptive momentum (Chen et al. 2016, algorithm 1, the Euler scheme).
 
     ``V = decay V + (1 - decay) g^2`` (with its bias removed), ``G = 1 / sqrt(damping + sqrt(V))``. While exploring,
@@ -316,10 +327,10 @@ def santa(
         frictions = _map(lambda w: jnp.full_like(w, friction), params)
         return state._replace(square=_map(jnp.zeros_like, params), friction=frictions)
 
-    def update(gradient: Any, state: SamplerState, params: Any = None) -> tuple[Any, SamplerState]:
+    def rule(gradient: Any, state: SamplerState, at: Step) -> tuple[Any, dict[str, Any]]:
         exploring = jnp.asarray(True) if explore is None else state.step < explore
+        eta, t = at.eta, at.temperature
         square, root, _ = _root_mean_square(gradient, state, decay)
-        eta, t, noise, state = _begin_step(state, gradient, step_size, temperature)
         scale = _map(lambda r: 1 / jnp.sqrt(damping + r), root)
         step, size = jnp.sqrt(eta), jnp.where(exploring, jnp.sqrt(2 * friction * t), 0.0)
         frictions = _map(
@@ -327,18 +338,12 @@ def santa(
             state.friction,
             state.momentum,
         )
-        momentum = _map(
-            lambda x, p, s, g, z: (1 - x) * p - step * s * g + size * z,
-            frictions,
-            state.momentum,
-            scale,
-            gradient,
-            noise,
-        )
-        state = state._replace(square=square, momentum=momentum, friction=frictions)
-        return _map(lambda s, p: step * s * p, scale, momentum), state
+        push = _map(lambda s, g: step * s * g, scale, gradient)
+        momentum = _kick(state.momentum, frictions, push, size, at.noise)
+        change = _map(lambda s, p: step * s * p, scale, momentum)
+        return change, {"square": square, "momentum": momentum, "friction": frictions}
 
-    return optax.GradientTransformation(init, update)
+    return _sampler(init, step_size, temperature, rule)
 
 
 SAMPLERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
@@ -346,13 +351,32 @@ SAMPLERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
 )
 
 
-def _begin_step(
-    state: SamplerState, gradient: Any, step_size: Scalar, temperature: Scalar
-) -> tuple[Array, Array, Any, SamplerState]:
-    """Return this step's size, its temperature, noise like the gradient, and the state with the step counted."""
-    key, now = jax.random.split(state.key)
-    eta, t = value_at(step_size, state.step), value_at(temperature, state.step)
-    return eta, t, _noise_like(now, gradient), state._replace(step=state.step + 1, key=key)
+def _sampler(
+    init: Callable[[Any], SamplerState],
+    step_size: Scalar,
+    temperature: Scalar,
+    rule: Callable[[Any, SamplerState, Step], tuple[Any, dict[str, Any]]],
+) -> optax.GradientTransformationExtraArgs:
+    """Return the transformation of a sampler.
+
+    `rule` takes the gradient, the state before the step and the `Step`; it returns the change of the weights, and the
+    parts of the state that change with it.
+    """
+
+    def update(
+        gradient: Any, state: SamplerState, params: Any = None, *, curvature: Any = None, **_: Any
+    ) -> tuple[Any, SamplerState]:
+        key, now = jax.random.split(state.key)
+        eta, t = value_at(step_size, state.step), value_at(temperature, state.step)
+        change, parts = rule(gradient, state, Step(eta, t, _noise_like(now, gradient), curvature))
+        return change, state._replace(step=state.step + 1, key=key, **parts)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _kick(momentum: Any, frictions: Any, push: Any, size: Array, noise: Any) -> Any:
+    """Return the momenta after a step: they lose some to friction, are pushed downhill, and are shaken."""
+    return _map(lambda x, p, f, z: (1 - x) * p - f + size * z, frictions, momentum, push, noise)
 
 
 def _noise_like(key: Array, like: Any) -> Any:

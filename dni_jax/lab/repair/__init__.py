@@ -12,7 +12,7 @@ from dni_jax.lab.repair._head import SOLVERS, HeadEffect, HeadRepair, repair_hea
 from dni_jax.lab.repair._hybrids import Hybrid, fit_hybrid
 from dni_jax.lab.repair._requirements import LabeledStates, preserved_states
 from dni_jax.lab.repair._targets import margin_targets, one_hot_targets
-from dni_jax.lab.repair._text_repair import repair, repair_table
+from dni_jax.lab.repair._text_repair import RepairSettings, repair, repair_table
 from dni_jax.lab.repair._text_result import TextRepair
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Hybrid",
     "LabeledStates",
     "NoViolationError",
+    "RepairSettings",
     "TextRepair",
     "ViolationCounts",
     "count_violations",

@@ -25,6 +25,7 @@ from dni_jax.lab.repair._linear_program import (
     solve_one_state,
 )
 from dni_jax.lab.repair._targets import checked_labels
+from dni_jax.states import read_hidden
 
 SOLVERS: dict[str, Solver] = {"interior": solve_interior, "highs": solve_highs, "clarabel": solve_clarabel}
 _TOLERANCE = 1e-6  # of the largest score
@@ -269,9 +270,9 @@ def _checked(weights: Any, bias: Any, states: Any, targets: Any) -> tuple[np.nda
 
 
 def _checked_states(states: Any, n_neurons: int) -> Float[np.ndarray, "T N"]:
-    """Return states, or those of ``Activations``, as float64."""
-    rows = np.asarray(getattr(states, "hidden", states), np.float64)
-    if rows.ndim != 2 or rows.shape[1] != n_neurons or not len(rows):
+    """Return states as float64."""
+    rows = read_hidden(states).astype(np.float64, copy=False)
+    if rows.shape[1] != n_neurons or not len(rows):
         raise ValueError(f"expected states of shape (T, {n_neurons}) with T of at least 1, got {rows.shape}")
     if not np.isfinite(rows).all():
         raise ValueError("expected finite states, got NaN or infinity")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -15,6 +16,7 @@ from dni_jax.devices import use_all_cores
 from dni_jax.features import Labels
 from dni_jax.lab.repair._head import HeadRepair
 from dni_jax.models import TrainedModel, record
+from dni_jax.states import as_activations, read_hidden
 from dni_jax.text import Corpus
 
 KERNELS = ("linear", "rbf")
@@ -137,7 +139,10 @@ class Hybrid:
             if not isinstance(inputs, Corpus):
                 raise ValueError(f"expected a corpus for the network to read, got {type(inputs).__name__}")
             return record(self.body, inputs).hidden
-        return self.body(inputs) if self.body is not None else getattr(inputs, "hidden", inputs)
+        if self.body is not None:
+            return self.body(inputs)
+        # Arrays stay as they are: JAX may be differentiating.
+        return inputs if isinstance(inputs, np.ndarray | jax.Array) else read_hidden(inputs)
 
 
 def fit_hybrid(
@@ -251,16 +256,16 @@ def _starts(rows: Any) -> range:
 
 def _checked(states: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return states as float64 and labels, without positions that lack one of them."""
-    rows = np.asarray(getattr(states, "hidden", states), np.float64)
+    activations = as_activations(states)
+    rows = read_hidden(activations).astype(np.float64, copy=False)
     truth, used = _checked_labels(labels)
-    if rows.ndim != 2 or not rows.size:
+    if not rows.size:
         raise ValueError(f"expected states of shape (T, N), got {rows.shape}")
     if truth.shape != (len(rows),):
         raise ValueError(f"expected labels of shape ({len(rows)},), one per state, got {truth.shape}")
     if not np.isfinite(rows).all():
         raise ValueError("expected finite states, got NaN or infinity")
-    mask = getattr(states, "mask", None)
-    used = used if mask is None else used & mask
+    used = used if activations.mask is None else used & activations.mask
     return rows[used], truth[used]
 
 

@@ -44,19 +44,44 @@ _PRESERVE_COSTS = (0.2, 1.0, 5.0, 25.0, 125.0)
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """The settings of `repair`, see there."""
+class RepairSettings:
+    """How a head is repaired from texts.
 
-    n: int
-    length: int
-    target_probability: float
-    n_examples: int | None
-    n_clean: int
-    preserve_cost: float | None
-    cost: float
-    n_random: int
-    seed: int
-    prime: str
+    Attributes
+    ----------
+    n, length
+        How many texts to generate, and the symbols of each; as many again are generated to evaluate the repair.
+    prime
+        The beginning of every text; see `dni_jax.generate`.
+    n_examples
+        The largest number of examples, the first generated ones; None: all. The linear programs grow with it.
+    n_clean
+        The number of states of correct text to preserve.
+    target_probability
+        The largest total probability of violating symbols.
+    cost
+        The cost of a unit of score in an example, in units of weight. States of magnitude below ``1 / cost`` change
+        nothing.
+    preserve_cost
+        The cost of a unit of score in a state of correct text, as a multiple of `cost`: a low one trades loss for fewer
+        violations. None: the smallest of .2, 1, 5, 25 and 125 with which the loss on validation strings (the first
+        50,000 characters) is no larger than before; if there is none, the one of smallest loss. So repairs by different
+        neurons can be compared by the violations that remain.
+
+    Raises
+    ------
+    ValueError
+        For settings out of range.
+    """
+
+    n: int = 500
+    length: int = 100
+    prime: str = ""
+    n_examples: int | None = 200
+    n_clean: int = 500
+    target_probability: float = 1e-4
+    cost: float = 5.0
+    preserve_cost: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("n", "length", "n_clean"):
@@ -69,8 +94,6 @@ class _Settings:
                 "expected preserve_cost of at least 0 and a cost above 0, "
                 f"got preserve_cost={self.preserve_cost}, cost={self.cost}"
             )
-        if self.n_random < 0:
-            raise ValueError(f"expected n_random of at least 0, got {self.n_random}")
         if self.n_examples is not None and self.n_examples < 1:
             raise ValueError(f"expected n_examples of at least 1, or None for all, got {self.n_examples}")
 
@@ -82,15 +105,10 @@ def repair(
     n: int = 500,
     length: int = 100,
     *,
-    target_probability: float = 1e-4,
     neurons: Any = None,
-    n_examples: int | None = 200,
-    n_clean: int = 500,
-    preserve_cost: float | None = None,
-    cost: float = 5.0,
     n_random: int = 0,
     seed: int = 0,
-    prime: str = "",
+    **settings: Any,
 ) -> TextRepair:
     """Change a network's head as little as possible, so that the texts it generates violate a rule less often.
 
@@ -115,29 +133,15 @@ def repair(
         `dni_jax.features.Violation`.
     n, length
         How many texts to generate, and the symbols of each; as many again are generated to evaluate the repair.
-    target_probability
-        The largest total probability of violating symbols.
     neurons
         The neurons whose outgoing weights may change: numbers, or a table from `dni_jax.top`. None: all of the top
         layer.
-    n_examples
-        The largest number of examples, the first generated ones; None: all. The linear programs grow with it.
-    n_clean
-        The number of states of correct text to preserve.
-    preserve_cost
-        The cost of a unit of score in a state of correct text, as a multiple of `cost`: a low one trades loss for fewer
-        violations. None: the smallest of .2, 1, 5, 25 and 125 with which the loss on validation strings (the first
-        50,000 characters) is no larger than before; if there is none, the one of smallest loss. So repairs by different
-        neurons can be compared by the violations that remain.
-    cost
-        The cost of a unit of score in an example, in units of weight. States of magnitude below ``1 / cost`` change
-        nothing.
     n_random
         How many random sets of as many neurons, matched in variance, to repair with as well.
     seed
         Draws the texts (other ones for the evaluation), the states to preserve, random sets, and the bootstrap.
-    prime
-        The beginning of every text; see `dni_jax.generate`.
+    settings
+        Further fields of `dni_jax.lab.repair.RepairSettings`, such as ``n_clean`` and ``preserve_cost``.
 
     Returns
     -------
@@ -161,35 +165,37 @@ def repair(
     >>> fix.outcomes.index.tolist(), bool(fix.outcomes["per_1000"]["change"] < 0)
     (['before', 'after', 'change'], True)
     """
-    settings = _Settings(n, length, target_probability, n_examples, n_clean, preserve_cost, cost, n_random, seed, prime)
+    chosen = RepairSettings(n, length, **settings)
+    if n_random < 0:
+        raise ValueError(f"expected n_random of at least 0, got {n_random}")
     _check_types(model, corpus, violation)
     free = _free_neurons(model, neurons)
     if n_random and len(free) == model.weights.sizes[-1]:
         raise ValueError("expected n_random only with chosen neurons, got all of them: pass neurons=")
-    generated = generate_strings(model, n, length, seed, prime)
+    generated = generate_strings(model, n, length, seed, chosen.prime)
     check_causal(violation, generated, seed)
     place = first_violations(violation, generated)
-    rows = _choose_examples(violation, generated, place, settings)
+    rows = _choose_examples(violation, generated, place, chosen)
     prefixes = [generated.strings[row][: place[row]] for row in rows]
     violating = violating_states(model, violation, prefixes)
     codes = sampled_codes(generated, place, rows)
     check_sampled(violation, violating.violates[np.arange(len(rows)), codes], prefixes)
-    preserved = preserved_states(model, violation, corpus.train, n_clean, seed)
+    preserved = preserved_states(model, violation, corpus.train, chosen.n_clean, seed)
     probability = head_probabilities(model, violating.states)
     requirements = {
-        factor: make_requirements(probability, violating, preserved, target_probability, cost, factor)
-        for factor in (_PRESERVE_COSTS if preserve_cost is None else (preserve_cost,))
+        factor: make_requirements(probability, violating, preserved, chosen.target_probability, chosen.cost, factor)
+        for factor in (_PRESERVE_COSTS if chosen.preserve_cost is None else (chosen.preserve_cost,))
     }
     validation = model.encode(corpus.validation)
     max_loss = cross_entropy(model.weights, validation, _VALIDATION_CHARACTERS)
-    evaluator = _Evaluator(model, violation, corpus.test, settings, validation, max_loss)
+    evaluator = _Evaluator(model, violation, corpus.test, chosen, seed, validation, max_loss)
     repaired, delta, used_cost = evaluator.best_repair(requirements, free)
     matched = draw_variance_matched(
         free, variance_strata(preserved.states.var(axis=0)), n_random, np.random.default_rng(seed)
     )
     wrong = [_total(violating.violates, head_probabilities(one, violating.states)) for one in (model, repaired)]
     symbols = [model.vocabulary.symbols[code] for code in codes]
-    about = {"n": n, "length": length, "target_probability": target_probability, "n_clean": len(preserved.states)}
+    about = {"n": n, "length": length, "target_probability": chosen.target_probability}
     return TextRepair(
         model=repaired,
         violation=violation.name,
@@ -200,7 +206,13 @@ def repair(
             {"prefix": prefixes, "symbol": symbols, "wrong_before": wrong[0], "wrong_after": wrong[1]}
         ),
         random=_repair_random_sets(evaluator, requirements, matched),
-        settings={**about, "preserve_cost": used_cost, "cost": cost, "seed": seed},
+        settings={
+            **about,
+            "n_clean": len(preserved.states),
+            "preserve_cost": used_cost,
+            "cost": chosen.cost,
+            "seed": seed,
+        },
     )
 
 
@@ -261,7 +273,8 @@ class _Evaluator(NamedTuple):
     model: TrainedModel
     violation: Feature
     test: Corpus
-    settings: _Settings
+    settings: RepairSettings
+    seed: int
     validation: Corpus
     max_loss: float
 
@@ -269,7 +282,7 @@ class _Evaluator(NamedTuple):
         """Count the violations of a network, in texts that no repair was made from."""
         settings = self.settings
         return count_violations(
-            model, self.violation, self.test, settings.n, settings.length, settings.seed + 1, settings.prime
+            model, self.violation, self.test, settings.n, settings.length, self.seed + 1, settings.prime
         )
 
     def best_repair(
@@ -323,7 +336,7 @@ def _free_neurons(model: TrainedModel, neurons: Any) -> Int[np.ndarray, " M"]:
 
 
 def _choose_examples(
-    violation: Feature, generated: GeneratedStrings, place: Int[np.ndarray, " S"], settings: _Settings
+    violation: Feature, generated: GeneratedStrings, place: Int[np.ndarray, " S"], settings: RepairSettings
 ) -> Int[np.ndarray, " K"]:
     """Choose the strings to repair from."""
     rows = np.flatnonzero(place >= 0)

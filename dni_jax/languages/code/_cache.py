@@ -17,7 +17,7 @@ from dni_jax.files import atomic_write
 from dni_jax.languages._parsing import ParseResult
 from dni_jax.text import NodeKind, ParseTrees
 
-VERSION = "4"  # raise it whenever this package's code makes other trees of the same text
+VERSION = "5"  # raise it whenever this package's code makes other trees of the same text
 LIMIT = 1 << 30  # bytes; beyond it the oldest entries are removed
 _AFTER_PRUNING = 0.8  # of the limit
 _COLUMNS = {"rule": np.int16, "start": np.int32, "end": np.int32, "parent": np.int32, "depth": np.int16}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from dni_jax.languages.code._parallel import parse_texts
 from dni_jax.text import SPLITS, Corpus, Vocabulary, concatenate_trees, segment_corpus, split_groups
 
 SEGMENT = 2_000  # characters that a network reads at a time, at most
+_FEW, _SEGMENTS = 5_000, 20  # a text of so many characters or more is cut into at least so many segments
 _FILES_TO_SPLIT = 10  # with fewer files, the splits consist of segments instead of files
 _ENOUGH = 0.98  # of the requested characters
 
@@ -35,10 +37,11 @@ class ChosenFiles:
         return [file.text for file in self.files]
 
 
-def choose_files(files: Iterable[TextFile], max_chars: int | None) -> ChosenFiles:
+def choose_files(files: Iterable[TextFile], max_chars: int | None, language: BaseLanguage) -> ChosenFiles:
     """Take files in their order until they have `max_chars` characters.
 
-    A file that would exceed the number is left out, unless it is the first. Empty files are left out.
+    A file that would exceed the number is left out, unless it is the first, which is cut: after a line, where its
+    beginning parses. Empty files are left out, and so is a first file of which no beginning parses.
     """
     if max_chars is not None and max_chars < 1:
         raise ValueError(f"expected max_chars of at least 1, or None for everything, got {max_chars}")
@@ -51,11 +54,47 @@ def choose_files(files: Iterable[TextFile], max_chars: int | None) -> ChosenFile
             continue
         if not file.text or (max_chars is not None and chosen and total + len(file.text) > max_chars):
             continue
+        if max_chars is not None and len(file.text) > max_chars:
+            beginning = cut_text(language, file.text, max_chars)
+            if not beginning:
+                failed[file.name] = (
+                    f"expected at most {max_chars:,} characters (--characters), got {len(file.text):,}, of which no "
+                    "beginning parses: raise the number, or split the file"
+                )
+                continue
+            file = TextFile(file.name, beginning)
         chosen.append(file)
         total += len(file.text)
         if max_chars is not None and total >= _ENOUGH * max_chars:
             break
     return ChosenFiles(tuple(chosen), failed)
+
+
+def cut_text(language: BaseLanguage, text: str, most: int) -> str:
+    r"""Return the longest beginning of a text that parses, of a few that have at most so many characters.
+
+    Beginnings end before a line that is not indented, or else before any line, or else anywhere. The result is empty
+    if none of those tried parses. A language that parses a text in parts needs to parse only some of them.
+
+    Examples
+    --------
+    >>> from dni_jax.languages import Language
+    >>> sums = Language.from_lark('start: sum*\nsum: /[0-9]/ ("+" /[0-9]/)* ";"\n%ignore /\\s/')
+    >>> cut_text(sums, "1+2;\n3 +\n  4;\n5;", 12)
+    '1+2;\n'
+    """
+    lines = [found.end() for found in re.finditer(r"\n", text[:most])]
+    flush = [end for end in lines if not text[end : end + 1].isspace()]
+    tried: list[int] = []
+    for ends in (flush, lines, [most]):
+        # The last ones, and some that are further and further away: the cut may lie in a long string or list.
+        near = [ends[-step] for step in (1, 2, 3, 4, 8, 16, 32, 64, 128, 256) if step <= len(ends)]
+        tried += [end for end in near if end not in tried]
+    for end in tried:
+        result = language.try_parse(text[:end])
+        if not result.error or result.unparsed.tolist() != [[0, end]]:
+            return text[:end]
+    return ""
 
 
 def parse_files(
@@ -107,6 +146,10 @@ def make_corpus(
     groups, split = segments.groups, split_groups(segments.groups, sizes, seed)
     # If a few large files hold most of the text, the test split may consist of one file, or of none.
     by_file = len(texts) >= _FILES_TO_SPLIT and len(np.unique(groups[split == SPLITS.index("test")])) > 1
+    if not by_file and len(segments) < _SEGMENTS and whole.n_positions >= _FEW:
+        # So few would leave one to test on, which cannot be divided into folds.
+        segments = segment_corpus(whole, whole.n_positions // _SEGMENTS)
+        sizes = np.diff(segments.offsets)
     if not by_file:
         groups = np.arange(len(segments), dtype=np.int32)
         split = split_groups(groups, sizes, seed)
@@ -134,10 +177,10 @@ def load_text(
     r"""Read and parse text files into a corpus.
 
     Files are taken in random order until they have `max_chars` characters. A file that would exceed the number is
-    left out, unless it is the first. Each file is cut, after line breaks where possible, into segments of at most
-    2,000 characters that share one group. With fewer than ten files, or if a few files hold most of the text, each
-    segment is a group of its own. Line ends are read as ``\\n``; all but the `max_symbols` most frequent symbols are
-    read as U+FFFD.
+    left out, unless it is the first, of which a beginning that parses is read. Each file is cut, after line breaks
+    where possible, into segments of at most 2,000 characters (fewer, if the text has less than 20 times as many) that
+    share one group. With fewer than ten files, or if a few files hold most of the text, each segment is a group of its
+    own. Line ends are read as ``\\n``; all but the `max_symbols` most frequent symbols are read as U+FFFD.
 
     Long texts are parsed on all cores. Parsed texts are kept in the user's cache folder (``$DNI_JAX_CACHE``, else
     ``$XDG_CACHE_HOME/dni_jax``, else ``~/.cache/dni_jax``; at most 1 GiB), so that a second run does not parse again;
@@ -187,11 +230,12 @@ def load_text(
     (('one two',), 7)
     """
     order = np.random.default_rng(seed).permutation(len(files))
-    chosen = choose_files((TextFile.read(Path(files[row])) for row in order), max_chars)
+    chosen = choose_files((TextFile.read(Path(files[row])) for row in order), max_chars, language)
     results = parse_files(language, chosen, skip_unparsable, progress)
     unparsed = {file.name: one.error for file, one in zip(chosen.files, results, strict=True) if one.error}
     failed = chosen.failed | unparsed
-    if len(unparsed) == len(chosen.files):
+    characters_parsed = sum(len(file.text) - one.n_unparsed for file, one in zip(chosen.files, results, strict=True))
+    if characters_parsed == 0:
         name, reason = next(iter(failed.items()), ("no file", "all are empty"))
         raise ValueError(f"expected text that {language.name} parses, got none in {len(files)} files; {name}: {reason}")
     texts = chosen.texts
@@ -199,7 +243,7 @@ def load_text(
         "files": len(texts) + len(chosen.failed),
         "files_parsed": len(texts) - len(unparsed),
         "characters": sum(map(len, texts)),
-        "characters_parsed": sum(len(file.text) for file in chosen.files if file.name not in unparsed),
+        "characters_parsed": characters_parsed,
         "failed": failed,
     }
     corpus = make_corpus(language.name, texts, results, max_symbols, seed, coverage)

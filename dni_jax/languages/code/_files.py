@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import tarfile
+import tokenize
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,11 +27,15 @@ class TextFile:
 
     @classmethod
     def decode(cls, name: str, content: bytes) -> TextFile:
-        r"""Decode UTF-8 text; line ends become ``\\n``."""
+        r"""Decode UTF-8 text, and Python in the coding that it declares (PEP 263); line ends become ``\\n``."""
+        coding = "utf-8-sig"
         try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            return cls(name, "", f"expected UTF-8 text, got {error}")
+            if name.endswith((".py", ".pyi")):
+                coding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+            text = content.decode(coding)
+        except (UnicodeDecodeError, SyntaxError, LookupError) as error:
+            expected = "UTF-8 text" if coding == "utf-8-sig" else f"text in the declared coding {coding}"
+            return cls(name, "", f"expected {expected}, got {error}")
         return cls(name, text.replace("\r\n", "\n").replace("\r", "\n"))
 
     @classmethod

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import sysconfig
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 from lark import Token
 from lark.indenter import DedentError, PythonIndenter
 
@@ -19,7 +24,8 @@ from dni_jax.features import (
     symbol_feature,
 )
 from dni_jax.languages._language import Language
-from dni_jax.languages._parsing import ParseError
+from dni_jax.languages._parsing import ParseError, ParseResult
+from dni_jax.text import BRACKETS, NodeKind, ParseTrees
 
 _PYTHON_NODES = {
     "function": ["funcdef"],
@@ -27,7 +33,7 @@ _PYTHON_NODES = {
     "definition header": ["parameters"],
     "call": ["funccall"],
     "arguments": ["arguments"],
-    "attribute": ["getattr"],
+    "attribute": ["getattr", "value"],
     "string": ["STRING", "LONG_STRING"],
     "docstring": ["LONG_STRING"],
     "number": ["number"],
@@ -56,6 +62,15 @@ def _python_library() -> FeatureLibrary:
     return FeatureLibrary((*depth_features(4), *indent, *characters, symbol_feature(":"), *nodes))
 
 
+# A field of an f-string may have strings with the same quotes in it since Python 3.12. One level of them is read.
+_FIELD = r"""(?<=[{])[^{}"'\n]*("[^"{}\n]*"|'[^'{}\n]*')[^{}\n]*(?=[}])|"""
+
+
+def _quoted(field: str) -> str:
+    """Return the regular expression of a string in one line, in either quotes, with fields."""
+    return rf""""(?!"")(\\(.|\n)|{field}[^"\\\n])*"|'(?!'')(\\(.|\n)|{field}[^'\\\n])*'"""
+
+
 # Lark's grammar rejects some valid Python: (a rule of the grammar, the rule that replaces it).
 PYTHON_AMENDMENTS = (
     ('with_item: test ["as" name]', 'with_item: test ["as" expr]'),
@@ -66,9 +81,26 @@ PYTHON_AMENDMENTS = (
         'starargs: stararg ("," (stararg | argvalue))* ["," [kwargs]]',
     ),
     ('kwargs: "**" test ("," argvalue)*', 'kwargs: "**" test ("," (argvalue | "**" test))* [","]'),
+    ('decorator: "@" dotted_name [ "(" [arguments] ")" ] _NEWLINE', 'decorator: "@" test _NEWLINE'),
     (
-        r"""("(?!"").*?(?<!\\)(\\\\)*?"|'(?!'').*?(?<!\\)(\\\\)*?')/i""",
-        r"""("(?!"")(\\(.|\n)|[^"\\\n])*"|'(?!'')(\\(.|\n)|[^'\\\n])*')/i""",
+        "| STRING -> string\n                      | number\n\nattr_pattern",
+        '| string_concat\n                      | "-"? number (("+" | "-") number)?\n\nattr_pattern',
+    ),
+    ('name_or_attr_pattern: NAME ("." NAME)* -> value', '?name_or_attr_pattern: NAME | NAME ("." NAME)+ -> value'),
+    # Type parameters and aliases (PEP 695); "type" is a name elsewhere.
+    ('funcdef: "def" name "(" [parameters] ")"', 'funcdef: "def" name [type_parameters] "(" [parameters] ")"'),
+    (
+        'classdef: "class" name ["("',
+        'type_parameters: "[" type_parameter ("," type_parameter)* ","? "]"\n'
+        'type_parameter: ("*" | "**")? name [":" test] ["=" test_or_star_expr]\n'
+        'type_stmt: "type" name [type_parameters] "=" test\n'
+        'classdef: "class" name [type_parameters] ["("',
+    ),
+    ("| assert_stmt)", "| assert_stmt | type_stmt)"),
+    ('!name: NAME | "match" | "case"', '!name: NAME | "match" | "case" | "type"'),
+    (
+        r"""STRING: /([ubf]?r?|r[ubf])("(?!"").*?(?<!\\)(\\\\)*?"|'(?!'').*?(?<!\\)(\\\\)*?')/i""",
+        f"STRING: /(fr?|rf)({_quoted(_FIELD)})|([ub]?r?|r[ub])({_quoted('')})/i",
     ),
 )
 
@@ -91,10 +123,71 @@ class _Indenter(PythonIndenter):
             raise ParseError(f"does not parse (line {token.end_line}, column {token.end_column}): {error}") from error
 
 
+_CONTINUES = re.compile(r"(?:else|elif|except|finally)\b")
+_BEGINS = re.compile(r"[^\W\d]|[@\"'(\[{*\d.~+-]")
+
+
+def _find_statements(text: str) -> list[int]:
+    """Return where the statements of a module begin: by the interpreter's own parser, or else by their lines."""
+    starts = [0, *(found.end() for found in re.finditer("\n", text))]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the text's own string escapes and comparisons
+            body = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        lines = text.splitlines(keepends=True)
+        rows = [row for row, line in enumerate(lines) if _BEGINS.match(line) and not _CONTINUES.match(line)]
+        rows = [row for row in rows if row == 0 or not lines[row - 1].startswith("@")]
+    else:
+        first = [[node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))] for node in body]
+        rows = [min(lines) - 1 for lines in first]
+    return [0, *sorted({starts[row] for row in rows if starts[row] > 0})]
+
+
+@dataclass(frozen=True, eq=False)
+class PythonLanguage(Language):
+    """Python source code. A file that does not parse as a whole is parsed statement by statement."""
+
+    def try_parse(self, text: str) -> ParseResult:
+        """Parse a text; if it does not parse, the statements of its module that do, each by itself."""
+        whole = super().try_parse(text)
+        if not whole.error:
+            return whole
+        begins = _find_statements(text)
+        pieces = [
+            (first, super(PythonLanguage, self).try_parse(text[first:last]))
+            for first, last in zip(begins, [*begins[1:], len(text)], strict=True)
+        ]
+        parsed = [(first, one.trees) for first, one in pieces if not one.error]
+        if not parsed:
+            return whole
+        unparsed = [one.unparsed + first for first, one in pieces if one.error]
+        return ParseResult(_join_trees(parsed, self.kinds), np.concatenate(unparsed), whole.counts, whole.error)
+
+
+def _join_trees(pieces: Sequence[tuple[int, ParseTrees]], kinds: tuple[NodeKind, ...]) -> ParseTrees:
+    """Join the trees of consecutive parts of a text; what lies outside the trees follows them all."""
+    outside = [number for number, kind in enumerate(kinds) if kind in (BRACKETS, NodeKind("comment", "comment"))]
+    inner: dict[str, list[np.ndarray]] = {name: [] for name in ("rule", "start", "end", "parent", "depth")}
+    outer: dict[str, list[np.ndarray]] = {name: [] for name in inner}
+    rows = 0
+    for first, trees in pieces:
+        is_inner = ~np.isin(trees.rule, outside)
+        shift = {"start": first, "end": first}
+        for name in inner:
+            values = getattr(trees, name) + np.int32(shift.get(name, 0))
+            outer[name].append(values[~is_inner])
+            inner[name].append(values[is_inner])
+        inner["parent"][-1] = np.where(inner["parent"][-1] < 0, -1, inner["parent"][-1] + rows)
+        rows += int(is_inner.sum())
+    fields = {name: np.concatenate([*inner[name], *outer[name]]).astype(np.int32) for name in inner}
+    return ParseTrees(kinds, **fields, offsets=np.asarray([0, len(fields["rule"])], np.int64))
+
+
 def python() -> Language:
     """Return the language of Python source code, which uses Lark's grammar and indenter. It cannot be sampled."""
     comments = ("comment", r"#[^\n]*")
-    return Language(
+    return PythonLanguage(
         "python",
         _python_grammar(),
         start="file_input",

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from dni_jax.models.cells._cell import Carry, Cell, Edit
+from dni_jax.models.cells._cell import Carry, Edit, SequentialCell
 
 
 def _forward(from_input: Array, from_state: Array, old: Carry, edit: Edit) -> tuple[Carry, tuple[Array, ...]]:
@@ -28,12 +28,10 @@ def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> 
     return from_input, from_state, Carry(None, d_new.h * z)
 
 
-GRU = Cell(
+GRU = SequentialCell(
     name="gru",
     gates=("r", "z", "n"),
-    has_memory=False,
     has_state_bias=True,
-    open_gate=None,
     forward=_forward,
     backward=_backward,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from dni_jax.models.cells._cell import Carry, Cell, Edit
+from dni_jax.models.cells._cell import Carry, Edit, SequentialCell
 
 
 def _activated(z: Array) -> Array:
@@ -33,12 +33,11 @@ def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> 
 
 
 # A forget gate that starts open lets gradients reach back through time (Jozefowicz et al. 2015).
-LSTM = Cell(
+LSTM = SequentialCell(
     name="lstm",
     gates=("i", "f", "g", "o"),
-    has_memory=True,
-    has_state_bias=False,
-    open_gate="f",
+    memory=("c",),
+    initial_bias=("f", jnp.ones),
     forward=_forward,
     backward=_backward,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from dni_jax.models.cells._cell import Carry, Cell, Edit
+from dni_jax.models.cells._cell import Carry, Edit, SequentialCell
 
 
 def _forward(from_input: Array, from_state: Array, old: Carry, edit: Edit) -> tuple[Carry, tuple[Array, ...]]:
@@ -18,12 +18,9 @@ def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> 
     return d_z, d_z, Carry(None, jnp.zeros_like(d_new.h))
 
 
-RNN = Cell(
+RNN = SequentialCell(
     name="rnn",
     gates=("a",),
-    has_memory=False,
-    has_state_bias=False,
-    open_gate=None,
     forward=_forward,
     backward=_backward,
 )

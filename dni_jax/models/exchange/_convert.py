@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from dni_jax.devices import use_all_cores
-from dni_jax.models._arrays import as_numpy
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import LayerWeights, Weights, check_finite_weights
-from dni_jax.models.cells import CELLS
+from dni_jax.models.cells import GRU, LSTM, RNN
 from dni_jax.models.exchange._imported import ImportedModel, check_reference
 from dni_jax.models.exchange._reading import Reading, read_options
 from dni_jax.models.exchange._readout import Head, Readout, apply_head
@@ -29,9 +28,11 @@ from dni_jax.models.exchange._stack import (
     Stack,
 )
 from dni_jax.models.exchange._symbols import make_symbols
+from dni_jax.states import as_numpy
 from dni_jax.text import Vocabulary
 
 _NEVER = -1e9  # logit of the boundary in a network that has none
+_CELLS = {cell.name: cell for cell in (LSTM, GRU, RNN)}  # those that other frameworks have
 
 
 class Parsed(NamedTuple):
@@ -81,14 +82,14 @@ def make_layer(
 ) -> Recurrent:
     """Return a layer with gates in our order; its two biases are added up where the cell uses only their sum."""
     sizes = {wx.shape[-1], wh.shape[-1], from_input.shape[-1], from_state.shape[-1]}
-    blocks = len(CELLS[cell].gates)
+    blocks = len(_CELLS[cell].gates)
     projection = settings.get("projection")
     size = len(wh) if projection is None else len(projection)
     if sizes != {blocks * size} or (projection is not None and projection.shape[1] != len(wh)):
         raise ValueError(
             f"expected weights of {blocks} blocks of columns for a cell {cell!r}, got shapes {wx.shape} and {wh.shape}"
         )
-    if CELLS[cell].has_state_bias and settings.get("reset_after", True):
+    if _CELLS[cell].has_state_bias and settings.get("reset_after", True):
         return Recurrent(wx, wh, from_input, from_state, cell=cell, **settings)
     return Recurrent(wx, wh, from_input + from_state, cell=cell, **settings)
 
@@ -102,9 +103,9 @@ def name_cell(wh: np.ndarray) -> str:
         If no cell has so many blocks.
     """
     for name in ("lstm", "gru", "rnn"):
-        if wh.shape[1] == len(CELLS[name].gates) * wh.shape[0]:
+        if wh.shape[1] == len(_CELLS[name].gates) * wh.shape[0]:
             return name
-    blocks = ", ".join(f"{len(CELLS[name].gates)} ({name})" for name in ("lstm", "gru", "rnn"))
+    blocks = ", ".join(f"{len(_CELLS[name].gates)} ({name})" for name in ("lstm", "gru", "rnn"))
     raise ValueError(f"expected recurrent weights with one of these numbers of blocks: {blocks}; got shape {wh.shape}")
 
 

@@ -191,6 +191,7 @@ def to_flax(model: TrainedModel) -> list[nnx.RNN]:
     flax_cell = _CELLS[weights.cell]
     made = []
     for layer in weights.layers:
+        assert isinstance(layer, LayerWeights)  # as of every cell that Flax has
         if layer.bh is not None and np.abs(np.asarray(layer.bh)).max() > 0:
             raise ValueError(
                 "expected a GRU without a bias of the state's own, which Flax's GRUCell does not have, got one: "

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from dni_jax.models._arrays import as_numpy
+from dni_jax.states import as_numpy
 
 Activation = str | Callable[[Array], Array]
 

@@ -11,8 +11,7 @@ import jax
 import numpy as np
 
 from dni_jax.interventions import Bound, Intervention
-from dni_jax.models._activations import Activations
-from dni_jax.models._arrays import as_numpy, unpack_states
+from dni_jax.models._arrays import unpack_states
 from dni_jax.models.cells import Carry
 from dni_jax.models.exchange._reading import (
     Reading,
@@ -24,6 +23,7 @@ from dni_jax.models.exchange._reading import (
 from dni_jax.models.exchange._readout import Readout
 from dni_jax.models.exchange._stack import Bidirectional, Dense, Elementwise, Layer, Recurrent, Run, Stack, run_stack
 from dni_jax.models.exchange._symbols import Symbols
+from dni_jax.states import Activations, as_numpy
 from dni_jax.text import Corpus
 
 REFERENCE_TOLERANCE = 1e-3  # of states; float32 networks of a few hundred steps differ by less than 1e-4
@@ -84,6 +84,17 @@ class ImportedModel:
     def parts(self) -> tuple[str, ...]:
         """What an override can change."""
         return self.stack.parts
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what such a network cannot do, where what our own networks have is asked for."""
+        own = ("weights", "module", "vocabulary", "config", "encode", "boundary", "history")
+        if name not in own:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(
+            f"expected a network of our own cells, which has {name!r}, got {self!r}: an imported network can be "
+            "recorded, "
+            "overridden, verified and reported, but not trained, written with or taken apart"
+        )
 
     def __repr__(self) -> str:
         kinds = " + ".join(

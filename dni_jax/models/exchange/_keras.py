@@ -188,7 +188,9 @@ class _View:
         found = self.activation(name, default)
         if found is None:
             said = self.config.get(name)
-            said = said if isinstance(said, str) else getattr(getattr(self.layer, name, None), "__name__", "another one")
+            said = (
+                said if isinstance(said, str) else getattr(getattr(self.layer, name, None), "__name__", "another one")
+            )
             raise ValueError(
                 f"expected {self.class_name} with {name} among {', '.join(FUNCTIONS)}, got {said!r}: record its states "
                 "instead"

@@ -198,3 +198,15 @@ def test_columns_under_earlier_names_are_read(made, tmp_path):
     alone = open_runs(folder)
     assert alone.query("SELECT DISTINCT auc_within_symbol FROM relevance").values.tolist() == [[0.75]]
     assert alone.query("SELECT DISTINCT auc_within_symbol FROM findings").values.tolist() == [[0.75]]
+
+
+def test_measures_under_earlier_names_are_read(made, tmp_path):
+    """Earlier versions called the probability of a class its mass."""
+    folder = copy_run(made, tmp_path)
+    effects = pd.read_parquet(folder / "effects.parquet")
+    names = ["class_probability", "class_probability_on", "loss_on"]
+    some = pd.concat([effects.head(1).assign(measure=name) for name in ("mass", "mass_on", "loss_on")])
+    some.to_parquet(folder / "effects.parquet", index=False)
+    both = open_runs([folder, made[0] / "large"])
+    assert both.query("SELECT measure FROM effects WHERE run = 'small' ORDER BY measure")["measure"].tolist() == names
+    assert both.query("SELECT count(*) AS n FROM effects WHERE measure = 'mass'")["n"].tolist() == [0]

@@ -15,8 +15,9 @@ from dni_jax.app.report._excerpt import Excerpt
 from dni_jax.app.report._page import write_report
 from dni_jax.app.report._page_data import cluster_rows, page_data, relevance_strengths, safe_json
 from dni_jax.app.report._run_files import RunFiles
-from dni_jax.app.report._table import describe, families, family
+from dni_jax.app.report._table import describe, families
 from dni_jax.characters import display_name
+from dni_jax.features import feature_family
 from dni_jax.inspection import ranking, read_relevance, relevance_table, write_table
 
 
@@ -264,6 +265,6 @@ def test_names_in_words():
     assert describe("impulse:e -> ( e )") == "the character is the first or last one of e → ( e )"
     assert describe("symbol:\n") == "the character is a line break"
     assert describe("my own") == ""
-    assert family("my own") == "other"
+    assert feature_family("my own") == "other"
     assert families(["x", "range:e", "depth"]) == ["nesting", "range", "other"]
     assert display_name("symbol:\n") == "symbol:↵"

@@ -49,6 +49,16 @@ def test_the_same_axes_by_either_name():
     assert [run.name for run in short.runs] == ["probe-svm_learning_rate-0.01", "probe-ridge_learning_rate-0.01"]
 
 
+def test_axes_under_earlier_names_are_read():
+    """Earlier versions called the precision of matrix products ``products``."""
+    for name in ("products", "train.products"):
+        plan = parse_sweep({"grid": {name: ["float32", "bfloat16"]}}, "s")
+        assert [run.config.train.matmul_dtype for run in plan.runs] == ["float32", "bfloat16"]
+        assert list(plan.runs[0].values) == ["train.matmul_dtype"]
+    with pytest.raises(ValueError, match=r"expected every axis once, got train\.matmul_dtype twice"):
+        parse_sweep({"grid": {"products": ["float32"], "matmul_dtype": ["bfloat16"]}}, "s")
+
+
 def test_seeds_share_the_text_unless_told():
     grid = {"seed": [1, 2]}
     assert {run.config.text_seed for run in SweepConfig("s", {"train": {"seed": 7}}, grid).runs} == {7}

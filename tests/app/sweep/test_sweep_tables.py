@@ -143,6 +143,7 @@ def test_runs_are_compared_as_far_as_they_are(tmp_path):
     write(tmp_path / "s" / names[2], LARGE, seed=0)
     table = compare_runs(sweep_folder, config)
     assert table["run"].tolist() == names[:3]
+    sweep_folder.release()
     left = {path.name for path in (tmp_path / "s").iterdir() if path.is_file()}
     figures = {"known_by_size.png", "loss_by_size.png", "known_by_step.png", "known_over_seeds.png"}
     assert left == figures | {"sweep.toml", "sweep.csv", "stability.csv", "sweep.html"}

@@ -8,7 +8,8 @@ import pytest
 import dni_jax as dni
 from dni_jax.inspection._lags import has_state
 from dni_jax.lab.attribution import ablation_effects, attribute, rank_agreement
-from dni_jax.models import predict
+from dni_jax.models import TrainedModel, Weights, predict
+from tests.support.layers import random_layer
 
 LAGS = [0, 2, 5]
 
@@ -62,6 +63,21 @@ def test_integrated_gradients_are_complete(model, text, some, part):
     assert (near["completeness_error"] > 10 * exact["completeness_error"]).all()
     np.testing.assert_allclose(near["change"], exact["change"], rtol=1e-5)
     np.testing.assert_allclose(near["value"], exact["value"], rtol=1e-5)
+
+
+def test_all_four_parts_of_an_slstm_are_explained(text):
+    """Along the line to a state, its normaliser and its stabiliser change, too."""
+    rng, size = np.random.default_rng(1), len(text.vocabulary)
+
+    def draw(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    weights = Weights((random_layer("slstm", size, 4, draw),), draw(4, size), draw(size), "slstm")
+    network = TrainedModel.from_weights(weights, text.vocabulary)
+    ask = {"part": "state", "positions": 20, "baseline": "mean", "batch": 20}
+    exact = attribute(network, text, "next", [2], "integrated_gradients", **ask)
+    assert (exact["completeness_error"] < 1e-3 * exact["change"]).all()
+    assert (exact["change"] > 1e-3).all()
 
 
 def test_parts_of_gradient_x_activation_add_up(model, text, some, found):

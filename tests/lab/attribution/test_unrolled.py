@@ -19,9 +19,10 @@ from dni_jax.lab.attribution._unrolled import (
 )
 from dni_jax.models._network import input_table, network_step, zero_carries
 from dni_jax.models._weights import LayerWeights, Weights
+from tests.support.layers import random_layer
 
 V, B, L = 6, 3, 4
-NETWORKS = [("lstm", (4, 3)), ("gru", (5,)), ("rnn", (5,))]
+NETWORKS = [("lstm", (4, 3)), ("gru", (5,)), ("rnn", (5,)), ("mingru", (4, 3)), ("rglru", (5,)), ("slstm", (3,))]
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +33,10 @@ def doubles():
 
 def random_weights(cell, sizes, rng):
     """Draw random weights."""
-    blocks = {"lstm": 4, "gru": 3, "rnn": 1}[cell]
-    layers = []
-    for below, size in itertools.pairwise((V, *sizes)):
-        shapes = ((below, blocks * size), (size, blocks * size), (blocks * size,), (blocks * size,))
-        arrays = [rng.normal(size=shape) * 0.6 for shape in shapes]
-        layers.append(LayerWeights(*arrays[:3], arrays[3] if cell == "gru" else None))
+    layers = [
+        random_layer(cell, below, size, lambda *shape: rng.normal(size=shape) * 0.6, recurrence=1.0)
+        for below, size in itertools.pairwise((V, *sizes))
+    ]
     return Weights(tuple(layers), rng.normal(size=(sizes[-1], V)), rng.normal(size=V), cell)
 
 

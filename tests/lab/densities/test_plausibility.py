@@ -125,3 +125,22 @@ def test_overrides_accept_a_density(gaussian):
     (edit,) = dni.clamp([1], "plausible", density=density, states=gaussian[:4_000], percentile=30.0, sign=1).edits
     assert edit.low[0] > np.median(gaussian[:, 1])
     assert isinstance(density, VerifiedDensity)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e3, 3e3])
+def test_scales_of_neurons_do_not_matter(scale):
+    states = np.random.default_rng(0).normal(size=(3_000, 4)).astype(np.float32)
+    odd = states[:50].copy()
+    odd[:, 0] += 20  # standard deviations
+    factors = np.asarray([1, scale, 1, 1], np.float32)
+    density = plausibility(states * factors, "gaussian")
+    assert density.percentile(odd * factors).max() == 0
+    usual = plausibility(states, "gaussian").percentile(states[:50])
+    np.testing.assert_allclose(density.percentile(states[:50] * factors), usual, atol=0.5)
+
+
+def test_a_neuron_that_never_moves_is_not_infinitely_implausible():
+    states = np.random.default_rng(0).normal(size=(3_000, 3)).astype(np.float32)
+    states[:, 2] = 0.25
+    moved = states[:1] + np.asarray([0, 0, 0.01], np.float32)
+    assert plausibility(states, "gaussian").percentile(moved)[0] > 0

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dni_jax.languages import Language, ParseError, find_files, get, load_text
+from dni_jax.languages import Language, ParseError, find_files, get, load_c, load_text
 
 LINES = Language.from_lark('start: line+\nline: WORD "\\n"\nWORD: /[a-zä]+/', name="lines")
 
@@ -137,3 +137,21 @@ def test_python_files_in_segments(tmp_path):
     assert labels["impulse:function"].sum() == 2 * 200
     assert labels["depth=2"].sum() == sum(len(f"[{n}]") for n in range(200))
     assert labels["range:comment"].sum() == sum(len(f"# {n})") for n in range(200))
+
+
+def test_one_file_is_cut_where_its_beginning_parses(tmp_path):
+    pairs = Language.from_lark('start: pair*\npair: "(" /[a-z\\n]+/ ")" /\\n/?')
+    (tmp_path / "one.txt").write_text("(abc\nd)\n" * 1_000)
+    corpus = load_text(pairs, [tmp_path / "one.txt"], max_chars=2_005)
+    assert corpus.n_positions == 2_000
+    assert "".join(corpus.strings) == "(abc\nd)\n" * 250
+    (tmp_path / "two.txt").write_text("(" + "a" * 10_000 + ")")
+    with pytest.raises(ValueError, match=r"two\.txt.*at most 2,005 characters .* got 10,002, of which no beginning"):
+        load_text(pairs, [tmp_path / "two.txt"], max_chars=2_005)
+
+
+def test_one_c_file_is_cut_before_a_declaration(tmp_path):
+    (tmp_path / "one.c").write_text("int f(int a) {\n  return a + 1;\n}\n\nint g = 3;\n" * 500)
+    corpus = load_c(tmp_path / "one.c", max_chars=1_000)
+    assert 900 < corpus.n_positions <= 1_000
+    assert corpus.parsed is None or corpus.parsed.all()

@@ -4,7 +4,7 @@ from importlib import resources
 
 import pytest
 
-from dni_jax.languages import get
+from dni_jax.languages import get, load_text
 from dni_jax.languages.code._python import PYTHON_AMENDMENTS
 
 
@@ -27,6 +27,10 @@ def test_every_amendment_finds_its_place_in_larks_grammar():
         "f(*a, b, *c, **d)",
         "f(*a,)",
         "x = 'one \\\n two' + \"it's\" + '' + 'a\\'b'",
+        "@a.b[0].c(1)\n@(x := y)\ndef f(): pass",
+        "match x:\n    case -0: pass\n    case -1+2j: pass\n    case 'a' 'b': pass\n    case a.B | A(): pass",
+        "type = 3\nprint(type(x), type)\nx = type[0]\ntype.x = 1",
+        "y = '{' + x + '}' + f'{{' + \"}\"",
         "x = '''a\nb''' + r'\\d' + b'\\x00' + f'{y!r}'",
     ],
 )
@@ -41,3 +45,49 @@ def test_strings_end_where_they_do():
     labels = language.features().label(language.corpus([source]))["range:string"]
     inside = "".join(c if on else "." for c, on in zip(source, labels, strict=True))
     assert inside == "....'a\\\nb'...\"c\"...'d\\\\'."
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f[T](x: T) -> T: return x\nclass A[T: int, *U, **V](B): pass\ntype X[T] = list[T]\ntype Y = int",
+        'x = f"{d["a"]} b {e[\'c\']!r:>{w}}"',
+    ],
+)
+def test_later_pythons_parse(source):
+    assert get("python").parse(source).end.max() >= len(source)
+
+
+def test_attributes_in_patterns_are_attributes():
+    source = "match x:\n    case a.B: pass\n    case C(): pass\n    case d.E(): pass\n"
+    language = get("python")
+    labels = language.features().label(language.corpus([source]))["range:attribute"]
+    assert "".join(c if on else " " for c, on in zip(source, labels, strict=True)).split() == ["a.B", "d.E"]
+
+
+@pytest.mark.parametrize("bad", ["print 'x'", "if x:\n    a b\n    c = 1", "x = (1,\n  2"])
+def test_a_statement_that_does_not_parse_loses_only_itself(bad):
+    before, after = "import a\n\n@b\ndef c():\n    return [1]  # d\n\n", "e = {f: g}\nclass H:\n    pass\n"
+    language = get("python")
+    text = before + bad + "\n" + (after if "(" not in bad else "")
+    result = language.try_parse(text)
+    assert "line" in result.error
+    assert [text[first:last].strip() for first, last in result.unparsed.tolist()] == [bad]
+    whole = language.try_parse(text.replace(bad, "pass" + " " * (len(bad) - 4)) if "\n" not in bad else before)
+    names = [result.trees.kinds[rule].symbol for rule in result.trees.rule]
+    for symbol in ("funcdef", "classdef", "comment", "brackets"):
+        if "\n" not in bad:
+            assert names.count(symbol) == [whole.trees.kinds[rule].symbol for rule in whole.trees.rule].count(symbol)
+    kept = result.trees.parent >= 0
+    assert (result.trees.start[kept] >= result.trees.start[result.trees.parent[kept]]).all()
+    assert (result.trees.end[kept] <= result.trees.end[result.trees.parent[kept]]).all()
+
+
+def test_files_are_read_in_the_coding_they_declare(tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.py").write_bytes("# -*- coding: latin-1 -*-\nx = 'ä'\n".encode("latin-1"))
+    corpus = load_text(get("python"), [tmp_path / f"{number}.py" for number in range(3)])
+    assert "ä" in corpus.strings[0]
+    (tmp_path / "bad.py").write_bytes(b"# coding: none-such\n")
+    with pytest.raises(ValueError, match="none-such"):
+        load_text(get("python"), [tmp_path / "bad.py"])

@@ -10,7 +10,7 @@ Segment = tuple[int, int]
 
 _QUOTED = r'"(?:[^"\\\n]|\\.)*"' + r"|'(?:[^'\\\n]|\\.)*'"
 _COMMENT_OR_QUOTED = re.compile(rf"(//(?:[^\\\n]|\\.)*|/\*.*?(?:\*/|\Z))|{_QUOTED}", re.DOTALL)
-_DIRECTIVE = re.compile(r"^[ \t]*#[ \t]*([A-Za-z]*)((?:[^\\\n]|\\[^\n]|\\\n)*)", re.MULTILINE)
+_DIRECTIVE = re.compile(r"^[ \t]*(?:#|%:)[ \t]*([A-Za-z]*)((?:[^\\\n]|\\[^\n]|\\\n)*)", re.MULTILINE)
 _NOT_NEWLINE = re.compile(r"[^\n]")
 _NEVER = re.compile(r"[\s(]*0(?:[\s)]*$|\s*&&)")
 _CPLUSPLUS = re.compile(r"[\s(]*(?:defined\s*\(?\s*)?__cplusplus\b")
@@ -141,6 +141,7 @@ _OPERATORS = {
     ",": "COMMA", ".": "PERIOD", ";": "SEMI", ":": "COLON",
 }  # fmt: skip
 
+_DIGRAPHS = {"<:": "LBRACKET", ":>": "RBRACKET", "<%": "LBRACE", "%>": "RBRACE"}
 _WORDS = words(
     "auto break case char const continue default do double else enum extern float for goto if inline int long "
     "register restrict return short signed sizeof static struct switch typedef union unsigned void "
@@ -165,6 +166,7 @@ _OTHER_SPELLINGS = {
 }
 _TYPES = {
     **_OPERATORS,
+    **_DIGRAPHS,
     **{word: word.upper() for word in [*_WORDS, *_C11]},
     **_OTHER_SPELLINGS,
 }
@@ -179,11 +181,11 @@ NUMBER, CHARACTER, STRING, IDENTIFIER, ILLEGAL = "INT_CONST_DEC", "CHAR_CONST", 
 
 _TOKEN = re.compile(
     r"(?P<ID>[^\W\d][\w$]*(?![\w$\"']))"
-    r"|(?P<NUMBER>\.?\d(?:[eEpP][+-]|[\w.])*)"
+    r"|(?P<NUMBER>\.?\d(?:[eEpP][+-]|'(?=\w)|[\w.])*)"
     r"|(?P<STRING>(?:L|u8|u|U)?\"(?:[^\"\\\n]|\\.)*\")"
     r"|(?P<CHARACTER>(?:L|u8|u|U)?'(?:[^'\\\n]|\\.)+')"
     r"|(?P<WORD>[^\W\d][\w$]*)"
-    rf"|(?P<OPERATOR>{'|'.join(map(re.escape, _OPERATORS))})"
+    rf"|(?P<OPERATOR>{'|'.join(map(re.escape, [*_DIGRAPHS, *_OPERATORS]))})"
     r"|(?P<ILLEGAL>\\(?!\n)|[^\s\\])",
     re.DOTALL,
 )
@@ -216,6 +218,8 @@ def tokenize(text: str) -> list[Token]:
     >>> tokenize("a += 0x1F;")
     [Token(ID, 'a', 0:1), Token(PLUSEQUAL, '+=', 2:4), Token(INT_CONST_DEC, '0x1F', 5:9), Token(SEMI, ';', 9:10)]
     """
+    if "\\\n" in text:
+        return _tokenize_spliced(text)
     tokens = []
     types = _TYPES
     for match in _TOKEN.finditer(text):
@@ -223,3 +227,15 @@ def tokenize(text: str) -> list[Token]:
         kind = types.get(value) or _BY_GROUP.get(match.lastgroup or "", IDENTIFIER)
         tokens.append(Token(kind, value, match.start(), match.end()))
     return tokens
+
+
+def _tokenize_spliced(text: str) -> list[Token]:
+    """Split text whose lines are spliced by backslashes; a token may go on after one, as in C itself."""
+    places: list[int] = []
+    spliced, at = [], 0
+    for part in text.split("\\\n"):
+        spliced.append(part)
+        places += range(at, at + len(part))
+        at += len(part) + 2
+    tokens = tokenize("".join(spliced))
+    return [Token(one.type, one.value, places[one.start], places[one.end - 1] + 1) for one in tokens]

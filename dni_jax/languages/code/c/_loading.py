@@ -86,11 +86,11 @@ def load_c(
     (2, 1, np.int64(27))
     """
     names = read_typedefs(typedefs)
-    chosen = choose_files(read_files(path, glob, seed, max_chars), max_chars)
+    language = CLanguage(typedefs=names)
+    chosen = choose_files(read_files(path, glob, seed, max_chars), max_chars, language)
     if not chosen.files:
         reason = next(iter(chosen.failed.items()), (str(path), "all files are empty"))
         raise ValueError(f"expected C source code in {str(path)!r}, got none; {reason[0]}: {reason[1]}")
-    language = CLanguage(typedefs=names)
     results = parse_files(language, chosen, True, progress)
     results = _retry(names, chosen, results)
     if not skip_unparsable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ _ASSIGNMENTS = names(
     "EQUALS XOREQUAL TIMESEQUAL DIVEQUAL MODEQUAL PLUSEQUAL MINUSEQUAL LSHIFTEQUAL RSHIFTEQUAL ANDEQUAL OREQUAL"
 )
 _UNARY = names("PLUSPLUS MINUSMINUS AND TIMES PLUS MINUS NOT LNOT SIZEOF _ALIGNOF")
+_RECURSION = 20_000  # calls within one another
 _SIMPLE = frozenset(("ID", NUMBER, "CHAR_CONST"))
 _AFTER_AN_EXPRESSION = names("COMMA RPAREN SEMI RBRACKET RBRACE")
 _ENDS_AN_ARGUMENT = names("COMMA RPAREN")
@@ -234,6 +236,9 @@ class Recorder(ExpressionParser):
             If the declaration does not parse.
         """
         self._begin(tokens, known, guessed)
+        limit = sys.getrecursionlimit()
+        # A level of parentheses takes a dozen calls of the recursive descent, and compilers take many levels.
+        sys.setrecursionlimit(max(limit, _RECURSION))
         try:
             kind = self._outermost(is_function)
             if self._at < len(tokens):
@@ -243,6 +248,8 @@ class Recorder(ExpressionParser):
         except (ValueError, TypeError, AttributeError, AssertionError, IndexError, RecursionError) as error:
             # pycparser raises these on input that is not C.
             raise DeclarationError(f"{type(error).__name__}: {error}", self._at) from error
+        finally:
+            sys.setrecursionlimit(limit)
         if kind is not None:
             self._notes.append((kind, 0, len(tokens)))
         return self._notes, self._opaque

@@ -58,9 +58,18 @@ def _drop_known_attributes(tokens: list[Token]) -> list[Token]:
     index, count = 0, len(tokens)
     while index < count:
         token = tokens[index]
+        if token.type == "LBRACKET" and index + 1 < count and tokens[index + 1].type == "LBRACKET":
+            index = _after_brackets(tokens, index)  # [[nodiscard]] of C23 and C++
+            continue
         index += 1
+        if token.type == "ENUM":
+            remaining.append(token)
+            index = _keep_tag(tokens, index, remaining)
+            continue
         if token.type != "ID":
             remaining.append(token)
+            continue
+        if remaining and remaining[-1].type == "LPAREN" and _is_calling_convention(tokens, index - 1):
             continue
         following = tokens[index].type if index < count else ""
         if token.value in _WITH_ARGUMENTS and following == "LPAREN":
@@ -74,9 +83,44 @@ def _drop_known_attributes(tokens: list[Token]) -> list[Token]:
     return remaining
 
 
+def _after_brackets(tokens: list[Token], index: int) -> int:
+    """Return the index after the bracket that closes the one at an index."""
+    depth = 0
+    for place in range(index, len(tokens)):
+        depth += (tokens[place].type == "LBRACKET") - (tokens[place].type == "RBRACKET")
+        if depth == 0:
+            return place + 1
+    return len(tokens)
+
+
+def _keep_tag(tokens: list[Token], index: int, remaining: list[Token]) -> int:
+    """Keep the tag after ``enum``, drop ``: unsigned char``, its underlying type, and return the next index."""
+    types = [token.type for token in tokens[index : index + 8]] + ["SEMI"]
+    tag = types[0] == "ID"
+    if types[tag] == "COLON":
+        last = tag + 1
+        while types[last] in BASE_TYPES | QUALIFIERS | {"ID"}:
+            last += 1
+        if last > tag + 1 and types[last] in ("LBRACE", "SEMI"):
+            remaining += tokens[index : index + tag]
+            return index + last
+    return index
+
+
+def _is_calling_convention(tokens: list[Token], index: int) -> bool:
+    """Return whether the word at an index is as in ``int (__stdcall *name)(int)``."""
+    if not _looks_like_an_attribute(tokens[index].value):
+        return False
+    types = [token.type for token in tokens[index + 1 : index + 8]]
+    stars = next((place for place, kind in enumerate(types) if kind not in ("TIMES", "CONST", "VOLATILE")), 0)
+    rest = types[stars:]
+    return stars > 0 and (rest[:3] == ["ID", "RPAREN", "LPAREN"] or rest[:2] == ["RPAREN", "LPAREN"])
+
+
 def _drop_unknown_attributes(tokens: list[Token]) -> list[Token]:
     """Examine sequences of words: apart from the type and the declarator's name, each identifier is an attribute."""
     remaining: list[Token] = []
+    partner = closing_parentheses(tokens)
     index, count, depth = 0, len(tokens), 0
     head = True  # outside braces and initializers
     while index < count:
@@ -93,6 +137,14 @@ def _drop_unknown_attributes(tokens: list[Token]) -> list[Token]:
         sequence = tokens[index:last]
         before = remaining[-1].type if remaining else ""
         after = tokens[last].type if last < count else ""
+        if (
+            head
+            and before == "RPAREN"
+            and after == "LPAREN"
+            and _ends_in_attributes(tokens, sequence, partner.get(last))
+        ):
+            index = partner[last] + 1  # f(..) __THROW __nonnull ((1));
+            continue
         if not _follow_a_declarator(sequence, before, after, head):
             if after == "LPAREN" and last + 1 < count and tokens[last + 1].type == "TIMES":
                 after = ""  # the name is inside the parentheses, after the star
@@ -101,6 +153,16 @@ def _drop_unknown_attributes(tokens: list[Token]) -> list[Token]:
             )
         index = last
     return remaining
+
+
+def _ends_in_attributes(tokens: list[Token], sequence: list[Token], last: int | None) -> bool:
+    """Return whether words after a function's parameters, and the arguments of the last, can only be attributes."""
+    if last is None or not all(_looks_like_an_attribute(token.value) for token in sequence):
+        return False
+    following = tokens[last + 1] if last + 1 < len(tokens) else None
+    return following is not None and (
+        following.type in _ENDS_A_DECLARATOR or (following.type == "ID" and _looks_like_an_attribute(following.value))
+    )
 
 
 def _looks_like_an_attribute(word: str) -> bool:
@@ -145,6 +207,8 @@ _STATEMENT_STARTS = names("SEMI LBRACE RBRACE COLON RPAREN ELSE DO")
 _STATEMENT_WORDS = names("ID IF FOR WHILE SWITCH CASE DEFAULT RETURN CONTINUE BREAK GOTO DO PLUSPLUS MINUSMINUS LBRACE")
 _OPERANDS = frozenset(("ID", "RPAREN", "RBRACKET", NUMBER, "CHAR_CONST", STRING))
 _SPECIFIERS = BASE_TYPES | QUALIFIERS
+_STORAGE = names("STATIC EXTERN REGISTER AUTO")
+_AFTER_A_NAME = names("SEMI EQUALS COMMA LBRACKET")
 
 
 def rewrite(tokens: list[Token], text: str) -> list[Token]:
@@ -201,6 +265,8 @@ class _Rewriter:
         if following != "LPAREN":
             if self._before() == NUMBER:  # a unit
                 return index + 1
+            if following in _AFTER_A_NAME and self._before() in _STORAGE and not self._is_typed():
+                self._kept.append(Token("INT", "", token.start, token.start))  # static counter = 0;
             if following == STRING or self._before() == STRING:
                 token.type = STRING
             self._kept.append(token)
@@ -265,10 +331,24 @@ class _Rewriter:
             return last
         elif after in ("ID", "TIMES") and self._type(last + 2) != "ID" and self._is_on_a_line(last):
             return last + 1  # a macro that makes a type
+        elif self._is_old_style(index, last):
+            self._kept.insert(-1, Token("INT", "", token.start, token.start))  # it has no type, which means int
         elif (after in _SPECIFIERS or after == "ID") and (self._before(2) in QUALIFIERS or self._is_on_a_line(last)):
             self._kept.pop()
             return last + 1
         return index + 1
+
+    def _is_old_style(self, index: int, last: int) -> bool:
+        """Return whether ``name(a, b)`` is followed by declarations of its parameters and a body, as in K&R's C."""
+        names = [token.type for token in self._tokens[index + 2 : last]]
+        if not names or names[::2] != ["ID"] * len(names[::2]) or set(names[1::2]) > {"COMMA"}:
+            return False
+        for place in range(last + 1, len(self._tokens)):
+            if self._type(place) == "LBRACE":
+                return self._type(place - 1) == "SEMI"
+            if self._type(place) in ("EQUALS", "RBRACE"):
+                return False
+        return False
 
     def _colon(self, index: int) -> None:
         if self._before() == "CONDOP":
@@ -283,7 +363,23 @@ class _Rewriter:
         if self._before() not in _OPERANDS:
             self._tokens[index].type = "AND"
 
+    def _is_nested_function(self) -> bool:
+        """Return whether ``int g(int b)`` in a function's body, whose brace comes next, begins a function of GNU C."""
+        depth = 0
+        for back in range(1, len(self._kept) + 1):
+            kind = self._before(back)
+            depth += (kind == "RPAREN") - (kind == "LPAREN")
+            if depth == 0:
+                named = self._before(back + 1) == "ID"
+                type_end = self._before(back + 2)
+                typed = type_end in BASE_TYPES or (type_end == "ID" and self._before(back + 3) in _STATEMENT_STARTS)
+                return named and (typed or (type_end == "TIMES" and self._before(back + 3) in BASE_TYPES))
+        return False
+
     def _open(self, index: int) -> None:
+        if self._depth and self._before() == "RPAREN" and not self._initializers[-1] and self._is_nested_function():
+            start = self._tokens[index].start
+            self._kept.append(Token("SEMI", "", start, start))  # read as a declaration and a block
         self._depth += 1
         self._initializers.append(self._before() == "EQUALS" or (self._depth > 1 and self._initializers[-1]))
 

@@ -195,3 +195,39 @@ def test_a_body_that_belongs_to_nothing_ends_where_it_ends():
     result = C.try_parse(source)
     assert (result.counts["functions"], result.counts["functions_parsed"]) == (4, 1)
     assert result.unparsed.tolist() == [[0, 6], [33, len(source)]]  # with the white space between two unknown parts
+
+
+COMPILED = {
+    "attribute macros with arguments": "extern void *copy(const void *s) __THROW __nonnull ((1)) __wur;",
+    "attributes of C23": "[[nodiscard]] int f(int x [[maybe_unused]]) { switch (x) { case 1: [[fallthrough]]; } }",
+    "the type of an enumeration": "enum E : unsigned char { A, B };",
+    "digit separators": "int x = 1'000'000, y = 0xFF'FF;",
+    "digraphs": "int a<:3:> = <% 1, 2, 3 %>;",
+    "a calling convention": "typedef int (__stdcall *CALLBACK)(int);\ntypedef void (WINAPI *F)(int a, int b);",
+    "a nested function": "int f(int a) { int g(int b) { return a + b; } return g(2); }",
+    "an implicit int": "static counter = 0;",
+    "parameters declared after the head": "main(argc, argv) int argc; char **argv; { return 0; }",
+    "spliced identifiers": "int lo\\\nng_name = 3; int f(void) { ret\\\nurn 1; }",
+    "many parentheses": "int x = " + "(" * 100 + "1" + ")" * 100 + ";",
+    "many branches": "int f(int x) {" + " else ".join(["if (x == 1) return 2;"] * 250) + " return 0; }",
+}
+
+
+@pytest.mark.parametrize("about", COMPILED)
+def test_what_compilers_take(about):
+    result = C.try_parse(COMPILED[about])
+    assert result.error == ""
+    assert result.is_complete
+    check_nesting(result.trees, len(COMPILED[about]))
+
+
+def test_a_function_with_old_parameters_has_its_head_in_it():
+    text = COMPILED["parameters declared after the head"]
+    tree = C.try_parse(text).trees
+    (row,) = [row for row, rule in enumerate(tree.rule) if KINDS[rule].symbol == "FuncDef"]
+    assert (tree.start[row], tree.end[row]) == (0, len(text))
+
+
+def test_bit_fields_of_enumerations_stay():
+    assert C.try_parse("struct s { enum e : 3; enum e x : 3; };").error == ""
+    assert C.try_parse("int f(void) { return a[b[1]] + (A * b) * (c); }").error == ""

@@ -24,7 +24,7 @@ class Activations:
     groups
         int32 ``(T,)``: the group of each position (its string, or its file); folds do not tear groups apart.
     cell
-        float ``(T, N)``: the memory c of an LSTM (not the kind of cell); None unless requested.
+        float ``(T, N)``: the memory c of an LSTM or sLSTM (not the kind of cell); None unless requested.
     gates
         float ``(T, n_gates, N)`` in the order of `gate_names`, or None.
     logits
@@ -33,7 +33,8 @@ class Activations:
         bool ``(T,)``: False at positions that have no state (the characters before a tokenizer's first token); they
         take no part in any score, and their rows hold 0. None where every position has one.
     gate_names
-        For an LSTM ``("i", "f", "g", "o")``: input, forget, cell, output; for a GRU ``("r", "z", "n")``.
+        For an LSTM ``("i", "f", "g", "o")``: input, forget, cell, output; for a GRU ``("r", "z", "n")``. See the guide
+        to networks for those of other cells.
     symbols
         int ``(T,)``: the symbol that the network read last at each position, as a code (of a network that reads
         tokens: the token); -1 at positions without a state. None: the character.

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int, Real
 
-from dni_jax.models._prefetch import prefetch
+from dni_jax.states._prefetch import prefetch
 from dni_jax.text import Corpus, chunk_bounds
 
 Strings = Sequence[tuple[int, int]]  # first and last (exclusive) string of each range, in ascending order
@@ -55,8 +55,20 @@ class ChunkedActivations(ABC):
     members: Mapping[str, Sequence[Any]] = MappingProxyType({})
 
     @abstractmethod
-    def read(self, strings: Strings, neurons: slice = slice(None)) -> Float[np.ndarray, "t n"]:
+    def read(self, strings: Strings, neurons: slice = slice(None)) -> Real[np.ndarray, "t n"]:
         """Return the states at all characters of some strings, of a range of neurons."""
+
+    def part(self, name: str) -> Any:
+        """Return one part of the neurons, by its letter: ``"h"``, an LSTM's memory ``"c"``, or a gate; ``(T, N)``.
+
+        Raises
+        ------
+        ValueError
+            Where it was not recorded.
+        """
+        if name == "h":
+            return self.read_all()
+        raise part_missing(name)
 
     @property
     def n_positions(self) -> int:
@@ -73,7 +85,7 @@ class ChunkedActivations(ABC):
         """int32 ``(T,)``: the group of each position, or None where it is unknown."""
         return self.groups
 
-    def read_all(self, most: int = 2**32) -> Float[np.ndarray, "T N"]:
+    def read_all(self, most: int = 2**32) -> Real[np.ndarray, "T N"]:
         """Read all states into memory.
 
         Raises
@@ -93,7 +105,7 @@ class ChunkedActivations(ABC):
         """Smallest and largest state of each neuron, or None where they are not known beforehand."""
         return None
 
-    def chunks(self, size: int | None = None) -> Iterator[tuple[slice, Float[np.ndarray, "t N"]]]:
+    def chunks(self, size: int | None = None) -> Iterator[tuple[slice, Real[np.ndarray, "t N"]]]:
         """Yield positions and states of whole strings in order; a thread prefetches the next chunk.
 
         Parameters
@@ -108,3 +120,19 @@ class ChunkedActivations(ABC):
 
     def _describe(self, what: str) -> str:
         return f"{what}({self.n_positions:,} positions x {self.n_neurons} neurons"
+
+
+def part_missing(name: str) -> ValueError:
+    """Return the error for a part that was not recorded."""
+    what = "cell" if name == "c" else "gates"
+    return ValueError(f"expected states recorded with what=({what!r},) for the part {name!r}, got states without")
+
+
+def part_of(recorded: Any, name: str) -> Any:
+    """Return a part of states that have ``hidden``, ``cell``, ``gates`` and ``gate_names``, in memory or on disk."""
+    if name in recorded.gate_names and recorded.gates is not None:
+        return recorded.gates[:, recorded.gate_names.index(name)]
+    found = {"h": recorded.hidden, "c": recorded.cell}.get(name)
+    if found is None:
+        raise part_missing(name)
+    return found

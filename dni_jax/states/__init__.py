@@ -1,0 +1,18 @@
+"""States of neurons as one type, whichever network or file they come from."""
+
+from dni_jax.states._activations import Activations
+from dni_jax.states._as_activations import as_activations, as_numpy, read_hidden
+from dni_jax.states._chunked import CHUNK, ChunkedActivations, Strings, part_of
+from dni_jax.states._prefetch import prefetch
+
+__all__ = [
+    "CHUNK",
+    "Activations",
+    "ChunkedActivations",
+    "Strings",
+    "as_activations",
+    "as_numpy",
+    "part_of",
+    "prefetch",
+    "read_hidden",
+]

@@ -1,0 +1,231 @@
+"""Nothing is lost by --force or a kill, and results of different processes do not mix."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dni_jax as dni
+from dni_jax.app.config import RunConfig
+from dni_jax.app.query import open_runs
+from dni_jax.app.report import Excerpt
+from dni_jax.app.run_folder import RUN_FILES, RunFolder
+from dni_jax.app.sweep import SweepConfig
+from dni_jax.app.sweep._folder import SweepFolder
+from dni_jax.files import FolderLock, atomic_write, check_array_path, remove_leftovers
+from dni_jax.inspection import write_table
+from tests.support.cli_runs import SMALL, refused
+
+HOLDER = """
+import fcntl, json, os, sys
+file = open(sys.argv[1], "a+")
+fcntl.flock(file, fcntl.LOCK_EX)
+file.write(json.dumps({"host": sys.argv[2], "process": os.getpid(), "start": "2026-01-01 00:00:00"}))
+file.flush()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A folder with the files of a run, and one of the user's own."""
+    folder = RunFolder.claim(RunConfig(out=str(tmp_path / "run")))
+    folder.update_summary(loss=0.5)
+    folder.model.mkdir()
+    (folder.model / "model.json").write_text("{}")
+    folder.report.write_text("a page")
+    (folder.path / "notes.txt").write_text("my own")
+    folder.release()
+    return folder
+
+
+@pytest.fixture
+def held(run):
+    """Another process that works in the run's folder."""
+    command = [sys.executable, "-c", HOLDER, str(run.path / ".lock"), "elsewhere"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_force_removes_the_files_of_the_run_and_no_others(run):
+    assert {path.name for path in run.path.iterdir()} - set(RUN_FILES) == {"notes.txt"}
+    RunFolder.claim(RunConfig(out=str(run.path), force=True, strings=77)).release()
+    assert {path.name for path in run.path.iterdir()} == {"notes.txt", "config.toml"}
+    assert "77" in (run.path / "config.toml").read_text()
+
+
+@pytest.mark.parametrize("settings", [["--strings", "2"], ["--folds", "5000"], ["--headlines", "no such feature"]])
+def test_force_with_settings_that_are_refused_keeps_the_old_run(run, settings, capsys):
+    before = {path: path.read_text() for path in run.path.rglob("*") if path.is_file()}
+    refused(["run", "parentheses", "--out", str(run.path), "--force", *SMALL, *settings], capsys)
+    assert {path: path.read_text() for path in run.path.rglob("*") if path.is_file()} == before
+
+
+def test_force_on_a_config_of_something_else_touches_nothing(tmp_path, capsys):
+    for number, text in enumerate(['[tool.other]\nname = "mine"\n', "", "not TOML"]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "config.toml").write_text(text)
+        (folder / "training.csv").write_text("my own numbers")
+        message = refused(["run", "parentheses", "--out", str(folder), "--force", *SMALL], capsys)
+        assert "expected a run to replace" in message
+        assert {path.name: path.read_text() for path in folder.iterdir()} == {
+            "config.toml": text,
+            "training.csv": "my own numbers",
+        }
+
+
+def test_force_works_through_a_link_and_a_dangling_link_is_named(run, tmp_path, capsys):
+    (tmp_path / "link").symlink_to(run.path)
+    RunFolder.claim(RunConfig(out=str(tmp_path / "link"), force=True)).release()
+    assert not run.report.exists()
+    assert (tmp_path / "link").is_symlink()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    message = refused(["run", "parentheses", "--out", str(tmp_path / "dangling"), *SMALL], capsys)
+    assert "a link to" in message
+    assert "does not exist" in message
+    (tmp_path / "file").write_text("mine")
+    assert "which is a file" in refused(["run", "parentheses", "--out", str(tmp_path / "file"), *SMALL], capsys)
+
+
+@pytest.mark.parametrize("extra", [["--force"], ["--resume"]])
+def test_two_processes_never_write_into_one_run(run, held, extra, capsys):
+    before = sorted(path.name for path in run.path.rglob("*"))
+    command = ["run", "--out", str(run.path), *extra]
+    message = refused([*command, *SMALL] if extra == ["--force"] else command, capsys)
+    assert f"in use by process {held.pid} on elsewhere since 2026-01-01 00:00:00" in message
+    assert sorted(path.name for path in run.path.rglob("*")) == before
+    held.kill()
+    held.wait()
+    RunFolder.claim(RunConfig(out=str(run.path), resume=True)).release()  # the lock of a killed process is none
+
+
+def test_two_sweeps_never_write_into_one_folder(tmp_path):
+    config = SweepConfig("s", grid={"seed": [0, 1]}, out=str(tmp_path / "s"))
+    folder = SweepFolder.claim(config)
+    (folder.path / "notes.txt").write_text("my own")
+    folder.release()
+    command = [sys.executable, "-c", HOLDER, str(folder.path / ".lock"), "elsewhere"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        for force in (False, True):
+            with pytest.raises(ValueError, match="in use by process"):
+                SweepFolder.claim(config, force)
+        process.kill()
+    RunFolder.claim(replace(config.runs[0].config, out=str(folder.path / config.runs[0].name))).release()
+    SweepFolder.claim(config, force=True).release()
+    assert sorted(path.name for path in folder.path.iterdir()) == ["notes.txt", "sweep.toml"]
+
+
+def test_a_process_may_lock_a_folder_twice(tmp_path):
+    first, second = FolderLock(tmp_path), FolderLock(tmp_path)
+    second.release()
+    assert (tmp_path / ".lock").exists()
+    first.release()
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    with atomic_write(tmp_path / "a.csv") as part:
+        part.write_text("whole")
+        name = part.name
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    gone = name.replace(str(os.getpid()), str(dead.pid))
+    (tmp_path / gone).write_text("half")
+    (tmp_path / name).write_text("still being written")
+    other = gone.replace(name.split(".")[3], "h00000000")
+    (tmp_path / other).write_text("of another machine")
+    (tmp_path / gone.replace("a.csv", "checkpoint")).mkdir()
+    (tmp_path / gone.replace("a.csv", "old").replace(".part", ".old")).mkdir()
+    (tmp_path / ".profile").write_text("my own")
+    old = tmp_path / f".b.csv.{dead.pid}.part"  # as earlier versions called it
+    old.write_text("half")
+    os.utime(old, (0, 0))
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", name, other, "old", ".profile"}
+
+
+def test_tables_of_another_network_are_refused(run):
+    table = pd.DataFrame({"neuron": [0], "feature": ["x"], "fold": [0], "score": [1.0]})
+    run.update_summary(model="0123456789abcdef")
+    write_table(table, run.relevance, "0123456789abcdef")
+    open_runs(run.path)
+    effects = pd.DataFrame({"intervention": ["ablate"], "feature": ["x"], "k": [1], "measure": ["loss"]})
+    write_table(effects, run.effects, "fedcba9876543210")
+    with pytest.raises(ValueError, match=r"got effects\.parquet of another one \(fedcba98, not 01234567\)"):
+        open_runs(run.path)
+    write_table(effects, run.effects)  # of an earlier version, which did not say
+    open_runs(run.path)
+
+
+def test_an_excerpt_of_another_network_is_refused(tmp_path):
+    names = Excerpt.__dataclass_fields__
+    arrays = {name: np.zeros(1) for name in names}
+    np.savez(tmp_path / "excerpt.npz", **arrays, model="a")
+    with pytest.raises(ValueError, match="another network"):
+        Excerpt.load(tmp_path / "excerpt.npz", "b")
+
+
+def test_a_training_killed_before_its_inspection_makes_up_for_it(corpus, tmp_path):
+    settings = {"hidden": 8, "batch": 4, "window": 16, "evaluate_every": 10, "steps": 30, "progress": False}
+    seen = []
+
+    def kill(step, model):
+        if step == 20:
+            raise KeyboardInterrupt
+        seen.append((step, np.asarray(model.weights.head)))
+
+    def inspect(step, model):
+        seen.append((step, np.asarray(model.weights.head)))
+
+    with pytest.raises(KeyboardInterrupt):
+        dni.train(corpus, checkpoints=tmp_path / "a", inspect_every=10, on_inspect=kill, **settings)
+    dni.train(corpus, checkpoints=tmp_path / "a", inspect_every=10, on_inspect=inspect, **settings)
+    resumed, seen = seen, []
+    dni.train(
+        corpus,
+        inspect_every=10,
+        on_inspect=lambda *one: seen.append((one[0], np.asarray(one[1].weights.head))),
+        **settings,
+    )
+    assert [step for step, _ in resumed] == [step for step, _ in seen] == [10, 20, 30]
+    for (_, one), (_, other) in zip(resumed, seen, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_pipe_in_place_of_a_table_is_named(run):
+    os.mkfifo(run.relevance)
+    with pytest.raises(ValueError, match=r"relevance\.parquet.*pipe or device"):
+        open_runs(run.path)
+    (run.path / "model").mkdir()
+    os.mkfifo(run.path / "model" / "model.json")
+    with pytest.raises(ValueError, match=r"no file model\.json"):
+        dni.load(run.path / "model")
+
+
+def test_a_backslash_in_a_path_is_named(tmp_path, model, capsys):
+    folder = tmp_path / "a\\b"
+    message = refused(["run", "parentheses", "--out", str(folder), *SMALL], capsys)
+    assert "without a backslash" in message
+    with pytest.raises(ValueError, match="without a backslash"):
+        model.save(folder)
+    assert list(tmp_path.iterdir()) == []
+    assert check_array_path(tmp_path) == tmp_path.resolve()
+
+
+def test_a_full_disk_is_recognised_in_any_error(run, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Failed to write file [OS error 28: ENOSPC No space left on device]")
+
+    monkeypatch.setattr(RunFolder, "check_models", full)
+    message = refused(["query", str(run.path), "SELECT 1"], capsys)
+    assert "the disk is full" in message
+    assert "RESOURCE" not in message

@@ -1,0 +1,25 @@
+"""Programs that compile quickly: most of the tests' time is XLA's compiler, and none of them measures speed."""
+
+import mmap
+import os
+from pathlib import Path
+
+import jaxlib
+
+_FLAGS = {
+    "xla_backend_optimization_level": "0",
+    "xla_llvm_disable_expensive_passes": "true",
+    "xla_cpu_use_fusion_emitters": "false",
+}
+
+
+def compile_quickly() -> None:
+    """Turn off XLA's optimisations, before JAX is first used; flags that are set already stay as they are."""
+    given = os.environ.get("XLA_FLAGS", "")
+    library = next(Path(jaxlib.__file__).parent.glob("libjax_common*"), None)
+    if library is None:
+        return
+    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        # XLA ends the process where it does not know a flag, and some come and go.
+        known = [name for name in _FLAGS if name not in given and content.find(name.encode()) >= 0]
+    os.environ["XLA_FLAGS"] = " ".join([given, *(f"--{name}={_FLAGS[name]}" for name in known)]).strip()
