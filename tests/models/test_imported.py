@@ -306,3 +306,10 @@ def test_what_is_asked_of_a_network_without_a_head_is_refused():
         dni.record(tiny(readout=lambda trace: trace.top[0]), CORPUS, what=("logits",))
     with pytest.raises(ValueError, match="head or a readout"):
         from_torch(torch_weights(4, (H, H)), {"weight": np.ones((4, H))}, SYMBOLS, readout=lambda trace: trace.top)
+
+
+def test_what_an_imported_network_cannot_do_is_named():
+    with pytest.raises(AttributeError, match="recorded, overridden, verified and reported"):
+        _ = tiny().weights
+    assert not hasattr(tiny(), "weights")
+    assert not hasattr(tiny(), "other")

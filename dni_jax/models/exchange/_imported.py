@@ -85,6 +85,17 @@ class ImportedModel:
         """What an override can change."""
         return self.stack.parts
 
+    def __getattr__(self, name: str) -> Any:
+        """Say what such a network cannot do, where what our own networks have is asked for."""
+        own = ("weights", "module", "vocabulary", "config", "encode", "boundary", "history")
+        if name not in own:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(
+            f"expected a network of our own cells, which has {name!r}, got {self!r}: an imported network can be "
+            "recorded, "
+            "overridden, verified and reported, but not trained, written with or taken apart"
+        )
+
     def __repr__(self) -> str:
         kinds = " + ".join(
             f"{layer.cell} {layer.size}{' reversed' if layer.reverse else ''}" for layer in self.stack.recurrent
