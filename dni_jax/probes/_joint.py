@@ -165,7 +165,8 @@ def _class_scores(data: JointData, decision: Float[Array, "T F"], names: tuple[s
     y, predicted = data.y > 0.5, decision > 0
 
     def count(mask: Array) -> Array:
-        return jax.ops.segment_sum(mask.astype(jnp.int32), data.fold_of, num_segments=n_folds)
+        held = jax.ops.segment_sum(mask.astype(jnp.int32), data.fold_of, num_segments=n_folds)
+        return held.astype(jnp.float64)
 
     counts = metrics.Confusion(
         count(y & predicted), count(~y & predicted), count(y & ~predicted), count(~y & ~predicted)
