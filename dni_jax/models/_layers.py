@@ -139,7 +139,7 @@ def layer_scan(
 
 
 # Steps of a scan in one trip of an accelerator's loop, which takes launches of its own.
-_UNROLL = 8
+UNROLL = 8
 
 
 def _on_platform(run: Callable[..., Any], *arrays: Any) -> Any:
@@ -168,7 +168,7 @@ def _forward(settings: ScanSettings, source: Any, layer: LayerWeights, resets: A
             leaves, structure = jax.tree.flatten(residuals)
             return new, _stack(leaves) if accelerated else residuals
 
-        last, kept = jax.lax.scan(body, carry, (source.rows(), resets), unroll=_UNROLL if accelerated else 1)
+        last, kept = jax.lax.scan(body, carry, (source.rows(), resets), unroll=UNROLL if accelerated else 1)
         if accelerated:
             kept = jax.tree.unflatten(structure, [kept[:, part] for part in range(kept.shape[1])])
         return last, kept
@@ -190,7 +190,7 @@ def _backward(settings: ScanSettings, residuals: Any, cotangents: Any) -> tuple[
             d_old = d_old._replace(h=d_old.h + product(d_state, wh.T, settings.matmul_dtype))
             return reset_carry(d_old, reset), (d_input, d_state if settings.cell_type.has_state_bias else None)
 
-        return jax.lax.scan(body, last, inputs, reverse=True, unroll=_UNROLL if accelerated else 1)[1]
+        return jax.lax.scan(body, last, inputs, reverse=True, unroll=UNROLL if accelerated else 1)[1]
 
     inputs = (d_hidden, kept, states, Carry(old_c, old_h), resets)
     d_input, d_state = _on_platform(run, Carry(*d_last), layer.wh, inputs)

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int, Integer
 
 from dni_jax.devices import is_accelerated, map_models
 from dni_jax.interventions import Bound
+from dni_jax.models._layers import UNROLL
 from dni_jax.models._network import (
     Carries,
     all_hidden,
@@ -31,7 +32,6 @@ from dni_jax.models._network import (
 from dni_jax.models._weights import Weights
 from dni_jax.text import BOUNDARY
 
-UNROLL = 8  # steps in one trip of an accelerator's loop
 SETS_AT_ONCE = 64  # sets of overrides that an accelerator works on in parallel
 _SETS, _LANES, _REPLICATED = P("models"), P(None, "lanes"), P()
 

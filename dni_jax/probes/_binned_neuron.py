@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from dni_jax.probes._layout import prefix_sums
 from dni_jax.probes._value_blocks import ValueBlocks
 
 
@@ -72,7 +73,7 @@ def bin_neuron(
     """Accumulate a neuron's counts over its levels, level after level or all at once."""
     centre = levels[levels.shape[0] // 2]
     x = levels - centre
-    prefix = _prefix_at_once if parallel else _prefix
+    prefix = prefix_sums if parallel else _prefix
     held_positive, held_all = prefix(positive), prefix(everything)
     train_positive = jnp.sum(positive, axis=1, keepdims=True, dtype=jnp.int32) - positive
     train_all = jnp.sum(everything, axis=1, keepdims=True, dtype=jnp.int32) - everything
@@ -90,11 +91,6 @@ def _prefix(rows: Array) -> Array:
     """Sums of the rows before each, and of all of them."""
     total, before = lax.scan(lambda sums, row: (sums + row, sums), jnp.zeros_like(rows[0]), rows)
     return jnp.concatenate([before, total[None]])
-
-
-def _prefix_at_once(rows: Array) -> Array:
-    """Compute the same sums in parallel."""
-    return jnp.pad(jnp.cumsum(rows, axis=0, dtype=rows.dtype), ((1, 0), *[(0, 0)] * (rows.ndim - 1)))
 
 
 class BinnedClass(NamedTuple):

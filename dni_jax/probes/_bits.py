@@ -21,6 +21,11 @@ _SWAPS = (
 )
 
 
+def word_of(platform: str) -> int:
+    """Return how many bits a word has on a platform: a TPU's integers have 32."""
+    return 32 if platform == "tpu" else WORD
+
+
 def width(words: UInt[Array, "*shape"]) -> int:
     """Bits of a word."""
     return words.dtype.itemsize * 8

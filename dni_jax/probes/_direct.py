@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from dni_jax import devices
 from dni_jax.probes import _check
+from dni_jax.probes._bits import word_of
 from dni_jax.probes._ranks import sort_order, tied_ranges
 
 METRICS = ("auc", "pearson")
@@ -64,7 +65,7 @@ def _ranked(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int
     sizes = jnp.bincount(strata, length=n_strata).astype(jnp.int32)
     before = jnp.cumsum(sizes).astype(jnp.int32) - sizes
 
-    word = 32 if platform == "tpu" else 64
+    word = word_of(platform)
 
     def one(x: Array) -> Array:
         order = sort_order(x, word)

@@ -80,9 +80,10 @@ def score(stats: Positions) -> Scores:
     fold_of = folds[used]
     sizes = np.bincount(fold_of, minlength=n_folds)
     _check.check_fold_sizes(sizes)
-    if get_platform(spec) == "tpu" and hidden.dtype == np.float64:
+    on_tpu = get_platform(spec) == "tpu"
+    if on_tpu and hidden.dtype == np.float64:
         raise ValueError("expected float32 states on a TPU, which has no 64-bit numbers, got float64: cast them first")
-    if get_platform(spec) == "tpu" and len(used) > _TPU_POSITIONS:
+    if on_tpu and len(used) > _TPU_POSITIONS:
         raise ValueError(
             f'expected at most {_TPU_POSITIONS:,} positions for engine="exact" on a TPU, got {len(used):,}: take '
             'engine="binned"'
@@ -111,12 +112,12 @@ def plan_grid(spec: ProbeSpec, shape: tuple[int, int, int], n_positions: int, n_
     accelerator also holds what they are summed from, and the bits of a batch as numbers.
     """
     n_neurons, n_features, n_folds = shape
-    squares, word = PROBES[spec.probe].squares, 32 if get_platform(spec) == "tpu" else 64
-    n_words = -(-n_positions // word)
+    squares, platform = PROBES[spec.probe].squares, get_platform(spec)
+    n_words = -(-n_positions // _bits.word_of(platform))
     per_feature, per_neuron = (20 if squares else 12) * n_words * n_folds, 0
-    if get_platform(spec) != "cpu":
+    if platform != "cpu":
         # A TPU's float64 is two float32, and its arrays are padded to tiles of 8 x 128.
-        padding = 4 if get_platform(spec) == "tpu" else 1
+        padding = 4 if platform == "tpu" else 1
         per_feature = padding * (2 * per_feature + 8 * n_positions)
         per_neuron = padding * 8 * n_positions * (n_folds + 8)
     return make_plan(spec, -(-n_neurons // n_devices), n_features, per_feature, per_neuron)

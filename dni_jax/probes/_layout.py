@@ -85,6 +85,11 @@ def valid_words(n_positions: int, word: int) -> UInt[np.ndarray, " B"]:
     return _bits.pack_columns(exists.reshape(n_words, word), word)[:, 0]
 
 
+def prefix_sums(rows: Shaped[Array, "B *fits"]) -> Shaped[Array, "B1 *fits"]:
+    """Sum the rows before each, and all of them (the last row), in parallel."""
+    return jnp.pad(jnp.cumsum(rows, axis=0, dtype=rows.dtype), ((1, 0), *[(0, 0)] * (rows.ndim - 1)))
+
+
 def fold_products(
     left: Float[Array, "T N"],
     right: Shaped[Array, "T F"],

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from dni_jax import devices
+from dni_jax.probes._bits import word_of
 from dni_jax.probes._neuron import Solver
 from dni_jax.probes._spec import ProbeSpec
 
@@ -48,8 +49,8 @@ class Plan:
 
     @property
     def word(self) -> int:
-        """Bits of a word: a TPU's integers have 32."""
-        return 32 if self.platform == "tpu" else 64
+        """Bits of a word."""
+        return word_of(self.platform)
 
     def map(self, function: Callable[[Any], Any], arrays: Any) -> Any:
         """Apply a function to each neuron."""
@@ -138,19 +139,16 @@ def run_plan(run: _Run, plan: Plan) -> dict[str, np.ndarray]:
 
 
 def _within_memory(run: _Run, plan: Plan, neurons: np.ndarray | slice) -> dict[str, np.ndarray]:
-    try:
-        return run(plan, neurons)
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-    smaller = plan.halved()
-    try:
-        return run(smaller, neurons)
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise ValueError(
-            f"expected {plan.neuron_batch} neurons, or half as many, and {plan.feature_batch} features to fit into the "
-            f"memory of a {plan.platform} at a time, got: {str(error).splitlines()[0]}; try a smaller neuron_batch"
-            + (" or feature_batch" if plan.feature_batch > 1 else "")
-        ) from error
+    """Run a plan, or, where it does not fit into the device's memory, half of it."""
+    for tried in (plan, plan.halved()):
+        try:
+            return run(tried, neurons)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            problem = error
+    raise ValueError(
+        f"expected {plan.neuron_batch} neurons, or half as many, and {plan.feature_batch} features to fit into the "
+        f"memory of a {plan.platform} at a time, got: {str(problem).splitlines()[0]}; try a smaller neuron_batch"
+        + (" or feature_batch" if plan.feature_batch > 1 else "")
+    ) from problem

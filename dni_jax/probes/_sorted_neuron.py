@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt
 
 from dni_jax.probes import _bits
+from dni_jax.probes._layout import prefix_sums
 from dni_jax.probes._ranks import sort_order
 from dni_jax.probes._value_blocks import ValueBlocks
 
@@ -166,9 +167,9 @@ def sort_neuron(
     prefix = _prefix_at_once if parallel else _prefix_by_word
     train_positive, train_all, all_positive = prefix(_count_word, words)
     # A word of 32 bits stands for a device without 64-bit numbers, where sums are of digits.
-    prefix_sums = _prefix_of_digits if parallel and n_bits == 32 else partial(prefix, _sum_word)
-    sum_positive, sum_all = prefix_sums((ranked, *words))
-    square_positive, square_all = prefix_sums((ranked * ranked, *words)) if squares else (None, None)
+    prefix_values = _prefix_of_digits if parallel and n_bits == 32 else partial(prefix, _sum_word)
+    sum_positive, sum_all = prefix_values((ranked, *words))
+    square_positive, square_all = prefix_values((ranked * ranked, *words)) if squares else (None, None)
     return SortedNeuron(
         x=ranked,
         centre=centre,
@@ -221,10 +222,7 @@ def _prefix_by_word(of_word: _OfWord, words: tuple[Array, ...]) -> tuple[Array, 
 
 def _prefix_at_once(of_word: _OfWord, words: tuple[Array, ...]) -> tuple[Array, ...]:
     """Compute the same sums, all words at a time."""
-    return tuple(
-        jnp.pad(jnp.cumsum(part, axis=0, dtype=part.dtype), ((1, 0), *[(0, 0)] * (part.ndim - 1)))
-        for part in jax.vmap(of_word)(words)
-    )
+    return tuple(map(prefix_sums, jax.vmap(of_word)(words)))
 
 
 _DIGIT, _DIGITS = 4_096, 4  # base, and number: half a million digits add up to an int32
