@@ -72,6 +72,11 @@ def ridge(train: Grams, alphas: Float[Array, " A"]) -> Float[Array, "A K N1 F"]:
     return lax.map(solve, alphas)
 
 
+def signed_labels(moments: Grams) -> Grams:
+    """Return the moments of labels of -1 and 1, which RidgeClassifier fits, from those of 0 and 1."""
+    return moments._replace(zy=2.0 * moments.zy - moments.zz[:, :, -1:])
+
+
 def r2(held: Grams, w: Float[Array, "K N1 F"]) -> Float[Array, "K F"]:
     """Compute the held-out R^2 of lines; NaN for constant labels."""
     fit = jnp.einsum("knf,knm,kmf->kf", w, held.zz, w)
@@ -108,7 +113,7 @@ JOINT = ("ridge", "logistic")
 _MOST_STEPS, _TOLERANCE = 1_000, 1e-6
 
 
-def _logistic(data: JointData, train: Grams, cost: Array) -> tuple[Float[Array, "K N1 F"], Float[Array, "K F"]]:
+def fit_logistic(data: JointData, train: Grams, cost: Array) -> tuple[Float[Array, "K N1 F"], Float[Array, "K F"]]:
     """Logistic regression by accelerated descent in the metric of Böhning's bound, one factor a fold for all features.
 
     The Hessian is at most ``I + cost / 4 * z'z``; steps in that metric never overshoot. Nesterov's momentum restarts
@@ -148,8 +153,8 @@ def _logistic(data: JointData, train: Grams, cost: Array) -> tuple[Float[Array, 
     return w, size
 
 
-def _decide(data: JointData, w: Float[Array, "K N1 F"]) -> Float[Array, "T F"]:
-    """Decision value of each position under the training set that leaves its fold out."""
+def decide(data: JointData, w: Float[Array, "K N1 F"]) -> Float[Array, "T F"]:
+    """Return the decision value of each position under the training set that leaves its fold out."""
 
     def block(part: tuple) -> Array:
         rows, _, fold = part
@@ -161,7 +166,8 @@ def _decide(data: JointData, w: Float[Array, "K N1 F"]) -> Float[Array, "T F"]:
     return jnp.zeros((data.z.shape[0], w.shape[2]), jnp.float64).at[target.reshape(-1)].set(flat, mode="drop")
 
 
-def _class_scores(data: JointData, decision: Float[Array, "T F"], names: tuple[str, ...], n_folds: int) -> dict:
+def class_scores(data: JointData, decision: Float[Array, "T F"], names: tuple[str, ...], n_folds: int) -> dict:
+    """Return held-out scores of classes (K, F) by metric."""
     y, predicted = data.y > 0.5, decision > 0
 
     def count(mask: Array) -> Array:
@@ -199,17 +205,16 @@ def _score(
     train = held.without_each()
     last_step = jnp.zeros((len(strengths), *train.yy.shape), jnp.float64)
     if probe == "logistic":
-        lines, last_step = lax.map(lambda cost: _logistic(data, train, cost), strengths)
+        lines, last_step = lax.map(lambda cost: fit_logistic(data, train, cost), strengths)
     elif "r2" in names:
         lines = ridge(train, strengths)
     else:
-        signs = train._replace(zy=2.0 * train.zy - train.zz[:, :, -1:])  # labels of -1 and +1
-        lines = ridge(signs, strengths)
+        lines = ridge(signed_labels(train), strengths)
 
     def one(w: Array) -> dict[str, Array]:
         if "r2" in names:
             return {"r2": r2(held, w)}
-        return _class_scores(data, _decide(data, w), names, n_folds)
+        return class_scores(data, decide(data, w), names, n_folds)
 
     return lax.map(one, lines), last_step
 
@@ -279,12 +284,12 @@ def score_jointly(
         steps = np.asarray(last_step)
     if not spec.several:
         result = {name: score[0] for name, score in result.items()}
-    unfinished = _warn_of_unfinished(steps)
+    unfinished = warn_of_unfinished(steps)
     about = {"probe": spec.probe, "C": spec.C, "alpha": spec.alpha}
     return Scores(result, about | {"n_neurons": data.z.shape[1] - 1, "unfinished": unfinished})
 
 
-def _warn_of_unfinished(last_step: Float[np.ndarray, "A K F"]) -> int:
+def warn_of_unfinished(last_step: Float[np.ndarray, "A K F"]) -> int:
     """Count the fits that were stopped short of their optimum, and warn of them."""
     unfinished = int((last_step > _TOLERANCE).sum())
     if unfinished:
