@@ -28,6 +28,7 @@ from dni_jax.probes import (
     _least_squares,
     _moments,
     _plan,
+    _sets,
 )
 from dni_jax.probes._registry import PROBES
 
@@ -227,8 +228,7 @@ def _ranks(site: Site, n: Sizes) -> Program:
 def _joint_data(site: Site, n: Sizes) -> tuple[_joint.JointData, bool]:
     z, y = _shape((n.positions, n.neurons + 1), jnp.float64), _shape((n.positions, n.features), jnp.float64)
     data = _joint.JointData(z, y, _shape((n.positions,), jnp.int32), _blocks(n))
-    parallel = _plan.fits_at_once(ProbeSpec("ridge", plan=site.platform), n.positions, n.neurons + 1, n.features)
-    return site.place(data, site.neurons()), parallel
+    return site.place(data, site.neurons()), _joint.works_at_once(ProbeSpec("ridge", plan=site.platform), data)
 
 
 def _jointly(name: str) -> Callable[[Site, Sizes], Program]:
@@ -244,6 +244,24 @@ def _jointly(name: str) -> Callable[[Site, Sizes], Program]:
 def _select(site: Site, n: Sizes) -> Program:
     data, parallel = _joint_data(site, n)
     return Program(_joint._select, (data,), {"k": 5, "n_folds": n.folds, "parallel": parallel})
+
+
+def _score_sets(name: str) -> Callable[[Site, Sizes], Program]:
+    def make(site: Site, n: Sizes) -> Program:
+        mesh, per_position = site.neurons(), (n.positions,)
+        rows = (
+            _shape((n.positions, n.neurons), jnp.float64),
+            _shape(per_position, jnp.int32),
+            _shape((n.positions, n.features), jnp.float64),
+            _shape(per_position, jnp.int32),
+            _blocks(n),
+        )
+        sets = _shape((n.neurons, 5), jnp.int32)
+        arguments = site.place((rows, sets, sets, _shape((), jnp.float64)), mesh)
+        settings = {"probe": name, "names": ("accuracy", "auc"), "n_folds": n.folds, "parallel": True}
+        return Program(_sets._score_sets, arguments, settings)
+
+    return make
 
 
 def _bootstrap_auc(site: Site, n: Sizes) -> Program:
@@ -355,6 +373,8 @@ PROGRAMS: dict[str, Callable[[Site, Sizes], Program]] = {
     "ranks": _ranks,
     "joint_ridge": _jointly("ridge"),
     "joint_logistic": _jointly("logistic"),
+    "sets_ridge": _score_sets("ridge"),
+    "sets_logistic": _score_sets("logistic"),
     "select": _select,
     "bootstrap_auc": _bootstrap_auc,
     "bootstrap_held_out": _bootstrap_held_out,
@@ -364,5 +384,7 @@ PROGRAMS: dict[str, Callable[[Site, Sizes], Program]] = {
     "verify": _verify,
     "generate": _generate,
 }
+# A TPU leaves these to its host: factorisations in float64, which it emulates.
+ON_HOST = ("joint_ridge", "joint_logistic", "sets_ridge", "sets_logistic", "select")
 # Programs of networks run in JAX's usual 32-bit mode.
 NARROW = ("train", "train_population", "record", "verify", "generate")

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from dni_jax.probes import ProbeSpec, _newton, score_jointly, score_neurons
+from dni_jax.probes import ProbeSpec, _newton, score_jointly, score_neurons, score_sets
 from dni_jax.probes import _bootstrap as bootstrap
 from dni_jax.probes import _direct as direct
 from dni_jax.probes._plan import SETTLED, Plan, run_plan
@@ -114,6 +114,19 @@ def test_joint_probes_agree(problem, probe):
     hidden, labels, folds = problem
     cpu, gpu = (
         score_jointly(hidden, labels[:, :2], folds, probe=probe, metrics=("accuracy", "auc"), plan=plan)
+        for plan in ("cpu", "gpu")
+    )
+    for name in ("accuracy", "auc"):
+        np.testing.assert_allclose(gpu[name], cpu[name], atol=1e-12)
+
+
+@pytest.mark.parametrize("probe", ["ridge", "logistic"])
+def test_probes_on_sets_agree(problem, probe):
+    hidden, labels, folds = problem
+    sets, lags = [[0, 1], [1, 1], [2, 3]], [[0, 0], [0, 1], [0, 0]]
+    folds = np.where(np.arange(T) == 0, -1, folds)
+    cpu, gpu = (
+        score_sets(hidden, labels[:, :2], folds, sets, lags, probe=probe, metrics=("accuracy", "auc"), plan=plan)
         for plan in ("cpu", "gpu")
     )
     for name in ("accuracy", "auc"):
