@@ -56,8 +56,9 @@ def joint_lags(data: Paired, sets: Sets, probe: str, seed: int) -> xr.Dataset:
             rows = [row for row, group in enumerate(groups.values()) if len(group) == size]
             members = np.asarray([list(groups.values())[row] for row in rows])
             found, single, stopped = _score(data, matrix, members, how, _METRICS[kind])
-            joint[np.ix_(rows, columns)] = found
-            each[np.ix_(range(len(lags)), rows, columns)] = single
+            at = np.asarray(rows)
+            joint[at[:, None], columns] = found
+            each[:, at[:, None], columns] = single
             unfinished += stopped
     mean = each.mean(axis=-1)
     best = np.nan_to_num(mean, nan=-np.inf).argmax(axis=0)
