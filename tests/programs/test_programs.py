@@ -34,7 +34,7 @@ def test_texts_that_branch_off_read_the_procedure_again():
     program = from_trace(brackets)
     state, said = program.start(), []
     for symbol in "((":
-        state, value = program.step(state, symbol)
+        state, _ = program.step(state, symbol)
     for _ in range(3):
         said.append([value for _, value in [program.step(state, ")"), program.step(state, "(")]])
     assert said == [[2, 3]] * 3
@@ -89,7 +89,7 @@ def test_the_language_says_what_may_come(parentheses, monkeypatch):
 
 
 def ahead(symbols):
-    for symbol in symbols:
+    for _ in symbols:
         next(symbols)
         yield 1
 
@@ -125,7 +125,7 @@ def test_procedures_that_go_wrong_name_the_place(function, message):
 def test_bad_values_are_named():
     for program, message in [
         (
-            Program("x", lambda: 0, lambda s, c: (s, float("nan"))),
+            Program("x", lambda: 0, lambda s, c: (s, np.nan)),
             "a finite number, got nan: .* character 0 of string 0",
         ),
         (Program("x", lambda: 0, lambda s, c: (s, c), values=("0", "(")), r"one of the values \['0', '\('\], got '1'"),
@@ -138,7 +138,7 @@ def test_bad_values_are_named():
         Program("x", int, int, ("a",), (1,))
     with pytest.raises(ValueError, match="tuple of different ones"):
         Program("x", int, int, ("a", "a"))
-    with pytest.raises(ValueError, match="without one .*: pass name="):
+    with pytest.raises(ValueError, match=r"without one .*: pass name="):
         from_trace(lambda symbols: symbols)
     with pytest.raises(ValueError, match="from their beginning"):
         run(depth(), segment_corpus(TEXT, 3).take(np.asarray([1])))

@@ -168,7 +168,7 @@ def test_bad_input_is_named(counting, stand_in, text):
         record(counting, segment_corpus(text, 4).take(np.asarray([0, 2])), intervention=stand_in)
     with pytest.raises(ValueError, match=r"slopes of shape \(1, 2\)"):
         follow([0], depth(), [[1.0]])
-    with pytest.raises(ValueError, match="a text that the program .* runs on"):
+    with pytest.raises(ValueError, match=r"a text that the program .* runs on"):
         stand_in.bind(N, 10)
     with pytest.raises(ValueError, match="n_random of at least 1"):
         stand_in.evaluate(text, 0)
