@@ -53,11 +53,12 @@ def joint_lags(data: Paired, sets: Sets, probe: str, seed: int) -> xr.Dataset:
     for kind, columns, matrix in each_kind(data.labels):
         how = "ridge" if kind == "continuous" else probe
         for size in sorted({len(group) for group in groups.values()}):
-            rows = np.flatnonzero([len(group) == size for group in groups.values()])
+            rows = [row for row, group in enumerate(groups.values()) if len(group) == size]
             members = np.asarray([list(groups.values())[row] for row in rows])
             found, single, stopped = _score(data, matrix, members, how, _METRICS[kind])
-            joint[np.ix_(rows, np.asarray(columns))] = found
-            each[np.ix_(np.arange(len(lags)), rows, np.asarray(columns))] = single
+            at = np.asarray(rows)
+            joint[at[:, None], columns] = found
+            each[:, at[:, None], columns] = single
             unfinished += stopped
     mean = each.mean(axis=-1)
     best = np.nan_to_num(mean, nan=-np.inf).argmax(axis=0)

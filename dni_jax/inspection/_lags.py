@@ -1,4 +1,4 @@
-"""When a neuron knows a feature: scores of its state some characters before or after the label, or of several."""
+"""When a neuron knows a feature: scores of its state some characters before or after the label's own, or of several."""
 
 from __future__ import annotations
 
