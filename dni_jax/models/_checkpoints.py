@@ -18,6 +18,9 @@ from dni_jax.models._state import Evaluation, TrainingRun
 from dni_jax.settings import RENAMED_SETTINGS, TrainPlan
 from dni_jax.text import Corpus
 
+# Settings that checkpoints of earlier versions do not know, with the values that say what those did.
+_ADDED = {"window_start": "carried", "loss": "all", "optimizer": "adam"}
+
 
 def fingerprint(plans: Sequence[TrainPlan], corpus: Corpus, more: Sequence[np.ndarray] = ()) -> str:
     """Return a short name of everything that a training depends on."""
@@ -25,6 +28,7 @@ def fingerprint(plans: Sequence[TrainPlan], corpus: Corpus, more: Sequence[np.nd
     old_name = {new: old for old, new in RENAMED_SETTINGS.items()}  # so that old checkpoints are still recognised
     for plan in plans:
         settings = {old_name.get(name, name): value for name, value in asdict(plan).items()}
+        settings = {name: value for name, value in settings.items() if _ADDED.get(name) != value}
         digest.update(repr(sorted(settings.items())).encode())
     for array in (corpus.text, corpus.offsets, corpus.split, *more):
         digest.update(np.ascontiguousarray(array).tobytes())

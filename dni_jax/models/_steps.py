@@ -54,7 +54,7 @@ def rate_schedule(plan: TrainPlan) -> optax.Schedule:
 
 
 def make_optimizer(plan: TrainPlan) -> optax.GradientTransformation:
-    """Return Adam with clipping and a schedule, for a highest rate of 1.
+    """Return Adam or RMSprop with clipping and a schedule, for a highest rate of 1.
 
     Plans that differ in rate and seed get the same object, so that JAX finds the compiled step again.
     """
@@ -63,8 +63,12 @@ def make_optimizer(plan: TrainPlan) -> optax.GradientTransformation:
 
 @lru_cache(maxsize=8)
 def _optimizer(plan: TrainPlan) -> optax.GradientTransformation:
-    clip, adam = optax.clip_by_global_norm(plan.clip), optax.scale_by_adam()
-    return optax.chain(clip, adam, optax.scale_by_learning_rate(rate_schedule(plan)))
+    scale = {
+        "adam": optax.scale_by_adam,
+        "rmsprop": lambda: optax.scale_by_rms(decay=0.9, eps=1e-7, eps_in_sqrt=False),  # Keras' settings
+    }[plan.optimizer]()
+    clip = optax.clip_by_global_norm(plan.clip)
+    return optax.chain(clip, scale, optax.scale_by_learning_rate(rate_schedule(plan)))
 
 
 def _text_specs(batch: Batch) -> Batch:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Bool, Int
 
 from dni_jax import processes
 from dni_jax.devices import make_global_grid
@@ -374,7 +375,16 @@ def _validation(corpus: Corpus) -> Corpus | None:
 
 
 def _windows(text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yield the text of each step; every epoch has the strings in a new order."""
+    """Yield the text of each step: codes, targets, weights and resets ``(R, B)``, and what more belongs to it."""
+    make = {"carried": _carried_windows, "zero": _windows_from_zero}[plan.window_start]
+    for codes, targets, weights, *rest in make(text, plan, more):
+        if plan.loss == "last":
+            weights = np.concatenate([np.zeros_like(weights[:-1]), weights[-1:]])
+        yield codes, targets, weights, *rest
+
+
+def _carried_windows(text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield windows that follow each other; every epoch has the strings in a new order."""
     for epoch in count():
         order = np.random.default_rng((plan.seed, epoch)).permutation(len(text))
         lanes = make_lanes(text, plan.batch, order, plan.window)
@@ -382,6 +392,42 @@ def _windows(text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray]) -> Itera
         for first in range(0, len(lanes.codes), plan.window):
             rows = Lanes(*(array[first : first + plan.window] for array in lanes))
             yield (*rows[:4], *(rows.from_positions(values) for values in more))
+
+
+def _windows_from_zero(text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield windows of the running text; an epoch has every window once, in random order."""
+    lane = make_lanes(text, 1)
+    codes, targets, weights = (array[:, 0] for array in lane[:3])
+    arranged = [lane.from_positions(values)[:, 0] for values in more]
+    starts = np.flatnonzero(_whole_windows(codes, targets, weights > 0, plan.window))
+    if not len(starts):
+        raise ValueError(
+            f"expected training text with at least {plan.window} symbols in a row, the window, got pieces of at most "
+            f"{int(np.diff(text.offsets).max())}: choose a shorter window"
+        )
+    rows, resets = np.arange(plan.window)[:, None], np.zeros((plan.window, plan.batch), bool)
+    resets[0] = True
+    left = starts[:0]
+    for epoch in count():
+        left = np.concatenate([left, np.random.default_rng((plan.seed, epoch)).permutation(starts)])
+        while len(left) >= plan.batch:
+            places, left = rows + left[: plan.batch], left[plan.batch :]
+            yield codes[places], targets[places], weights[places], resets, *(values[places] for values in arranged)
+
+
+def _whole_windows(
+    codes: Int[np.ndarray, " n"], targets: Int[np.ndarray, " n"], known: Bool[np.ndarray, " n"], window: int
+) -> Bool[np.ndarray, " m"]:
+    """Return which windows of a lane are of one text: each symbol is the one that was to come, and the last is known.
+
+    Between two pieces of longer texts the lane goes on with another symbol than the one that came.
+    """
+    if len(codes) < window:
+        return np.zeros(0, bool)
+    breaks = np.concatenate([[0], np.cumsum(~known[:-1] | (targets[:-1] != codes[1:]))])
+    first = np.arange(len(codes) - window + 1)
+    last = first + window - 1
+    return (breaks[last] == breaks[first]) & known[last]
 
 
 def make_batches(
