@@ -19,7 +19,7 @@ from dni_jax.settings import RENAMED_SETTINGS, TrainPlan
 from dni_jax.text import Corpus
 
 # Settings that checkpoints of earlier versions do not know, with the values that say what those did.
-_ADDED = {"window_start": "carried", "loss": "all", "optimizer": "adam"}
+_ADDED = {"window_start": "carried", "loss_on": "all", "optimizer": "adam"}
 
 
 def fingerprint(plans: Sequence[TrainPlan], corpus: Corpus, more: Sequence[np.ndarray] = ()) -> str:

@@ -374,16 +374,18 @@ def _validation(corpus: Corpus) -> Corpus | None:
     return corpus.validation.head(VALIDATION_CHARACTERS) if (corpus.split == 1).any() else None
 
 
-def _windows(text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+def _windows(text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray] = ()) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield the text of each step: codes, targets, weights and resets ``(R, B)``, and what more belongs to it."""
     make = {"carried": _carried_windows, "zero": _windows_from_zero}[plan.window_start]
     for codes, targets, weights, *rest in make(text, plan, more):
-        if plan.loss == "last":
+        if plan.loss_on == "last":
             weights = np.concatenate([np.zeros_like(weights[:-1]), weights[-1:]])
         yield codes, targets, weights, *rest
 
 
-def _carried_windows(text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+def _carried_windows(
+    text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray] = ()
+) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield windows that follow each other; every epoch has the strings in a new order."""
     for epoch in count():
         order = np.random.default_rng((plan.seed, epoch)).permutation(len(text))
@@ -394,7 +396,9 @@ def _carried_windows(text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray]) 
             yield (*rows[:4], *(rows.from_positions(values) for values in more))
 
 
-def _windows_from_zero(text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, ...]]:
+def _windows_from_zero(
+    text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray] = ()
+) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield windows of the running text; an epoch has every window once, in random order."""
     lane = make_lanes(text, 1)
     codes, targets, weights = (array[:, 0] for array in lane[:3])
