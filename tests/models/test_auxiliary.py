@@ -72,6 +72,7 @@ def test_states_come_to_say_the_targets(corpus, held_out, depth, plain):
     assert told.history[-1]["train_loss"] < 2.2  # the loss that is reported is that of predictions
 
 
+@pytest.mark.slow
 def test_a_population_is_told_the_same(corpus, depth):
     told = dni.train(corpus, auxiliary=depth, weight=1.0, seed=1, **SMALL)
     both = dni.train_population(corpus, seeds=(0, 1), auxiliary=depth, weight=1.0, **SMALL)
