@@ -152,3 +152,14 @@ def test_sums_over_strings_agree(problem):
     with jax.enable_x64(True):
         cpu, gpu = (np.asarray(bootstrap._group_sums(*arrays, 30, True, platform)) for platform in ("cpu", "gpu"))
     np.testing.assert_array_equal(gpu, cpu)
+
+
+def test_a_tpu_leaves_logistic_regression_to_its_host(problem):
+    hidden, labels, folds = problem
+    cpu, tpu = (
+        score_neurons(hidden.astype(np.float64), labels, folds, probe="logistic", metrics=("auc",), plan=plan)
+        for plan in ("cpu", "tpu")
+    )
+    np.testing.assert_array_equal(tpu["auc"], cpu["auc"])
+    with pytest.raises(ValueError, match="expected float32 states on a TPU"):
+        score_neurons(hidden.astype(np.float64), labels, folds, probe="svm", plan="tpu")
