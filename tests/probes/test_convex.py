@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.svm import LinearSVC
 
 from dni_jax.probes import fit_neurons, reference, score_neurons
-from tests.support.probe_problems import KINDS, problem
+from tests.support.probe_problems import KINDS, METRICS, problem
 
 
 def _objective(probe, x, y, weight, bias, strength, balanced):
@@ -36,7 +36,8 @@ def _estimator(probe, strength, class_weight):
 def test_objective_is_never_above_scikit_learns(kind, probe, class_weight):
     hidden, labels, folds = problem(kind, 7)
     strength = 2.0
-    lines = fit_neurons(hidden, labels, folds, probe=probe, C=strength, alpha=strength, class_weight=class_weight)
+    settings = {"metrics": METRICS, "C": strength, "alpha": strength, "class_weight": class_weight}
+    lines = fit_neurons(hidden, labels, folds, probe=probe, **settings)
     for n, f, k in np.ndindex(lines["weight"].shape):
         train = folds != k
         x, y = hidden[train, n].astype(np.float64), labels[train, f]
@@ -53,15 +54,16 @@ def test_objective_is_never_above_scikit_learns(kind, probe, class_weight):
         assert flat or ours <= theirs * (1 + 1e-8) + 1e-12, (n, f, k)
 
 
-@pytest.mark.parametrize("class_weight", [None, "balanced"])
+@pytest.mark.parametrize("class_weight", [None, pytest.param("balanced", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["random", "rounded"])
 def test_several_alphas_at_once(kind, class_weight):
     hidden, labels, folds = problem(kind, 2)
     alphas = (0.0, 1.0, 1e4)
-    together = score_neurons(hidden, labels, folds, probe="ridge", alpha=alphas, class_weight=class_weight)
-    theirs = reference.score_neurons(hidden, labels, folds, probe="ridge", alpha=alphas[1:], class_weight=class_weight)
+    options = {"probe": "ridge", "metrics": METRICS, "class_weight": class_weight}
+    together = score_neurons(hidden, labels, folds, alpha=alphas, **options)
+    theirs = reference.score_neurons(hidden, labels, folds, alpha=alphas[1:], **options)
     for number, alpha in enumerate(alphas):
-        alone = score_neurons(hidden, labels, folds, probe="ridge", alpha=alpha, class_weight=class_weight)
+        alone = score_neurons(hidden, labels, folds, alpha=alpha, **options)
         for metric in ("accuracy", "auc"):
             np.testing.assert_array_equal(together[metric][number], alone[metric])
     np.testing.assert_allclose(together["accuracy"][1:], theirs["accuracy"], atol=1e-12)
