@@ -9,6 +9,10 @@ from sklearn.svm import LinearSVC
 
 from dni_jax.probes import fit_neurons, reference, score_neurons
 from tests.support.probe_problems import KINDS, METRICS, problem
+from tests.support.slow import slow_after
+
+
+_PROBES = ("linear_svc", "logistic", "ridge")
 
 
 def _objective(probe, x, y, weight, bias, strength, balanced):
@@ -30,9 +34,15 @@ def _estimator(probe, strength, class_weight):
     }[probe]()
 
 
-@pytest.mark.parametrize("kind", [*KINDS[:7], *KINDS[8:], pytest.param("tiny", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("probe", ["linear_svc", "logistic", "ridge"])
-@pytest.mark.parametrize("class_weight", [None, "balanced"])
+QUICK = [(None, probe, kind) for probe in _PROBES for kind in ("random", "constant", "one_positive")]
+QUICK += [(None, "logistic", "large_offset"), ("balanced", "ridge", "random")]
+EVERY = [(class_weight, probe, kind) for class_weight in (None, "balanced") for probe in _PROBES for kind in KINDS]
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "probe", "kind"),
+    slow_after(len(QUICK), [*QUICK, *(case for case in EVERY if case not in QUICK)], n_arguments=3),
+)
 def test_objective_is_never_above_scikit_learns(kind, probe, class_weight):
     hidden, labels, folds = problem(kind, 7)
     strength = 2.0
@@ -55,7 +65,7 @@ def test_objective_is_never_above_scikit_learns(kind, probe, class_weight):
 
 
 @pytest.mark.parametrize("class_weight", [None, pytest.param("balanced", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ["random", "rounded"])
+@pytest.mark.parametrize("kind", slow_after(1, ["random", "rounded"]))
 def test_several_alphas_at_once(kind, class_weight):
     hidden, labels, folds = problem(kind, 2)
     alphas = (0.0, 1.0, 1e4)

@@ -14,15 +14,17 @@ from sklearn.svm import SVC
 
 from dni_jax.probes import ProbeSpec, Sample, accumulate, choose_engine, score_neurons
 from tests.support.probe_problems import KINDS, METRICS, hinge_objective, problem
+from tests.support.slow import slow_after
 
 SEEDS = st.integers(0, 10**6)
 DTYPES = st.sampled_from([np.float32, np.float64])
 LABEL_TYPES = st.sampled_from([bool, np.int8, np.int64, np.float32, np.float64])
 PLACES = st.sampled_from([np.asarray, jnp.asarray])
+QUICK = ["rounded", "separable", "imbalanced"]  # test_svm tries some others
 few = settings(max_examples=6, deadline=None, derandomize=True)
 
 
-@pytest.mark.parametrize("kind", [*KINDS[:7], pytest.param("tiny", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", slow_after(3, sorted(KINDS[:8], key=QUICK.count, reverse=True)))
 @given(seed=SEEDS, C=st.sampled_from([0.1, 1.0, 10.0]), dtype=DTYPES, label_type=LABEL_TYPES, place=PLACES)
 @few
 def test_svm_is_never_above_its_oracle_and_counts_what_it_predicts(kind, seed, C, dtype, label_type, place):
@@ -48,7 +50,7 @@ def test_svm_is_never_above_its_oracle_and_counts_what_it_predicts(kind, seed, C
         assert hinge_objective(x[train], y[train], weight, bias, C) <= theirs * (1 + 1e-9) + 1e-12
 
 
-@pytest.mark.parametrize("step", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("step", slow_after(2, [0.0, 1.0, 0.25]))
 @given(seed=SEEDS)
 @few
 def test_auc_of_rising_and_falling_lines_is_scikit_learns(step, seed):

@@ -20,9 +20,10 @@ from dni_jax.probes import (
 )
 from dni_jax.probes._registry import PROBES
 from tests.support.probe_problems import METRICS, problem
+from tests.support.slow import slow_after
 
-QUICK = ("ridge", "ols")
-MEMBERS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PROBES]
+QUICK = ["ols", "ridge"]
+MEMBERS = [*QUICK, *(name for name in PROBES if name not in QUICK)]
 
 
 def _arguments(name):
@@ -51,7 +52,7 @@ def test_every_probe_matches_its_reference(name):
     assert ours.attrs["engine"] == "exact"
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", slow_after(1, MEMBERS))
 def test_batched_equals_one_by_one(name):
     hidden, labels, folds, options = _arguments(name)
     folds = folds.copy()
@@ -65,7 +66,7 @@ def test_batched_equals_one_by_one(name):
             np.testing.assert_allclose(small[metric][n, f], whole[metric][n, f], atol=1e-12)
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", slow_after(2, MEMBERS))
 def test_positions_left_out_do_not_count(name):
     hidden, labels, folds, options = _arguments(name)
     keep = np.arange(len(folds)) % 5 != 0
@@ -78,9 +79,9 @@ def test_positions_left_out_do_not_count(name):
 def test_folds_of_each_feature():
     hidden, labels, _ = problem("random", 3)
     folds = make_folds(len(hidden), k=4, scheme="stratified_contiguous", labels=labels)
-    together = score_neurons(hidden, labels, folds, probe="ridge")
+    together = score_neurons(hidden, labels, folds, probe="ridge", metrics=METRICS)
     for feature in range(3):
-        alone = score_neurons(hidden, labels[:, [feature]], folds[:, feature], probe="ridge")
+        alone = score_neurons(hidden, labels[:, [feature]], folds[:, feature], probe="ridge", metrics=METRICS)
         for metric in ("accuracy", "auc"):
             np.testing.assert_array_equal(together[metric][:, [feature]], alone[metric])
         np.testing.assert_array_equal(together["baseline"][[feature]], alone["baseline"])
