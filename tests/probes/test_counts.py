@@ -9,7 +9,7 @@ import pytest
 from dni_jax.probes import ProbeSpec, Sample, accumulate, fit_neurons, score_neurons, score_stream
 from dni_jax.probes._engine_counts import ENGINE, choose_levels
 from dni_jax.probes._registry import PROBES
-from tests.support.probe_problems import problem
+from tests.support.probe_problems import METRICS, problem
 
 CLASSIFIERS = [name for name, probe in PROBES.items() if probe.classify]
 
@@ -54,7 +54,7 @@ def test_halves_merge_to_the_bit():
 def test_few_values_are_scored_exactly(probe, class_weight):
     hidden, labels, folds = problem("tied", 4)
     hidden = hidden + np.float32(0.25)  # no boundary at a value
-    options = {"probe": probe, "class_weight": class_weight}
+    options = {"probe": probe, "metrics": METRICS, "class_weight": class_weight}
     exact = score_neurons(hidden, labels, folds, engine="exact", **options)
     binned = score_neurons(hidden, labels, folds, engine="binned", n_bins=200, **options)
     assert (exact.attrs["engine"], binned.attrs["engine"]) == ("exact", "binned")
