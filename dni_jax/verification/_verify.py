@@ -80,10 +80,10 @@ def verify(
     where
         ``"recurrent"`` (the change flows on through time) or ``"readout"`` (only the prediction sees it).
     match
-        ``"variance"``: random sets hold as many neurons of each variance as the best ones do, so that ``p`` is not about
-        how active neurons are; each feature has its own. Neurons are alike in strata of 16, or of 32, 64, ... where
-        those of 16 leave too few sets for a p of .05, as with k = 1. None: drawn among all neurons, and shared by the
-        features, which is faster for many.
+        ``"variance"``: random sets hold as many neurons of each variance as the best ones do, so that ``p`` is not
+        about how active neurons are; each feature has its own. Neurons are alike in strata of 16, or of 32, 64, ...
+        where those of 16 leave too few sets for a p of .05, as with k = 1. None: drawn among all neurons, and shared
+        by the features, which is faster for many.
     by
         The score that ranks neurons.
     labels

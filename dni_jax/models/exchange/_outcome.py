@@ -94,7 +94,7 @@ class OutputTask:
             places = self._places(rows)
             measured[places.positions] = True
             for which, bound in enumerate(bounds):
-                part = model.run_laid(rows, initial, Bound(bound.overrides, laid), with_outputs=True)
+                part = model.run_rows(rows, initial, Bound(bound.overrides, laid), with_outputs=True)
                 found = self._compare(part, places, classes)
                 right[which, places.positions], loss[which, places.positions] = found[0], found[1]
                 probability[which, places.positions] = found[2]
