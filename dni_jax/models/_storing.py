@@ -86,10 +86,12 @@ def record_into(
 
 def _create(folder: Path, manifest: Manifest, corpus: Corpus, reader: Reader) -> None:
     """Make an empty store; it appears whole or not at all."""
-    shapes, symbols = reader.shapes, {} if reader.symbols is None else {"symbols": reader.symbols}
+    shapes, strings = reader.shapes, {"offsets": corpus.offsets, "groups": corpus.groups}
+    if reader.symbols is not None:
+        strings["symbols"] = reader.symbols
     with atomic_write(folder) as part:
         part.mkdir()
-        np.savez(part / STRINGS, offsets=corpus.offsets, groups=corpus.groups, **symbols)
+        np.savez(part / STRINGS, **strings)  # type: ignore[arg-type]  # its stub takes a name for allow_pickle
         for name in manifest.what:
             open_array(part / name, metadata=_metadata((manifest.n_positions, *shapes[name]), manifest.dtype))
         manifest.write(part)

@@ -172,6 +172,7 @@ def stream(
     if isinstance(model, Population):
         raise ValueError(f"expected one network, got a population of {len(model)}: stream one after the other")
     size = chunk_size(chunk)
+    intervention = None if intervention is None else intervention.on(corpus)
     return StreamedActivations(make_reader(model, corpus, ("hidden",), intervention, dtype, size), corpus, size)
 
 

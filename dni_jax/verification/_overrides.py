@@ -51,7 +51,7 @@ def intervene(
 
 
 class Sets(NamedTuple):
-    """Sets of neurons, of which row 0 is empty, and the rows of each feature.
+    """Different sets of neurons, of which row 0 is empty, and the rows of each feature.
 
     Attributes
     ----------
@@ -165,13 +165,18 @@ def neuron_sets(
         Of the draws; those of a feature do not depend on the other features.
     """
     n_neurons = orders.shape[1]
-    rows: list[np.ndarray] = [np.zeros(n_neurons, bool)]
+    rows: list[np.ndarray] = []
+    known: dict[bytes, int] = {}  # sets of few neurons are drawn again and again, and every set costs a reading
 
     def add(members: np.ndarray) -> int:
         mask = np.zeros(n_neurons, bool)
         mask[members] = True
-        rows.append(mask)
-        return len(rows) - 1
+        row = known.setdefault(mask.tobytes(), len(rows))
+        if row == len(rows):
+            rows.append(mask)
+        return row
+
+    add(np.zeros(0, np.int64))
 
     top = np.asarray([[add(order[:k]) for k in ks] for order in orders])
     bottom = np.asarray([[add(order[n_neurons - k :]) for k in ks] for order in orders])

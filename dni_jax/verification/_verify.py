@@ -21,7 +21,9 @@ from dni_jax.verification._measures import (
     LOSSES,
     MEASURES,
     Sums,
+    Values,
     group_sums,
+    holds_before,
     means_of,
 )
 from dni_jax.verification._outputs import NextSymbolTask, Task, choose_outputs, choose_positions
@@ -109,12 +111,17 @@ def verify(
     Returns
     -------
     Dataset with dimensions ``(feature, k, draw, measure)`` (without `feature` if a single name was given). Measures:
-    ``type_accuracy``, how often the most probable next character is of the right class (digit, parenthesis, ...);
-    ``accuracy_on`` and ``accuracy_off``, the same over the characters that the feature holds for, and over the others
-    (a continuous feature holds above the middle of its range); ``loss``, ``loss_on``, ``loss_off``, nats per character
-    over the same ones; ``class_probability``, ``class_probability_on``, ``class_probability_off``, the probability of
-    the class of characters that the feature holds for most often (coordinate ``symbols``); ``distance``, how far the
-    states are from those of the intact network (Mahalanobis over the square root of N; 1 is usual). Variables:
+    ``type_accuracy``, how often the class of characters (digit, parenthesis, ...) with the largest total probability is
+    that of the character that comes; ``symbol_accuracy``, how often this character is the most probable one of its
+    class (which digit, given that a digit comes); ``loss``, nats per character; ``class_probability``, the probability
+    of the class of characters that the feature holds for most often (coordinate ``symbols``). Each of these four also
+    exists over some of the characters to be predicted: those that the feature holds for (``accuracy_on``,
+    ``symbol_accuracy_on``, ``loss_on``, ``class_probability_on``), the others (``_off``), and those after a character
+    that it holds for, so that it holds for the character just read (``_after``). A continuous feature holds above the
+    middle of its range. ``type_accuracy_by_symbol`` is the accuracy of the single most probable character's class: ten
+    equally likely digits lose to one bracket, so that it can be 0 where a digit comes, before anything is overridden.
+    ``distance``, how far the states are from those of the intact network (Mahalanobis over the square root of N; 1 is
+    usual). Variables:
 
     - ``intact``: without override; ``top`` and ``bottom`` ``(feature, k, measure)``, ``random`` ``(feature, k, draw,
       measure)``;
@@ -295,19 +302,21 @@ def _effects(request: _Request, labels: Labels, orders: Int[np.ndarray, "F N"]) 
         )
     groups = corpus.position_groups
     draw = string_weights(len(np.unique(groups)), _BOOTSTRAP, request.seed)
-    right, loss, distance = (np.asarray(each, np.float64) for each in (outcome.right, outcome.loss, outcome.distance))
     used = sorted(set(main_types))
     probabilities = [outcome.class_probability[..., which].astype(np.float64) for which in used]
     for which, probability in zip(used, probabilities, strict=True):
         if not classes[:, which].any():  # no class to measure: a regression, or several places of a string
             probability[:] = np.nan
     of_class = [used.index(main) for main in main_types]
-    means = means_of(right, loss, probabilities, distance, counted, np.asarray(held), of_class)
+    measured = {name: getattr(outcome, name) for name in Values._fields} | {"class_probability": probabilities[0]}
+    holds = np.asarray(held)
+    after = holds_before(holds, corpus.offsets)
+    means = means_of(Values(**measured), probabilities, of_class, counted, holds, after)
     found = []
-    for place, on in enumerate(held):
+    for place, probability in enumerate(probabilities[number] for number in of_class):
         first = np.concatenate([[0], sets.top[place]])
-        values = (value[first] for value in (right, loss, probabilities[of_class[place]], distance))
-        sums = group_sums(list(values), counted, on, groups)
+        values = Values(**{name: each[first] for name, each in (measured | {"class_probability": probability}).items()})
+        sums = group_sums(values, counted, holds[place], after[place], groups)
         each = {name: means[place, rows] for name, rows in _rows(sets, place).items()}
         each["random"] = np.where(sets.random[place][..., None] >= 0, each["random"], np.nan)
         found.append(each | _intervals(sums, draw))

@@ -1,14 +1,16 @@
 """The causal verdict on networks whose answer is known, and its bookkeeping against brute force."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.models import predict
-from dni_jax.models._prediction import Predictions
+from dni_jax.models import StateGaussian, predict
 from dni_jax.probes._bootstrap import string_weights
 from dni_jax.verification import INTERVENTIONS, MEASURES
-from dni_jax.verification._measures import correct_types, group_sums, means_of
+from dni_jax.verification._measures import Values, group_sums, holds_before, means_of
+from dni_jax.verification._outputs import NextSymbolTask
 from dni_jax.verification._overrides import draw_variance_matched, intervene, neuron_sets, variance_strata
 from dni_jax.verification._verify import feature_holds
 
@@ -56,45 +58,83 @@ def test_measures_against_brute_force(model, held_out, relevance, labels, verdic
     logits = np.asarray(silenced @ weights.head + weights.head_b)
     types = np.asarray(model.vocabulary.types)
     codes = held_out.flat_codes
-    right, loss, on = [], [], []
+    right, by_symbol, symbol, loss, on, after = [], [], [], [], [], []
     for start, stop in zip(held_out.offsets[:-1], held_out.offsets[1:], strict=True):
         for place in range(start + 1, stop):  # a string's first character is left to the other test
-            row = logits[place - 1]
-            right.append(types[row.argmax()] == types[codes[place]])
-            loss.append(np.log(np.exp(row - row.max()).sum()) + row.max() - row[codes[place]])
+            row, came = logits[place - 1], codes[place]
+            chances = np.exp(row - row.max())
+            totals = {kind: chances[types == kind].sum() for kind in set(types)}
+            right.append(max(totals, key=totals.get) == types[came])
+            by_symbol.append(types[row.argmax()] == types[came])
+            symbol.append(row[came] == row[types == types[came]].max())
+            loss.append(np.log(chances.sum()) + row.max() - row[came])
             on.append(labels["digit"][place] == 1)
-    right, loss, on = map(np.asarray, (right, loss, on))
+            after.append(labels["digit"][place - 1] == 1)
+    right, by_symbol, symbol, loss, on, after = map(np.asarray, (right, by_symbol, symbol, loss, on, after))
     inside = np.ones(held_out.n_positions, bool)
     inside[held_out.offsets[:-1]] = False
     everything = np.ones((1, model.n_neurons), bool)
     bound = dni.ablate(neurons).bind(model.n_neurons, held_out.n_positions, sets=everything)
-    predictions = predict(weights, held_out, bound)
-    np.testing.assert_allclose(predictions.loss[0, inside], loss, atol=1e-4)
-    np.testing.assert_array_equal(correct_types(predictions, held_out)[0, inside], right)
-    ones = np.ones(predictions.loss.shape)
-    values = (correct_types(predictions, held_out), predictions.loss, 2 * ones, 3 * ones)
-    sums = group_sums(values, predictions.predicted & inside, labels["digit"] == 1, held_out.position_groups)
-    expected = [right.mean(), right[on].mean(), right[~on].mean(), loss.mean(), loss[on].mean(), loss[~on].mean()]
-    np.testing.assert_allclose(sums.means()[0], [*expected, 2, 2, 2, 3], atol=1e-5)
+    task = NextSymbolTask.of(model, held_out)
+    outcome = task.measure(bound, np.zeros((len(types), 0), np.float32), StateGaussian.fit(silenced))
+    np.testing.assert_allclose(outcome.loss[0, inside], loss, atol=1e-4)
+    for found, expected in (("right", right), ("right_by_symbol", by_symbol), ("right_symbol", symbol)):
+        np.testing.assert_array_equal(getattr(outcome, found)[0, inside], expected)
+    ones = np.ones(outcome.loss.shape)
+    values = Values(outcome.right, outcome.right_by_symbol, outcome.right_symbol, outcome.loss, 2 * ones, 3 * ones)
+    holds = labels["digit"] == 1
+    before = holds_before(holds, held_out.offsets)
+    sums = group_sums(values, outcome.measured & inside, holds, before, held_out.position_groups)
+    parts = [np.ones(len(on), bool), on, ~on, after]
+    expected = [right[part].mean() for part in parts] + [by_symbol.mean()] + [symbol[part].mean() for part in parts]
+    expected += [*(loss[part].mean() for part in parts), 2, 2, 2, 2, 3]
+    np.testing.assert_allclose(sums.means()[0], expected, atol=1e-5)
 
 
 def test_means_by_products_are_the_sums_divided():
     rng = np.random.default_rng(0)
-    values = [rng.normal(size=(6, 300)) for _ in range(4)]
-    predicted, groups = rng.random(300) < 0.9, rng.integers(0, 7, 300)
+    values = Values(*rng.normal(size=(6, 6, 300)))
+    predicted, groups, after = rng.random(300) < 0.9, rng.integers(0, 7, 300), rng.random((2, 300)) < 0.2
     for on in (rng.random(300) < 0.3, np.zeros(300, bool)):
-        sums = group_sums(values, predicted, on, groups)
-        right, loss, probability, distance = values
-        features, probabilities = np.stack([~on, on]), [loss, probability]
-        means = means_of(right, loss, probabilities, distance, predicted, features, [0, 1])
+        sums = group_sums(values, predicted, on, after[1], groups)
+        probabilities = [values.loss, values.class_probability]
+        means = means_of(values, probabilities, [0, 1], predicted, np.stack([~on, on]), after)
         np.testing.assert_allclose(means[1], sums.means(), atol=1e-12)
+
+
+def test_ten_likely_digits_outweigh_a_likelier_bracket():
+    """The old measure is 0 where a digit comes, whatever is done to the network; the new one sees what is removed."""
+    corpus = dni.Corpus.from_strings(["0(1)23(4)5678", "9(9(8)7)6543"] * 5)
+    model = dni.models.TrainedModel.init(corpus.vocabulary, dni.models.TrainConfig(hidden=4))
+    digits = np.asarray(corpus.vocabulary.types) == "digit"
+    brackets = np.asarray(corpus.vocabulary.types) == "parenthesis"
+    (layer,) = model.weights.layers
+    blind = replace(layer, wx=0 * layer.wx, wh=0 * layer.wh, b=layer.b.at[:].set(5.0))  # its neurons are near 1
+    head = np.zeros((4, len(digits)), np.float32)
+    head[0, digits] = 2.0  # the first neuron stands for digits
+    base = np.where(digits, -2.0, np.where(brackets, 0.5, -5.0)).astype(np.float32)
+    model.module.set_weights(replace(model.weights, layers=(blind,), head=head, head_b=base))
+    states = dni.record(model, corpus)
+    library = dni.FeatureLibrary((dni.char_feature("digit", str.isdigit),))
+    relevance = dni.inspect(states, library.label(corpus), folds=2)
+    relevance["score"].values[0] = 1.0  # all four are constant: rank the first one best
+    effect = dni.verify(model, corpus, relevance, "digit", ks=(1,), n_random=2, at="0123456789")
+    zeros = 1 / 17  # of the digits that come; among equally likely ones the first counts as the most probable
+    wanted = {"type_accuracy": (1, 0), "type_accuracy_by_symbol": (0, 0), "symbol_accuracy": (zeros, zeros)}
+    first = np.exp(2.0 * float(states.hidden[-1, 0]) - 2.0)
+    assert first < np.exp(0.5) < 10 * first / 2  # one digit is less likely than a bracket, ten are more than two
+    for measure, (intact, top) in wanted.items():
+        found = effect.sel(measure=measure)
+        assert float(found["intact"]) == pytest.approx(intact)
+        assert found["top"].item() == pytest.approx(top)
 
 
 def test_bootstrap_resamples_whole_groups():
     rng = np.random.default_rng(0)
     groups = rng.integers(0, 5, 200)
     correct, loss = rng.random((1, 200)) < 0.5, rng.random((1, 200)).astype(np.float32)
-    sums = group_sums((correct, loss, loss, loss), np.ones(200, bool), rng.random(200) < 0.3, groups)
+    values = Values(correct, correct, correct, loss, loss, loss)
+    sums = group_sums(values, np.ones(200, bool), rng.random(200) < 0.3, rng.random(200) < 0.3, groups)
     np.testing.assert_allclose(sums.resampled(np.ones((1, 5)))[0], sums.means())
     only = np.asarray([[0.0, 0.0, 5.0, 0.0, 0.0]])
     assert sums.resampled(only)[0, 0, 0] == pytest.approx(correct[0, groups == 2].mean())
@@ -340,13 +380,3 @@ def test_bad_requests_are_named(model, held_out, relevance, labels):
     with pytest.raises(ValueError, match="labels="):
         dni.verify(model, held_out, bare, "digit")
     assert dni.verify(model, held_out, bare, "digit", ks=(1,), n_random=1, labels=labels)["k"].values.tolist() == [1]
-
-
-def test_types_of_characters(model, held_out):
-    codes = held_out.flat_codes
-    zero = np.zeros((1, len(codes)), np.float32)
-    perfect = Predictions(zero, codes[None], np.zeros(1), np.ones(len(codes), bool), zero[..., None], zero)
-    assert correct_types(perfect, held_out).all()
-    swapped = perfect._replace(best=np.full((1, len(codes)), model.vocabulary.symbols.index("3"), np.int32))
-    expected = np.asarray([c.isdigit() for c in "".join(held_out.strings)])
-    np.testing.assert_array_equal(correct_types(swapped, held_out)[0], expected)
