@@ -59,9 +59,9 @@ def effect():
 
 def figures(studied, effect):
     corpus, labels, relevance = studied
-    language = dni.Language.from_lark('猫: "0" | "(" 猫 ")"', name="猫 language")
+    language = dni.Language.from_lark('start: "猫" | "(" start ")"', name="cats")
     tree = Figure(figsize=(8, 3))
-    plot.tree(language.corpus(["((0))"]), ax=tree.subplots())
+    plot.tree(language.corpus(["((猫))"]), ax=tree.subplots())
     yield "tree", tree
     curves = Figure(figsize=(8, 3))
     plot.relevance(relevance, ax=curves.subplots())
