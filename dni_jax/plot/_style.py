@@ -7,6 +7,7 @@ from functools import cache
 from unicodedata import combining
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.text import Text
 
@@ -126,6 +127,13 @@ def fit_text(*texts: Text) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def fit_tick_labels(axis: Axis) -> None:
+    """Draw the labels of an axis' ticks as `fit_text` does, and keep them so when the figure is drawn."""
+    texts = axis.get_ticklabels()
+    fit_text(*texts)
+    axis.set_ticklabels([text.get_text() for text in texts])
 
 
 def make_drawable(text: str) -> tuple[str, ...]:

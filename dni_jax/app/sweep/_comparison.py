@@ -17,7 +17,7 @@ from dni_jax.app.sweep._folder import SweepFolder
 from dni_jax.app.sweep._tables import features_table, stability_table, steps_table, sweep_table
 from dni_jax.characters import display_name
 from dni_jax.files import atomic_write
-from dni_jax.plot import PALETTE, fit_text, place_legend, remove_frame
+from dni_jax.plot import PALETTE, fit_text, fit_tick_labels, place_legend, remove_frame
 
 _MAX_CURVES = 12  # features in one panel
 
@@ -138,7 +138,7 @@ def stability_figure(stability: pd.DataFrame, axes: Sequence[str]) -> Figure:
     k = stability["k"].max()
     axis.plot(stability["overlap"], places, "D", color=PALETTE[1], label=f"fraction of the {k} best features in common")
     axis.set_yticks(places, names)
-    fit_text(*axis.get_yticklabels())
+    fit_tick_labels(axis.yaxis)
     axis.set_xlim(min(0.0, float(stability["spearman_low"].min())) - 0.05, 1.05)
     axis.set(title="Agreement of seeds on features")
     _format_axis(axis)
