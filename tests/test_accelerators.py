@@ -51,6 +51,10 @@ BUDGETS = {
     "permutation": (3_000, None),
     "train": (None, 8),
     "train_population": (None, 8),
+    "train_gru": (None, 8),
+    "train_mingru": (None, 1),
+    "train_rglru": (None, 1),
+    "train_slstm": (None, 8),
     "record": (None, 4),
     "generate": (None, 6),
 }
