@@ -15,9 +15,10 @@ from dni_jax.devices import use_all_cores
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import LayerWeights, Weights, check_finite_weights
 from dni_jax.models.cells import GRU, LSTM, RNN
-from dni_jax.models.exchange._imported import ImportedModel, check_reference
+from dni_jax.models.exchange._imported import ImportedModel
 from dni_jax.models.exchange._reading import Reading, read_options
 from dni_jax.models.exchange._readout import Head, Readout, apply_head
+from dni_jax.models.exchange._reference import check_reference
 from dni_jax.models.exchange._stack import (
     Bidirectional,
     Dense,
