@@ -63,7 +63,7 @@ def contents(folder):
     files = RunFiles.read(folder)
     runs = open_runs(folder)
     model = runs.model(folder.name)
-    values = {name: runs.query(f"SELECT * FROM {name}").to_csv() for name in runs.tables if name != "runs"}
+    values = {name: runs.query(f"SELECT * FROM {name} ORDER BY ALL").to_csv() for name in runs.tables if name != "runs"}
     values |= {"config": dict(files.config), "summary": files.summary, "samples": files.samples}
     values["findings"] = json.dumps(files.findings)
     values["excerpt"] = (
@@ -136,17 +136,27 @@ def results(folder):
     return values | {"head": np.asarray(model.weights.head).tobytes()}
 
 
-def test_killed_runs_resume_to_the_bit(tmp_path):
-    arguments = ["parentheses", *SMALL, "--inspect-every", "10", "--quiet"]
+PARTS = 10
+TO_KILL = ["parentheses", *SMALL, "--inspect-every", "10", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def never_killed(tmp_path_factory):
+    """The results of a run that nobody stopped, and its duration in seconds."""
+    whole = tmp_path_factory.mktemp("never_killed") / "whole"
     started = time.monotonic()
-    whole = tmp_path / "whole"
-    subprocess.run([*COMMAND, "run", *arguments, "--out", whole], check=True, stdout=subprocess.DEVNULL)
-    duration, reference = time.monotonic() - started, results(whole)
-    rng, outcomes = random.Random(0), []
-    while len(outcomes) < KILLS:
+    subprocess.run([*COMMAND, "run", *TO_KILL, "--out", whole], check=True, stdout=subprocess.DEVNULL)
+    return results(whole), time.monotonic() - started
+
+
+@pytest.mark.parametrize("part", [f"part{one}" for one in range(PARTS)])
+def test_killed_runs_resume_to_the_bit(part, never_killed, tmp_path):
+    reference, duration = never_killed
+    rng, outcomes = random.Random(part), []
+    while len(outcomes) < KILLS / PARTS:
         folder = tmp_path / f"run{len(outcomes)}"
         for attempt in range(20):
-            resume = ["--resume"] if (folder / "config.toml").exists() else arguments
+            resume = ["--resume"] if (folder / "config.toml").exists() else TO_KILL
             process = subprocess.Popen(
                 [*COMMAND, "run", *resume, "--out", folder], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
             )
