@@ -11,7 +11,6 @@ from dni_jax.probes import fit_neurons, reference, score_neurons
 from tests.support.probe_problems import KINDS, METRICS, problem
 from tests.support.slow import slow_after
 
-
 _PROBES = ("linear_svc", "logistic", "ridge")
 
 
