@@ -131,8 +131,8 @@ def from_torch(
     Returns
     -------
     `TrainedModel` in float32, to record, verify, intervene and generate with, where the network predicts the next of
-    its symbols by a linear head and our own cells compute its states; otherwise `ImportedModel`, to record, verify,
-    intervene and report with.
+    its symbols by a linear head and our own cells compute its states; otherwise `ImportedModel`, for the same, but
+    generation only where it predicts the next symbol.
 
     Raises
     ------
