@@ -1,6 +1,8 @@
 """Networks from elsewhere that our own cells do not describe: exact, or refused by name."""
 
+import inspect
 import os
+import re
 
 import jax
 import jax.numpy as jnp
@@ -292,3 +294,18 @@ def test_what_an_imported_network_cannot_do_is_named():
         _ = tiny().weights
     assert not hasattr(tiny(), "weights")
     assert not hasattr(tiny(), "other")
+
+
+def test_the_same_is_said_in_the_same_words_for_every_framework():
+    """From `characters` on: the same parameters in the same order, documented alike but for the embedding's class."""
+
+    def shared(function):
+        names = [name for name in inspect.signature(function).parameters if name != "nonlinearity"]
+        text = inspect.getdoc(function)
+        parts = re.split(r"^(?=\w.*$)", text[text.index("characters\n") : text.index("Returns\n")], flags=re.MULTILINE)
+        return names, [part.strip() for part in parts if not part.startswith(("embedding", "nonlinearity"))]
+
+    names, parts = shared(from_torch)
+    documented = [name for part in parts if part for name in part.splitlines()[0].split(" :")[0].split(", ")]
+    assert documented == [name for name in names[2:] if name != "embedding"]
+    assert shared(from_keras) == shared(from_flax) == (names, parts)

@@ -399,18 +399,3 @@ def carries_of_rows(
         carries.append(Carry(memory, jnp.asarray(rows("h", span))))
         first = span.stop
     return tuple(carries)
-
-
-def read_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the names of a user's options, and return those that were given.
-
-    Raises
-    ------
-    ValueError
-        For an unknown one.
-    """
-    known = {"begin", "end", "prefix", "window", "padding", "length", "pad", "initial_state"}
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise ValueError(f"expected options among {', '.join(sorted(known))}, got {', '.join(unknown)}")
-    return {name: value for name, value in options.items() if value is not None}
