@@ -179,7 +179,7 @@ def test_the_end_of_the_text_closes_no_block():
 
 def test_reductions_at_the_end_of_the_text_are_left_out():
     unfinished = get("python").parser_states("x = 1")  # a line break is added for the parser
-    finished = python.parser_states("x = 1\n")
+    finished = get("python").parser_states("x = 1\n")
     for name in COLUMNS:
         np.testing.assert_array_equal(getattr(unfinished, name), getattr(finished, name)[:-1])
     assert len(unfinished) == 5
