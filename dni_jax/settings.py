@@ -58,7 +58,7 @@ class TrainConfig:
         State in which a window is read: the one that the window before it ended with (carried), or zero. From zero,
         windows are drawn anywhere in the running text, and a string that begins inside a window begins in the state
         that the one before it has left.
-    loss
+    loss_on
         Which characters of a window are to be predicted: all of them, or only the one after its last (last).
     optimizer
         Adam, or RMSprop as Keras computes it.
@@ -86,7 +86,7 @@ class TrainConfig:
     batch: int = 32
     window: int = 64
     window_start: Literal["carried", "zero"] = "carried"
-    loss: Literal["all", "last"] = "all"
+    loss_on: Literal["all", "last"] = "all"
     optimizer: Literal["adam", "rmsprop"] = "adam"
     learning_rate: Described[float | None] = None
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -142,7 +142,7 @@ class TrainPlan:
     schedule: str = "cosine"
     warmup: int = 20
     window_start: str = "carried"
-    loss: str = "all"
+    loss_on: str = "all"
     optimizer: str = "adam"
 
 

@@ -328,13 +328,13 @@ def test_checkpoints_keep_their_fingerprint(corpus):
     """
     plan = TrainConfig(hidden=4).plan(5)
     settings = {"products" if name == "matmul_dtype" else name: value for name, value in vars(plan).items()}
-    for added in ("window_start", "loss", "optimizer"):
+    for added in ("window_start", "loss_on", "optimizer"):
         del settings[added]
     digest = hashlib.sha256(repr(sorted(settings.items())).encode())
     for array in (corpus.text, corpus.offsets, corpus.split):
         digest.update(np.ascontiguousarray(array).tobytes())
     assert fingerprint([plan], corpus) == digest.hexdigest()[:16]
-    for other in ({"window_start": "zero"}, {"loss": "last"}, {"optimizer": "rmsprop"}):
+    for other in ({"window_start": "zero"}, {"loss_on": "last"}, {"optimizer": "rmsprop"}):
         assert fingerprint([dataclasses.replace(plan, **other)], corpus) != digest.hexdigest()[:16]
 
 
@@ -343,7 +343,7 @@ def test_a_loss_far_above_guessing_is_a_divergence(corpus):
         dni.train(corpus, steps=20, learning_rate=1e30, **SMALL)
 
 
-LAST = {"window_start": "zero", "loss": "last", "optimizer": "rmsprop", "schedule": "constant", "warmup": 0}
+LAST = {"window_start": "zero", "loss_on": "last", "optimizer": "rmsprop", "schedule": "constant", "warmup": 0}
 
 
 def running_text(corpus):

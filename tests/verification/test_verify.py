@@ -33,7 +33,9 @@ def test_only_the_neurons_that_the_output_reads_matter(model, held_out, relevanc
     cut = dni.models.TrainedModel.init(model.vocabulary, model.config)
     cut.module.set_weights(cut_off(model.weights, others))
     effect = dni.verify(cut, held_out, relevance, "digit", ks=(3,), n_random=16, match=None)
-    everything = dni.verify(cut, held_out, relevance, "digit", ks=(model.n_neurons,), n_random=1)
+    with pytest.warns(UserWarning, match="no other set of 24, no p"):
+        everything = dni.verify(cut, held_out, relevance, "digit", ks=(model.n_neurons,), n_random=1)
+    assert np.isnan(everything["p"]).all()
     near = [measure for measure in MEASURES if measure != "distance"]
     top, all_of_them = (found["top"].sel(measure=near).values[0] for found in (effect, everything))
     np.testing.assert_allclose(top, all_of_them, atol=1e-5)
@@ -152,7 +154,10 @@ def test_intervals_hold_the_estimate(verdict):
 
 def test_features_share_their_random_sets(verdict):
     overall = verdict["random"].sel(measure="loss")
-    np.testing.assert_allclose(overall.sel(feature="digit"), overall.sel(feature="depth=4"), atol=1e-7)
+    one, other = overall.sel(feature="digit"), overall.sel(feature="depth=4")
+    np.testing.assert_allclose(one.sel(k=3), other.sel(k=3), atol=1e-7)
+    # A draw that is the best neuron of one feature is another one for that feature.
+    assert int((abs(one - other).sel(k=1) > 1e-7).sum()) <= 2
 
 
 def members(sets, rows):
@@ -165,7 +170,9 @@ def test_sets_of_neurons():
     assert members(sets, [0]) == [[]]
     assert members(sets, sets.top) == [[3], [0, 1, 3], [4], [0, 1, 4]]
     assert members(sets, sets.bottom) == [[4], [0, 2, 4], [3], [1, 2, 3]]
-    np.testing.assert_array_equal(sets.random[0], sets.random[1])
+    # The second draw begins with the second feature's best neuron, which has the third in its place.
+    assert members(sets, sets.random[:, 0]) == [[2], [4], [2], [0]]
+    np.testing.assert_array_equal(sets.random[0, 1], sets.random[1, 1])
     for one, three in zip(members(sets, sets.random[0, 0]), members(sets, sets.random[0, 1]), strict=True):
         assert set(one) < set(three)
         assert len(three) == 3
@@ -179,14 +186,74 @@ def test_random_sets_are_alike_in_variance():
     assert all(variances[strata == s].max() < variances[strata == s + 1].min() for s in range(3))
     chosen = np.flatnonzero(strata == 3)[:5].tolist() + np.flatnonzero(strata == 0)[:1].tolist()
     drawn = draw_variance_matched(np.asarray(chosen), strata, 500, rng)
+    assert len({frozenset(row) for row in drawn.tolist()}) == 500
     assert all(len(set(row)) == 6 for row in drawn.tolist())
     assert (np.sort(strata[drawn], axis=1) == [0, 3, 3, 3, 3, 3]).all()
     shares = np.bincount(drawn.ravel(), minlength=64) / 500
     np.testing.assert_allclose(shares[strata == 3], 5 / 16, atol=0.08)
-    sets = neuron_sets(np.argsort(-variances)[None], (2, 5), 7, strata, seed=1)
+    sets = neuron_sets(np.argsort(-variances)[None], (2, 5), 7, variances, seed=1)
     assert sets.random.shape == (1, 2, 7)
     assert all(set(row) <= set(np.flatnonzero(strata == 3)) for row in members(sets, sets.random))
     assert variance_strata(np.ones(5)).tolist() == [0] * 5
+
+
+def test_no_random_set_is_the_best_one_and_none_comes_twice():
+    """A set that is drawn twice, or is the one that is tested, would count as evidence against itself."""
+    rng = np.random.default_rng(0)
+    orders = np.asarray([rng.permutation(40) for _ in range(5)])
+    variances = rng.random(40)
+    for matched in (variances, None):
+        sets = neuron_sets(orders, (1, 2, 6), 25, matched, seed=3)
+        fewest = 25 if matched is None else 19  # others in a stratum of 20
+        assert sets.n_random.tolist() == [[fewest, 25, 25]] * 5
+        for feature in range(5):
+            for column in range(3):
+                own = tuple(members(sets, sets.top[feature, column])[0])
+                rows = sets.random[feature, column]
+                drawn = [tuple(row) for row in members(sets, rows[rows >= 0])]
+                assert own not in drawn
+                assert len(set(drawn)) == len(drawn)
+
+
+def test_sets_that_do_not_exist_are_not_drawn():
+    orders = np.asarray([[3, 1, 0, 2, 4], [4, 0, 1, 2, 3]])
+    for matched in (np.arange(5.0), None):
+        sets = neuron_sets(orders, (1, 4, 5), 30, matched, seed=0)
+        assert sets.n_random.tolist() == [[4, 4, 0]] * 2
+        assert sorted(members(sets, sets.random[0, 0, :4])) == [[0], [1], [2], [4]]
+        assert (sets.random[:, :, 4:] == -1).all()
+
+
+def test_strata_are_wider_where_5_percent_could_not_be_reached():
+    variances = np.random.default_rng(0).random(128)
+    narrow, wide = (variance_strata(variances, size) for size in (16, 32))
+    order = np.random.default_rng(1).permutation(128)
+    sets = neuron_sets(order[None], (1, 10), 64, variances, seed=0)
+    assert sets.n_random.tolist() == [[31, 64]]
+    assert {wide[one] for (one,) in members(sets, sets.random[0, 0, :31])} == {wide[order[0]]}
+    for row in members(sets, sets.random[0, 1]):
+        assert sorted(narrow[row]) == sorted(narrow[order[:10]])
+    # Fifteen are enough for those who ask for no more.
+    fewer = neuron_sets(order[None], (1,), 15, variances, seed=0)
+    assert {narrow[one] for (one,) in members(fewer, fewer.random)} == {narrow[order[0]]}
+
+
+def test_the_one_neuron_that_matters_has_the_smallest_p(model, held_out, relevance, cut_off):
+    """All weights out of the other neurons are cut, so that no other one changes any prediction."""
+    order = dni.top(relevance, "digit", k=model.n_neurons)["neuron"].tolist()
+    cut = dni.models.TrainedModel.init(model.vocabulary, model.config)
+    cut.module.set_weights(cut_off(model.weights, order[1:]))
+    for match in ("variance", None):
+        effect = dni.verify(cut, held_out, relevance, "digit", ks=(1,), n_random=64, match=match)
+        assert effect["p_smallest"].values.tolist() == [1 / 24]
+        assert effect["p_differs"].sel(measure="loss").item() == pytest.approx(1 / 24)
+        assert int(effect["random"].sel(measure="loss").notnull().sum()) == 23
+        assert effect["random_effect_low"].sel(measure="loss").item() == pytest.approx(0, abs=1e-6)
+
+
+def test_too_few_sets_are_said(model, held_out, relevance):
+    with pytest.warns(UserWarning, match="for a p of .05: no other set of 24, no p"):
+        dni.verify(model, held_out, relevance, "digit", ks=(1, 24), n_random=64)
 
 
 def test_p_values_are_uniform_for_random_rankings(model, held_out, relevance):
