@@ -98,6 +98,8 @@ def test_a_language_travels_to_other_processes():
     language = get("python")
     text = "def f(x):\n    return [x]\n"
     language.parse(text)
+    before = language.fingerprint
+    language.options["postlex"].indent_level = [0, 4]  # as a text leaves it that is given up inside a block
     copy = pickle.loads(pickle.dumps(language))
     np.testing.assert_array_equal(copy.parse(text).start, language.parse(text).start)
-    assert copy.fingerprint == language.fingerprint
+    assert copy.fingerprint == before
