@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from scipy.stats import hypergeom, spearmanr
 
@@ -15,8 +16,9 @@ import dni_jax as dni
 from dni_jax.files import atomic_write
 from dni_jax.models import cross_entropy
 from experiments._shared.subjects import both_protocols
-from experiments.inspection._networks import Case, ideal_of, loss_text
+from experiments.inspection._networks import Case, Plan, ideal_of, loss_text, unseen
 
+FOLDER = Path("runs/experiments/inspection")  # of networks and measurements, unless told otherwise
 LEVELS = [f"depth={level}" for level in range(5)]
 RULES = {sign: f"e -> e {sign} e" for sign in "+-*/"} | {"()": "e -> ( e )"}
 KS = (1, 5, 10)
@@ -314,3 +316,16 @@ def rows_of(case: Case, seed: int, effort: Effort) -> list[Row]:
         *set_to_one(case, seed, effort),
         *neurons_removed(case, seed, effort),
     ]
+
+
+def measure(plan: Plan, seed: int, folder: Path, effort: Effort) -> pd.DataFrame:
+    """Measure one network, or read what was measured; a network that a kill interrupts is measured again."""
+    path = folder / plan.name / str(seed)
+
+    def rows() -> list[Row]:
+        parts = unseen(plan.language, effort.scored, effort.verified)
+        return rows_of(Case(dni.languages.get(plan.language), dni.load(path / "network"), *parts), seed, effort)
+
+    found = pd.DataFrame(kept(path / f"{effort.name}.json", rows))
+    gap = float(found.loc[found["claim"] == "gap", "value"].iloc[0])
+    return found.assign(**vars(plan), seed=seed, gap=gap)

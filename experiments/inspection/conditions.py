@@ -1,7 +1,6 @@
 """Claims a to j of Lin & Wu 2017: when do they hold? One sweep over training steps, sizes, two settings and seeds.
 
-Command   python -m experiments.inspection.conditions            (all; goes on where it was stopped)
-          python -m experiments.inspection.conditions --claim g  (prints one claim of the largest, longest trained)
+Command   python -m experiments.inspection.conditions       (goes on where it was stopped)
           python -m experiments.inspection.conditions --hidden 128 --steps 30 200 1000 --seeds 0 1 2 3 4
 Run time  see README.md in this folder
 Result    its tables, and conditions.png: the effect against random sets, by the distance from the best possible loss
@@ -9,18 +8,15 @@ Result    its tables, and conditions.png: the effect against random sets, by the
 
 import argparse
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-import dni_jax as dni
 from experiments._shared.subjects import spread, table
-from experiments.inspection._claims import Effort, Row, kept, rows_of
-from experiments.inspection._networks import SETTINGS, STRINGS, Case, Plan, train, unseen
+from experiments.inspection._claims import FOLDER, Effort, measure
+from experiments.inspection._networks import SETTINGS, STRINGS, Plan, train
 
-FOLDER = Path("runs/experiments/inspection")
 # One number a claim for the figure: the language, what is measured, and the title.
 HEADLINES = {
     "a": (
@@ -46,19 +42,6 @@ HEADLINES = {
         "class accuracy, Oracle 10 - random",
     ),
 }
-
-
-def measure(plan: Plan, seed: int, folder: Path, effort: Effort) -> pd.DataFrame:
-    """Measure one network, or read what was measured; a network that a kill interrupts is measured again."""
-    path = folder / plan.name / str(seed)
-
-    def rows() -> list[Row]:
-        parts = unseen(plan.language, effort.scored, effort.verified)
-        return rows_of(Case(dni.languages.get(plan.language), dni.load(path / "network"), *parts), seed, effort)
-
-    found = pd.DataFrame(kept(path / f"{effort.name}.json", rows))
-    gap = float(found.loc[found["claim"] == "gap", "value"].iloc[0])
-    return found.assign(**vars(plan), seed=seed, gap=gap)
 
 
 def draw(results: pd.DataFrame, path: Path) -> None:
@@ -87,20 +70,6 @@ def draw(results: pd.DataFrame, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def tables(results: pd.DataFrame, claims: Sequence[str]) -> None:
-    """Print the numbers of each claim: mean and range over seeds."""
-    for claim in claims:
-        rows = results[results["claim"] == claim]
-        print(f"Claim {claim}\n")
-        body = []
-        for (language, what), some in rows.groupby(["language", "what"], sort=False):
-            for setting, each in some.groupby("setting"):
-                intact = "" if each["intact"].isna().all() else spread(each["intact"])
-                p = "" if each["p"].isna().all() else spread(each["p"], 2)
-                body.append([language, what, setting, intact, spread(each["value"]), spread(each["reference"]), p])
-        table(["language", "measure", "setting", "intact", "these neurons", "compared with", "p"], body)
-
-
 def trends(results: pd.DataFrame) -> None:
     """Print each claim's headline for every kind of network."""
     body = []
@@ -119,7 +88,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[1_000, 200, 30])
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one network each")
-    parser.add_argument("--claim", nargs="+", default=list("abcdefghij"), choices=list("abcdefghij"))
     parser.add_argument("--networks", type=Path, default=FOLDER, help="where networks and measurements are kept")
     asked = parser.parse_args()
     frames = []
@@ -128,8 +96,6 @@ def main() -> None:
         train(plan, asked.seeds, asked.networks)
         frames += [measure(plan, seed, asked.networks, Effort()) for seed in asked.seeds]
     results = pd.concat(frames, ignore_index=True)
-    best = results[(results["hidden"] == max(asked.hidden)) & (results["steps"] == max(asked.steps))]
-    tables(best, asked.claim)
     trends(results)
     draw(results, Path(__file__).with_name("conditions.png"))
 

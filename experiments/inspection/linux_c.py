@@ -43,7 +43,7 @@ SET_TO_ONE = {
     "function": "functions in 1,000 characters",
     "range:terminator": "`;`, share of characters",
 }
-CHARACTERS, INSPECTED = 2_600_000, 100_000
+CHARACTERS, INSPECTED = 2_600_000, 50_000
 TRAINING = {"batch": 64, "learning_rate": 5e-3, "evaluate_every": 250, "patience": 20}
 KS = (1, 10)
 
@@ -153,11 +153,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/experiments/linux-c"), help="where networks are kept")
     parser.add_argument("--characters", type=int, default=CHARACTERS, help="of the text")
     parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=4_000)
+    parser.add_argument("--steps", type=int, default=2_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one network each")
     parser.add_argument("--texts", type=int, default=64, help="generated under each override")
-    parser.add_argument("--length", type=int, default=1_000, help="of a text")
-    parser.add_argument("--random-sets", type=int, default=64)
+    parser.add_argument("--length", type=int, default=500, help="of a text")
+    parser.add_argument("--random-sets", type=int, default=32)
     asked = parser.parse_args()
     corpus = dni.languages.load_c(asked.text, asked.glob, max_chars=asked.characters)
     print(f"{corpus}; {len(corpus.train.text):,} characters to train on\n")
