@@ -1,7 +1,6 @@
 """Claims a to j of Lin & Wu 2017 on one network: each number beside what it is to be compared with."""
 
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,10 @@ import xarray as xr
 from scipy.stats import hypergeom, spearmanr
 
 import dni_jax as dni
-from dni_jax.files import atomic_write
 from dni_jax.models import cross_entropy
+from experiments._shared.networks import Case, Plan, ideal_of, kept, loss_text, unseen
 from experiments._shared.subjects import both_protocols
-from experiments.inspection._networks import Case, Plan, ideal_of, loss_text, unseen
 
-FOLDER = Path("runs/experiments/inspection")  # of networks and measurements, unless told otherwise
 LEVELS = [f"depth={level}" for level in range(5)]
 RULES = {sign: f"e -> e {sign} e" for sign in "+-*/"} | {"()": "e -> ( e )"}
 KS = (1, 5, 10)
@@ -73,15 +70,6 @@ class Effort:
     def name(self) -> str:
         """Name of the file with the measurements."""
         return "claims-" + "-".join(str(number) for number in vars(self).values())
-
-
-def kept(path: Path, measure: Callable[[], list[Row]]) -> list[dict[str, Any]]:
-    """Return the rows in a file, which is made by measuring if it is not there: whole, or not at all."""
-    if not path.exists():
-        rows = [row._asdict() for row in measure()]
-        with atomic_write(path) as part:
-            part.write_text(json.dumps(rows), encoding="utf-8")
-    return list(json.loads(path.read_text(encoding="utf-8")))
 
 
 def against(claim: str, what: str, value: float, random: np.ndarray, intact: float, sign: float = 1.0) -> Row:
@@ -322,9 +310,10 @@ def measure(plan: Plan, seed: int, folder: Path, effort: Effort) -> pd.DataFrame
     """Measure one network, or read what was measured; a network that a kill interrupts is measured again."""
     path = folder / plan.name / str(seed)
 
-    def rows() -> list[Row]:
+    def rows() -> list[dict[str, Any]]:
         parts = unseen(plan.language, effort.scored, effort.verified)
-        return rows_of(Case(dni.languages.get(plan.language), dni.load(path / "network"), *parts), seed, effort)
+        case = Case(dni.languages.get(plan.language), dni.load(path / "network"), *parts)
+        return [row._asdict() for row in rows_of(case, seed, effort)]
 
     found = pd.DataFrame(kept(path / f"{effort.name}.json", rows))
     gap = float(found.loc[found["claim"] == "gap", "value"].iloc[0])

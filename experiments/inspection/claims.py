@@ -23,9 +23,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from experiments._shared.networks import FOLDER, SETTINGS, Plan, train
 from experiments._shared.subjects import spread, table
-from experiments.inspection._claims import FOLDER, Effort, measure
-from experiments.inspection._networks import SETTINGS, Plan, train
+from experiments.inspection._claims import Effort, measure
 
 LANGUAGES_OF = {
     **dict.fromkeys("abc", ("parentheses",)),

@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments._shared.networks import FOLDER, SETTINGS, STRINGS, Plan, train
 from experiments._shared.subjects import spread, table
-from experiments.inspection._claims import FOLDER, Effort, measure
-from experiments.inspection._networks import SETTINGS, STRINGS, Plan, train
+from experiments.inspection._claims import Effort, measure
 
 # One number a claim for the figure: the language, what is measured, and the title.
 HEADLINES = {

@@ -13,6 +13,7 @@ import argparse
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,9 @@ import xarray as xr
 import dni_jax as dni
 from dni_jax.models import cross_entropy
 from dni_jax.text import to_string
+from experiments._shared.networks import kept
 from experiments._shared.subjects import both_protocols, spread, table
-from experiments.inspection._claims import Effort, Row, against, kept
+from experiments.inspection._claims import Effort, Row, against
 from experiments.inspection._compression import compressor_bits, ngram_bits
 
 KINDS = (
@@ -91,12 +93,16 @@ def measure(model: dni.models.TrainedModel, held_out: dni.Corpus, seed: int, eff
     return [*rows, *set_to_one(model, ours, signs, seed, effort)]
 
 
+def _rows(*case: Any) -> list[dict[str, Any]]:
+    return [row._asdict() for row in measure(*case)]
+
+
 def written(texts: list[str]) -> dict[str, float]:
     """Count what the claim is about in texts."""
     whole = "".join(texts)
     found = dni.verification.measure_texts(texts)
     brackets = sum(whole.count(bracket) for bracket in "()[]{}")
-    functions = [dni.languages.get("c").read(text).counts for text in texts]
+    functions = [dni.languages.get("c").try_parse(text).counts for text in texts]
     return {
         "range:parentheses": np.nan_to_num(found.matched) * brackets / len(whole),  # NaN: none but cut-off ones
         "digit": found.shares.get("digit", 0.0),
@@ -169,7 +175,7 @@ def main() -> None:
     frames = []
     for seed, model in zip(asked.seeds, models, strict=True):
         path = asked.folder / f"{asked.hidden}-{asked.steps}" / str(seed) / name
-        frames.append(pd.DataFrame(kept(path, lambda m=model, s=seed: measure(m, held_out, s, effort))))
+        frames.append(pd.DataFrame(kept(path, lambda m=model, s=seed: _rows(m, held_out, s, effort))))
     print_rows(frames)
 
 

@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
+from experiments._shared.networks import Case, kept
 from experiments.inspection._claims import (
     Effort,
     Row,
     against,
     count,
     expected_distinct,
-    kept,
     neurons_removed,
     overlap,
     rank_correlation,
     set_to_one,
 )
-from experiments.inspection._networks import Case
 
 
 def test_overlap_of_rankings_by_hand():
@@ -51,8 +50,8 @@ def test_a_value_is_one_of_its_random_sets():
 
 def test_measurements_are_made_once(tmp_path):
     row = Row("g", "share", 0.5, 0.25, intact=0.125)
-    first = kept(tmp_path / "rows.json", lambda: [row])
-    again = kept(tmp_path / "rows.json", lambda: pytest.fail("measured twice"))
+    first = kept(tmp_path / "sub" / "rows.json", lambda: [row._asdict()])
+    again = kept(tmp_path / "sub" / "rows.json", lambda: pytest.fail("measured twice"))
     assert Row(**first[0])[:4] == row[:4]
     assert str(first) == str(again)
 

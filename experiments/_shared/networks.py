@@ -1,6 +1,7 @@
-"""The networks of the sweep: of two languages, in two training settings, of several sizes, steps and seeds."""
+"""Networks that several experiments share: of two languages, in two training settings, of several sizes and seeds."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 import numpy as np
 
 import dni_jax as dni
+from dni_jax.files import atomic_write
+
+FOLDER = Path("runs/experiments/inspection")  # of networks and measurements, unless told otherwise
 
 STRINGS = {"parentheses": 30_000, "arithmetic_long": 6_000}  # about half a million characters each
 # "default" is dni_jax's own training. "last" is what Keras' example of generating text did in 2017, which the authors
@@ -88,3 +92,13 @@ def train(plan: Plan, seeds: Sequence[int], folder: Path) -> None:
     population = dni.train_population(corpus_of(plan.language), missing, checkpoints=checkpoints, **settings)
     for seed, model in zip(missing, population, strict=True):
         model.save(folder / plan.name / str(seed) / "network")
+
+
+def kept(path: Path, measure: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the rows in a file, which is made by measuring if it is not there: whole, or not at all."""
+    if not path.exists():
+        rows = measure()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as part:
+            part.write_text(json.dumps(rows), encoding="utf-8")
+    return list(json.loads(path.read_text(encoding="utf-8")))
