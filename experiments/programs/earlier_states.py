@@ -40,7 +40,7 @@ def measure(plan: Plan, seed: int, folder: Path) -> list[dict[str, Any]]:
     for name in labels.names:
         one, ten = alone.sel(feature=name), together.sel(feature=name, set=name)
         score = one["score"].mean("fold")
-        best = int(score.argmax())
+        best = int(score.argmax("neuron"))
         rows.append(
             {
                 "feature": name,
