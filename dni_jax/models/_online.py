@@ -85,7 +85,8 @@ def _write(model: TrainedModel, interventions: Sequence[Intervention], source: S
     weights = jax.tree.map(jnp.asarray, model.weights)  # on the device once, not at each step
     zero = jax.tree.map(lambda part: jnp.broadcast_to(part, (n_sets, *part.shape)), zero_carries(weights, n_lanes))
     codes = np.full((n_sets, n_lanes), int(source.start), np.int32)
-    carries, table, written = zero, input_table(weights), []
+    written: list[np.ndarray] = []
+    carries, table = zero, input_table(weights)
     for step in range(n_steps):
         said = [_read(readers, codes, written, characters) for readers in along]
         drives = [jax.tree.map(lambda rows, step=step: rows[:, step], line.drive) for line in lines]

@@ -193,7 +193,7 @@ class Corpus:
         """16 bytes that tell texts apart; the same for the same characters, however they are cut into strings."""
         digest = hashlib.blake2b(digest_size=16)
         for first in range(0, len(self.text), _HASHED_AT_ONCE):
-            digest.update(np.ascontiguousarray(self.text[first : first + _HASHED_AT_ONCE], np.uint32))
+            digest.update(self.text[first : first + _HASHED_AT_ONCE].astype(np.uint32).tobytes())
         return digest.digest()
 
     @cached_property

@@ -23,7 +23,7 @@ from experiments._shared.subjects import arguments, spread, table
 SMALL, LARGE = "parentheses", "arithmetic_long"
 PLAN = Plan(SMALL, "default", 64, 1_000)
 KNOWN, SCORED = 0.9, 10_000  # a feature is known if one neuron's AUC is above
-HIDDEN, STEPS, EVERY, WEIGHTS = 64, 300, 50, (0.1, 1.0)
+HIDDEN, STEPS, EVERY, WEIGHTS = 32, 200, 50, (0.3,)
 LONGER = STEPS + EVERY  # more than what the readout of the targets costs
 TEXTS = {"all": None, "little": 300}  # strings to learn from
 
@@ -85,7 +85,8 @@ def main() -> None:
     print(f"Features with a neuron of AUC > {KNOWN} in the network on {SMALL}: {', '.join(names)}\n")
     frames = []
     for text in TEXTS:
-        folder = asked.networks / "auxiliary" / f"{HIDDEN}-{STEPS}-{'-'.join(map(str, asked.seeds))}"
+        settings = (HIDDEN, STEPS, EVERY, *WEIGHTS, "seeds", *asked.seeds)
+        folder = asked.networks / "auxiliary" / "-".join(map(str, settings))
         rows = kept(folder / f"{text}.json", lambda text=text, to=folder: measure(text, asked.seeds, names, to))
         frames.append(pd.DataFrame(rows))
     results = pd.concat(frames)

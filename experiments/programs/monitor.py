@@ -20,30 +20,30 @@ from experiments._shared.subjects import arguments, spread, table
 
 # From a network that often errs to one that hardly does.
 PLANS = [Plan("parentheses", "default", hidden, steps) for hidden, steps in ((16, 200), (64, 200), (64, 1_000))]
-SCORED, VERIFIED, TEXTS, LENGTH, ALARMS, BEST = 10_000, 10_000, 256, 200, 0.01, 10
+SCORED, VERIFIED, TEXTS, LENGTH, ALARMS, BEST = 10_000, 10_000, 128, 200, 0.01, 10
 
 
 def measure(plan: Plan, seed: int, folder: Path) -> list[dict[str, Any]]:
-    """Measure one network: both programs, all neurons and the ten that know the depth best."""
+    """Measure one network: the depth by the ten neurons that know it best, and the parser by all neurons."""
     model = dni.load(folder / plan.name / str(seed) / "network")
     language = dni.languages.get(plan.language)
     scored, verified = unseen(plan.language, SCORED, VERIFIED)
     labels = language.features().select(["depth"]).label(scored)
     relevance = dni.inspect(dni.record(model, scored), labels, folds=10, seed=seed)
-    sets = {"all": list(range(model.n_neurons)), f"top {BEST}": dni.top(relevance, "depth", k=BEST)["neuron"].tolist()}
+    best = dni.top(relevance, "depth", k=BEST)["neuron"].tolist()
+    everything = list(range(model.n_neurons))
     rows = []
-    for said, program in (("depth", depth()), ("parser", language.program())):
-        for name, neurons in sets.items():
-            watch = monitor(model, neurons, program, scored, alarm_rate=ALARMS)
-            found = watch.evaluate(verified, language.violations(), n_texts=TEXTS, length=LENGTH, seed=seed)
-            for outcome in found["outcome"].values:
-                one = found.sel(outcome=outcome)
-                row = {"program": said, "neurons": name, "outcome": str(outcome), "r2": watch.r2}
-                row |= {f"AUC of {each}": float(one["auc"].sel(signal=each)) for each in one["signal"].values}
-                row |= {each: float(one[each]) for each in ("flagged", "precision")}
-                row["per 1,000"] = 1_000 * float(one["events"]) / float(one["positions"])
-                row |= {f"µs {each}": float(found[f"microseconds_{each}"]) for each in ("program", "network")}
-                rows.append(row)
+    for name, program, neurons in (("depth", depth(), best), ("parser", language.program(), everything)):
+        watch = monitor(model, neurons, program, scored, alarm_rate=ALARMS)
+        found = watch.evaluate(verified, language.violations(), n_texts=TEXTS, length=LENGTH, seed=seed)
+        for outcome in found["outcome"].values:
+            one = found.sel(outcome=outcome)
+            row = {"program": name, "neurons": len(neurons), "outcome": str(outcome), "r2": watch.r2}
+            row |= {f"AUC of {each}": float(one["auc"].sel(signal=each)) for each in one["signal"].values}
+            row |= {each: float(one[each]) for each in ("flagged", "precision")}
+            row["per 1,000"] = 1_000 * float(one["events"]) / float(one["positions"])
+            row |= {f"µs {each}": float(found[f"microseconds_{each}"]) for each in ("program", "network")}
+            rows.append(row)
     return rows
 
 
