@@ -15,7 +15,7 @@ from dni_jax.inspection._inspect import inspect
 from dni_jax.inspection._significance import METRIC_OF
 from dni_jax.models import CharNetwork, ImportedModel, TrainedModel, record
 from dni_jax.probes import direct_scores
-from dni_jax.states import Activations, as_activations
+from dni_jax.states import Activations, ChunkedActivations, as_activations
 from dni_jax.text import Corpus
 
 
@@ -137,7 +137,7 @@ def _untrained(model: TrainedModel | ImportedModel, corpus: Corpus) -> Activatio
 def _symbols(symbols: Any, states: Any, corpus: Corpus) -> Int[np.ndarray, " T"] | None:
     """Return the symbol read at each position as codes from 0; None: the character."""
     if symbols is None:
-        symbols = states.symbols if isinstance(states, Activations) else None
+        symbols = states.symbols if isinstance(states, (Activations, ChunkedActivations)) else None
     if symbols is None:
         return None
     symbols = np.asarray(symbols)

@@ -89,7 +89,7 @@ def lags(
     >>> corpus = dni.languages.get("parentheses").sample(50, seed=0)
     >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
     >>> late = np.concatenate([np.zeros((2, 1)), labels.values[:-2]])  # knows the feature two characters later
-    >>> found = dni.inspection.lags(late, labels, corpus, range(-3, 3))
+    >>> found = dni.inspection.lags(late, labels, corpus, range(-3, 1))
     >>> int(found["auc"].sel(feature="digit", neuron=0).idxmax("lag"))
     -2
 

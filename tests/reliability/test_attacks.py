@@ -62,8 +62,8 @@ def contents(folder):
     """All that can be read from a run."""
     files = RunFiles.read(folder)
     runs = open_runs(folder)
-    model = dni.load(folder / "checkpoint")
-    values = {name: runs.query(f"SELECT * FROM {name}").to_csv() for name in runs.tables if name != "runs"}
+    model = runs.model(folder.name)
+    values = {name: runs.query(f"SELECT * FROM {name} ORDER BY ALL").to_csv() for name in runs.tables if name != "runs"}
     values |= {"config": dict(files.config), "summary": files.summary, "samples": files.samples}
     values["findings"] = json.dumps(files.findings)
     values["excerpt"] = (
@@ -74,16 +74,20 @@ def contents(folder):
     return {name: repr(value) for name, value in values.items()}
 
 
+# TensorStore's threads report a damaged array to the event loop of Orbax, which may have ended by then.
+@pytest.mark.filterwarnings(r"ignore:(?s).*Event loop is closed:pytest.PytestUnraisableExceptionWarning")
 def test_damaged_files_are_named_or_harmless(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = random.Random(0)
-    reference = contents(finished)
+    copied = tmp_path / "run"
+    shutil.copytree(finished, copied)
+    reference = contents(copied)  # tables hold the folder's name
+    shutil.rmtree(copied)
     files = [path.relative_to(finished) for path in sorted(finished.rglob("*")) if path.is_file()]
     files = [path for path in files if path.suffix not in (".png", ".html") and path.name != ".lock"]
     outcomes = []
     for path in files:
         for how in ("truncated", "emptied", "flipped", "random", "code"):
-            copied = tmp_path / "run"
             shutil.copytree(finished, copied)
             damage(copied / path, how, rng)
             try:
@@ -95,11 +99,7 @@ def test_damaged_files_are_named_or_harmless(finished, tmp_path, monkeypatch):
             assert not (tmp_path / "hacked").exists()
     counts = tally("damaged files", outcomes)
     assert len(outcomes) >= 60
-    # Text has no checksum: a changed digit is a digit. Everything else is checked.
-    assert "refused without a word" not in counts
-    assert not {one for one in counts if one.startswith("read otherwise")} - {
-        f"read otherwise ({suffix})" for suffix in (".csv", ".json", ".toml")
-    }
+    assert set(counts) <= {"read the same", "refused"}
 
 
 def test_files_swapped_between_runs_are_refused(finished, tmp_path):
@@ -138,17 +138,27 @@ def results(folder):
     return values | {"head": np.asarray(model.weights.head).tobytes()}
 
 
-def test_killed_runs_resume_to_the_bit(tmp_path):
-    arguments = ["parentheses", *SMALL, "--inspect-every", "10", "--quiet"]
+PARTS = 10
+TO_KILL = ["parentheses", *SMALL, "--inspect-every", "10", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def never_killed(tmp_path_factory):
+    """The results of a run that nobody stopped, and its duration in seconds."""
+    whole = tmp_path_factory.mktemp("never_killed") / "whole"
     started = time.monotonic()
-    whole = tmp_path / "whole"
-    subprocess.run([*COMMAND, "run", *arguments, "--out", whole], check=True, stdout=subprocess.DEVNULL)
-    duration, reference = time.monotonic() - started, results(whole)
-    rng, outcomes = random.Random(0), []
-    while len(outcomes) < KILLS:
+    subprocess.run([*COMMAND, "run", *TO_KILL, "--out", whole], check=True, stdout=subprocess.DEVNULL)
+    return results(whole), time.monotonic() - started
+
+
+@pytest.mark.parametrize("part", [f"part{one}" for one in range(PARTS)])
+def test_killed_runs_resume_to_the_bit(part, never_killed, tmp_path):
+    reference, duration = never_killed
+    rng, outcomes = random.Random(part), []
+    while len(outcomes) < KILLS / PARTS:
         folder = tmp_path / f"run{len(outcomes)}"
         for attempt in range(20):
-            resume = ["--resume"] if (folder / "config.toml").exists() else arguments
+            resume = ["--resume"] if (folder / "config.toml").exists() else TO_KILL
             process = subprocess.Popen(
                 [*COMMAND, "run", *resume, "--out", folder], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
             )
