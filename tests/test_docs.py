@@ -96,7 +96,7 @@ def run_section(title):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["features.md", "networks.md", "chance.md", "analysis.md"])
+@pytest.mark.parametrize("name", ["features.md", "networks.md", "chance.md", "analysis.md", "programs.md"])
 def test_the_lines_of_a_page_run_in_order(name):
     namespace = {}
     try:

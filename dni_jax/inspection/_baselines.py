@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from dni_jax.features import FeatureLibrary, Labels, control_task, draw_control
-from dni_jax.inspection._data import check_corpus, check_states, each_kind, load_pair, same_folds
+from dni_jax.inspection._data import check_states, each_kind, load_pair, same_folds
 from dni_jax.inspection._inspect import inspect
 from dni_jax.inspection._significance import METRIC_OF
 from dni_jax.models import CharNetwork, ImportedModel, TrainedModel, record
@@ -96,7 +97,7 @@ def baselines(
     read = _symbols(symbols, states, corpus)
     states = as_activations(states)
     hidden, labels, own_groups = load_pair(relevance, states, labels)
-    check_corpus(corpus, labels)
+    labels.check_corpus(corpus)
     dims = ("neuron", "feature")
     added: dict[str, Any] = {
         "auc_within_symbol": (dims, auc_within_symbol(hidden, labels, corpus if read is None else read))
@@ -244,4 +245,4 @@ def _tasks(library: FeatureLibrary, corpus: Corpus, seed: int) -> dict[str, Any]
 
 
 def _masked(control: Labels, labels: Labels) -> Labels:
-    return Labels(control.names, control.kinds, control.columns, control.mask & labels.mask, control.library)
+    return replace(control, mask=control.mask & labels.mask)

@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from dni_jax.features import Labels
-from dni_jax.inspection._data import check_corpus, deal_folds, each_kind, load_data
+from dni_jax.inspection._data import deal_folds, each_kind, load_data
 from dni_jax.inspection._joint_lags import Paired, Sets, joint_lags
 from dni_jax.inspection._significance import METRIC_OF
 from dni_jax.probes import direct_scores
@@ -181,7 +181,7 @@ def _single_lags(
 def _strings(labels: Labels, corpus: Corpus | None, groups: Int[np.ndarray, " T"] | None) -> Int[np.ndarray, " T"]:
     """Return a number for each run of positions that follow one another in one string."""
     if corpus is not None:
-        check_corpus(corpus, labels)
+        labels.check_corpus(corpus)
         offsets = join_segments(corpus).offsets
         return row_ids(offsets)
     if groups is None or groups.shape != (len(labels.mask),):
