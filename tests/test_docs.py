@@ -90,19 +90,18 @@ def test_stories_are_short():
 
 
 def run_section(title):
-    namespace = {}
-    for block in (*SECTIONS[FIRST], *SECTIONS[title]):
-        needs = re.match(r"# needs (.+)\n", block)
-        for extra in needs[1].split(", ") if needs else ():
-            if importlib.util.find_spec(extra) is None:
-                pytest.skip(f"{extra} is not installed: pip install 'dni-jax[other-networks]'")
+    namespace, blocks = {}, (*SECTIONS[FIRST], *SECTIONS[title])
+    for extra in re.findall(r"\w+", " ".join(re.findall(r"^# needs (.+)$", "\n".join(blocks), re.MULTILINE))):
+        if importlib.util.find_spec(extra) is None:
+            pytest.skip(f"{extra} is not installed: pip install 'dni-jax[other-networks]'")
+    for block in blocks:
         exec(compile(block, f"{PAGE.name}: {title}", "exec"), namespace)
     assert set(namespace["relevance"].sizes) == {"neuron", "feature", "fold"}
     return namespace
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["features.md", "networks.md", "chance.md", "analysis.md"])
+@pytest.mark.parametrize("name", ["features.md", "networks.md", "chance.md", "analysis.md", "programs.md"])
 def test_the_lines_of_a_page_run_in_order(name):
     namespace = {}
     try:

@@ -13,7 +13,6 @@ from jaxtyping import Float, Int
 from dni_jax.features import Labels
 from dni_jax.probes import make_folds
 from dni_jax.states import as_activations
-from dni_jax.text import Corpus
 
 
 class Data(NamedTuple):
@@ -101,15 +100,6 @@ def load_pair(relevance: xr.Dataset, states: Any, labels: Labels, groups: np.nda
             f"({labels.names[0]!r}, ...): pass the same states and labels as to dni.inspect"
         )
     return data
-
-
-def check_corpus(corpus: Corpus, labels: Labels) -> None:
-    """Refuse a corpus of another size than was labelled."""
-    if corpus.n_positions != len(labels.mask):
-        raise ValueError(
-            f"expected the corpus that was labelled, of {len(labels.mask)} characters, got {corpus!r}: "
-            "pass the corpus that states and labels are of"
-        )
 
 
 def each_kind(labels: Labels) -> Iterator[tuple[str, Int[np.ndarray, " G"], np.ndarray]]:

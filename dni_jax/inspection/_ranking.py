@@ -162,8 +162,8 @@ def top(
     >>> import dni_jax as dni
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
-    >>> labels = dni.languages.get("parentheses").features().select("depth").label(corpus)
-    >>> best = dni.top(dni.inspect(dni.record(model, corpus), labels, folds=5), "depth", k=3)
+    >>> labels = dni.languages.get("parentheses").features().select("digit", "depth=1").label(corpus)
+    >>> best = dni.top(dni.inspect(dni.record(model, corpus), labels, folds=5), "digit", k=3)
     >>> len(best), best.columns[0]
     (3, 'neuron')
     """

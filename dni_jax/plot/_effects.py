@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import xarray as xr
 from matplotlib.axes import Axes
 
+from dni_jax.characters import display_name
 from dni_jax.features import check_feature_name
-from dni_jax.plot._style import PALETTE, new_axes, remove_frame
+from dni_jax.plot._style import PALETTE, fit_text, new_axes, remove_frame
 
 MEASURE_LABELS = {
     "type_accuracy": "accuracy of next class",
@@ -102,9 +103,9 @@ def effects(
             low, high = ([intact, *(intact + one[f"{name}_effect_{end}"].values)] for end in ("low", "high"))
             axis.fill_between(ks, low, high, color=colour, alpha=0.15, linewidth=0)
     axis.set_xticks(ks)
-    title = str(one["feature"].values)
-    axis.set(xlabel="neurons overridden", ylabel=MEASURE_LABELS.get(measure, measure), title=title)
-    axis.legend(fontsize=8, frameon=False)
+    axis.set(xlabel="neurons overridden", ylabel=MEASURE_LABELS.get(measure, measure))
+    title = axis.set_title(display_name(str(one["feature"].values)))
+    fit_text(title, *axis.legend(fontsize=8, frameon=False).get_texts())
     remove_frame(axis)
     return axis
 

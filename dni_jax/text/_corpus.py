@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from dni_jax.text._trees import ParseTrees
 from dni_jax.text._vocabulary import Vocabulary, to_code_points, to_string
 
 SPLITS = ("train", "validation", "test")
+_HASHED_AT_ONCE = 1 << 20  # characters
 _SHOWN, _WIDTH = 5, 80  # strings, and characters of each, shown in a notebook
 
 
@@ -185,6 +187,14 @@ class Corpus:
         whole = to_string(self.text)
         bounds = self.offsets.tolist()
         return tuple(whole[first:last] for first, last in itertools.pairwise(bounds))
+
+    @cached_property
+    def text_digest(self) -> bytes:
+        """16 bytes that tell texts apart; the same for the same characters, however they are cut into strings."""
+        digest = hashlib.blake2b(digest_size=16)
+        for first in range(0, len(self.text), _HASHED_AT_ONCE):
+            digest.update(self.text[first : first + _HASHED_AT_ONCE].astype(np.uint32).tobytes())
+        return digest.digest()
 
     @cached_property
     def flat_codes(self) -> Int[np.ndarray, " T"]:

@@ -154,7 +154,8 @@ def verify(
     >>> language = dni.languages.get("parentheses")
     >>> corpus = language.sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
-    >>> relevance = dni.inspect(dni.record(model, corpus), language.features().label(corpus), folds=5)
+    >>> labels = language.features().select("digit", "depth=1").label(corpus)
+    >>> relevance = dni.inspect(dni.record(model, corpus), labels, folds=5)
     >>> effect = dni.verify(model, corpus, relevance, "digit", ks=(1, 3), n_random=4)
     >>> effect["top_effect"].sel(k=3, measure="loss_on").shape, dict(effect.sizes)["draw"]
     ((), 4)

@@ -27,18 +27,20 @@ class Subject:
         return self.corpus.test.head(POSITIONS)
 
 
-def arguments(description: str) -> argparse.Namespace:
+def arguments(
+    description: str, networks: Path = Path("runs/experiments"), seeds: Sequence[int] = (0, 1, 2)
+) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one network each")
-    parser.add_argument("--networks", default="runs/experiments", help="where trained networks are kept")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds), help="one network each")
+    parser.add_argument("--networks", type=Path, default=networks, help="where trained networks are kept")
     return parser.parse_args()
 
 
-def subject(name: str, seed: int, networks: str) -> Subject:
+def subject(name: str, seed: int, networks: Path) -> Subject:
     """Train a default network on a sampled language, or take the one that is there."""
     language = dni.languages.get(name)
     corpus = language.sample(60_000, seed=seed)
-    path = Path(networks) / f"{name}-{seed}"
+    path = networks / f"{name}-{seed}"
     if path.exists():
         return Subject(language, corpus, dni.load(path))
     model = dni.train(corpus, seed=seed)

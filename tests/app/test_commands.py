@@ -224,6 +224,12 @@ def test_answers_that_are_short_are_said():
         "Repairing the head through all neurons reduces first mistakes per 1,000 symbols from 6.50 to 0.25, and "
         "changes the loss from 0.7000 to 0.6900 nats per symbol.",
     ]
+    programs = pd.DataFrame({"feature": ["digit", "depth=1"], "program": "parser", "recovered": [np.nan, 0.875],
+                             "random_recovered": 0.25})  # fmt: skip
+    assert _summarize_analyses({"programs": programs}) == [
+        "The program 'parser' restores 88% of what is lost when the best neurons for depth=1 are held at their means "
+        "(random clusters: 25%)."
+    ]
     assert _summarize_analyses({"run": "here", "dimension": needed.tail(1), "repair": None}) == []
 
 
@@ -235,11 +241,19 @@ def test_languages_are_listed(capsys):
 @pytest.mark.slow
 def test_further_questions_are_asked_and_shown(copied, capsys):
     told, said = spoken(["analyse", str(copied), "--draws", "2"], capsys)
-    assert {"attribution", "posterior", "dimension", "repair"} <= set(told)
+    assert {"attribution", "posterior", "dimension", "programs", "lags", "repair"} <= set(told)
     for name in STAGE_FILES["analyse"]:
         assert (copied / name).is_file(), (name, said)
     page = (copied / "report.html").read_text(encoding="utf-8")
-    for words in ("What predictions rest on", "How sure the ranking is", "How many dimensions", "What a small change"):
+    for words in (
+        "Which neurons predictions depend on",
+        "How certain the ranking is",
+        "How many dimensions",
+        "What a program can stand for",
+        "Whether errors show",
+        "What earlier states add",
+        "What a small change",
+    ):
         assert words in page
     mended = pd.read_parquet(copied / "repair.parquet").set_index("free")
     assert mended.loc["all", "per_1000"] < mended.loc["all", "per_1000_before"]

@@ -101,6 +101,14 @@ def test_a_training_resumes_to_the_same_bits_and_not_with_other_targets(corpus, 
         np.testing.assert_array_equal(one, other)
 
 
+def test_labels_of_another_text_of_the_same_length_are_refused(corpus, targets):
+    other = corpus.shuffle(1)
+    assert (other.n_positions, other.text_digest == corpus.text_digest) == (corpus.n_positions, False)
+    for labels in (targets.library.label(other), targets.library.label(other).select("depth")):
+        with pytest.raises(ValueError, match="another one of as many characters"):
+            make_auxiliary(labels, corpus, 0.1)
+
+
 def test_bad_targets_are_named(corpus, targets):
     for auxiliary, weight, message in [
         (targets.library.label(corpus.test), 0.1, f"corpus' {corpus.n_positions} positions"),

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from dni_jax.app.report._analyses import attribution_view, dimension_view, posterior_view, repair_view
+from dni_jax.app.report._analyses import (
+    attribution_view,
+    dimension_view,
+    lags_view,
+    monitor_view,
+    posterior_view,
+    programs_view,
+    repair_view,
+)
 from dni_jax.app.report._colours import heat_css
 from dni_jax.app.report._page_data import page_data, safe_json
 from dni_jax.app.report._run_files import RunFiles
@@ -107,6 +115,9 @@ def _context(run: RunFiles) -> dict[str, Any]:
         "attribution": attribution_view(run.attribution),
         "posterior": posterior_view(run.posterior, run.step_sizes, names),
         "dimension": dimension_view(run.dimension, names, run.relevance.sizes["neuron"]),
+        "programs": programs_view(run.programs),
+        "monitor": monitor_view(run.monitor),
+        "lags": lags_view(run.lags),
         "repair": repair_view(run.repair),
     }
     return {
