@@ -63,9 +63,8 @@ def test_samples_are_read_as_text(model):
 
 
 def test_forced_symbols_are_not_drawn(model):
-    source = Samples(
-        np.full((4, 3), 0.5, np.float32), np.asarray([3, -1, 2, -1], np.int32), np.int32(0), np.float32(1.0)
-    )
+    forced = np.asarray([3, -1, 2, -1], np.int32)
+    source = Samples(*map(jnp.asarray, (np.full((4, 3), 0.5, np.float32), forced, np.int32(0), np.float32(1.0))))
     _, (symbols,) = rollout(model.weights, source, Bound(), Emit(("symbols",)))
     assert (symbols[0] == 3).all()
     assert (symbols[2] == 2).all()

@@ -33,7 +33,12 @@ def trainer(**settings):
 def explicit_steps(matrix, steps, rate, chosen):
     """Run gradient descent on z with explicit products."""
     flat = FlatParams.from_pytree(START)
-    slope_at = jax.jit(lambda vector, batch: jax.grad(loss, allow_int=True)(flat.unravel(vector), batch))
+
+    @jax.jit
+    def slope_at(vector, batch):
+        slope = jax.grad(loss, allow_int=True)(flat.unravel(vector), batch)
+        return {name: slope[name] for name in ("v", "w")}
+
     z = np.zeros(matrix.shape[1])
     for step in range(steps):
         rows = np.arange(40) if chosen is None else chosen[step]
