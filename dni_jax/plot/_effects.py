@@ -81,7 +81,7 @@ def effects(
     >>> language = dni.languages.get("parentheses")
     >>> corpus = language.sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
-    >>> relevance = dni.inspect(dni.record(model, corpus), language.features().label(corpus), folds=5)
+    >>> relevance = dni.inspect(dni.record(model, corpus), language.features().label(corpus), "ols", folds=5)
     >>> effect = dni.verify(model, corpus, relevance, "digit", ks=(1, 3), n_random=4)
     >>> ax = plot.effects(effect, ax=Figure().subplots())
     >>> ax.get_legend_handles_labels()[1]

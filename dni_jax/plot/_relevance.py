@@ -59,7 +59,7 @@ def relevance(
     >>> corpus = dni.Corpus.from_strings(["0(1)", "(2)", "10", "3(4)"] * 5)
     >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
     >>> states = labels.values + np.arange(corpus.n_positions * 2).reshape(-1, 2) % 7 / 10
-    >>> found = dni.inspect(states, labels, folds=2, groups=corpus.string_ids)
+    >>> found = dni.inspect(states, labels, "ols", folds=2, groups=corpus.string_ids)
     >>> ax = plot.relevance(found, "digit", ax=Figure().subplots(), metric="auc")
     >>> [line.get_label() for line in ax.get_lines() if line.get_linestyle() == "-"]
     ['digit']
