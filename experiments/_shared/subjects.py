@@ -30,10 +30,15 @@ class Subject:
 def arguments(
     description: str, networks: Path = Path("runs/experiments"), seeds: Sequence[int] = (0, 1, 2)
 ) -> argparse.Namespace:
+    return parser_of(description, networks, seeds).parse_args()
+
+
+def parser_of(description: str, networks: Path, seeds: Sequence[int]) -> argparse.ArgumentParser:
+    """Return a parser of the arguments that all experiments on networks have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds), help="one network each")
     parser.add_argument("--networks", type=Path, default=networks, help="where trained networks are kept")
-    return parser.parse_args()
+    return parser
 
 
 def subject(name: str, seed: int, networks: Path) -> Subject:

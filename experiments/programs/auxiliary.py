@@ -3,6 +3,7 @@
 Question  (y) A network on nested parentheses knows some features well. Does a network on arithmetic learn faster, or
           better from little text, if its states are asked to say these features too?
 Command   python -m experiments.programs.auxiliary
+          python -m experiments.programs.auxiliary --texts all little   (also from 300 strings)
 Run time  see README.md in this folder; trainings and measurements go on where they were stopped
 Result    its tables
 """
@@ -18,7 +19,7 @@ import pandas as pd
 import dni_jax as dni
 from dni_jax.models import cross_entropy
 from experiments._shared.networks import FOLDER, Plan, corpus_of, ideal_of, kept, loss_text, train, unseen
-from experiments._shared.subjects import arguments, spread, table
+from experiments._shared.subjects import parser_of, spread, table
 
 SMALL, LARGE = "parentheses", "arithmetic_long"
 PLAN = Plan(SMALL, "default", 64, 1_000)
@@ -79,12 +80,16 @@ def curves(
 
 
 def main() -> None:
-    asked = arguments(__doc__, FOLDER, seeds=range(5))
+    parser = parser_of(__doc__, FOLDER, range(5))
+    parser.add_argument(
+        "--texts", nargs="+", default=["all"], choices=list(TEXTS), help="how much there is to learn from"
+    )
+    asked = parser.parse_args()
     train(PLAN, [0], asked.networks)
     names = known_features(0, asked.networks)
     print(f"Features with a neuron of AUC > {KNOWN} in the network on {SMALL}: {', '.join(names)}\n")
     frames = []
-    for text in TEXTS:
+    for text in asked.texts:
         settings = (HIDDEN, STEPS, EVERY, *WEIGHTS, "seeds", *asked.seeds)
         folder = asked.networks / "auxiliary" / "-".join(map(str, settings))
         rows = kept(folder / f"{text}.json", lambda text=text, to=folder: measure(text, asked.seeds, names, to))

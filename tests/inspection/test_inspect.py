@@ -32,9 +32,9 @@ def test_scores_are_those_of_the_probes(relevance, states, labels):
 
 
 def test_a_planted_neuron_comes_first(states, labels):
-    hidden = np.random.default_rng(0).normal(size=(len(labels.mask), 6)).astype(np.float32)
+    hidden = np.random.default_rng(0).normal(size=states.hidden.shape).astype(np.float32)  # one program for all
     hidden[:, 4] += 3 * labels["digit"]
-    relevance = dni.inspect(hidden, labels.select(["digit", "depth"]), folds=5, groups=states.groups)
+    relevance = dni.inspect(hidden, labels, folds=5, groups=states.groups)
     best = dni.top(relevance, "digit", k=2)
     assert best["neuron"][0] == 4
     assert best["score"][0] > 0.9 > best["score"][1]
