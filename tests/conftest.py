@@ -1,7 +1,9 @@
 """What holds for every test: strict dtype promotion, two host devices as on a user's machine, one small network."""
 
+import fcntl
 import gc
 import os
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -91,10 +93,17 @@ def relevance(states, labels):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A small run from the command line, whole; not to be changed."""
+    """A small run from the command line, whole; not to be changed. The first process makes it, the others wait."""
     from dni_jax.app.cli import main
+    from dni_jax.app.run_folder import RunFolder
     from tests.support.cli_runs import SMALL
 
-    folder = tmp_path_factory.mktemp("runs") / "first"
-    main(["run", "parentheses", "--out", str(folder), *SMALL])
-    return folder
+    base = tmp_path_factory.getbasetemp()
+    runs = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "runs"
+    runs.mkdir(exist_ok=True)
+    with (runs / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not RunFolder(runs / "first").is_finished:
+            shutil.rmtree(runs / "first", ignore_errors=True)
+            main(["run", "parentheses", "--out", str(runs / "first"), *SMALL])
+    return runs / "first"

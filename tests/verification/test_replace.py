@@ -166,6 +166,9 @@ def test_bad_input_is_named(counting, stand_in, text):
         monitor(counting, [0], depth(), text, alarm_rate=1.0)
     with pytest.raises(ValueError, match="segments: the program's state there is unknown"):
         record(counting, segment_corpus(text, 4).take(np.asarray([0, 2])), intervention=stand_in)
+    tired = Program("tired", lambda: 0, lambda n, symbol: (n + 1, 1 / (n < 7)))
+    with pytest.raises(ValueError, match=r"program 'tired': .*ZeroDivisionError.*, at symbol 7 of text 0 \('.{8}'\)"):
+        dni.generate(counting, 2, 30, intervention=follow([2], tired, [[0.0, 0.5]], [-1.0]), prime="0(1(2((")
     with pytest.raises(ValueError, match=r"slopes of shape \(1, 2\)"):
         follow([0], depth(), [[1.0]])
     with pytest.raises(ValueError, match=r"a text that the program .* runs on"):

@@ -31,7 +31,7 @@ def found(model, text, some):
 
 def test_means_over_single_positions(model, text):
     chosen = np.flatnonzero(has_state(text.string_ids, 5))[[3, 40, 90]]
-    each = [attribute(model, text, "next", LAGS, part="state", positions=[at]) for at in chosen]
+    each = [attribute(model, text, "next", LAGS, part="state", positions=[at], batch=2) for at in chosen]
     together = attribute(model, text, "next", LAGS, part="state", positions=chosen, batch=2)
     for name in ("attribution", "magnitude", "value", "change", "completeness_error"):
         single = [np.abs(one["attribution"]) if name == "magnitude" else one[name] for one in each]
