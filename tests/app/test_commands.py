@@ -59,7 +59,7 @@ def test_the_same_seed_gives_the_same_results_and_a_table_a_person_can_read(fini
     printed = capsys.readouterr().out
     for name in ("relevance.parquet", "effects.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "again" / name))
-    columns = ("feature", "neurons", "score", "AUC", "base", "symbol", "top 10", "random", "p used")
+    columns = ("feature", "neurons", "score", "AUC", "base", "symbol", "top 10", "random", "p of", "use")
     for word in ("best possible predictor", *columns, "Results:", "report.html"):
         assert word in printed
 
