@@ -87,6 +87,7 @@ def test_resume_knows_its_settings(finished, tmp_path, capsys):
         pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "run" / name))
 
 
+@pytest.mark.slow
 def test_stage_after_stage_is_the_whole_run(finished, tmp_path, capsys):
     folder = tmp_path / "steps"
     trained, _ = spoken(["train", "parentheses", "--out", str(folder), *SMALL], capsys)
@@ -138,6 +139,7 @@ def test_headlines_can_be_chosen(copied, capsys):
     assert "among the features" in refused(["verify", str(copied), "--headlines", "x", "--force"], capsys)
 
 
+@pytest.mark.slow
 def test_a_settings_file_stands_behind_the_flags(finished, tmp_path, capsys):
     file = tmp_path / "mine.toml"
     file.write_text((finished / "config.toml").read_text().replace("hidden = 12", "hidden = 7"))
