@@ -87,7 +87,9 @@ def test_resume_knows_its_settings(finished, tmp_path, capsys):
         pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "run" / name))
 
 
-def test_stage_after_stage_is_the_whole_run(finished, tmp_path, capsys):
+def test_stage_after_stage_is_the_whole_run(finished, tmp_path, capsys, monkeypatch):
+    for stage in ("inspecting", "verifying"):  # a picture takes a second, and the whole run's were drawn
+        monkeypatch.setattr(f"dni_jax.app.pipeline._{stage}.save", lambda figure, path: path.write_bytes(b""))
     folder = tmp_path / "steps"
     trained, _ = spoken(["train", "parentheses", "--out", str(folder), *SMALL], capsys)
     assert trained["neurons"] == 12
