@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TextIO
 
+_INTERVAL = 1.0  # seconds between two lines
+
 
 class _StatusLine:
     """Rewrites the last line of a terminal each second: "working, 3 s"."""
@@ -25,7 +27,7 @@ class _StatusLine:
         self._thread.start()
 
     def _rewrite(self) -> None:
-        while not self._ended.wait(1.0):
+        while not self._ended.wait(_INTERVAL):
             with self._lock:
                 if not self._pauses:
                     self._write(f"\rworking, {time.monotonic() - self._began:.0f} s\x1b[K")

@@ -32,6 +32,16 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Leave examples that train a network, which other tests do in the same way, to the slow run."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and any(
+            "dni.train" in example.source for example in item.dtest.examples
+        ):
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_collection_finish():
     """Take what was imported and collected out of the garbage collector's sight: it lives to the end."""
     gc.collect()

@@ -40,7 +40,7 @@ def attributed(model, text):
 
 CALLS = {
     "inspect": lambda get: get["found"],
-    "inspect a library": lambda get: dni.inspect(get["seen"], get["few"], folds=4, corpus=get["text"]),
+    "inspect a library": lambda get: dni.inspect(get["seen"], get["few"], "ridge", folds=4, corpus=get["text"]),
     "significance": lambda get: dni.significance(
         get["found"], get["seen"], get["few"].label(get["text"]), get["text"], n_null=9
     ),

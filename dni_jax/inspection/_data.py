@@ -160,6 +160,6 @@ def same_folds(relevance: xr.Dataset, folds: np.ndarray | None) -> int | np.ndar
     """
     if folds is not None:
         return folds
-    if relevance.attrs.get("folds", "dealt") != "dealt":
+    if relevance.attrs.get("folds", "random") not in ("random", "dealt"):
         raise ValueError("expected folds=(T,), the array that was passed to dni.inspect, got none: pass it here, too")
     return relevance.sizes["fold"]

@@ -225,7 +225,7 @@ def _about(spec: ProbeSpec, folds: int | np.ndarray, seed: int, stop: StopRule |
     if stop is not None:
         about |= {"seed": seed, "folds": "blocks", "tolerance": stop.tolerance, "confidence": stop.confidence}
     elif isinstance(folds, (int, np.integer)):
-        about |= {"seed": seed, "folds": "dealt"}
+        about |= {"seed": seed, "folds": "random"}
     else:
         about |= {"folds": "passed"}
     return about

@@ -21,7 +21,7 @@ from dni_jax.models._streamed import check_model
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models.exchange import ImportedModel, record_imported
 from dni_jax.states import Activations
-from dni_jax.text import BOUNDARY, Corpus
+from dni_jax.text import BOUNDARY, Corpus, check_corpus
 
 _STEPS = 256  # time steps in one call of the compiled program
 _LANES = 256  # texts read in parallel
@@ -111,6 +111,7 @@ def record(
     >>> stored.hidden[5:7].shape
     (2, 8)
     """
+    check_corpus(corpus)
     intervention = None if intervention is None else intervention.on(corpus)
     if isinstance(model, Population):
         if store is not None:
@@ -137,7 +138,7 @@ def record(
 
 
 def record_carries(model: TrainedModel, corpus: Corpus) -> tuple[Float[np.ndarray, "T N"], ...]:
-    """Run a network over a corpus, and return all that flows on after each character.
+    """Run a network over a corpus, and return the whole carried state after each character.
 
     Returns
     -------

@@ -88,7 +88,7 @@ class Corpus:
         Raises
         ------
         ValueError
-            If there is no string, or an empty one.
+            If there is no string, an empty one, or one string in place of a list.
 
         Examples
         --------
@@ -96,6 +96,8 @@ class Corpus:
         >>> len(corpus), corpus.n_positions, corpus.strings[1]
         (3, 13, '00(1)')
         """
+        if isinstance(strings, str):
+            raise ValueError(f"expected a list of strings, got one string, {strings[:20]!r}: write [text]")
         if not strings:
             raise ValueError("expected at least one string, got an empty corpus")
         lengths = np.asarray([len(string) for string in strings], np.int64)
@@ -277,6 +279,21 @@ class Corpus:
         """Return the first strings, at least one, with at most `n_positions` characters in total."""
         count = int(np.searchsorted(self.offsets, n_positions, side="right")) - 1
         return self.take(np.arange(max(count, 1)))
+
+
+def check_corpus(value: Any) -> None:
+    """Refuse what is no corpus.
+
+    Raises
+    ------
+    ValueError
+        With how to make one.
+    """
+    if not isinstance(value, Corpus):
+        raise ValueError(
+            f"expected a Corpus, got {type(value).__name__}: make one with dni.Corpus.from_strings(list_of_strings), "
+            "language.corpus(list_of_strings) or language.sample(n)"
+        )
 
 
 def split_groups(groups: Int[np.ndarray, " S"], lengths: Int[np.ndarray, " S"], seed: int) -> Int[np.ndarray, " S"]:

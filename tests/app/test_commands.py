@@ -59,7 +59,7 @@ def test_the_same_seed_gives_the_same_results_and_a_table_a_person_can_read(fini
     printed = capsys.readouterr().out
     for name in ("relevance.parquet", "effects.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "again" / name))
-    columns = ("feature", "neurons", "score", "AUC", "base", "symbol", "top 10", "random", "p used")
+    columns = ("feature", "neurons", "score", "AUC", "base", "symbol", "top 10", "random", "p of", "use")
     for word in ("best possible predictor", *columns, "Results:", "report.html"):
         assert word in printed
 
@@ -87,9 +87,8 @@ def test_resume_knows_its_settings(finished, tmp_path, capsys):
         pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "run" / name))
 
 
-def test_stage_after_stage_is_the_whole_run(finished, tmp_path, capsys, monkeypatch):
-    for stage in ("inspecting", "verifying"):  # a picture takes a second, and the whole run's were drawn
-        monkeypatch.setattr(f"dni_jax.app.pipeline._{stage}.save", lambda figure, path: path.write_bytes(b""))
+@pytest.mark.slow
+def test_stage_after_stage_is_the_whole_run(finished, tmp_path, capsys):
     folder = tmp_path / "steps"
     trained, _ = spoken(["train", "parentheses", "--out", str(folder), *SMALL], capsys)
     assert trained["neurons"] == 12
@@ -140,6 +139,7 @@ def test_headlines_can_be_chosen(copied, capsys):
     assert "among the features" in refused(["verify", str(copied), "--headlines", "x", "--force"], capsys)
 
 
+@pytest.mark.slow
 def test_a_settings_file_stands_behind_the_flags(finished, tmp_path, capsys):
     file = tmp_path / "mine.toml"
     file.write_text((finished / "config.toml").read_text().replace("hidden = 12", "hidden = 7"))

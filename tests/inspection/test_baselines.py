@@ -27,6 +27,7 @@ def compared(scored, states, few, held_out, model):
     return scored.pipe(dni.baselines, states, few, held_out, model=model, n_controls=2)
 
 
+@pytest.mark.slow
 def test_control_scores_are_those_of_the_tasks_themselves(compared, states, few, held_out):
     one_by_one = []
     for seed in (0, 1):

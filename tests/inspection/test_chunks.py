@@ -87,7 +87,7 @@ def test_a_running_network_is_scored_as_its_record(model, found, library, held_o
 OTHERS = [("ridge", {"alpha": 10.0}), ("svm", {"class_weight": "balanced"})]
 
 
-@pytest.mark.parametrize(("probe", "options"), slow_after(1, OTHERS, n_arguments=2))
+@pytest.mark.parametrize(("probe", "options"), slow_after(0, OTHERS, n_arguments=2))
 def test_other_probes_and_masks(stored, loaded, library, held_out, probe, options):
     mask = np.random.default_rng(0).random(held_out.n_positions) > 0.2
     labels = replace(library.label(held_out), mask=mask)

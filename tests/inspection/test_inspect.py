@@ -41,7 +41,7 @@ def test_a_planted_neuron_comes_first(states, labels):
     assert best["auc"][0] > 0.95
 
 
-@pytest.mark.parametrize("probe", slow_after(1, ["ridge", "svm"]))
+@pytest.mark.parametrize("probe", slow_after(0, ["ridge", "svm"]))
 def test_masked_positions_take_no_part(states, labels, probe):
     from dataclasses import replace
 

@@ -193,7 +193,7 @@ def sampled_modules(n):
     return chosen
 
 
-@pytest.fixture(scope="module", params=slow_after(1, [15, 60]))
+@pytest.fixture(scope="module", params=slow_after(1, [6, 60]))
 def python_files(request):
     """`sampled_modules` with their trees (None where they do not parse)."""
     read = []

@@ -100,6 +100,7 @@ def travelled():
     return pickle.loads(pickle.dumps(get("python")))
 
 
+@pytest.mark.slow
 def test_a_language_travels_to_other_processes(travelled):
     language, copy = get("python"), travelled
     text = "def f(x):\n    return [x]\n"

@@ -184,6 +184,7 @@ def test_the_ideal_cross_entropy_of_a_sample_has_a_standard_error():
         language.estimate_ideal_cross_entropy(corpus, seconds=0)
 
 
+@pytest.mark.slow
 def test_a_long_string_of_a_large_grammar_has_a_probability():
     language = get("c_expressions")
     strings = language.sample(3_000, seed=0).strings

@@ -51,6 +51,7 @@ def plain(corpus):
     return dni.train(corpus, **SMALL)
 
 
+@pytest.mark.slow
 def test_a_weight_of_zero_is_no_regulariser(corpus, depth, plain):
     without = dni.train(corpus, auxiliary=depth, weight=0.0, **SMALL)
     for one, other in zip(_arrays(plain), _arrays(without), strict=True):

@@ -285,6 +285,7 @@ def linen_dense(params, values):
     return np.asarray(values) @ np.asarray(params["kernel"]) + np.asarray(params["bias"])
 
 
+@pytest.mark.slow
 def test_linen_outputs_are_those_of_calls_by_hand(stack, x):
     module, variables = stack
     values = dni.models.record_module(module, x, variables=variables)
@@ -337,6 +338,7 @@ def test_linen_bad_input_is_named(stack, x):
         dni.models.record_module(module, x, "cell", variables=variables)
 
 
+@pytest.mark.slow
 def test_the_states_of_an_rnn_are_inspected(held_out, labels):
     module = nnx.Sequential(
         nnx.Embed(len(held_out.vocabulary), 3, rngs=nnx.Rngs(0)), nnx.RNN(nnx.LSTMCell(3, 4, rngs=nnx.Rngs(0)))

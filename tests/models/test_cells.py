@@ -306,6 +306,7 @@ def test_an_rglru_under_overrides_of_its_gates(networks, text):
         dni.record(model, text, intervention=dni.clamp([1], -1.0, part="r"))
 
 
+@pytest.mark.slow
 def test_an_slstm_under_overrides_of_its_gates(networks, text):
     model = networks["slstm"]
     assert model.parts == ("i", "f", "z", "o", "c", "h")

@@ -70,6 +70,7 @@ def test_a_store_holds_what_is_recorded_in_memory(tmp_path):
             dni.record(other, LONG, wanted, store=tmp_path / "states", chunk=17, intervention=change)
 
 
+@pytest.mark.slow
 def test_an_interrupted_store_of_an_imported_network_is_continued_to_the_same_bits(tmp_path, monkeypatch):
     from dni_jax.models.exchange import ImportedReader
 

@@ -63,6 +63,7 @@ def test_states_and_relevance_have_a_model_dimension(population, held_out, label
         dni.top(relevance, "digit")
 
 
+@pytest.mark.slow
 def test_each_stops_by_itself(corpus, monkeypatch):
     """The first network gets worse after its first look, the second goes on getting better."""
     losses = iter([[1.0, 5.0], [2.0, 4.0], [3.0, 3.0], [0.1, 2.0], [0.1, 1.0]])  # of the first two, and once more

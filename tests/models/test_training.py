@@ -184,7 +184,7 @@ def test_load_names_what_is_wrong(model, tmp_path):
 @pytest.mark.parametrize(
     "settings",
     slow_after(
-        2,
+        1,
         [
             {"cell": "rnn", "layers": 2},
             {"cell": "rglru", "matmul_dtype": "bfloat16"},

@@ -32,7 +32,8 @@ LONG = pytest.mark.slow  # most of their time is compiling
 
 
 @pytest.mark.parametrize(
-    ("probe", "engine", "plan"), [("svm", "exact", "gpu"), ("ridge", "exact", "tpu"), ("ridge", "binned", "gpu")]
+    ("probe", "engine", "plan"),
+    slow_after(2, [("svm", "exact", "gpu"), ("ridge", "binned", "gpu"), ("ridge", "exact", "tpu")], 3),
 )
 def test_plans_agree(problem, probe, engine, plan):
     """A solver of either kind, either word and either engine, in the shapes of `probe_problems`."""
@@ -124,7 +125,7 @@ def test_what_a_platform_lacks_is_said_before_compiling(problem):
         score_neurons(hidden, labels, folds, plan="cuda")
 
 
-@pytest.mark.parametrize("probe", slow_after(1, ["logistic", "ridge"]))
+@pytest.mark.parametrize("probe", slow_after(1, ["ridge", "logistic"]))
 def test_joint_probes_agree(problem, probe):
     hidden, labels, folds = problem
     cpu, gpu = (
@@ -169,6 +170,7 @@ def test_sums_over_strings_agree(problem):
     np.testing.assert_array_equal(gpu, cpu)
 
 
+@pytest.mark.slow
 def test_a_tpu_leaves_logistic_regression_to_its_host(problem):
     hidden, labels, folds = problem
     cpu, tpu = (

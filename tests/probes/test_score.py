@@ -39,7 +39,7 @@ def _arguments(name):
     return hidden, labels, folds, options
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", slow_after(3, ["svm", "ridge", "ols", "linear_svc", "logistic"]))
 def test_every_probe_matches_its_reference(name):
     hidden, labels, folds, options = _arguments(name)
     ours = score_neurons(hidden, labels, folds, **options)
@@ -87,7 +87,7 @@ def test_folds_of_each_feature():
         np.testing.assert_array_equal(together["baseline"][[feature]], alone["baseline"])
 
 
-@pytest.mark.parametrize("kind", [np.bool_, np.int8, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("kind", slow_after(1, [np.int8, np.bool_, np.int64, np.float32, np.float64]))
 def test_label_and_array_types(kind):
     hidden, labels, folds = problem("random", 3)
     spec = ProbeSpec("ridge", METRICS)
@@ -125,7 +125,7 @@ def test_a_spec_says_the_same_as_keywords():
 
 
 @pytest.mark.parametrize(
-    ("probe", "engine"), [("svm", "exact"), ("svm", "binned"), ("ols", "exact"), ("ols", "binned")]
+    ("probe", "engine"), slow_after(2, [("svm", "exact"), ("ols", "binned"), ("svm", "binned"), ("ols", "exact")], 2)
 )
 def test_one_update_and_many_lead_to_the_same_scores(probe, engine):
     hidden, labels, folds = problem("random", 3)
@@ -142,7 +142,7 @@ def test_one_update_and_many_lead_to_the_same_scores(probe, engine):
             np.testing.assert_allclose(scores, expected[name], atol=1e-12, err_msg=name)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.int32])
+@pytest.mark.parametrize("dtype", slow_after(1, [np.float16, np.int32]))
 def test_other_state_types_are_widened(dtype):
     hidden, labels, folds = problem("tied", 3)
     expected = score_neurons(hidden, labels, folds, metrics=METRICS)["accuracy"]

@@ -68,6 +68,7 @@ def test_values_of_every_set_match_scikit_learn():
         assert ours[g, f, k] == pytest.approx(r2_score(labels[test, f], predicted), abs=1e-8)
 
 
+@pytest.mark.slow
 def test_wide_sets_take_the_other_solver_to_the_same_optimum():
     rng = np.random.default_rng(0)
     hidden = rng.normal(size=(150, 30))

@@ -132,7 +132,7 @@ def complete(command, folder):
         return f"{command} --out runs/{len(list((folder / 'runs').iterdir()))}"
     if command == "dni sweep examples/sizes.toml":
         return f"{command} --out runs/examples"  # the sweep of docs/sweeps.md has the same name
-    if command.startswith(("dni inspect", "dni verify", "dni analyse")):
+    if command.startswith(("dni inspect", "dni verify")):
         return f"{command} --force"
     return command
 

@@ -4,10 +4,12 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +23,8 @@ class Watched:
     code
         The exit code.
     seconds
-        How long the command took: on the clock or of one core, whichever is less, so that other work on the machine
-        does not count.
+        How long the command took: by the clock or by its busiest threads, whichever is less, so that other work on
+        the machine does not count.
     silence
         The longest time, by the same measure, in which nothing was written.
     before
@@ -39,7 +41,7 @@ class Watched:
 
 
 def watch(command: str, folder: Path, environment: dict[str, str], limit: float) -> Watched:
-    """Execute a command line in bash on a terminal of its own; stop it after `limit` seconds of a core."""
+    """Execute a command line in bash on a terminal of its own; stop it after `limit` seconds of its busiest threads."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     process = subprocess.Popen(
@@ -67,8 +69,9 @@ def watch(command: str, folder: Path, environment: dict[str, str], limit: float)
             output += more
             if not more:
                 break
-        elif now[1] > limit:
-            os.killpg(process.pid, 15)
+        if now[1] > limit:
+            os.killpg(process.pid, signal.SIGTERM)
+        time.sleep(0.05)  # a bar writes often; it is read less often
     os.close(master)
     code = process.wait()
     silence, before = max(silences)
@@ -81,19 +84,35 @@ def _between(earlier: tuple[float, float], later: tuple[float, float]) -> float:
 
 
 class _Clock:
-    """Seconds since the start of a session's first process, and the seconds of a core its processes have used."""
+    """Seconds since the start of a session's first process, and how long its processes would have taken alone.
+
+    Alone, an interval lasts at most as long as its busiest thread computes; other work on the machine only stretches
+    it.
+    """
+
+    _INTERVAL = 0.5  # seconds; long enough that threads which would run at once have all had their turn
 
     def __init__(self, session: int) -> None:
         self._session = session
-        self._began = time.monotonic()
-        self._ticks: dict[str, float] = {}
+        self._began = self._read = time.monotonic()
+        self._ticks: dict[str, int] = {}
+        self._busiest = 0
 
     def read(self) -> tuple[float, float]:
-        for file in Path("/proc").glob("[0-9]*/stat"):
+        now = time.monotonic()
+        if now - self._read >= self._INTERVAL:
+            self._read, before = now, self._ticks
+            self._ticks = dict(self._threads())
+            self._busiest += max((ticks - before.get(name, 0) for name, ticks in self._ticks.items()), default=0)
+        return now - self._began, self._busiest / os.sysconf("SC_CLK_TCK")
+
+    def _threads(self) -> Iterator[tuple[str, int]]:
+        for process in Path("/proc").glob("[0-9]*"):
             try:
-                fields = file.read_text().rpartition(")")[2].split()
-            except OSError:
+                if int((process / "stat").read_text().rpartition(")")[2].split()[3]) != self._session:
+                    continue
+                for thread in (process / "task").iterdir():
+                    fields = (thread / "stat").read_text().rpartition(")")[2].split()
+                    yield thread.name, int(fields[11]) + int(fields[12])
+            except OSError:  # it has ended in the meantime
                 continue
-            if int(fields[3]) == self._session:
-                self._ticks[file.parent.name] = int(fields[11]) + int(fields[12])
-        return time.monotonic() - self._began, sum(self._ticks.values()) / os.sysconf("SC_CLK_TCK")

@@ -76,6 +76,7 @@ def test_programs_go_on_with_what_was_written(counting):
     assert dni.models.generate_each(counting, [None, both, forced], 3, 40, seed=1)[2] == texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [None, "state"])
 def test_any_program_drives_a_trained_network(model, text, parentheses, program):
     stand_in = replace(model, [3, 5], depth() if program is None else parentheses.program(program), text)
@@ -124,6 +125,7 @@ def test_a_counter_is_flagged_where_it_was_corrupted(counting, text):
     assert lasting.flags() == [(3, place) for place in range(2, len(text.strings[3]))]
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_next_is_measured_against_entropy(model, text, parentheses):
     watch = monitor(model, range(24), depth(), text, alarm_rate=0.05)
     found = watch.evaluate(text, parentheses.violations(), n_texts=16, length=60)

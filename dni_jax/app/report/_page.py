@@ -21,6 +21,7 @@ from dni_jax.app.report._analyses import (
     repair_view,
 )
 from dni_jax.app.report._colours import heat_css
+from dni_jax.app.report._feature_table import describe, families, table_columns, table_rows
 from dni_jax.app.report._page_data import page_data, safe_json
 from dni_jax.app.report._run_files import RunFiles
 from dni_jax.app.report._sentences import (
@@ -32,11 +33,11 @@ from dni_jax.app.report._sentences import (
     main_findings,
     sample_sentence,
 )
-from dni_jax.app.report._table import describe, families, table_columns, table_rows
 from dni_jax.app.report._verdicts import KNOWLEDGE, KNOWLEDGE_LABELS, USE, USE_LABELS, knowledge, use
 from dni_jax.characters import display_name
 from dni_jax.features import feature_family
 from dni_jax.files import atomic_write
+from dni_jax.models.cells import CELLS
 
 NAME = "report.html"
 _ASSETS = Path(__file__).parent / "assets"
@@ -171,8 +172,8 @@ def _title(run: RunFiles) -> str:
         return str(run.config["title"])
     if not run.stored:
         return f"What a network knows about {run.language}"
-    cell = str(run.config.get("cell", "network")).upper()
-    return f"What {'an' if cell[:1] in 'AEFHILMNORSX' else 'a'} {cell} knows about {run.language}"
+    cell = CELLS.get(str(run.config.get("cell")))
+    return f"What {cell.title if cell else 'a network'} knows about {run.language}"
 
 
 def _lead(run: RunFiles) -> list[str]:

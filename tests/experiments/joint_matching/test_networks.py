@@ -33,6 +33,7 @@ def start(batch):
     return jax.jit(lambda setting: nets.started(setting, batch, (4, 4), nets.ali))(setting)
 
 
+@pytest.mark.slow
 def test_a_narrower_network_is_one_whose_other_units_stay_zero(start, batch):
     """They have no weights and no slopes, so no step ever gives them any."""
     found = jax.jit(nets.slopes, static_argnums=0)(nets.explicit, *start, batch, jnp.float32(0.5))

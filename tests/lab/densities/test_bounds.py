@@ -28,9 +28,10 @@ def closed_elbo():
     return -0.5 * (misfit + math.log(2 * math.pi)) - math.log(NOISE) - kl
 
 
+@pytest.mark.slow
 def test_bounds_increase_towards_the_likelihood():
     bound = jax.jit(partial(iwae_estimate, log_weight), static_argnums=(1, 2))
-    found = [bound(jax.random.key(k), k, 5_000) for k in (1, 5, 50)]
+    found = [bound(jax.random.key(k), k, 20_000) for k in (1, 5, 50)]
     means, errors = np.asarray(found, np.float64).T
     assert means[0] == pytest.approx(closed_elbo(), abs=4 * float(errors[0]))
     assert (np.diff(means) > 4 * np.hypot(errors[1:], errors[:-1])).all()

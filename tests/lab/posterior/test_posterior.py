@@ -34,6 +34,7 @@ def few(parentheses, held_out):
     return parentheses.features().select(["digit", "depth", "depth=1"]).label(held_out.head(1_000))
 
 
+@pytest.mark.slow
 def test_draws_are_a_population(draws, model, held_out):
     assert len(draws) == 4
     assert draws.steps.tolist() == [10, 15, 20, 25]

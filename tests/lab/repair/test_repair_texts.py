@@ -87,6 +87,7 @@ def test_a_repair_leaves_fewer_violations(fix, model):
     assert f"{len(fix.weights)} of {model.weights.head.size} weights" in repr(fix)
 
 
+@pytest.mark.slow
 def test_only_violating_symbols_of_chosen_neurons_change(few, model, violation):
     old, new = model.weights, few.model.weights
     for name in ("wx", "wh", "b"):
@@ -208,6 +209,7 @@ def test_a_network_without_boundary_starts_with_the_prime(model, corpus):
     assert found.outcomes.loc["after", "violations"] < found.outcomes.loc["before", "violations"]
 
 
+@pytest.mark.slow
 def test_repair_table(model, corpus):
     four = dni.char_feature("4", "4".__eq__)
     found = repair_table(model, corpus, four, {"all": None, "two": [1, 5]}, n_random=2, n=20, length=40, n_clean=20)
