@@ -116,7 +116,12 @@ def trained(kind, seed, folder, x, y, steps, **plan):
     began = time.process_time()
     train(network, x, y, steps, seed=seed, **plan)
     seconds = time.process_time() - began
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(file) as aside, aside.open("wb") as out:
-        np.savez(out, *(np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(network))), seconds=seconds)
+    keep(file, network, seconds)
     return network, seconds
+
+
+def keep(file, network, seconds):
+    """Write a trained network, and the CPU seconds that it took."""
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(Path(file)) as aside, aside.open("wb") as out:
+        np.savez(out, *(np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(network))), seconds=seconds)
