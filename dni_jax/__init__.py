@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         models,
         plot,
         probes,
+        programs,
         text,
         verification,
     )
@@ -55,6 +56,7 @@ _HOMES = {
         "models",
         "plot",
         "probes",
+        "programs",
         "text",
         "verification",
     ),
@@ -114,6 +116,7 @@ __all__ = [
     "plausibility",
     "plot",
     "probes",
+    "programs",
     "record",
     "reference",
     "regex_feature",

@@ -16,6 +16,7 @@ from jax.sharding import AxisType, Mesh
 from dni_jax import processes
 
 _MEMORY = 8 * 2**30  # of an accelerator that does not say
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 _MIN_LANES = 8  # with fewer lanes per device, overhead costs more than the second device gains
 
 
@@ -34,6 +35,37 @@ def get_memory() -> int:
     """Return the bytes that are free on the first device; 8 GiB where it does not say."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return max(stats["bytes_limit"] - stats.get("bytes_in_use", 0), 2**28) if "bytes_limit" in stats else _MEMORY
+
+
+def get_host_memory() -> int:
+    """Return the bytes of the machine's memory that are free.
+
+    Returns
+    -------
+    Linux's estimate of what is available without swapping, or less if the control group (a container) allows less; on
+    other systems half of all memory.
+    """
+    known = [found for found in (_available(), _left_in_control_group()) if found is not None]
+    return min(known) if known else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _available() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    return found[0] if found else None
+
+
+def _left_in_control_group() -> int | None:
+    try:
+        limit, used = (
+            (_CONTROL_GROUP / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current")
+        )
+    except OSError:
+        return None
+    return None if limit == "max" else max(int(limit) - int(used), 0)
 
 
 def use_all_cores() -> None:

@@ -53,9 +53,17 @@ class TrainConfig:
     batch
         Number of texts per step.
     window
-        Number of characters of each text per step. Gradients are truncated there; states are carried on.
+        Number of characters of each text per step. Gradients are truncated there.
+    window_start
+        State in which a window is read: the one that the window before it ended with (carried), or zero. From zero,
+        windows are drawn anywhere in the running text, and a string that begins inside a window begins in the state
+        that the one before it has left.
+    loss_on
+        Which characters of a window are to be predicted: all of them, or only the one after its last (last).
+    optimizer
+        Adam, or RMSprop as Keras computes it.
     learning_rate
-        Peak learning rate of Adam. Default: 0.01, or 0.005 with more than 32 symbols.
+        Peak learning rate of the optimizer. Default: 0.01, or 0.005 with more than 32 symbols.
     schedule
         Decay of the learning rate to a hundredth: along a cosine, along a line, or no decay.
     warmup
@@ -77,6 +85,9 @@ class TrainConfig:
     steps: Described[int | None] = None
     batch: int = 32
     window: int = 64
+    window_start: Literal["carried", "zero"] = "carried"
+    loss_on: Literal["all", "last"] = "all"
+    optimizer: Literal["adam", "rmsprop"] = "adam"
     learning_rate: Described[float | None] = None
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: int = 20
@@ -130,6 +141,9 @@ class TrainPlan:
     matmul_dtype: Literal["float32", "bfloat16"] = "float32"
     schedule: str = "cosine"
     warmup: int = 20
+    window_start: str = "carried"
+    loss_on: str = "all"
+    optimizer: str = "adam"
 
 
 def check_counts(config: Any, *names: str) -> None:

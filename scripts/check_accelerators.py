@@ -18,7 +18,7 @@ from pathlib import Path
 
 import jax
 from accelerators.launches import count_launches
-from accelerators.programs import NARROW, PROGRAMS, SMALL, Site, Sizes
+from accelerators.programs import NARROW, ON_HOST, PROGRAMS, SMALL, Site, Sizes
 from accelerators.targets import TARGETS, Target
 
 COLUMNS = ("launches", "per_character", "waiting", "collectives", "temporary", "bytes", "compile_s", "modelled_s")
@@ -75,6 +75,9 @@ def main() -> None:
     if not options.json:
         print(f"{'program':17}" + "".join(f"{name:>13}" for name in COLUMNS))
     for name in options.program or PROGRAMS:
+        if target.platform == "tpu" and name in ON_HOST:
+            print(f"{name}: left to the host of a TPU", file=sys.stderr)
+            continue
         row = check(name, target, devices, SMALL if options.small else Sizes(), options.dump)
         print(json.dumps(row | {"target": options.target}) if options.json else show(row), flush=True)
 

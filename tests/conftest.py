@@ -1,5 +1,6 @@
 """What holds for every test: strict dtype promotion, two host devices as on a user's machine, one small network."""
 
+import gc
 import os
 import tempfile
 from dataclasses import replace
@@ -27,6 +28,12 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def pytest_collection_finish():
+    """Take what was imported and collected out of the garbage collector's sight: it lives to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

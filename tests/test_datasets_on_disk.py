@@ -1,6 +1,5 @@
 """Every dataset that a public call returns can be written with xarray's own writers and read back."""
 
-import importlib.util
 import json
 
 import numpy as np
@@ -9,7 +8,7 @@ import xarray as xr
 
 import dni_jax as dni
 from dni_jax.inspection import intervals, lags, peaks, rank_stability, redundancy, seed_stability, sparse_probe
-from dni_jax.lab.attribution import ablation_effects, attribute
+from dni_jax.lab.attribution import ablation_effects, attribute, rank_agreement
 from dni_jax.lab.intrinsic_dimension import measure_probe_dimension
 from dni_jax.lab.posterior._intervals import credible_intervals
 
@@ -58,6 +57,15 @@ CALLS = {
     "ablation_effects": lambda get: ablation_effects(
         get["model"], get["text"], "next", [0, 2], part="state", positions=np.arange(10, 14)
     ),
+    "rank_agreement": lambda get: rank_agreement(
+        get["attributed"], get["attributed"].rename(attribution="effect"), get["found"], ["digit"]
+    ),
+    "verify several": lambda get: dni.verify(
+        get["model"], get["text"], get["found"], ["digit", "depth"], ks=(1,), n_random=2, at=")", intervention="clamp"
+    ),
+    "inspect a population": lambda get: dni.inspect(
+        dni.record(get["population"], get["text"]), get["few"].label(get["text"]), folds=4
+    ),
     "measure_probe_dimension": lambda get: measure_probe_dimension(
         get["seen"], get["few"].label(get["text"]), (1, 3), repeats=1, folds=3
     ),
@@ -66,13 +74,23 @@ CALLS = {
 
 
 @pytest.fixture(scope="module")
-def get(model, text, few, seen, found, attributed):
-    return {"model": model, "text": text, "few": few, "seen": seen, "found": found, "attributed": attributed}
+def population(corpus):
+    settings = {"hidden": 4, "steps": 2, "batch": 4, "window": 8, "evaluate_every": 2}
+    return dni.train_population(corpus.head(4_000), (0, 1), (0.1, 0.2), **settings, progress=False)
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_a_dataset_is_written_and_read_back(call, get, tmp_path):
-    dataset = CALLS[call](get)
+@pytest.fixture(scope="module")
+def get(model, text, few, seen, found, attributed, population):
+    held = {"model": model, "text": text, "few": few, "seen": seen, "found": found}
+    return held | {"attributed": attributed, "population": population}
+
+
+@pytest.fixture(scope="module", params=CALLS)
+def dataset(request, get):
+    return CALLS[request.param](get)
+
+
+def test_a_dataset_is_written_and_read_back(dataset, tmp_path):
     dataset.to_netcdf(tmp_path / "dataset.nc", engine="scipy")
     with xr.open_dataset(tmp_path / "dataset.nc", engine="scipy") as read:
         xr.testing.assert_equal(dataset, read)
@@ -82,6 +100,13 @@ def test_a_dataset_is_written_and_read_back(call, get, tmp_path):
         assert isinstance(value, str | int | float | list | tuple), name
         assert not isinstance(value, bool), name
         assert not isinstance(value, list | tuple) or all(isinstance(one, str | int | float) for one in value), name
-    if importlib.util.find_spec("zarr"):
-        dataset.to_zarr(tmp_path / "dataset.zarr")
-        xr.testing.assert_equal(dataset, xr.open_zarr(tmp_path / "dataset.zarr"))
+
+
+@pytest.mark.filterwarnings("ignore:.*Zarr (V3|format 3) specification")  # Zarr's own, about all strings in format 3
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_zarr_writes_a_dataset_and_reads_it_back(dataset, zarr_format, tmp_path):
+    pytest.importorskip("zarr")
+    dataset.to_zarr(tmp_path / "dataset.zarr", zarr_format=zarr_format)
+    read = xr.open_zarr(tmp_path / "dataset.zarr").load()
+    xr.testing.assert_equal(dataset, read)
+    assert json.dumps(read.attrs) == json.dumps(dataset.attrs)

@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import tomli_w
 
 from dni_jax import processes
+from dni_jax.app import _manifest
 from dni_jax.app.config import Hosts, RunConfig, config_from_dict
 from dni_jax.files import (
     FORMAT,
@@ -37,11 +39,19 @@ STAGE_FILES = {
     "report": ("report.html",),
 }
 # Everything that a run, or a sweep for its runs, writes into a run's folder: `--force` removes these and nothing else.
+# The config is the last one: as long as it is there, the folder can be resumed or replaced.
 RUN_FILES = (
-    *("config.toml", "summary.json", "training", "training.csv", "dynamics.parquet", "dynamics.png", "checkpoint"),
+    *("summary.json", "training", "training.csv", "dynamics.parquet", "dynamics.png", "checkpoint"),
     *(name for names in STAGE_FILES.values() for name in names),
-    "error.txt",
+    *("error.txt", _manifest.NAME, "config.toml"),
 )
+# The files that commands read, which the manifest lists. Nothing reads the figures and the page.
+_READ = tuple(
+    name
+    for name in RUN_FILES
+    if name != _manifest.NAME and name.endswith((".toml", ".json", ".csv", ".parquet", ".npz"))
+)
+_NETWORK = "checkpoint"  # its entry in the manifest is the fingerprint of the network
 # Settings of one invocation: they do not change the results, and config.toml does not hold them.
 INVOCATION_SETTINGS = ("out", "force", "resume", "hosts")
 
@@ -103,6 +113,7 @@ def _resume_config(config: RunConfig) -> RunConfig:
         others = sorted(str(one.parent) for one in path.parent.glob("*/config.toml"))
         hint = f"name one of {', '.join(others[:5])} with --out" if others else "omit --resume to start one"
         raise ValueError(f"expected a run to resume in {str(path)!r}, got none: {hint}")
+    RunFolder(path).check_files()
     saved = read_config(file)
     ours, default, theirs = (
         flatten_settings(asdict(replace(one, hosts=Hosts()))) for one in (config, RunConfig(), saved)
@@ -238,7 +249,8 @@ class RunFolder:
     @property
     def is_taken(self) -> bool:
         """Whether the folder holds anything other than the config of a run that was never started."""
-        return self.path.exists() and any(path.name not in ("config.toml", LOCK) for path in self.path.iterdir())
+        unused = ("config.toml", _manifest.NAME, LOCK)
+        return self.path.exists() and any(path.name not in unused for path in self.path.iterdir())
 
     def _check_taken(self, config: RunConfig) -> None:
         file = self.path / "config.toml"
@@ -378,29 +390,94 @@ class RunFolder:
     def update_summary(self, **more: Any) -> None:
         """Add entries to ``summary.json``."""
         if processes.is_first():
-            with atomic_write(self.path / "summary.json") as part:
-                part.write_text(json.dumps({"format": FORMAT, **self._summary(), **more}, indent=1), encoding="utf-8")
+            held = self._summary()
+            with self.writing("summary.json") as path, atomic_write(path) as part:
+                part.write_text(json.dumps({"format": FORMAT, **held, **more}, indent=1), encoding="utf-8")
 
-    def check_models(self) -> None:
-        """Raise a ValueError if a table is about another network than the run's, as its fingerprint tells."""
-        own = self.summary().get("model")
-        if own is None:
-            return  # a run of an earlier version, or one without a network
-        for path in (
-            self.relevance,
-            self.effects,
-            self.dynamics,
-            self.attribution,
-            self.posterior,
-            self.dimension,
-            self.repair,
-        ):
-            found = table_model(path) if path.is_file() else None
-            if found not in (None, own):
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Yield the path of a file, to replace the file in one step; then enter its content in the manifest.
+
+        A process that is killed in between leaves the old file or the new one, and the manifest allows both.
+        """
+        path = self.path / name
+        if not processes.is_first():
+            yield path
+            return
+        self._enter(name, None)
+        yield path
+        self._enter(name, _manifest.hash_file(path))
+
+    def _enter(self, name: str, value: str | None) -> None:
+        files = _manifest.read_manifest(self.path)
+        if files is None:
+            files = _manifest.list_files(self.path, _READ)
+        if name not in files or files[name] != value:
+            _manifest.write_manifest(self.path, {**files, name: value})
+
+    def set_fingerprint(self, fingerprint: str) -> None:
+        """Enter the fingerprint of the trained network in the manifest."""
+        if processes.is_first():
+            self._enter(_NETWORK, fingerprint)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of the network that the results are about, if it is known."""
+        return processes.broadcast(lambda: (_manifest.read_manifest(self.path) or {}).get(_NETWORK))
+
+    def check_network(self, fingerprint: str) -> None:
+        """Check that a network is the one that the results are about.
+
+        Raises
+        ------
+        ValueError
+            If it is another one.
+        """
+        if self.fingerprint not in (None, fingerprint):
+            raise ValueError(
+                f"expected in {str(self.model)!r} the network that the results of the run are about, got another one: "
+                "put the network back, or start a new run"
+            )
+
+    def check_files(self, *names: str) -> None:
+        """Check that files, by default all, are those that this run has written, about one network.
+
+        A folder without a manifest, of an earlier version, is checked by the fingerprints in its tables.
+
+        Raises
+        ------
+        ValueError
+            If a file is damaged, or of another run.
+        """
+        processes.broadcast(lambda: self._check_files(names or _READ))
+
+    def _check_files(self, names: tuple[str, ...]) -> None:
+        files = _manifest.read_manifest(self.path)
+        while files is not None:
+            problem = _manifest.find_problem(self.path, files, names)
+            before, files = files, _manifest.read_manifest(self.path)
+            if problem is None:
+                break
+            if files == before:  # else a file was replaced in the meantime
+                raise ValueError(problem)
+        self._check_models(names)
+
+    def _check_models(self, names: tuple[str, ...]) -> None:
+        """Raise a ValueError if tables are about different networks, as their fingerprints tell."""
+        found = {path.name: table_model(path) for path in self._tables if path.name in names and path.is_file()}
+        own = self.fingerprint or next((model for model in found.values() if model is not None), None)
+        for name, model in found.items():
+            if own is not None and model not in (None, own):
                 raise ValueError(
-                    f"expected results of one network in {str(self.path)!r}, got {path.name} of another one "
-                    f"({found[:8]}, not {own[:8]}): compute it again with --force, or remove it"
+                    f"expected results of one network in {str(self.path)!r}, got {name} of another one "
+                    f"({model[:8]}, not {own[:8]}): compute it again with --force, or remove it"
                 )
+
+    @property
+    def _tables(self) -> tuple[Path, ...]:
+        """The tables that carry the fingerprint of their network."""
+        early = (self.relevance, self.effects, self.dynamics)
+        return (*early, self.attribution, self.posterior, self.dimension, self.repair)
 
     @property
     def is_finished(self) -> bool:
@@ -410,7 +487,7 @@ class RunFolder:
 
     def write_config(self, config: RunConfig) -> None:
         """Write ``config.toml``."""
-        with atomic_write(self.path / "config.toml") as part:
+        with self.writing("config.toml") as path, atomic_write(path) as part:
             part.write_text(tomli_w.dumps({"format": FORMAT, **config_to_dict(config)}), encoding="utf-8")
 
     def remove_results(self, *stages: str) -> None:
@@ -419,6 +496,11 @@ class RunFolder:
             for stage in stages:
                 for name in STAGE_FILES[stage]:
                     (self.path / name).unlink(missing_ok=True)
+            files = _manifest.read_manifest(self.path)
+            if files is not None:
+                gone = {name for stage in stages for name in STAGE_FILES[stage]}
+                left = {name: value for name, value in files.items() if name not in gone}
+                _manifest.write_manifest(self.path, left)
         if self.summary():
             self.update_summary(finished=False)
 

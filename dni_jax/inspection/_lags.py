@@ -1,4 +1,4 @@
-"""When a neuron knows a feature: scores of its state some characters before, or after, the label's own."""
+"""When a neuron knows a feature: scores of its state some characters before or after the label's own, or of several."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from dni_jax.features import Labels
-from dni_jax.inspection._data import check_corpus, each_kind, load_data
+from dni_jax.inspection._data import check_corpus, deal_folds, each_kind, load_data
+from dni_jax.inspection._joint_lags import Paired, Sets, joint_lags
 from dni_jax.inspection._significance import METRIC_OF
 from dni_jax.probes import direct_scores
 from dni_jax.text import Corpus, join_segments, row_ids
@@ -20,13 +21,19 @@ def lags(
     states: Any,
     labels: Labels,
     corpus: Corpus | None = None,
-    lags: Iterable[int] = range(-10, 11),
+    lags: Iterable[int] | None = None,
     *,
     groups: Int[np.ndarray, " T"] | None = None,
+    joint: bool = False,
+    probe: str = "ridge",
+    sets: Sets = None,
+    folds: int | Int[np.ndarray, " T"] = 5,
+    seed: int = 0,
 ) -> xr.Dataset:
-    """Score the state at ``t - lag`` against the label at ``t``, for a range of lags.
+    """Score the state at ``t - lag`` against the label at ``t``, for a range of lags, each alone or all together.
 
-    A positive lag asks whether the neuron knew the feature in advance, a negative one how long it remembers it.
+    A positive lag asks whether the neuron knew the feature in advance, a negative one how long it remembers it. With
+    ``joint=True``, a probe on ``h(t), h(t - 1), ...`` of a neuron together is compared with the best probe on one.
 
     Parameters
     ----------
@@ -37,10 +44,20 @@ def lags(
     corpus
         Where strings begin; segments of a text that follow each other are joined. Without it, `groups` are used.
     lags
-        In characters.
+        In characters. Default: -10 to 10; 0 to 5 for the joint probe.
     groups
         int ``(T,)``: the string of each position, needed without a corpus and for an array of states. States and labels
         of different groups are never paired, nor those of positions that do not follow each other.
+    joint
+        Whether a probe sees all lags together.
+    probe
+        Of joint lags, for binary features: ``"ridge"`` or ``"logistic"``. Continuous features have ridge.
+    sets
+        Of joint lags: the neurons of each probe, by name, as ``{"best": [3, 17]}``. Default: each neuron by itself.
+    folds
+        Of joint lags: their number, or int ``(T,)`` (-1 leaves a position out). Strings are never divided.
+    seed
+        Deals strings to folds.
 
     Returns
     -------
@@ -49,6 +66,17 @@ def lags(
     other kind, and where labels are constant on the pairs there are. ``positions`` ``(lag,)`` counts the pairs: those
     without a state in the same string, and those whose label is masked, are left out, so that different lags are
     about somewhat different positions.
+
+    With ``joint=True``: a dataset with dimensions ``(neuron, feature, fold)``, or ``(set, feature, fold)``. Its scores
+    are held out, AUC for binary features and R² for continuous ones, and all on the same ``positions``, those with a
+    state at every lag:
+
+    - ``score``: of the probe on all lags; ``single``: of the best single lag; ``lag`` ``(neuron, feature)``: which;
+    - ``by_lag`` ``(lags, neuron, feature)``: of each single lag, the mean over folds;
+    - ``gain``: the mean of ``score - single``. The best lag is chosen by its held-out score, which can only lower the
+      gain;
+    - ``p``: how probable a gain as large is where the probe on all lags is no better, by the t-test over folds that is
+      corrected for their overlap (Nadeau & Bengio 2003); ``q``: the false discovery rate over all pairs.
 
     Raises
     ------
@@ -64,12 +92,66 @@ def lags(
     >>> found = dni.inspection.lags(late, labels, corpus, range(-3, 3))
     >>> int(found["auc"].sel(feature="digit", neuron=0).idxmax("lag"))
     -2
+
+    A neuron that adds up digits knows one only by what has changed:
+
+    >>> counts = np.cumsum(labels.values, axis=0)
+    >>> joint = dni.inspection.lags(counts, labels, corpus, range(2), joint=True).isel(neuron=0, feature=0)
+    >>> bool(joint["score"].min() > 0.99), bool(joint["single"].mean() < 0.7), bool(joint["p"] < 0.05)
+    (True, True, True)
     """
     hidden, labels, own_groups = load_data(states, labels, groups)
     whole = _strings(labels, corpus if groups is None else None, own_groups)
-    chosen = sorted({int(lag) for lag in lags})
+    if lags is None:
+        lags = range(6) if joint else range(-10, 11)
+    chosen = tuple(sorted({int(lag) for lag in lags}))
     if not chosen:
         raise ValueError("expected at least one lag, got none")
+    if joint:
+        paired = np.logical_and.reduce([labels.mask, *(has_state(whole, lag) for lag in chosen)])
+        strings = own_groups if corpus is None or groups is not None else corpus.position_groups
+        dealt = _folds_of_pairs(folds, paired, whole, strings, seed, chosen)
+        return joint_lags(Paired(hidden, labels, chosen, dealt), sets, probe, seed)
+    if sets is not None:
+        raise ValueError("expected sets= only with joint=True, got sets of neurons for single lags")
+    return _single_lags(hidden, labels, whole, chosen)
+
+
+def _folds_of_pairs(
+    folds: int | np.ndarray,
+    paired: Bool[np.ndarray, " T"],
+    strings: Int[np.ndarray, " T"],
+    groups: Int[np.ndarray, " T"] | None,
+    seed: int,
+    lags: tuple[int, ...],
+) -> Int[np.ndarray, " T"]:
+    """Return the fold of each position that has all lags, -1 for the others; refuse folds without a position."""
+    span = max(lags[-1], 0) - min(lags[0], 0)
+    if not paired.any():
+        longest = int(np.bincount(strings).max())
+        raise ValueError(
+            f"expected strings longer than the lags {lags[0]} to {lags[-1]} reach, {span + 1} characters, got "
+            f"{longest} characters in the longest: take fewer lags"
+        )
+    if not isinstance(folds, (int, np.integer)):
+        return np.where(paired, deal_folds(len(paired), folds, groups, seed), -1).astype(np.int32)
+    if groups is not None:
+        n_groups = len(np.unique(groups[paired]))
+        if n_groups < folds:
+            raise ValueError(
+                f"expected at least {folds} strings with states at lags {lags[0]} to {lags[-1]}, one a fold, got "
+                f"{n_groups}: take fewer lags, or fewer folds"
+            )
+    dealt = np.full(len(paired), -1, np.int32)
+    kept = None if groups is None else groups[paired]
+    dealt[paired] = deal_folds(int(paired.sum()), folds, kept, seed)
+    return dealt
+
+
+def _single_lags(
+    hidden: Float[np.ndarray, "T N"], labels: Labels, whole: Int[np.ndarray, " T"], chosen: tuple[int, ...]
+) -> xr.Dataset:
+    """Score each lag by itself, without a fit."""
     shape = (len(chosen), hidden.shape[1], len(labels))
     arrays = {metric: np.full(shape, np.nan) for metric in METRIC_OF.values()}
     positions = []
@@ -88,7 +170,7 @@ def lags(
     return xr.Dataset(
         {name: (dims, array) for name, array in arrays.items()} | {"positions": ("lag", np.asarray(positions))},
         coords={
-            "lag": chosen,
+            "lag": list(chosen),
             "neuron": np.arange(hidden.shape[1]),
             "feature": list(labels.names),
             "kind": ("feature", list(labels.kinds)),

@@ -33,6 +33,8 @@ def html_of_override(override: Any) -> str:
 
 
 def _value(edit: Any) -> str:
+    if edit.program is not None:
+        return f"what {edit.program.name} says, each along its own line"
     if edit.drive is None:
         return _few(edit.low)
     if edit.drive.ndim == 1:
@@ -43,7 +45,7 @@ def _value(edit: Any) -> str:
 def _when(edit: Any) -> str:
     if edit.when is not None:
         return f"at {int(edit.when.sum()):,} of {len(edit.when):,} positions"
-    return "every step" if edit.drive is None else f"at {len(edit.drive):,} positions"
+    return "every step" if edit.drive is None or edit.program is not None else f"at {len(edit.drive):,} positions"
 
 
 def _few(values: Any) -> str:

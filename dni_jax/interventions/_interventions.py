@@ -1,4 +1,4 @@
-"""What can be done to neurons: silence them, hold them, drive them by labels, patch them from another run."""
+"""What can be done to neurons: silence, hold or patch them, drive them by labels, or by a program that runs along."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from dni_jax.interventions._display import html_of_edits
 from dni_jax.interventions._override import Bound, Drive, Override, Where
 from dni_jax.interventions._plausible import plausible_values
 from dni_jax.interventions._references import count_neurons, draw_partners, fit_line, read_reference
+from dni_jax.programs import Program, run
 from dni_jax.states import as_activations
+from dni_jax.text import Corpus
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,12 @@ class Edit:
         One line that describes it.
     n_neurons
         The size of the network whose states the values come from; None if they come from no network.
+    program
+        Says the drive while a text is read or written; or None. The neurons are then driven between strings, too,
+        where the drive is 0.
+    slopes
+        float32 ``(k, d + 1)``: each neuron's drive, as a line through the d columns that the program says; the last
+        column is the intercept.
     """
 
     neurons: tuple[int, ...]
@@ -48,6 +56,27 @@ class Edit:
     part: str
     about: str
     n_neurons: int | None = None
+    program: Program | None = None
+    slopes: np.ndarray | None = None
+
+    def on(self, corpus: Corpus) -> Edit:
+        """Return the override with the drive that its program says on a text.
+
+        Raises
+        ------
+        ValueError
+            Where the program fails, or a string begins outside the corpus.
+        """
+        if self.program is None or self.slopes is None:
+            return self
+        said = run(self.program, corpus)
+        if not said.known.all():
+            raise ValueError(
+                f"expected strings from their beginning in {self.about!r}, got {int((~said.known).sum())} characters "
+                "of later segments: the program's state there is unknown"
+            )
+        rows = np.concatenate([said.values, np.ones((len(said.values), 1), np.float32)], axis=1)
+        return replace(self, drive=rows @ self.slopes.T)
 
     def select(self, neurons: Container[int], n_positions: int | None = None) -> Edit:
         """Return the override of some of the neurons, on a text's first positions."""
@@ -61,25 +90,46 @@ class Edit:
             high=self.high[chosen],
             drive=drive[:, chosen] if drive is not None and drive.ndim == 2 else drive,
             when=None if self.when is None else self.when[:n_positions],
+            slopes=None if self.slopes is None else self.slopes[chosen],
             about=f"{self.about}, of these {list(numbers)}",
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Intervention:
-    """Overrides to apply in order at every step; made by `ablate`, `clamp`, `clamp_to_labels` and `patch`."""
+    """Overrides to apply in order; made by `ablate`, `clamp`, `clamp_to_labels`, `patch` and `follow`."""
 
     edits: tuple[Edit, ...]
 
     def then(self, other: Intervention) -> Intervention:
         """Return this intervention followed by another one.
 
+        Raises
+        ------
+        ValueError
+            Where programs of both drive the same neuron.
+
         Examples
         --------
         >>> ablate([0]).then(clamp([3], 1.0))
         Intervention(silence [0]; hold [3] at 1)
         """
+        taken = {neuron for edit in self.edits if edit.program is not None for neuron in edit.neurons}
+        both = sorted(taken & {neuron for edit in other.edits if edit.program is not None for neuron in edit.neurons})
+        if both:
+            raise ValueError(
+                f"expected programs that drive different neurons, got {both} in two clusters: leave them out of one"
+            )
         return Intervention(self.edits + other.edits)
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """The programs that say what some neurons do."""
+        return tuple(edit.program for edit in self.edits if edit.program is not None)
+
+    def on(self, corpus: Corpus) -> Intervention:
+        """Return this intervention with what its programs say on a text; `record` does this by itself."""
+        return Intervention(tuple(edit.on(corpus) for edit in self.edits)) if self.programs else self
 
     def __repr__(self) -> str:
         return f"Intervention({'; '.join(edit.about for edit in self.edits)})"
@@ -159,15 +209,21 @@ def _spread(edit: Edit, n_neurons: int, n_positions: int) -> Drive:
             raise ValueError(
                 f"expected one row for each of the {n_positions} positions in {edit.about!r}, got {len(rows)}"
             )
+    if edit.drive is None and edit.program is not None:
+        raise ValueError(
+            f"expected a text that the program of {edit.about!r} runs on, got none: dni.record, dni.generate and "
+            "intervention.on(corpus) run it"
+        )
     if edit.drive is None:
         return Drive(None, edit.when)
-    # Between strings there is no row to follow.
+    # Between strings there is no row to follow, except that of a program, which is 0 there.
     when = np.ones(n_positions, bool) if edit.when is None else edit.when
+    acts = None if edit.program is not None else when
     if edit.drive.ndim == 1:
-        return Drive(edit.drive, when)
+        return Drive(edit.drive, acts)
     drive = np.zeros((n_positions, n_neurons), np.float32)
     drive[:, list(edit.neurons)] = edit.drive
-    return Drive(drive, when)
+    return Drive(drive, acts)
 
 
 def _edit(
@@ -412,3 +468,48 @@ def patch(
     zero = np.zeros(len(chosen), np.float32)
     drive = read_reference(states, chosen, part)
     return _edit(chosen, zero, zero + 1, f"patch {list(chosen)}", (where, part, when), drive)
+
+
+def follow(
+    neurons: Iterable[int], program: Program, slopes: Any, rest: Any = 0.0, *, where: str = "recurrent", part: str = "h"
+) -> Intervention:
+    """Let a program that runs along say what neurons do, while a text is read and while it is written.
+
+    Parameters
+    ----------
+    neurons
+        Their numbers.
+    program
+        From `dni_jax.programs`.
+    slopes
+        float ``(k, d + 1)``: for each neuron the slopes of the d columns that the program says, and the intercept.
+    rest
+        The neurons' values between strings, after the boundary: one for all, or one each.
+    where, part
+        See `ablate`.
+
+    Raises
+    ------
+    ValueError
+        For numbers that do not fit.
+
+    Examples
+    --------
+    >>> from dni_jax.programs import depth
+    >>> follow([3], depth(), [[0.1, -0.5]])
+    Intervention(let depth drive [3])
+    """
+    chosen = _neurons(neurons)
+    lines, between = _finite("slopes", slopes), _finite("rest", rest)
+    shape = (len(chosen), len(program.columns) + 1)
+    if lines.shape != shape or between.shape not in ((), (len(chosen),)):
+        raise ValueError(
+            f"expected slopes of shape {shape}, for the neurons and for {', '.join(program.columns)} and an intercept, "
+            f"and one rest or {len(chosen)}, got {lines.shape} and {between.shape}"
+        )
+    # The override is low + (high - low) * drive; at a boundary the drive is 0.
+    low = np.broadcast_to(between, (len(chosen),)).astype(np.float32)
+    lines = lines.copy()
+    lines[:, -1] -= low
+    (edit,) = _edit(chosen, low, low + 1, f"let {program.name} drive {list(chosen)}", (where, part, None)).edits
+    return Intervention((replace(edit, program=program, slopes=lines),))

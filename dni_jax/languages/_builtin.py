@@ -66,6 +66,15 @@ def arithmetic() -> Language:
     return Language("arithmetic", _read_grammar("arithmetic.lark"), start="_text", weights=weights)
 
 
+def arithmetic_long() -> Language:
+    """Return arithmetic whose expressions are never single digits, with many sums: ``3+1+4, 2*(5), 8+1``.
+
+    So are the texts that Lin & Wu (2017) print.
+    """
+    weights = {"_text": [1, 9], "whole": [2, 6, 1, 2, 2], "e": [13, 1, 3, 2, 1, 1]}
+    return Language("arithmetic_long", _read_grammar("arithmetic_long.lark"), start="_text", weights=weights)
+
+
 def _from_code(name: str) -> Callable[[], BaseLanguage]:
     """Return a function that imports `dni_jax.languages.code` and makes one of its languages."""
     return lambda: getattr(import_module("dni_jax.languages.code"), name)()
@@ -86,6 +95,7 @@ _LANGUAGES = {
     "c_expressions": _Entry(
         c_expressions, "C expressions, sampled from a grammar that a shift-reduce parser can parse."
     ),
+    "arithmetic_long": _Entry(arithmetic_long, "Arithmetic without single digits as expressions, with many sums."),
 }
 
 

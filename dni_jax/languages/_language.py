@@ -18,11 +18,12 @@ from dni_jax.languages._fingerprints import fingerprint
 from dni_jax.languages._grammar import Grammar, Weights, compile_grammar
 from dni_jax.languages._ideal import estimate_cross_entropy
 from dni_jax.languages._parsing import AmbiguityWarning, ParseError, Parser, ParseResult, is_lalr
-from dni_jax.languages._prefixes import Prefixes, make_violation
+from dni_jax.languages._prefixes import Prefixes, make_program, make_violation
 from dni_jax.languages._probability import estimate_seconds, log_nonempty_probability, log_probability
 from dni_jax.languages._sampling import ReadBack, drop_kinds, has_same_shape, sample
 from dni_jax.languages._shift_reduce import ParserStates, ShiftReduceParser
 from dni_jax.languages._state_features import add_parser_states, state_library, states_of
+from dni_jax.programs import Program
 from dni_jax.text import Corpus, NodeKind, ParseTrees, Vocabulary
 
 _LALR_SPEED, _EARLEY_SPEED = 250_000, 10_000  # characters per second
@@ -299,6 +300,31 @@ class Language(BaseLanguage):
                 f"expected a language that can be sampled, whose prefixes are known, got {self.name} ({error}): "
                 "define a feature of your own for what is wrong in its text"
             ) from error
+
+    def program(self, says: str = "expected") -> Program:
+        """Return a program that parses text of the language as it is read or written, symbol by symbol.
+
+        Parameters
+        ----------
+        says
+            ``"expected"``: for each character, and for the end, whether it may come next (0 or 1). ``"state"``: which
+            state the text is in, where texts with the same continuations share one; for languages of at most 64.
+
+        Raises
+        ------
+        ValueError
+            If the grammar can only parse, or has more states.
+
+        Examples
+        --------
+        >>> from dni_jax.languages import get
+        >>> program = get("parentheses").program()
+        >>> program.fields
+        ('(', ')', '0', '1', '2', '3', '4', 'end')
+        >>> list(program.read("0("))
+        [(1, 0, 1, 0, 0, 0, 0, 0), (1, 0, 0, 1, 0, 0, 0, 0)]
+        """
+        return make_program(self.prefixes, self.name, says)
 
     @cached_property
     def shift_reduce(self) -> ShiftReduceParser:

@@ -31,7 +31,17 @@ _Subtree = tuple[int, int, _Nodes]
 
 
 class ParseError(ValueError):
-    """A text is not in the language; the message says where, what is there, and what was expected."""
+    """A text is not in the language; the message says where, what is there, and what was expected.
+
+    Attributes
+    ----------
+    position
+        The character at which parsing stopped; None if it is unknown.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class AmbiguityWarning(UserWarning):
@@ -265,8 +275,8 @@ class Parser:
             return self._record.add(self._token[name], part)
         return part
 
-    def parse(self, text: str) -> ParseTrees:
-        """Parse one string.
+    def parse(self, text: str, explain: bool = True) -> ParseTrees:
+        """Parse one string. What was expected at an error takes a while to find out; without `explain` it is not said.
 
         Raises
         ------
@@ -280,7 +290,10 @@ class Parser:
             if self.lark.options.ambiguity == "forest":
                 root = self._resolve(root)
         except UnexpectedInput as error:
-            raise ParseError(_explain(error, text, self._display)) from error
+            place = error.pos_in_stream
+            known = place if place is not None and place >= 0 else None
+            message = _explain(error, text, self._display) if explain else "does not parse"
+            raise ParseError(message, known) from error
         except (LarkError, AssertionError) as error:
             raise ParseError(f"does not parse: {error}") from error
         _, _, found = self._leaf(root) if isinstance(root, Token) else root

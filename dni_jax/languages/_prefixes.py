@@ -11,9 +11,11 @@ from jaxtyping import Bool
 from dni_jax.features import Violation
 from dni_jax.languages._automata import Automata
 from dni_jax.languages._grammar import Grammar
+from dni_jax.programs import Program
 from dni_jax.text import Corpus
 
 DEAD = -1  # the state of a text that is a prefix of no string
+_STATES = 64  # the most that a program says by name
 
 _Node = tuple[tuple[int, ...], int] | int  # the rest of a production and its left side; or a state of the table
 
@@ -191,3 +193,39 @@ def make_violation(prefixes: Prefixes, language: str) -> Violation:
 
     about = f"the text up to here is a prefix of no string of {language}"
     return Violation("violation", compute, "binary", about, known, unfinished=unfinished)
+
+
+def make_program(prefixes: Prefixes, language: str, says: str) -> Program:
+    """Return a program that reads text of a language; see `Language.program`."""
+    if says not in ("expected", "state"):
+        raise ValueError(f"expected says='expected' or 'state', got {says!r}")
+
+    def expected(state: int, symbol: str) -> tuple[int, tuple[int, ...]]:
+        after = prefixes.advance(state, symbol)
+        following = prefixes.next_characters(after)
+        may = [int(character in following) for character in prefixes.characters]
+        return after, (*may, int(prefixes.is_accepting(after)))
+
+    def state(before: int, symbol: str) -> tuple[int, int]:
+        after = prefixes.advance(before, symbol)
+        return after, after
+
+    if says == "expected":
+        return Program(f"{language} expects", lambda: prefixes.start, expected, (*prefixes.characters, "end"))
+    return Program(f"{language} state", lambda: prefixes.start, state, values=_reachable_states(prefixes, language))
+
+
+def _reachable_states(prefixes: Prefixes, language: str) -> tuple[int, ...]:
+    """Return all states of non-empty texts, from the start on."""
+    found = dict.fromkeys(prefixes.advance(prefixes.start, one) for one in prefixes.characters)
+    for state in (waiting := list(found)):
+        for after in [prefixes.advance(state, one) for one in prefixes.characters] if state != DEAD else []:
+            if after not in found:
+                found[after] = None
+                waiting.append(after)
+        if len(found) > _STATES:
+            raise ValueError(
+                f"expected a language of at most {_STATES} states for says='state', got more for {language}, whose "
+                "nesting may have no bound: use says='expected', or dni_jax.programs.depth()"
+            )
+    return tuple(found)

@@ -2,6 +2,7 @@
 
 from dni_jax.models._arrays import from_arrays
 from dni_jax.models._capture import record_module
+from dni_jax.models._fine_tuning import fine_tune
 from dni_jax.models._fingerprints import fingerprint_corpus, fingerprint_network
 from dni_jax.models._generation import generate, generate_each
 from dni_jax.models._lanes import choose_lane_count, make_lanes
@@ -18,7 +19,7 @@ from dni_jax.models._network import (
 )
 from dni_jax.models._population import Population, load_population
 from dni_jax.models._prediction import Predictions, StateGaussian, cross_entropy, predict, states_under
-from dni_jax.models._recording import record, record_carries
+from dni_jax.models._recording import record, record_boundary, record_carries
 from dni_jax.models._rollout import Emit, Samples, Text, rollout
 from dni_jax.models._state import Evaluation, TrainState
 from dni_jax.models._steps import Batch, init_state, make_optimizer, take_steps
@@ -82,6 +83,7 @@ __all__ = [
     "compute_logits",
     "compute_losses",
     "cross_entropy",
+    "fine_tune",
     "fingerprint_corpus",
     "fingerprint_network",
     "from_arrays",
@@ -105,6 +107,7 @@ __all__ = [
     "open_states",
     "predict",
     "record",
+    "record_boundary",
     "record_carries",
     "record_module",
     "rollout",

@@ -18,15 +18,19 @@ from dni_jax.models._state import Evaluation, TrainingRun
 from dni_jax.settings import RENAMED_SETTINGS, TrainPlan
 from dni_jax.text import Corpus
 
+# Settings that checkpoints of earlier versions do not know, with the values that say what those did.
+_ADDED = {"window_start": "carried", "loss_on": "all", "optimizer": "adam"}
 
-def fingerprint(plans: Sequence[TrainPlan], corpus: Corpus) -> str:
+
+def fingerprint(plans: Sequence[TrainPlan], corpus: Corpus, more: Sequence[np.ndarray] = ()) -> str:
     """Return a short name of everything that a training depends on."""
     digest = hashlib.sha256()
     old_name = {new: old for old, new in RENAMED_SETTINGS.items()}  # so that old checkpoints are still recognised
     for plan in plans:
         settings = {old_name.get(name, name): value for name, value in asdict(plan).items()}
+        settings = {name: value for name, value in settings.items() if _ADDED.get(name) != value}
         digest.update(repr(sorted(settings.items())).encode())
-    for array in (corpus.text, corpus.offsets, corpus.split):
+    for array in (corpus.text, corpus.offsets, corpus.split, *more):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
 
@@ -54,9 +58,11 @@ class Checkpoints:
     With several processes, only the first reads and writes the folder.
     """
 
-    def __init__(self, path: str | Path | None, plans: Sequence[TrainPlan], corpus: Corpus) -> None:
+    def __init__(
+        self, path: str | Path | None, plans: Sequence[TrainPlan], corpus: Corpus, more: Sequence[np.ndarray] = ()
+    ) -> None:
         self.path = None if path is None else check_array_path(path)
-        self._name = fingerprint(plans, corpus)
+        self._name = fingerprint(plans, corpus, more)
         self._manager = None
         if self.path is not None and processes.is_first():
             self.path.mkdir(parents=True, exist_ok=True)

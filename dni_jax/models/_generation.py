@@ -12,6 +12,7 @@ from jaxtyping import Int
 
 from dni_jax.devices import make_grid, make_mesh
 from dni_jax.interventions import Bound, Intervention
+from dni_jax.models._online import write_along
 from dni_jax.models._rollout import Emit, Samples, rollout_sets
 from dni_jax.models._trained import TrainedModel
 from dni_jax.text import BOUNDARY
@@ -42,7 +43,8 @@ def generate(
         The same seed returns the same texts.
     intervention
         What to override at every step. A signal or states must have a row for each symbol of the text (but the first,
-        for a network without a boundary); all texts share them.
+        for a network without a boundary); all texts share them. Programs (`dni_jax.interventions.follow`) read each
+        text as it is written.
     temperature
         Logits are divided by it; 0 takes the most probable symbol.
     prime
@@ -121,6 +123,13 @@ def generate_each(
     forced = np.full(n_steps, -1, np.int32)
     forced[: len(begins) - 1] = begins[1:]
     source = Samples(uniforms, forced, begins[0], jnp.float32(temperature))
+    follows = [one is not None and bool(one.programs) for one in interventions]
+    if any(follows):
+        each = iter(write_along(model, [one for one in interventions if one and one.programs], source))
+        rest = [one for one, online in zip(interventions, follows, strict=True) if not online]
+        settings = {"temperature": temperature, "prime": prime}
+        others = iter(generate_each(model, rest, n, length, seed, **settings) if rest else [])  # type: ignore[arg-type]
+        return [_decode(model, next(each)[:, :n], begins) if online else next(others) for online in follows]
     bound = [model.bind(one, n_steps) for one in interventions]
     kinds = [_kind(one) for one in bound]
     texts: dict[int, list[str]] = {}
@@ -130,9 +139,13 @@ def generate_each(
         devices = make_grid(len(members), source.n_lanes)
         _, (codes,) = rollout_sets(model.weights, source, together, Emit(("symbols",)), None, len(members), devices)
         for place, sampled in zip(members, np.asarray(codes)[:, :, :n], strict=True):
-            whole = sampled if model.boundary else np.concatenate([np.full((1, n), begins[0]), sampled])
-            texts[place] = [model.vocabulary.decode(row) for row in whole.T]
+            texts[place] = _decode(model, sampled, begins)
     return [texts[place] for place in range(len(bound))]
+
+
+def _decode(model: TrainedModel, sampled: Int[np.ndarray, "t n"], begins: Int[np.ndarray, " P"]) -> list[str]:
+    whole = sampled if model.boundary else np.concatenate([np.full((1, sampled.shape[1]), begins[0]), sampled])
+    return [model.vocabulary.decode(row) for row in whole.T]
 
 
 def _kind(bound: Bound) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from dni_jax import processes
 from dni_jax.devices import is_accelerated, make_global_grid, make_grid, map_models
@@ -45,6 +45,10 @@ class Predictions(NamedTuple):
     distance
         float32 ``(M, T)``: how far the state after each character lies from those of the intact network
         (`StateGaussian`); NaN without a Gaussian.
+    best_type
+        int32 ``(M, T)``: the type of symbols with the largest total probability; -1 without types.
+    best_of_type
+        bool ``(M, T)``: whether the character that came was the most probable one of its type; False without types.
     """
 
     loss: Float[np.ndarray, "M T"]
@@ -53,6 +57,8 @@ class Predictions(NamedTuple):
     predicted: np.ndarray
     class_probability: Float[np.ndarray, "M T X"]
     distance: Float[np.ndarray, "M T"]
+    best_type: Int[np.ndarray, "M T"]
+    best_of_type: Bool[np.ndarray, "M T"]
 
 
 class StateGaussian(NamedTuple):
@@ -132,6 +138,7 @@ def predict(
     overrides: Bound,
     *,
     classes: Float[np.ndarray, "V X"] | None = None,
+    types: Int[np.ndarray, " V"] | None = None,
     gaussian: StateGaussian | None = None,
 ) -> Predictions:
     """Predict a corpus under M sets of overrides at once, on all devices; several processes share the sets.
@@ -146,6 +153,8 @@ def predict(
         From `Intervention.bind` with ``sets=``: arrays ``(M, N)``, and drives that all sets share.
     classes
         0 and 1: which symbols belong to each of X classes.
+    types
+        The number of each symbol's type.
     gaussian
         The intact network's states, to measure distances from.
 
@@ -164,9 +173,11 @@ def predict(
             "loss",
             "best",
             *(("class_probability",) if classes is not None else ()),
+            *(("best_type", "best_of_type") if types is not None else ()),
             *(("distance",) if gaussian is not None else ()),
         ),
         classes=None if classes is None else np.asarray(classes, np.float32),
+        types=None if types is None else np.eye(int(types.max()) + 1, dtype=np.float32)[types],
         gaussian=gaussian,
     )
     lanes = make_lanes(corpus, choose_lane_count(corpus, _LANES))
@@ -176,6 +187,8 @@ def predict(
     predicted[where[where >= 0]] = True
     none = np.zeros((n_sets, total, 0), np.float16)
     unknown = np.full((n_sets, total), np.nan, np.float32)
+    no_type = {"best_type": np.full((n_sets, total), -1, np.int32), "best_of_type": np.zeros((n_sets, total), bool)}
+    of_types = no_type if types is None else {name: to_positions(found[name], where, total) for name in no_type}
     return Predictions(
         loss=to_positions(found["loss"], where, total),
         best=to_positions(found["best"], where, total).astype(np.int32),
@@ -183,6 +196,8 @@ def predict(
         predicted=predicted,
         class_probability=none if classes is None else to_positions(found["class_probability"], where, total),
         distance=unknown if gaussian is None else to_positions(found["distance"], lanes.positions, total),
+        best_type=of_types["best_type"].astype(np.int32),
+        best_of_type=of_types["best_of_type"],
     )
 
 

@@ -10,17 +10,17 @@ import numpy as np
 from jaxtyping import Float
 
 from dni_jax import processes
-from dni_jax.interventions import Intervention
+from dni_jax.interventions import Bound, Intervention
 from dni_jax.models._collect import choose_states, collect_states
 from dni_jax.models._lanes import choose_lane_count, make_lanes
 from dni_jax.models._population import Population
-from dni_jax.models._rollout import Emit
+from dni_jax.models._rollout import Emit, Text, rollout
 from dni_jax.models._stored import StoredActivations
 from dni_jax.models._storing import record_into
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models.exchange import ImportedModel, record_imported
 from dni_jax.states import Activations
-from dni_jax.text import Corpus
+from dni_jax.text import BOUNDARY, Corpus
 
 _STEPS = 256  # time steps in one call of the compiled program
 _LANES = 256  # texts read in parallel
@@ -110,6 +110,7 @@ def record(
     >>> stored.hidden[5:7].shape
     (2, 8)
     """
+    intervention = None if intervention is None else intervention.on(corpus)
     if isinstance(model, Population):
         if store is not None:
             raise ValueError(
@@ -159,6 +160,13 @@ def record_carries(model: TrainedModel, corpus: Corpus) -> tuple[Float[np.ndarra
     memory = [_EMITTED[part] for part in model.weights.cell_type.memory]
     states = _collect(model, corpus, Emit(("hidden", *memory)), None)
     return tuple(states[name] for name in (*memory, "hidden"))
+
+
+def record_boundary(model: TrainedModel) -> Float[np.ndarray, " N"]:
+    """Return the state after the boundary between strings, which is read from the zero state."""
+    text = Text(np.full((1, 1), BOUNDARY, np.int32), np.ones((1, 1), bool))
+    _, (hidden,) = rollout(model.weights, text, Bound(), Emit(("hidden",)))
+    return np.asarray(hidden)[0, 0]
 
 
 def _collect(

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, Int, Integer
+from jaxtyping import Array, Bool, Float, Int, Integer
 
 from dni_jax.devices import is_accelerated, map_models
 from dni_jax.interventions import Bound
@@ -165,11 +165,15 @@ class Emit:
         Among ``"hidden"`` ``(B, N)``, ``"cell"`` ``(B, N)``, ``"gates"`` ``(B, g, N)`` and ``"logits"`` ``(B, V)``;
         of a memory with three parts, ``"normaliser"`` and ``"stabiliser"`` ``(B, N)``;
         ``"loss"`` ``(B,)``, of the symbol that follows; ``"best"`` ``(B,)``, the code of the most probable symbol;
-        ``"class_probability"`` ``(B, X)``; ``"distance"`` ``(B,)``; ``"symbols"`` ``(B,)``, those that follow.
+        ``"class_probability"`` ``(B, X)``; ``"best_type"`` ``(B,)``, the type with the largest total probability;
+        ``"best_of_type"`` ``(B,)``, whether the symbol that follows is the most probable one of its type;
+        ``"distance"`` ``(B,)``; ``"symbols"`` ``(B,)``, those that follow.
     dtype
         Of states and logits.
     classes
         float32 ``(V, X)`` of 0 and 1: which symbols belong to each of X classes; for class probabilities.
+    types
+        The same for types, of which every symbol has one.
     gaussian
         A `StateGaussian` that distances are measured from.
     """
@@ -177,6 +181,7 @@ class Emit:
     names: tuple[str, ...] = field(metadata={"static": True})
     dtype: str = field(default="float32", metadata={"static": True})
     classes: Any = None
+    types: Any = None
     gaussian: Any = None
 
     def __call__(self, step: Step) -> tuple[Array, ...]:
@@ -184,9 +189,14 @@ class Emit:
         return tuple(_EMITTERS[name](step, self) for name in self.names)
 
 
-def _best(step: Step, emit: Emit) -> Integer[Array, " B"]:
-    n_symbols = step.logits.shape[-1]
-    return jnp.argmax(step.logits, axis=-1).astype(jnp.uint8 if n_symbols <= 256 else jnp.int32)
+def _best(values: Float[Array, "B n"]) -> Integer[Array, " B"]:
+    return jnp.argmax(values, axis=-1).astype(jnp.uint8 if values.shape[-1] <= 256 else jnp.int32)
+
+
+def _is_best_of_type(step: Step, types: Float[Array, "V Y"]) -> Bool[Array, " B"]:
+    alike = (types[step.following] @ types.T) > 0
+    best = jnp.argmax(jnp.where(alike, step.logits, -jnp.inf), axis=-1)
+    return jnp.equal(best, jnp.asarray(step.following))
 
 
 def _memory(step: Step, part: int) -> Float[Array, "B N"]:
@@ -204,7 +214,9 @@ _EMITTERS: dict[str, Callable[[Step, Emit], Array]] = {
     ),
     "logits": lambda step, emit: step.logits.astype(emit.dtype),
     "loss": lambda step, emit: compute_losses(step.logits, step.following),  # type: ignore[arg-type]
-    "best": _best,
+    "best": lambda step, emit: _best(step.logits),
+    "best_type": lambda step, emit: _best(jax.nn.softmax(step.logits) @ emit.types),
+    "best_of_type": lambda step, emit: _is_best_of_type(step, emit.types),
     "class_probability": lambda step, emit: (jax.nn.softmax(step.logits) @ emit.classes).astype(jnp.float16),
     "distance": lambda step, emit: emit.gaussian.distance(all_hidden(step.carries)),
     "symbols": lambda step, emit: step.following,  # type: ignore[dict-item, return-value]

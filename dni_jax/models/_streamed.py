@@ -112,6 +112,7 @@ def stream(
     if isinstance(model, Population):
         raise ValueError(f"expected one network, got a population of {len(model)}: stream one after the other")
     size, emit = chunk_size(chunk), choose_states(model, ("hidden",), dtype)
+    intervention = None if intervention is None else intervention.on(corpus)
     return StreamedActivations(Reader(model, corpus, emit, intervention, size), corpus, size)
 
 

@@ -16,11 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Bool, Int
 
 from dni_jax import processes
 from dni_jax.devices import make_global_grid
+from dni_jax.models._auxiliary import Auxiliary, Target, make_auxiliary
 from dni_jax.models._checkpoints import Checkpoints
-from dni_jax.models._lanes import make_lanes
+from dni_jax.models._lanes import Lanes, make_lanes
 from dni_jax.models._population import Population
 from dni_jax.models._prediction import cross_entropies
 from dni_jax.models._state import Evaluation, TrainingRun
@@ -47,6 +49,8 @@ def train(
     on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
     inspect_every: int | None = None,
     on_inspect: Callable[[int, TrainedModel], None] = lambda step, model: None,
+    auxiliary: Target | None = None,
+    weight: float = 0.1,
     **settings: Any,
 ) -> TrainedModel:
     """Train a character network to predict the next symbol.
@@ -74,6 +78,12 @@ def train(
     on_inspect
         Called with the step and the network at that step, to inspect it during training. A training that resumes calls
         it again for the step that it resumes at.
+    auxiliary
+        What the states of the top layer are asked to say as well, at every character of the corpus: labels of features,
+        a library that labels them, or an array ``(T, A)``, such as another network's states. A linear readout of the
+        states is trained with the network to predict them, each scaled to variance 1, and then thrown away.
+    weight
+        Of the readout's loss, half the mean squared error, next to the loss in nats per symbol.
 
     Returns
     -------
@@ -83,7 +93,8 @@ def train(
     ------
     ValueError
         Where the loss is no longer finite (the message names the step), where a checkpoint belongs to other settings,
-        and for symbols of `validation` that the corpus does not have.
+        for symbols of `validation` that the corpus does not have, and for auxiliary targets of another corpus or that
+        never vary.
 
     Examples
     --------
@@ -94,7 +105,7 @@ def train(
     """
     plan = replace(config or TrainConfig(), **settings).plan(len(corpus.vocabulary))
     _check_every(inspect_every)
-    training = _Training(corpus, [plan], validation, checkpoints, ideal)
+    training = _Training(corpus, [plan], validation, checkpoints, ideal, make_auxiliary(auxiliary, corpus, weight))
 
     def hook(run: TrainingRun, step: int, evaluations: dict[int, Evaluation], is_new: bool) -> None:
         if evaluations and is_new:
@@ -121,6 +132,8 @@ def train_population(
     on_evaluation: Callable[[int, Mapping[int, Evaluation]], None] = lambda step, evaluations: None,
     inspect_every: int | None = None,
     on_inspect: Callable[[int, Mapping[int, TrainedModel]], None] = lambda step, models: None,
+    auxiliary: Target | None = None,
+    weight: float = 0.1,
     **settings: Any,
 ) -> Population:
     """Train networks of one shape together, as one program: each seed with each learning rate.
@@ -142,6 +155,8 @@ def train_population(
         Called at every evaluation with the step, and the evaluations of the networks that still train, by number.
     inspect_every, on_inspect
         See `train`; called with the step, and the networks that still train, by number.
+    auxiliary, weight
+        See `train`; each network has a readout of its own.
 
     Returns
     -------
@@ -168,7 +183,7 @@ def train_population(
     base = replace(config or TrainConfig(), **settings)
     shared = [base if rate is None else replace(base, learning_rate=rate) for rate in rates]
     plans = [replace(one, seed=int(seed)).plan(len(corpus.vocabulary)) for one in shared for seed in seeds]
-    training = _Training(corpus, plans, validation, checkpoints, ideal)
+    training = _Training(corpus, plans, validation, checkpoints, ideal, make_auxiliary(auxiliary, corpus, weight))
 
     def hook(run: TrainingRun, step: int, evaluations: dict[int, Evaluation], is_new: bool) -> None:
         if evaluations and is_new:
@@ -206,18 +221,21 @@ class _Training:
         validation: Corpus | None,
         checkpoints: str | Path | None,
         ideal: float | None,
+        auxiliary: Auxiliary | None = None,
     ) -> None:
-        self.plans, self.plan, self.ideal = plans, plans[0], ideal
+        self.plans, self.plan, self.ideal, self.auxiliary = plans, plans[0], ideal, auxiliary
         self.vocabulary = corpus.vocabulary
         self.starts = [TrainedModel.init(corpus.vocabulary, plan) for plan in plans]
         self.text, self.validation = corpus.train, _validation(corpus)
         if validation is not None:
             self.validation = self.starts[0].encode(validation)
-        self.store = Checkpoints(checkpoints, plans, corpus)
+        self.store = Checkpoints(checkpoints, plans, corpus, auxiliary or ())
 
     def start(self) -> TrainingRun:
         """Return the training before its first step."""
-        state = init_state([model.weights for model in self.starts], make_optimizer(self.plan), self.plan.batch)
+        n_targets = 0 if self.auxiliary is None else self.auxiliary.targets.shape[1]
+        weights = [model.weights for model in self.starts]
+        state = init_state(weights, make_optimizer(self.plan), self.plan.batch, n_targets)
         n_models = len(self.plans)
         best = processes.to_host(state.weights)
         return TrainingRun(state, best, [[] for _ in range(n_models)], [None] * n_models)
@@ -242,7 +260,8 @@ class _Training:
         before = max((each[-1].seconds for each in run.evaluations if each), default=0.0)
         began = time.perf_counter() - before
         pending: list[tuple[Any, Any]] = []
-        batches = make_batches(self.text, self.plans, step, chunk) if any(run.active(plan.patience)) else ()
+        active = any(run.active(plan.patience))
+        batches = make_batches(self.text, self.plans, step, chunk, self.auxiliary or ()) if active else ()
         with bar("training", plan.steps, progress) as advance:
             for batch in batches:
                 run.state, taken = take_steps(run.state, rates, shard_batch(batch, devices), optimizer, devices)
@@ -355,24 +374,88 @@ def _validation(corpus: Corpus) -> Corpus | None:
     return corpus.validation.head(VALIDATION_CHARACTERS) if (corpus.split == 1).any() else None
 
 
-def _windows(text: Corpus, plan: TrainPlan) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yield the text of each step; every epoch has the strings in a new order."""
+def _windows(text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray] = ()) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield the text of each step: codes, targets, weights and resets ``(R, B)``, and what more belongs to it."""
+    make = {"carried": _carried_windows, "zero": _windows_from_zero}[plan.window_start]
+    for codes, targets, weights, *rest in make(text, plan, more):
+        if plan.loss_on == "last":
+            weights = np.concatenate([np.zeros_like(weights[:-1]), weights[-1:]])
+        yield codes, targets, weights, *rest
+
+
+def _carried_windows(
+    text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray] = ()
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield windows that follow each other; every epoch has the strings in a new order."""
     for epoch in count():
         order = np.random.default_rng((plan.seed, epoch)).permutation(len(text))
         lanes = make_lanes(text, plan.batch, order, plan.window)
         lanes.resets[0] = True  # an epoch starts from the zero state
         for first in range(0, len(lanes.codes), plan.window):
-            yield tuple(array[first : first + plan.window] for array in lanes[:4])
+            rows = Lanes(*(array[first : first + plan.window] for array in lanes))
+            yield (*rows[:4], *(rows.from_positions(values) for values in more))
 
 
-def make_batches(text: Corpus, plans: Sequence[TrainPlan], done: int, chunk: int) -> Iterator[Batch]:
-    """Yield the text of the steps after those done, `chunk` of them at a time; equal seeds read the same text."""
+def _windows_from_zero(
+    text: Corpus, plan: TrainPlan, more: Sequence[np.ndarray] = ()
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yield windows of the running text; an epoch has every window once, in random order."""
+    lane = make_lanes(text, 1)
+    codes, targets, weights = (array[:, 0] for array in lane[:3])
+    arranged = [lane.from_positions(values)[:, 0] for values in more]
+    starts = np.flatnonzero(_whole_windows(codes, targets, weights > 0, plan.window))
+    if not len(starts):
+        raise ValueError(
+            f"expected training text with at least {plan.window} symbols in a row, the window, got pieces of at most "
+            f"{int(np.diff(text.offsets).max())}: choose a shorter window"
+        )
+    rows, resets = np.arange(plan.window)[:, None], np.zeros((plan.window, plan.batch), bool)
+    resets[0] = True
+    left = starts[:0]
+    for epoch in count():
+        left = np.concatenate([left, np.random.default_rng((plan.seed, epoch)).permutation(starts)])
+        while len(left) >= plan.batch:
+            places, left = rows + left[: plan.batch], left[plan.batch :]
+            yield codes[places], targets[places], weights[places], resets, *(values[places] for values in arranged)
+
+
+def _whole_windows(
+    codes: Int[np.ndarray, " n"], targets: Int[np.ndarray, " n"], known: Bool[np.ndarray, " n"], window: int
+) -> Bool[np.ndarray, " m"]:
+    """Return which windows of a lane are of one text: each symbol is the one that was to come, and the last is known.
+
+    Between two pieces of longer texts the lane goes on with another symbol than the one that came.
+    """
+    if len(codes) < window:
+        return np.zeros(0, bool)
+    breaks = np.concatenate([[0], np.cumsum(~known[:-1] | (targets[:-1] != codes[1:]))])
+    first = np.arange(len(codes) - window + 1)
+    last = first + window - 1
+    return (breaks[last] == breaks[first]) & known[last]
+
+
+def make_batches(
+    text: Corpus, plans: Sequence[TrainPlan], done: int, chunk: int, more: Sequence[np.ndarray] = ()
+) -> Iterator[Batch]:
+    """Yield the text of the steps after those done, `chunk` of them at a time; equal seeds read the same text.
+
+    Parameters
+    ----------
+    text
+        The training text.
+    plans
+        One for each model.
+    done, chunk
+        Steps.
+    more
+        Further arrays ``(T, ...)`` for the positions of the text: `Auxiliary`.
+    """
     seeds = {plan.seed: plan for plan in plans}
-    windows = [islice(_windows(text, plan), done, plan.steps) for plan in seeds.values()]
+    windows = [islice(_windows(text, plan, more), done, plan.steps) for plan in seeds.values()]
     row = [list(seeds).index(plan.seed) for plan in plans]
     while True:
         steps = [list(islice(each, chunk)) for each in windows]
         if not steps[0]:
             return
         parts = [[np.stack(arrays) for arrays in zip(*each, strict=True)] for each in steps]
-        yield Batch(*(jnp.asarray(np.stack([parts[which][number] for which in row])) for number in range(4)))
+        yield Batch(*(jnp.asarray(np.stack([parts[which][part] for which in row])) for part in range(len(parts[0]))))

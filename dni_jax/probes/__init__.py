@@ -13,6 +13,7 @@ from dni_jax.probes._joint import score_jointly, select_neurons
 from dni_jax.probes._nulls import NullSpec
 from dni_jax.probes._permutation import benjamini_hochberg, permutation_test
 from dni_jax.probes._score import accumulate, choose_engine, direct_scores, fit_neurons, score_neurons, score_stream
+from dni_jax.probes._sets import score_sets
 from dni_jax.probes._spec import ProbeSpec, as_spec
 from dni_jax.probes._stopping import fold_margin
 
@@ -37,6 +38,7 @@ __all__ = [
     "reference",
     "score_jointly",
     "score_neurons",
+    "score_sets",
     "score_stream",
     "select_neurons",
     "string_weights",

@@ -12,12 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, Int, Shaped
 from scipy.sparse import csr_matrix
 
+from dni_jax.devices import get_platform
 from dni_jax.probes import _check
+from dni_jax.probes._bits import word_of
 from dni_jax.probes._neuron import ON_THRESHOLD
+from dni_jax.probes._plan import map_some
 from dni_jax.probes._ranks import sort_order
 from dni_jax.probes._score import fit_neurons
 from dni_jax.probes._spec import ProbeSpec, as_spec
@@ -102,7 +104,7 @@ def weighted_auc(
             jnp.asarray(index[order], jnp.int32),
             jnp.asarray(weights, jnp.float32),
         )
-        return np.asarray(_draws(shuffled, *arrays))
+        return np.asarray(_draws(shuffled, *arrays, get_platform()))
 
 
 def weighted_pearson(
@@ -134,9 +136,13 @@ def weighted_pearson(
     return np.where(flat, np.nan, cross / np.where(flat, 1.0, scale))
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="platform")
 def _draws(
-    hidden: Float[Array, "T N"], labels: Float[Array, "T F"], groups: Int[Array, " T"], weights: Float[Array, "B S"]
+    hidden: Float[Array, "T N"],
+    labels: Float[Array, "T F"],
+    groups: Int[Array, " T"],
+    weights: Float[Array, "B S"],
+    platform: str,
 ) -> Float[Array, "B N F"]:
     n = hidden.shape[0]
     blocks = min(_BLOCKS, n)
@@ -147,7 +153,7 @@ def _draws(
     earlier = jnp.tri(blocks, k=-1, dtype=jnp.float32) + 0.5 * jnp.eye(blocks, dtype=jnp.float32)
 
     def one(x: Array) -> Array:
-        order = sort_order(x)
+        order = sort_order(x, word_of(platform))
         y = jnp.pad(labels[order], ((0, pad), (0, 0))).reshape(blocks, size, -1)
         w = jnp.pad(by_string[groups[order]], ((0, pad), (0, 0))).reshape(blocks, size, -1)
         positive = jnp.einsum("kmb,kmf->kbf", w, y)
@@ -159,7 +165,8 @@ def _draws(
         auc = jnp.where(jnp.max(x) > jnp.min(x), auc, 0.5)
         return jnp.where(pairs > 0, auc, jnp.nan)
 
-    return jnp.moveaxis(lax.map(one, hidden.T), 0, 1)
+    bytes_each = 8 * n * (weights.shape[0] + labels.shape[1])
+    return jnp.moveaxis(map_some(one, hidden.T, platform != "cpu", bytes_each), 0, 1)
 
 
 def bootstrap_held_out(
@@ -215,7 +222,7 @@ def bootstrap_held_out(
     with jax.enable_x64(True):
         weight, bias = (jnp.moveaxis(jnp.asarray(lines[name]), 1, 0) for name in ("weight", "bias"))  # (F, N, K)
         arrays = (jnp.asarray(hidden[used]), jnp.asarray(y.T), jnp.asarray(fold), jnp.asarray(index, jnp.int32))
-        sums = np.asarray(_group_sums(*arrays, weight, bias, n_groups, classifies))  # (F, S, N)
+        sums = np.asarray(_group_sums(*arrays, weight, bias, n_groups, classifies, get_platform()))  # (F, S, N)
     if classifies:
         total = np.broadcast_to(np.bincount(index).astype(np.float64)[:, None], (n_groups, y.shape[1]))
     else:
@@ -228,7 +235,7 @@ def bootstrap_held_out(
     return share if classifies else 1 - share
 
 
-@partial(jax.jit, static_argnames=("n_groups", "classifies"))
+@partial(jax.jit, static_argnames=("n_groups", "classifies", "platform"))
 def _group_sums(
     hidden: Float[Array, "T N"],
     labels: Float[Array, "F T"],
@@ -238,6 +245,7 @@ def _group_sums(
     bias: Float[Array, "F N K"],
     n_groups: int,
     classifies: bool,
+    platform: str,
 ) -> Shaped[Array, "F S N"]:
     """Compute the number of right predictions, or the sum of squared errors, of each string."""
 
@@ -251,4 +259,4 @@ def _group_sums(
             value = (line - y[:, None]) ** 2
         return jax.ops.segment_sum(value, groups, num_segments=n_groups)
 
-    return lax.map(one, (labels, weight, bias))
+    return map_some(one, (labels, weight, bias), platform != "cpu", 32 * hidden.size)

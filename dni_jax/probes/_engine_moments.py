@@ -71,7 +71,7 @@ def update(stats: ExactMoments, hidden: Any, labels: Any, folds: Any) -> ExactMo
         return replace(stats, n_updates=stats.n_updates + 1)
     blocks = _layout.make_blocks(folds[used], n_folds)
     # On a CPU a product already uses all cores, and slicing the states would cost more than it.
-    mesh = devices.make_mesh("neurons", 1 if jax.default_backend() == "cpu" else 0)
+    mesh = devices.make_mesh("neurons", 0 if devices.is_accelerated() else 1)
     n_neurons = stats.shape[0]
     pad = -n_neurons % mesh.size
     parallel = fits_at_once(stats.spec, len(used), -(-n_neurons // mesh.size), stats.shape[1])

@@ -1,6 +1,8 @@
 """Probes on all neurons together: ridge and logistic regression and greedy selection, from one Gram matrix per fold."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from dni_jax.probes import _check, _layout
 from dni_jax.probes import _metrics as metrics
 from dni_jax.probes._engine import Scores
+from dni_jax.probes._plan import fits_at_once, get_platform, map_some
 from dni_jax.probes._ranks import tied_ranges
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._spec import ProbeSpec, as_spec
@@ -48,9 +51,14 @@ class JointData(NamedTuple):
     blocks: _layout.FoldBlocks
 
 
-def grams(data: JointData, n_folds: int) -> Grams:
+def works_at_once(spec: ProbeSpec, data: JointData) -> bool:
+    """Return whether an accelerator holds a few copies of the positions, and works on all of them at once."""
+    return get_platform(spec) == "gpu" and fits_at_once(spec, len(data.z), data.z.shape[1], data.y.shape[1])
+
+
+def grams(data: JointData, n_folds: int, parallel: bool = False) -> Grams:
     """Compute the moments of each fold."""
-    zz, zy = (_layout.fold_products(data.z, right, data.blocks, n_folds) for right in (data.z, data.y))
+    zz, zy = (_layout.fold_products(data.z, right, data.blocks, n_folds, parallel) for right in (data.z, data.y))
     yy = jax.ops.segment_sum(data.y * data.y, data.fold_of, num_segments=n_folds)
     return Grams(zz, zy, yy)
 
@@ -72,6 +80,11 @@ def ridge(train: Grams, alphas: Float[Array, " A"]) -> Float[Array, "A K N1 F"]:
     return lax.map(solve, alphas)
 
 
+def signed_labels(moments: Grams) -> Grams:
+    """Return the moments of labels of -1 and 1, which RidgeClassifier fits, from those of 0 and 1."""
+    return moments._replace(zy=2.0 * moments.zy - moments.zz[:, :, -1:])
+
+
 def r2(held: Grams, w: Float[Array, "K N1 F"]) -> Float[Array, "K F"]:
     """Compute the held-out R^2 of lines; NaN for constant labels."""
     fit = jnp.einsum("knf,knm,kmf->kf", w, held.zz, w)
@@ -80,10 +93,17 @@ def r2(held: Grams, w: Float[Array, "K N1 F"]) -> Float[Array, "K F"]:
     return jnp.where(spread > 1e-12 * held.yy, 1.0 - residual / jnp.where(spread > 0, spread, 1.0), jnp.nan)
 
 
+@contextmanager
+def on_capable_device(spec: ProbeSpec) -> Iterator[None]:
+    """Compute in float64, and on the host what a TPU would take minutes to compile: factorisations in float64."""
+    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0] if get_platform(spec) == "tpu" else None):
+        yield
+
+
 def joint_data(
     hidden: Any, labels: Any, folds: Any, neurons: Any, classifies: bool, probe: str
 ) -> tuple[JointData, int]:
-    """Check the arrays and lay out the positions in use; also return the number of folds."""
+    """Check the arrays and lay out the positions in use; also return the number of folds. Needs 64-bit mode."""
     hidden = np.asarray(_check.check_hidden(hidden))
     labels = _check.check_labels(labels, hidden.shape[0], classifies, probe)
     folds = _check.check_folds(folds, *labels.shape)
@@ -98,17 +118,19 @@ def joint_data(
     fold_of, n_folds = folds[used], int(folds.max()) + 1
     x = hidden[used].astype(np.float64)
     z = np.concatenate([x - x.mean(0), np.ones((len(x), 1))], axis=1)
-    with jax.enable_x64(True):
-        blocks = _layout.FoldBlocks(*map(jnp.asarray, _layout.make_blocks(fold_of, n_folds)))
-        y = jnp.asarray(labels[used].astype(np.float64))
-        return JointData(jnp.asarray(z), y, jnp.asarray(fold_of), blocks), n_folds
+    blocks = _layout.FoldBlocks(*map(jnp.asarray, _layout.make_blocks(fold_of, n_folds)))
+    y = jnp.asarray(labels[used].astype(np.float64))
+    return JointData(jnp.asarray(z), y, jnp.asarray(fold_of), blocks), n_folds
 
 
 JOINT = ("ridge", "logistic")
 _MOST_STEPS, _TOLERANCE = 1_000, 1e-6
+_STEPS_AT_ONCE = 25  # between two questions of the host whether an accelerator has finished
 
 
-def _logistic(data: JointData, train: Grams, cost: Array) -> tuple[Float[Array, "K N1 F"], Float[Array, "K F"]]:
+def fit_logistic(
+    data: JointData, train: Grams, cost: Array, parallel: bool
+) -> tuple[Float[Array, "K N1 F"], Float[Array, "K F"]]:
     """Logistic regression by accelerated descent in the metric of Böhning's bound, one factor a fold for all features.
 
     The Hessian is at most ``I + cost / 4 * z'z``; steps in that metric never overshoot. Nesterov's momentum restarts
@@ -125,7 +147,8 @@ def _logistic(data: JointData, train: Grams, cost: Array) -> tuple[Float[Array, 
             slope = jnp.where((data.fold_of != fold)[:, None], jax.nn.sigmoid(data.z @ w) - data.y, 0.0)
             return cost * (data.z.T @ slope) + penalty[:, None] * w
 
-        return lax.map(lambda part: fold_gradient(*part), (jnp.arange(n_folds, dtype=jnp.int32), w))
+        parts = (jnp.arange(n_folds, dtype=jnp.int32), w)
+        return map_some(lambda part: fold_gradient(*part), parts, parallel, 24 * data.y.size)
 
     def unfinished(state: tuple) -> Array:
         return (state[3] < _MOST_STEPS) & (jnp.max(state[4]) > _TOLERANCE)
@@ -141,27 +164,33 @@ def _logistic(data: JointData, train: Grams, cost: Array) -> tuple[Float[Array, 
         size = jnp.max(jnp.abs(step), axis=1) / (1.0 + jnp.max(jnp.abs(new), axis=1))
         return new, new + push[:, None] * step, jnp.where(uphill, 1.0, grown), n_steps + 1, size
 
+    def advance_often(state: tuple) -> tuple:
+        return lax.fori_loop(0, _STEPS_AT_ONCE, lambda _, state: advance(state), state)
+
     start = jnp.zeros(train.zy.shape, jnp.float64)
     momentum = jnp.ones((n_folds, train.zy.shape[2]), jnp.float64)
     state = (start, start, momentum, jnp.zeros((), jnp.int32), jnp.full_like(momentum, jnp.inf))
-    w, _, _, _, size = lax.while_loop(unfinished, advance, state)
+    w, _, _, _, size = lax.while_loop(unfinished, advance_often if parallel else advance, state)
     return w, size
 
 
-def _decide(data: JointData, w: Float[Array, "K N1 F"]) -> Float[Array, "T F"]:
-    """Decision value of each position under the training set that leaves its fold out."""
+def decide(data: JointData, w: Float[Array, "K N1 F"], parallel: bool) -> Float[Array, "T F"]:
+    """Return the decision value of each position under the training set that leaves its fold out."""
 
     def block(part: tuple) -> Array:
         rows, _, fold = part
         return data.z[rows] @ w[fold]
 
-    values = lax.map(block, data.blocks)
+    values = map_some(block, data.blocks, parallel, 8 * data.blocks.rows.shape[1] * w.shape[1])
     target = jnp.where(data.blocks.real, data.blocks.rows, data.z.shape[0])
     flat = values.reshape(-1, w.shape[2])
     return jnp.zeros((data.z.shape[0], w.shape[2]), jnp.float64).at[target.reshape(-1)].set(flat, mode="drop")
 
 
-def _class_scores(data: JointData, decision: Float[Array, "T F"], names: tuple[str, ...], n_folds: int) -> dict:
+def class_scores(
+    data: JointData, decision: Float[Array, "T F"], names: tuple[str, ...], n_folds: int, parallel: bool
+) -> dict:
+    """Return held-out scores of classes (K, F) by metric."""
     y, predicted = data.y > 0.5, decision > 0
 
     def count(mask: Array) -> Array:
@@ -185,31 +214,30 @@ def _class_scores(data: JointData, decision: Float[Array, "T F"], names: tuple[s
             ranks = (first + after + 1).astype(jnp.float64) / 2.0 - before[order].astype(jnp.float64)
             return jax.ops.segment_sum(jnp.where(y[order], ranks, 0.0), f, num_segments=n_folds)
 
-        sums = lax.map(rank_sum, (decision.T, y.T)).T
+        sums = map_some(rank_sum, (decision.T, y.T), parallel, 64 * len(y)).T
         scores["auc"] = metrics.auc(sums, counts, jnp.ones_like(sums))
     return scores
 
 
-@partial(jax.jit, static_argnames=("probe", "names", "n_folds"))
+@partial(jax.jit, static_argnames=("probe", "names", "n_folds", "parallel"))
 def _score(
-    data: JointData, strengths: Float[Array, " A"], probe: str, names: tuple[str, ...], n_folds: int
+    data: JointData, strengths: Float[Array, " A"], probe: str, names: tuple[str, ...], n_folds: int, parallel: bool
 ) -> tuple[dict[str, Float[Array, "A K F"]], Float[Array, "A K F"]]:
     """Scores, and the size of each logistic fit's last step (0 for those solved directly)."""
-    held = grams(data, n_folds)
+    held = grams(data, n_folds, parallel)
     train = held.without_each()
     last_step = jnp.zeros((len(strengths), *train.yy.shape), jnp.float64)
     if probe == "logistic":
-        lines, last_step = lax.map(lambda cost: _logistic(data, train, cost), strengths)
+        lines, last_step = lax.map(lambda cost: fit_logistic(data, train, cost, parallel), strengths)
     elif "r2" in names:
         lines = ridge(train, strengths)
     else:
-        signs = train._replace(zy=2.0 * train.zy - train.zz[:, :, -1:])  # labels of -1 and +1
-        lines = ridge(signs, strengths)
+        lines = ridge(signed_labels(train), strengths)
 
     def one(w: Array) -> dict[str, Array]:
         if "r2" in names:
             return {"r2": r2(held, w)}
-        return _class_scores(data, _decide(data, w), names, n_folds)
+        return class_scores(data, decide(data, w, parallel), names, n_folds, parallel)
 
     return lax.map(one, lines), last_step
 
@@ -234,8 +262,8 @@ def score_jointly(
     neurons : integer array, optional
         The group of neurons to take; all by default.
     settings
-        `metrics`, `C` and `alpha` as in `ProbeSpec`. Of the metrics for continuous labels only r2; several alphas share
-        one factorisation.
+        `metrics`, `C`, `alpha` and `plan` as in `ProbeSpec`. Of the metrics for continuous labels only r2; several
+        alphas share one factorisation.
 
     Returns
     -------
@@ -263,7 +291,7 @@ def score_jointly(
     >>> bool(scores["accuracy"].min() > 0.9)
     True
     """
-    spec = as_spec(probe, settings, ("metrics", "C", "alpha"))
+    spec = as_spec(probe, settings, ("metrics", "C", "alpha", "plan"))
     if spec.probe not in JOINT:
         raise ValueError(f"expected probe to be one of {', '.join(JOINT)} for all neurons together, got {spec.probe!r}")
     default, spec = spec.metrics is None, spec.resolve(labels)
@@ -271,20 +299,21 @@ def score_jointly(
     if "pearson" in names:
         accepted = ", ".join(PROBES[spec.probe].metrics[:-1])
         raise ValueError(f"expected metrics among {accepted} for all neurons together, got {names}")
-    data, n_folds = joint_data(hidden, labels, folds, neurons, spec.classifies, spec.probe)
-    with jax.enable_x64(True):
+    with on_capable_device(spec):
+        data, n_folds = joint_data(hidden, labels, folds, neurons, spec.classifies, spec.probe)
+        parallel = works_at_once(spec, data)
         strengths = jnp.asarray(spec.strengths, jnp.float64)
-        scores, last_step = _score(data, strengths, spec.probe, names, n_folds)
+        scores, last_step = _score(data, strengths, spec.probe, names, n_folds, parallel)
         result = {name: np.swapaxes(np.asarray(score), 1, 2) for name, score in scores.items()}
         steps = np.asarray(last_step)
     if not spec.several:
         result = {name: score[0] for name, score in result.items()}
-    unfinished = _warn_of_unfinished(steps)
+    unfinished = warn_of_unfinished(steps)
     about = {"probe": spec.probe, "C": spec.C, "alpha": spec.alpha}
     return Scores(result, about | {"n_neurons": data.z.shape[1] - 1, "unfinished": unfinished})
 
 
-def _warn_of_unfinished(last_step: Float[np.ndarray, "A K F"]) -> int:
+def warn_of_unfinished(last_step: Float[np.ndarray, "A K F"]) -> int:
     """Count the fits that were stopped short of their optimum, and warn of them."""
     unfinished = int((last_step > _TOLERANCE).sum())
     if unfinished:
@@ -299,10 +328,10 @@ def _warn_of_unfinished(last_step: Float[np.ndarray, "A K F"]) -> int:
     return unfinished
 
 
-@partial(jax.jit, static_argnames=("k", "n_folds"))
-def _select(data: JointData, k: int, n_folds: int) -> tuple[Array, Array]:
+@partial(jax.jit, static_argnames=("k", "n_folds", "parallel"))
+def _select(data: JointData, k: int, n_folds: int, parallel: bool) -> tuple[Array, Array]:
     """Greedy choice by a pivoted Cholesky factorisation of each training set's Gram matrix."""
-    held = grams(data, n_folds)
+    held = grams(data, n_folds, parallel)
     train = held.without_each()
     xx, xy, _, x, y = train.centred()
     diagonal = jnp.diagonal(xx, axis1=1, axis2=2)
@@ -369,12 +398,13 @@ def select_neurons(hidden: Any, labels: Any, folds: Any, k: int, *, neurons: Any
     >>> select_neurons(hidden, labels, make_folds(300, k=2, scheme="shuffled"), 2)["neurons"][0].tolist()
     [[3, 1], [3, 1]]
     """
-    data, n_folds = joint_data(hidden, labels, folds, neurons, False, "ols")
-    n_neurons = data.z.shape[1] - 1
-    if not 1 <= k <= n_neurons:
-        raise ValueError(f"expected k from 1 to {n_neurons} neurons, got {k}")
-    with jax.enable_x64(True):
-        chosen, scored = _select(data, int(k), n_folds)
+    spec = ProbeSpec("ols")
+    with on_capable_device(spec):
+        data, n_folds = joint_data(hidden, labels, folds, neurons, False, spec.probe)
+        n_neurons = data.z.shape[1] - 1
+        if not 1 <= k <= n_neurons:
+            raise ValueError(f"expected k from 1 to {n_neurons} neurons, got {k}")
+        chosen, scored = _select(data, int(k), n_folds, works_at_once(spec, data))
         order, score = np.asarray(chosen).astype(np.int64), np.asarray(scored)
     if neurons is not None:
         order = np.asarray(neurons)[order]

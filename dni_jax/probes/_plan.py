@@ -108,6 +108,15 @@ def fits_at_once(spec: ProbeSpec, n_positions: int, n_neurons: int, n_features: 
     return 32 * n_positions * (n_neurons + n_features) < devices.get_memory() // 2
 
 
+def map_some(function: Callable[[Any], Any], arrays: Any, parallel: bool, bytes_each: int) -> Any:
+    """Apply a function to each item: as many at once as fit into an accelerator's memory, or one after another."""
+    if not parallel:
+        return lax.map(function, arrays)
+    n_items = len(jax.tree.leaves(arrays)[0])
+    n_batches = -(-n_items // max(1, devices.get_memory() // 4 // bytes_each))
+    return lax.map(function, arrays, batch_size=-(-n_items // n_batches))
+
+
 SETTLED = "settled"
 _Run = Callable[[Plan, np.ndarray | slice], dict[str, np.ndarray]]
 _ALL = slice(None)

@@ -6,24 +6,34 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
-from dni_jax.models import Predictions
 from dni_jax.text import Corpus
 
-MEASURES = (
-    "type_accuracy",
-    "accuracy_on",
-    "accuracy_off",
-    "loss",
-    "loss_on",
-    "loss_off",
-    "class_probability",
-    "class_probability_on",
-    "class_probability_off",
-    "distance",
-)
-LOSSES = frozenset({"loss", "loss_on", "loss_off"})  # measures of which more is worse
+PARTS = ("", "_on", "_off", "_after")
+# Of each value in `Values`, the names of its means over `PARTS`: all positions, those that the feature holds for, the
+# others, and those after a character that it holds for. Two values have a mean over all positions only.
+_NAMES = {
+    "right": ("type_accuracy", "accuracy_on", "accuracy_off", "accuracy_after"),
+    "right_by_symbol": ("type_accuracy_by_symbol",),
+    "right_symbol": tuple(f"symbol_accuracy{part}" for part in PARTS),
+    "loss": tuple(f"loss{part}" for part in PARTS),
+    "class_probability": tuple(f"class_probability{part}" for part in PARTS),
+    "distance": ("distance",),
+}
+MEASURES = tuple(name for names in _NAMES.values() for name in names)
+LOSSES = frozenset(_NAMES["loss"])  # measures of which more is worse
+
+
+class Values(NamedTuple):
+    """What is measured at each position under M sets of overrides; see `dni_jax.models.Outcome`."""
+
+    right: Shaped[np.ndarray, "M T"]
+    right_by_symbol: Shaped[np.ndarray, "M T"]
+    right_symbol: Shaped[np.ndarray, "M T"]
+    loss: Shaped[np.ndarray, "M T"]
+    class_probability: Shaped[np.ndarray, "M T"]
+    distance: Shaped[np.ndarray, "M T"]
 
 
 class Sums(NamedTuple):
@@ -59,16 +69,25 @@ def number_types(corpus: Corpus) -> tuple[tuple[str, ...], Int[np.ndarray, " V"]
     return names, np.asarray([names.index(name) for name in corpus.vocabulary.types], np.int32)
 
 
-def correct_types(predictions: Predictions, corpus: Corpus) -> Bool[np.ndarray, "M T"]:
-    """Return whether the most probable character is of the class (digit, parenthesis, ...) of the one that came."""
-    _, table = number_types(corpus)
-    return table[predictions.best] == table[corpus.flat_codes]
+def holds_before(on: Bool[np.ndarray, "*F T"], offsets: Int[np.ndarray, " S1"]) -> Bool[np.ndarray, "*F T"]:
+    """Return where a feature holds for the character before, in the same string.
+
+    Examples
+    --------
+    >>> holds_before(np.asarray([True, False, True, True]), np.asarray([0, 3, 4])).tolist()
+    [False, True, False, False]
+    """
+    before = np.zeros(on.shape, bool)
+    before[..., 1:] = on[..., :-1]
+    before[..., offsets[:-1]] = False
+    return before
 
 
 def group_sums(
-    values: Sequence[Float[np.ndarray, "M T"] | Bool[np.ndarray, "M T"]],
+    values: Values,
     predicted: Bool[np.ndarray, " T"],
     on: Bool[np.ndarray, " T"],
+    after: Bool[np.ndarray, " T"],
     groups: Int[np.ndarray, " T"],
 ) -> Sums:
     """Sum the measures by group.
@@ -76,59 +95,73 @@ def group_sums(
     Parameters
     ----------
     values
-        Whether the class was right, the loss, the probability of the feature's class, and the state's distance.
+        What is measured at each position.
     predicted
         The positions that count.
-    on
-        The characters that the feature holds for.
+    on, after
+        The characters that the feature holds for, and those after one that it holds for.
     groups
         The group of each position.
     """
-    right, loss, class_probability, distance = values
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[0]] - 1))
-    masks = (*(predicted, predicted & on, predicted & ~on) * 3, predicted)
-    count = np.stack([np.add.reduceat(mask[order].astype(float), starts) for mask in masks])
-    pairs = zip((*(right,) * 3, *(loss,) * 3, *(class_probability,) * 3, distance), masks, strict=True)
+    masks = (predicted, predicted & on, predicted & ~on, predicted & after)
+    pairs = [(getattr(values, kind), mask) for kind, names in _NAMES.items() for mask in masks[: len(names)]]
+    count = [np.add.reduceat(mask[order].astype(float), starts) for _, mask in pairs]
     total = [np.add.reduceat(np.where(mask, value, 0)[:, order].astype(float), starts, axis=1) for value, mask in pairs]
-    return Sums(np.stack(total, axis=1), count)
+    return Sums(np.stack(total, axis=1), np.stack(count))
 
 
 def means_of(
-    right: Float[np.ndarray, "M T"],
-    loss: Float[np.ndarray, "M T"],
+    values: Values,
     class_probabilities: Sequence[Float[np.ndarray, "M T"]],
-    distance: Float[np.ndarray, "M T"],
+    classes: Sequence[int],
     predicted: Bool[np.ndarray, " T"],
     on: Bool[np.ndarray, "F T"],
-    classes: Sequence[int],
+    after: Bool[np.ndarray, "F T"],
 ) -> Float[np.ndarray, "F M X"]:
     """Return each of `MEASURES` for each feature: `Sums.means` of `group_sums`, by one matrix product per value.
 
     Parameters
     ----------
-    right, loss, distance, predicted
-        As for `group_sums`.
+    values, predicted
+        As for `group_sums`; its class probability is not used.
     class_probabilities, classes
         The probability of each class, and the class of each feature.
-    on
-        The characters that each feature holds for.
+    on, after
+        As for `group_sums`, for each feature.
     """
-    result = np.empty((len(on), len(loss), len(MEASURES)))
-    result[..., 0:3], result[..., 3:6] = _split_means(right, predicted, on), _split_means(loss, predicted, on)
-    for number, probability in enumerate(class_probabilities):
-        own = np.flatnonzero(np.asarray(classes) == number)
-        result[own, :, 6:9] = _split_means(probability, predicted, on[own])
-    result[..., 9] = _ratio(distance @ predicted.astype(np.float64), predicted.sum(dtype=np.float64))
+    result = np.empty((len(on), len(values.loss), len(MEASURES)))
+    counted = predicted[None]
+    for kind, names in _NAMES.items():
+        columns = [MEASURES.index(name) for name in names]
+        if len(names) == 1:
+            result[..., columns] = _means(getattr(values, kind), counted)[None]
+        elif kind != "class_probability":
+            result[..., columns] = _split_means(getattr(values, kind), counted, on, after)
+        else:
+            for number, probability in enumerate(class_probabilities):
+                own = np.flatnonzero(np.asarray(classes) == number)
+                result[own[:, None], :, columns] = _split_means(probability, counted, on[own], after[own]).swapaxes(
+                    1, 2
+                )
     return result
 
 
+def _means(values: Shaped[np.ndarray, "M T"], masks: Bool[np.ndarray, "F T"]) -> Float[np.ndarray, "M F"]:
+    weights = masks.astype(np.float64)
+    return _ratio(values.astype(np.float64) @ weights.T, weights.sum(axis=1)[None])
+
+
 def _split_means(
-    values: Float[np.ndarray, "M T"], predicted: Bool[np.ndarray, " T"], on: Bool[np.ndarray, "F T"]
-) -> Float[np.ndarray, "F M 3"]:
-    """Return the means over the predicted positions: all, those that each feature holds for, and the others."""
-    masks = np.concatenate([predicted[None], predicted & on, predicted & ~on]).astype(np.float64)
-    means = _ratio(values @ masks.T, masks.sum(axis=1)[None])
+    values: Shaped[np.ndarray, "M T"],
+    counted: Bool[np.ndarray, "1 T"],
+    on: Bool[np.ndarray, "F T"],
+    after: Bool[np.ndarray, "F T"],
+) -> Float[np.ndarray, "F M 4"]:
+    """Return the means over `PARTS` of the counted positions, for each feature."""
     n_features = len(on)
+    means = _means(values, np.concatenate([counted, counted & on, counted & ~on, counted & after]))
     overall = np.repeat(means[:, :1], n_features, axis=1)
-    return np.stack([overall, means[:, 1 : n_features + 1], means[:, n_features + 1 :]], axis=-1).swapaxes(0, 1)
+    parts = [overall, *np.split(means[:, 1:], [n_features, 2 * n_features], axis=1)]
+    return np.stack(parts, axis=-1).swapaxes(0, 1)

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from dni_jax.interventions import Bound
 from dni_jax.models import ImportedModel, Outcome, StateGaussian, TrainedModel, predict
 from dni_jax.text import Corpus
-from dni_jax.verification._measures import correct_types, number_types
+from dni_jax.verification._measures import number_types
 
 
 @runtime_checkable
@@ -65,12 +65,19 @@ class NextSymbolTask:
 
     def measure(self, overrides: Bound, classes: Float[np.ndarray, "V X"], gaussian: StateGaussian) -> Outcome:
         """Measure M sets of overrides."""
-        found = predict(self.model.weights, self.corpus, overrides, classes=classes, gaussian=gaussian)
-        right, loss, chances, distance = (
-            np.asarray(each, np.float64)
-            for each in (correct_types(found, self.corpus), found.loss, found.class_probability, found.distance)
+        found = predict(
+            self.model.weights, self.corpus, overrides, classes=classes, types=self.table, gaussian=gaussian
         )
-        return Outcome(right, loss, chances, distance, found.predicted)
+        wanted = self.table[self.corpus.flat_codes]
+        return Outcome(
+            right=found.best_type == wanted,
+            right_by_symbol=self.table[found.best] == wanted,
+            right_symbol=found.best_of_type,
+            loss=found.loss,
+            class_probability=found.class_probability,
+            distance=found.distance,
+            measured=found.predicted,
+        )
 
 
 def choose_positions(task: Task, corpus: Corpus, at: Any) -> Bool[np.ndarray, " T"]:

@@ -59,7 +59,7 @@ def plausibility_variables(
     text = corpus.head(_READ)
     places = np.unique(np.linspace(0, text.n_positions - 1, _SCORED).astype(int))
     random = sets.random[..., :_DRAWS]
-    wanted = np.unique(np.concatenate([[0], *(rows.ravel() for rows in (sets.top, sets.bottom, random))]))
+    wanted = np.unique(np.concatenate([[0], *(rows.ravel() for rows in (sets.top, sets.bottom, random[random >= 0]))]))
     hidden = _states(model, text, change, sets.masks[wanted], places)
     scores = density.log_prob(hidden.reshape(-1, model.n_neurons)).reshape(hidden.shape[:2])
     found = np.full((len(sets.masks), len(STATISTICS)), np.nan)
@@ -70,7 +70,9 @@ def plausibility_variables(
         result[f"{name}_intact"] = values[0]
         for kind, rows in (("top", sets.top), ("bottom", sets.bottom)):
             result[f"{name}_{kind}"] = (("feature", "k"), values[rows])
-        result[f"{name}_random"] = (("feature", "k"), values[random].mean(-1))
+        drawn = np.where(random >= 0, values[random], 0.0).sum(-1)
+        n_drawn = (random >= 0).sum(-1)
+        result[f"{name}_random"] = (("feature", "k"), np.where(n_drawn, drawn / np.maximum(n_drawn, 1), np.nan))
     return result
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from dni_jax.features import FeatureLibrary, Labels
 from dni_jax.inspection import find_library, rankings
@@ -20,11 +21,13 @@ from dni_jax.verification._measures import (
     LOSSES,
     MEASURES,
     Sums,
+    Values,
     group_sums,
+    holds_before,
     means_of,
 )
 from dni_jax.verification._outputs import NextSymbolTask, Task, choose_outputs, choose_positions
-from dni_jax.verification._overrides import INTERVENTIONS, Sets, intervene, neuron_sets, variance_strata
+from dni_jax.verification._overrides import FEWEST_SETS, INTERVENTIONS, Sets, intervene, neuron_sets
 from dni_jax.verification._plausible import Density, check_density, plausibility_variables
 
 _BOOTSTRAP = 500
@@ -67,7 +70,8 @@ def verify(
     ks
         Sizes of the sets. Default: 1, 5 and 10, as far as the network has so many neurons.
     n_random
-        Number of random sets of each size.
+        Number of random sets of each size: different ones, and none that is the best set itself. Where fewer exist, all
+        of them are taken: a network of 20 neurons has 19 other sets of one.
     intervention
         ``"ablate"``: held at 0 (the paper's Rm-Neuron); ``"mean"``: at their means over the corpus; ``"resample"``:
         given the values of another position; ``"clamp"``: held at `value`; ``"oracle"``: driven by the feature's labels
@@ -78,8 +82,9 @@ def verify(
     where
         ``"recurrent"`` (the change flows on through time) or ``"readout"`` (only the prediction sees it).
     match
-        ``"variance"``: random sets hold as many neurons of each variance (strata of 16) as the best ones do, so that
-        ``p`` is not about how active neurons are; each feature has its own. None: drawn among all neurons, and shared
+        ``"variance"``: random sets hold as many neurons of each variance as the best ones do, so that ``p`` is not
+        about how active neurons are; each feature has its own. Neurons are alike in strata of 16, or of 32, 64, ...
+        where those of 16 leave too few sets for a p of .05, as with k = 1. None: drawn among all neurons, and shared
         by the features, which is faster for many.
     by
         The score that ranks neurons.
@@ -106,12 +111,17 @@ def verify(
     Returns
     -------
     Dataset with dimensions ``(feature, k, draw, measure)`` (without `feature` if a single name was given). Measures:
-    ``type_accuracy``, how often the most probable next character is of the right class (digit, parenthesis, ...);
-    ``accuracy_on`` and ``accuracy_off``, the same over the characters that the feature holds for, and over the others
-    (a continuous feature holds above the middle of its range); ``loss``, ``loss_on``, ``loss_off``, nats per character
-    over the same ones; ``class_probability``, ``class_probability_on``, ``class_probability_off``, the probability of
-    the class of characters that the feature holds for most often (coordinate ``symbols``); ``distance``, how far the
-    states are from those of the intact network (Mahalanobis over the square root of N; 1 is usual). Variables:
+    ``type_accuracy``, how often the class of characters (digit, parenthesis, ...) with the largest total probability is
+    that of the character that comes; ``symbol_accuracy``, how often this character is the most probable one of its
+    class (which digit, given that a digit comes); ``loss``, nats per character; ``class_probability``, the probability
+    of the class of characters that the feature holds for most often (coordinate ``symbols``). Each of these four also
+    exists over some of the characters to be predicted: those that the feature holds for (``accuracy_on``,
+    ``symbol_accuracy_on``, ``loss_on``, ``class_probability_on``), the others (``_off``), and those after a character
+    that it holds for, so that it holds for the character just read (``_after``). A continuous feature holds above the
+    middle of its range. ``type_accuracy_by_symbol`` is the accuracy of the single most probable character's class: ten
+    equally likely digits lose to one bracket, so that it can be 0 where a digit comes, before anything is overridden.
+    ``distance``, how far the states are from those of the intact network (Mahalanobis over the square root of N; 1 is
+    usual). Variables:
 
     - ``intact``: without override; ``top`` and ``bottom`` ``(feature, k, measure)``, ``random`` ``(feature, k, draw,
       measure)``;
@@ -120,7 +130,9 @@ def verify(
     - ``random_effect`` (mean over draws), ``random_effect_low`` and ``random_effect_high`` (the draws' 2.5th and
       97.5th percentile);
     - ``p`` ``(feature, k, measure)``: share of random sets that harm at least as much, the top set counted in; and
-      ``p_differs``: share that lie at least as far from the middle of all sets, on either side;
+      ``p_differs``: share that lie at least as far from the middle of all sets, on either side; ``p_smallest``
+      ``(feature, k)``: the least that both can be, 1 / (1 + number of random sets). Where fewer than `n_random` exist,
+      the others' values in ``random`` are NaN;
     - ``neurons`` ``(feature, k, place)``: the neurons overridden, -1 after the k-th;
     - with a density, ``percentile_top`` and ``percentile_bottom`` ``(feature, k)``: the median state's percentile among
       visited ones (about 50 is usual, 0 is like none of them); ``percentile_random``, its mean over the first 8 draws;
@@ -130,6 +142,11 @@ def verify(
     ------
     ValueError
         For k above the number of neurons, an unknown feature, intervention or match, or labels that do not fit.
+
+    Warns
+    -----
+    UserWarning
+        Where fewer random sets exist than were asked for, and too few for a p of .05.
 
     Examples
     --------
@@ -188,6 +205,7 @@ def verify(
     jobs = [[place] for place in range(len(names))] if alone else [list(range(len(names)))]
     parts = [_effects(request, selected.select([names[n] for n in job]), orders[job]) for job in jobs]
     dataset = parts[0] if len(parts) == 1 else xr.concat(parts, "feature", data_vars="all")
+    _warn_of_few_sets(dataset, n_random)
     about = {"intervention": intervention, "characters": corpus.n_positions, "n_random": n_random}
     dataset = dataset.assign_attrs(**about, match=match or "none", where=where)
     return dataset.isel(feature=0) if isinstance(features, str) else dataset
@@ -264,8 +282,9 @@ def feature_holds(column: np.ndarray) -> Bool[np.ndarray, " T"]:
 def _effects(request: _Request, labels: Labels, orders: Int[np.ndarray, "F N"]) -> xr.Dataset:
     """Measure some features, whose sets go through the network in one call."""
     model, corpus, states, ks = request.model, request.corpus, request.states, request.ks
-    strata = None if request.match is None else variance_strata(states.hidden.var(axis=0))
-    sets = neuron_sets(orders, ks, request.n_random, strata, request.seed)
+    seen = states.hidden if states.mask is None else states.hidden[states.mask]
+    variances = None if request.match is None else seen.var(axis=0)
+    sets = neuron_sets(orders, ks, request.n_random, variances, request.seed)
     signal = labels.columns[0].astype(np.float32)
     change = intervene(
         request.intervention, states, signal, value=request.value, where=request.where, seed=request.seed
@@ -283,22 +302,26 @@ def _effects(request: _Request, labels: Labels, orders: Int[np.ndarray, "F N"]) 
         )
     groups = corpus.position_groups
     draw = string_weights(len(np.unique(groups)), _BOOTSTRAP, request.seed)
-    right, loss, distance = (np.asarray(each, np.float64) for each in (outcome.right, outcome.loss, outcome.distance))
     used = sorted(set(main_types))
     probabilities = [outcome.class_probability[..., which].astype(np.float64) for which in used]
     for which, probability in zip(used, probabilities, strict=True):
         if not classes[:, which].any():  # no class to measure: a regression, or several places of a string
             probability[:] = np.nan
     of_class = [used.index(main) for main in main_types]
-    means = means_of(right, loss, probabilities, distance, counted, np.asarray(held), of_class)
+    measured = {name: getattr(outcome, name) for name in Values._fields} | {"class_probability": probabilities[0]}
+    holds = np.asarray(held)
+    after = holds_before(holds, corpus.offsets)
+    means = means_of(Values(**measured), probabilities, of_class, counted, holds, after)
     found = []
-    for place, on in enumerate(held):
+    for place, probability in enumerate(probabilities[number] for number in of_class):
         first = np.concatenate([[0], sets.top[place]])
-        values = (value[first] for value in (right, loss, probabilities[of_class[place]], distance))
-        sums = group_sums(list(values), counted, on, groups)
-        found.append({name: means[place, rows] for name, rows in _rows(sets, place).items()} | _intervals(sums, draw))
+        values = Values(**{name: each[first] for name, each in (measured | {"class_probability": probability}).items()})
+        sums = group_sums(values, counted, holds[place], after[place], groups)
+        each = {name: means[place, rows] for name, rows in _rows(sets, place).items()}
+        each["random"] = np.where(sets.random[place][..., None] >= 0, each["random"], np.nan)
+        found.append(each | _intervals(sums, draw))
     arrays = {name: np.stack([each[name] for each in found]) for name in found[0]}
-    dataset = _dataset(arrays, orders, labels.names, ks).assign_coords(
+    dataset = _dataset(arrays, sets.n_random, orders, labels.names, ks).assign_coords(
         symbols=("feature", [type_names[n] for n in main_types])
     )
     if request.density is None:
@@ -324,21 +347,50 @@ def _intervals(sums: Sums, draw: np.ndarray) -> dict[str, np.ndarray]:
     return {"low": low, "high": high}
 
 
-def _dataset(arrays: dict[str, np.ndarray], orders: np.ndarray, names: Sequence[str], ks: Sequence[int]) -> xr.Dataset:
+def _warn_of_few_sets(dataset: xr.Dataset, n_random: int) -> None:
+    """Warn where so few other sets exist that no p can be small."""
+    n_sets = (1 / dataset["p_smallest"].fillna(1.0) - 1).round().astype(int).min("feature")
+    few = [(int(k), int(n)) for k, n in zip(n_sets["k"].values, n_sets.values, strict=True)]
+    few = [(k, n) for k, n in few if n < min(n_random, FEWEST_SETS)]
+    if few:
+        found = "; ".join(
+            f"{n} other sets of {k}, p is at least {1 / (1 + n):.2g}" if n else f"no other set of {k}, no p"
+            for k, n in few
+        )
+        warnings.warn(
+            f"fewer sets exist to compare the best neurons with than n_random={n_random}, and too few for a p of .05: "
+            f'{found}. Try another k, or, with match="variance", match=None, which draws among all neurons',
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _dataset(
+    arrays: dict[str, np.ndarray],
+    n_random: Int[np.ndarray, "F K"],
+    orders: np.ndarray,
+    names: Sequence[str],
+    ks: Sequence[int],
+) -> xr.Dataset:
     intact, top, random = arrays["intact"], arrays["top"], arrays["random"]
     harm = np.asarray([1.0 if measure in LOSSES else -1.0 for measure in MEASURES])
     change = random - intact[:, None, None]
     at_least = (harm * random >= harm * top[:, :, None] - 1e-12).sum(axis=2)
-    middle = (random.sum(axis=2) + top) / (1 + random.shape[2])
+    # NaN draws of sets that do not exist count nowhere.
+    exists = np.arange(random.shape[2]) < n_random[..., None]
+    n_sets = 1.0 + n_random[..., None]
+    middle = (np.where(exists[..., None], random, 0.0).sum(axis=2) + top) / n_sets
     as_far = (np.abs(random - middle[:, :, None]) >= np.abs(top - middle)[:, :, None] - 1e-12).sum(axis=2)
+    low, high = _draws_interval(change, exists)
     neurons = np.full((len(names), len(ks), max(ks)), -1)
     for column, k in enumerate(ks):
         neurons[:, column, :k] = orders[:, :k]
 
     def p_value(count: np.ndarray) -> np.ndarray:
-        return np.where(np.isnan(top), np.nan, (1 + count) / (1 + random.shape[2]))
+        return np.where(np.isnan(top) | (n_sets == 1), np.nan, (1 + count) / n_sets)
 
     one, many = ("feature", "k", "measure"), ("feature", "k", "draw", "measure")
+    totals = np.where(exists[..., None], change, 0.0).sum(axis=2)
     variables: dict[str, Any] = {
         "intact": (("feature", "measure"), intact),
         "top": (one, top),
@@ -348,11 +400,25 @@ def _dataset(arrays: dict[str, np.ndarray], orders: np.ndarray, names: Sequence[
         "top_effect_low": (one, arrays["low"]),
         "top_effect_high": (one, arrays["high"]),
         "bottom_effect": (one, arrays["bottom"] - intact[:, None]),
-        "random_effect": (one, change.mean(axis=2)),
-        "random_effect_low": (one, np.quantile(change, _INTERVAL[0], axis=2)),
-        "random_effect_high": (one, np.quantile(change, _INTERVAL[1], axis=2)),
+        "random_effect": (one, np.where(n_sets == 1, np.nan, totals / np.maximum(n_sets - 1, 1))),
+        "random_effect_low": (one, low),
+        "random_effect_high": (one, high),
         "p": (one, p_value(at_least)),
         "p_differs": (one, p_value(as_far)),
+        "p_smallest": (("feature", "k"), np.where(n_random > 0, 1 / (1 + n_random), np.nan)),
         "neurons": (("feature", "k", "place"), neurons),
     }
     return xr.Dataset(variables, coords={"feature": list(names), "k": list(ks), "measure": list(MEASURES)})
+
+
+def _draws_interval(
+    change: Float[np.ndarray, "F K R X"], exists: Bool[np.ndarray, "F K R"]
+) -> tuple[Float[np.ndarray, "F K X"], Float[np.ndarray, "F K X"]]:
+    """Return the interval of the draws that exist."""
+    if exists.all():
+        low, high = np.quantile(change, _INTERVAL, axis=2)
+        return low, high
+    found = np.full((2, *change.shape[:2], change.shape[3]), np.nan)
+    for place in zip(*np.nonzero(exists.any(axis=2)), strict=True):
+        found[:, *place] = np.quantile(change[place][exists[place]], _INTERVAL, axis=0)
+    return found[0], found[1]

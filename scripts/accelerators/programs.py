@@ -19,6 +19,7 @@ from dni_jax.models._network import CharNetwork, zero_carries
 from dni_jax.models._state import TrainState
 from dni_jax.probes import (
     ProbeSpec,
+    _bootstrap,
     _direct,
     _engine_counts,
     _engine_sorted,
@@ -27,6 +28,7 @@ from dni_jax.probes import (
     _least_squares,
     _moments,
     _plan,
+    _sets,
 )
 from dni_jax.probes._registry import PROBES
 
@@ -223,11 +225,67 @@ def _ranks(site: Site, n: Sizes) -> Program:
     return Program(_direct._ranked, arguments, {"n_strata": 1, "platform": site.platform})
 
 
-def _joint_ridge(site: Site, n: Sizes) -> Program:
-    mesh = site.neurons()
+def _joint_data(site: Site, n: Sizes) -> tuple[_joint.JointData, bool]:
     z, y = _shape((n.positions, n.neurons + 1), jnp.float64), _shape((n.positions, n.features), jnp.float64)
     data = _joint.JointData(z, y, _shape((n.positions,), jnp.int32), _blocks(n))
-    return Program(_joint._select, (site.place(data, mesh),), {"k": 5, "n_folds": n.folds})
+    return site.place(data, site.neurons()), _joint.works_at_once(ProbeSpec("ridge", plan=site.platform), data)
+
+
+def _jointly(name: str) -> Callable[[Site, Sizes], Program]:
+    def make(site: Site, n: Sizes) -> Program:
+        data, parallel = _joint_data(site, n)
+        strengths = site.place(_shape((1,), jnp.float64), site.neurons())
+        settings = {"probe": name, "names": ("accuracy", "auc"), "n_folds": n.folds, "parallel": parallel}
+        return Program(_joint._score, (data, strengths), settings)
+
+    return make
+
+
+def _select(site: Site, n: Sizes) -> Program:
+    data, parallel = _joint_data(site, n)
+    return Program(_joint._select, (data,), {"k": 5, "n_folds": n.folds, "parallel": parallel})
+
+
+def _score_sets(name: str) -> Callable[[Site, Sizes], Program]:
+    def make(site: Site, n: Sizes) -> Program:
+        mesh, per_position = site.neurons(), (n.positions,)
+        rows = (
+            _shape((n.positions, n.neurons), jnp.float64),
+            _shape(per_position, jnp.int32),
+            _shape((n.positions, n.features), jnp.float64),
+            _shape(per_position, jnp.int32),
+            _blocks(n),
+        )
+        sets = _shape((n.neurons, 5), jnp.int32)
+        arguments = site.place((rows, sets, sets, _shape((), jnp.float64)), mesh)
+        settings = {"probe": name, "names": ("accuracy", "auc"), "n_folds": n.folds, "parallel": True}
+        return Program(_sets._score_sets, arguments, settings)
+
+    return make
+
+
+def _bootstrap_auc(site: Site, n: Sizes) -> Program:
+    shapes = (
+        _shape((n.positions, n.neurons)),
+        _shape((n.positions, n.features)),
+        _shape((n.positions,), jnp.int32),
+        _shape((n.repetitions, n.positions // 20)),
+    )
+    return Program(_bootstrap._draws, site.place(shapes, site.neurons()), {"platform": site.platform})
+
+
+def _bootstrap_held_out(site: Site, n: Sizes) -> Program:
+    line = _shape((n.features, n.neurons, n.folds), jnp.float64)
+    shapes = (
+        _shape((n.positions, n.neurons)),
+        _shape((n.features, n.positions), jnp.float64),
+        _shape((n.positions,), jnp.int32),
+        _shape((n.positions,), jnp.int32),
+        line,
+        line,
+    )
+    settings = {"n_groups": n.positions // 20, "classifies": True, "platform": site.platform}
+    return Program(_bootstrap._group_sums, site.place(shapes, site.neurons()), settings)
 
 
 def _weights(n: Sizes) -> Any:
@@ -313,12 +371,20 @@ PROGRAMS: dict[str, Callable[[Site, Sizes], Program]] = {
     "binned_scores": _binned_scores,
     "permutation": _permutation,
     "ranks": _ranks,
-    "select": _joint_ridge,
+    "joint_ridge": _jointly("ridge"),
+    "joint_logistic": _jointly("logistic"),
+    "sets_ridge": _score_sets("ridge"),
+    "sets_logistic": _score_sets("logistic"),
+    "select": _select,
+    "bootstrap_auc": _bootstrap_auc,
+    "bootstrap_held_out": _bootstrap_held_out,
     "train": _train(lambda n: 1),
     "train_population": _train(lambda n: n.models),
     "record": _record,
     "verify": _verify,
     "generate": _generate,
 }
+# A TPU leaves these to its host: factorisations in float64, which it emulates.
+ON_HOST = ("joint_ridge", "joint_logistic", "sets_ridge", "sets_logistic", "select")
 # Programs of networks run in JAX's usual 32-bit mode.
 NARROW = ("train", "train_population", "record", "verify", "generate")

@@ -28,7 +28,7 @@ def test_the_run_folder_is_whole(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {"config.toml", "checkpoint", "relevance.parquet", "effects.parquet", "samples.json",
                      "relevance.png", "effects.png", "summary.json", "findings.csv", "training.csv", "excerpt.npz",
-                     "report.html"}  # fmt: skip
+                     "report.html", "manifest.json"}  # fmt: skip
     relevance = pd.read_parquet(finished / "relevance.parquet")
     assert len(relevance) == 12 * 51 * 4
     looks = pd.read_csv(finished / "training.csv")

@@ -13,8 +13,9 @@ import dni_jax as dni
 from dni_jax.app.config import RunConfig
 from dni_jax.app.query import open_runs
 from dni_jax.app.report import Excerpt
-from dni_jax.app.run_folder import RUN_FILES, RunFolder
-from dni_jax.app.sweep import SweepConfig
+from dni_jax.app.report._run_files import RunFiles
+from dni_jax.app.run_folder import RUN_FILES, RunFolder, resume_config
+from dni_jax.app.sweep import SweepConfig, sweep_table
 from dni_jax.app.sweep._folder import SweepFolder
 from dni_jax.files import FolderLock, atomic_write, check_array_path, remove_leftovers
 from dni_jax.inspection import write_table
@@ -38,6 +39,7 @@ def run(tmp_path):
     folder.update_summary(loss=0.5)
     folder.model.mkdir()
     (folder.model / "model.json").write_text("{}")
+    folder.set_fingerprint("0123456789abcdef")
     folder.report.write_text("a page")
     (folder.path / "notes.txt").write_text("my own")
     folder.release()
@@ -57,7 +59,7 @@ def held(run):
 def test_force_removes_the_files_of_the_run_and_no_others(run):
     assert {path.name for path in run.path.iterdir()} - set(RUN_FILES) == {"notes.txt"}
     RunFolder.claim(RunConfig(out=str(run.path), force=True, strings=77)).release()
-    assert {path.name for path in run.path.iterdir()} == {"notes.txt", "config.toml"}
+    assert {path.name for path in run.path.iterdir()} == {"notes.txt", "config.toml", "manifest.json"}
     assert "77" in (run.path / "config.toml").read_text()
 
 
@@ -155,15 +157,95 @@ def test_what_killed_processes_left_is_removed(tmp_path):
 
 def test_tables_of_another_network_are_refused(run):
     table = pd.DataFrame({"neuron": [0], "feature": ["x"], "fold": [0], "score": [1.0]})
-    run.update_summary(model="0123456789abcdef")
-    write_table(table, run.relevance, "0123456789abcdef")
+    with run.writing("relevance.parquet") as path:
+        write_table(table, path, "0123456789abcdef")
     open_runs(run.path)
     effects = pd.DataFrame({"intervention": ["ablate"], "feature": ["x"], "k": [1], "measure": ["loss"]})
-    write_table(effects, run.effects, "fedcba9876543210")
+    with run.writing("effects.parquet") as path:
+        write_table(effects, path, "fedcba9876543210")
     with pytest.raises(ValueError, match=r"got effects\.parquet of another one \(fedcba98, not 01234567\)"):
         open_runs(run.path)
-    write_table(effects, run.effects)  # of an earlier version, which did not say
+    (run.path / "manifest.json").unlink()  # of an earlier version, which had none
+    with pytest.raises(ValueError, match=r"got effects\.parquet of another one \(fedcba98, not 01234567\)"):
+        open_runs(run.path)
+    write_table(effects, run.effects)  # of a still earlier one, which did not say
     open_runs(run.path)
+
+
+RESULTS = {
+    "config.toml": "seed = 3",
+    "summary.json": '{"loss": 0.4}',
+    "training.csv": "step,validation_loss\n9,1.0\n",
+    "findings.csv": "feature,neurons\nx,[1]\n",
+    "samples.json": "{}",
+    "step_sizes.csv": "size\n1\n",
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_files_of_another_run_are_refused(run, name):
+    if not (run.path / name).exists():
+        with run.writing(name) as path:
+            path.write_text(RESULTS[name])
+    open_runs(run.path)
+    own = (run.path / name).read_bytes()
+    (run.path / name).write_bytes(own + b"\n")
+    for read in (lambda: open_runs(run.path), lambda: sweep_table([run.path]), lambda: RunFiles.read(run.path)):
+        with pytest.raises(ValueError, match=rf"{name}' as the run has written it.*or another run's"):
+            read()
+    with pytest.raises(ValueError, match="as the run has written it"):
+        resume_config(RunConfig(out=str(run.path), resume=True))
+    (run.path / name).write_bytes(own)
+    open_runs(run.path)
+
+
+def test_a_result_that_the_run_has_not_written_is_refused(run):
+    run.findings.write_text("feature,neurons\nx,[1]\n")
+    with pytest.raises(ValueError, match=r"only files of this run, got .*findings\.csv'"):
+        open_runs(run.path)
+    (run.path / "manifest.json").unlink()
+    open_runs(run.path)  # on the word of its owner
+    run.update_summary(loss=0.4)
+    open_runs(run.path)
+    run.findings.write_text("feature,neurons\nx,[2]\n")
+    with pytest.raises(ValueError, match=r"findings\.csv' as the run has written it"):
+        open_runs(run.path)
+
+
+def test_a_kill_between_a_file_and_its_entry_leaves_a_readable_run(run):
+    def write(text):
+        with run.writing("findings.csv") as path:
+            if text:
+                path.write_text(text)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write("")
+    open_runs(run.path)
+    with pytest.raises(KeyboardInterrupt):
+        write("feature,neurons\nx,[1]\n")
+    assert open_runs(run.path).query("SELECT feature FROM findings")["feature"].tolist() == ["x"]
+
+
+def test_removed_results_do_not_come_back(run):
+    with run.writing("effects.parquet") as path:
+        write_table(pd.DataFrame({"intervention": ["ablate"], "feature": ["x"], "k": [1], "measure": ["loss"]}), path)
+    saved = run.effects.read_bytes()
+    run.remove_results("verify")
+    open_runs(run.path)
+    run.effects.write_bytes(saved)
+    with pytest.raises(ValueError, match=r"only files of this run, got .*effects\.parquet'"):
+        open_runs(run.path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"files": 3}', '{"files": {"config.toml": 3}}', "\udcff"])
+def test_a_broken_manifest_is_named(run, text):
+    (run.path / "manifest.json").write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(ValueError, match=r"manifest\.json', got a broken one.*remove it"):
+        open_runs(run.path)
+    (run.path / "manifest.json").write_text('{"format": 99, "files": {}}')
+    with pytest.raises(ValueError, match=r"manifest\.json'.*newer dni_jax: update it"):
+        open_runs(run.path)
 
 
 def test_an_excerpt_of_another_network_is_refused(tmp_path):
@@ -225,7 +307,7 @@ def test_a_full_disk_is_recognised_in_any_error(run, capsys, monkeypatch):
     def full(*arguments, **options):
         raise RuntimeError("RESOURCE_EXHAUSTED: Failed to write file [OS error 28: ENOSPC No space left on device]")
 
-    monkeypatch.setattr(RunFolder, "check_models", full)
+    monkeypatch.setattr(RunFolder, "check_files", full)
     message = refused(["query", str(run.path), "SELECT 1"], capsys)
     assert "the disk is full" in message
     assert "RESOURCE" not in message

@@ -33,6 +33,7 @@ def test_a_run_without_a_number_goes_on(folder):
     config = folder.path / "config.toml"
     config.write_text(config.read_text().replace(f"format = {FORMAT}\n", ""))
     assert "format" not in config.read_text()
+    (folder.path / "manifest.json").unlink()  # neither had such a run
     begun = resumed(folder)
     assert (begun.strings, begun.train.hidden) == (70, 5)
     RunFolder.claim(begun)
@@ -40,6 +41,7 @@ def test_a_run_without_a_number_goes_on(folder):
 
 
 def test_a_newer_run_is_refused(folder):
+    (folder.path / "manifest.json").unlink()
     for name in ("config.toml", "summary.json"):
         file = folder.path / name
         file.write_text(file.read_text().replace(f"format = {FORMAT}", "format = 99").replace(f": {FORMAT},", ": 99,"))

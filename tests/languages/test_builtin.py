@@ -71,10 +71,28 @@ def test_arithmetic_has_exactly_the_productions_of_the_paper():
     np.testing.assert_allclose(e, np.array([8, 1, 1, 2, 1, 1]) / 14)
 
 
+def test_long_arithmetic_has_the_same_expressions_but_no_single_digits_among_them():
+    grammar = get("arithmetic_long").productions
+    assert written(grammar)["e"] == ARITHMETIC["e"]
+    assert written(grammar)["whole"] == ARITHMETIC["e"][1:]
+    assert (
+        grammar.kinds
+        == get("arithmetic").productions.kinds[1:6]
+        + get("arithmetic").productions.kinds[:1]
+        + (get("arithmetic").productions.kinds[6:])
+    )
+    texts = get("arithmetic_long").sample(2_000, seed=0).strings
+    expressions = [each for text in texts for each in text.split(", ")]
+    assert min(map(len, expressions)) == 3
+    assert np.mean([len(each) for each in expressions]) == pytest.approx(7.4, abs=0.3)
+    symbols = "".join(texts)
+    assert [symbols.count(sign) / len(symbols) for sign in "+-*/"] == pytest.approx([0.141, *[0.047] * 3], abs=0.004)
+
+
 def test_unknown_language_lists_those_there_are():
     with pytest.raises(ValueError, match=r"parentheses, arithmetic, python.*got 'klingon'.*from_lark"):
         get("klingon")
-    assert list_languages() == ("parentheses", "arithmetic", "python", "c", "c_expressions")
+    assert list_languages() == ("parentheses", "arithmetic", "python", "c", "c_expressions", "arithmetic_long")
 
 
 def test_python_cannot_be_sampled_and_says_so():

@@ -1,10 +1,14 @@
 """Training learns, stops, resumes to the bit, and says what is wrong."""
 
+import collections
+import dataclasses
 import hashlib
+import itertools
 import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -13,7 +17,7 @@ import dni_jax as dni
 from dni_jax.models import TrainConfig, cross_entropy
 from dni_jax.models import _training as module
 from dni_jax.models._checkpoints import fingerprint
-from dni_jax.text import Corpus
+from dni_jax.text import Corpus, segment_corpus
 
 SMALL = {"hidden": 8, "batch": 4, "window": 16, "evaluate_every": 10, "progress": False}
 
@@ -318,15 +322,90 @@ def test_earlier_names_of_settings_are_read(model, tmp_path):
 
 
 def test_checkpoints_keep_their_fingerprint(corpus):
-    """A checkpoint of an earlier version, which called the matmul_dtype products, is still this training's."""
+    """A checkpoint of an earlier version is still this training's.
+
+    It called the matmul_dtype products, and knew Adam on windows in carried states only.
+    """
     plan = TrainConfig(hidden=4).plan(5)
     settings = {"products" if name == "matmul_dtype" else name: value for name, value in vars(plan).items()}
+    for added in ("window_start", "loss_on", "optimizer"):
+        del settings[added]
     digest = hashlib.sha256(repr(sorted(settings.items())).encode())
     for array in (corpus.text, corpus.offsets, corpus.split):
         digest.update(np.ascontiguousarray(array).tobytes())
     assert fingerprint([plan], corpus) == digest.hexdigest()[:16]
+    for other in ({"window_start": "zero"}, {"loss_on": "last"}, {"optimizer": "rmsprop"}):
+        assert fingerprint([dataclasses.replace(plan, **other)], corpus) != digest.hexdigest()[:16]
 
 
 def test_a_loss_far_above_guessing_is_a_divergence(corpus):
     with pytest.raises(ValueError, match=r"near 2\.\d+ nats .* which guessing has, or below, got .*diverged"):
         dni.train(corpus, steps=20, learning_rate=1e30, **SMALL)
+
+
+LAST = {"window_start": "zero", "loss_on": "last", "optimizer": "rmsprop", "schedule": "constant", "warmup": 0}
+
+
+def running_text(corpus):
+    """Codes of a corpus' strings end to end, each after a boundary."""
+    return np.concatenate([[0, *corpus.flat_codes[a:b]] for a, b in itertools.pairwise(corpus.offsets)] + [[0]])
+
+
+def test_windows_from_zero_are_all_of_the_running_text_once_an_epoch(corpus):
+    text, window, batch = corpus.take(np.arange(12)), 5, 3
+    plan = TrainConfig(window=window, batch=batch, **LAST).plan(8)
+    codes = running_text(text)
+    n_windows = len(codes) - window
+    steps = list(itertools.islice(module._windows(text, plan), n_windows // batch))
+    seen = [(*read[:, lane], *target[:, lane]) for read, target, *_ in steps for lane in range(batch)]
+    whole = [(*codes[n : n + window], *codes[n + 1 : n + 1 + window]) for n in range(n_windows)]
+    assert len(set(map(tuple, np.asarray(seen).tolist())) - set(map(tuple, np.asarray(whole).tolist()))) == 0
+    left = collections.Counter(whole) - collections.Counter(map(tuple, np.asarray(seen).tolist()))
+    assert left.total() == n_windows % batch  # the last windows of an epoch come in the next one's first step
+    for _, _, weights, resets in steps:
+        assert weights.tolist() == [[0.0] * batch] * (window - 1) + [[1.0] * batch]
+        assert resets.tolist() == [[True] * batch] + [[False] * batch] * (window - 1)
+
+
+def test_windows_do_not_run_from_one_piece_of_text_into_another():
+    whole = Corpus.from_strings(["abcdefgh", "ABCDEFGH"])
+    pieces = segment_corpus(whole, 4).take(np.asarray([0, 3, 1, 2]))  # abcd EFGH efgh ABCD
+    plan = TrainConfig(window=3, batch=1, **LAST).plan(len(whole.vocabulary))
+    made = itertools.islice(module._windows(pieces, plan), 50)
+    texts = {"".join(whole.vocabulary.symbols[code] if code else "|" for code in read[:, 0]) for read, *_ in made}
+    assert texts == {"|ab", "abc", "EFG", "FGH", "efg", "fgh", "gh|", "h|A", "|AB", "ABC"}
+    with pytest.raises(ValueError, match="at least 9 symbols in a row"):
+        next(module._windows(pieces, TrainConfig(window=9, batch=1, **LAST).plan(20)))
+
+
+def test_last_loss_and_rmsprop_against_a_hand_written_training(corpus):
+    """The equations of the LSTM, of the loss and of Keras' RMSprop are written out; JAX differentiates them."""
+    text = corpus.take(np.arange(200))
+    settings = {**SMALL, **LAST, "window": 6, "learning_rate": 0.01, "clip": 1e9, "seed": 3}
+    plan = TrainConfig(**{name: value for name, value in settings.items() if name != "progress"}).plan(8)
+    start = dni.models.TrainedModel.init(corpus.vocabulary, plan).weights
+    (layer,) = start.layers
+    values = [np.asarray(each, np.float64) for each in (layer.wx, layer.wh, layer.b, start.head, start.head_b)]
+    memory = [np.zeros_like(each) for each in values]
+
+    def loss(values, codes, targets):
+        wx, wh, b, head, head_b = values
+        h = c = jnp.zeros((codes.shape[1], wh.shape[0]))
+        for row in codes:
+            i, f, g, o = jnp.split(wx[row] + h @ wh + b, 4, axis=1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        logits = h @ head + head_b
+        return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(len(targets)), targets])
+
+    for codes, targets, *_ in itertools.islice(module._windows(text, plan), 3):
+        gradient = jax.grad(loss)([jnp.asarray(each, jnp.float32) for each in values], codes, targets[-1])
+        for place, part in enumerate(np.asarray(each, np.float64) for each in gradient):
+            memory[place] = 0.9 * memory[place] + 0.1 * part**2
+            values[place] = values[place] - 0.01 * part / (np.sqrt(memory[place]) + 1e-7)
+    alone = text.take(np.arange(len(text)))
+    alone = dataclasses.replace(alone, split=np.zeros(len(text), alone.split.dtype))
+    made = dni.train(alone, steps=3, **settings).weights
+    found = (made.layers[0].wx, made.layers[0].wh, made.layers[0].b, made.head, made.head_b)
+    for one, expected in zip(found, values, strict=True):
+        np.testing.assert_allclose(one, expected, atol=2e-5)

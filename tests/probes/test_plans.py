@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from dni_jax.probes import ProbeSpec, _newton, score_neurons
+from dni_jax.probes import ProbeSpec, _newton, score_jointly, score_neurons, score_sets
+from dni_jax.probes import _bootstrap as bootstrap
 from dni_jax.probes import _direct as direct
 from dni_jax.probes._plan import SETTLED, Plan, run_plan
 
@@ -106,3 +107,48 @@ def test_what_a_platform_lacks_is_said_before_compiling(problem):
         score_neurons(hidden.astype(np.float64), labels, folds, plan="tpu")
     with pytest.raises(ValueError, match="expected plan to be one of auto, cpu, gpu, tpu, got 'cuda'"):
         score_neurons(hidden, labels, folds, plan="cuda")
+
+
+@pytest.mark.parametrize("probe", ["ridge", "logistic"])
+def test_joint_probes_agree(problem, probe):
+    hidden, labels, folds = problem
+    cpu, gpu = (
+        score_jointly(hidden, labels[:, :2], folds, probe=probe, metrics=("accuracy", "auc"), plan=plan)
+        for plan in ("cpu", "gpu")
+    )
+    for name in ("accuracy", "auc"):
+        np.testing.assert_allclose(gpu[name], cpu[name], atol=1e-12)
+
+
+@pytest.mark.parametrize("probe", ["ridge", "logistic"])
+def test_probes_on_sets_agree(problem, probe):
+    hidden, labels, folds = problem
+    sets, lags = [[0, 1], [1, 1], [2, 3]], [[0, 0], [0, 1], [0, 0]]
+    folds = np.where(np.arange(T) == 0, -1, folds)
+    cpu, gpu = (
+        score_sets(hidden, labels[:, :2], folds, sets, lags, probe=probe, metrics=("accuracy", "auc"), plan=plan)
+        for plan in ("cpu", "gpu")
+    )
+    for name in ("accuracy", "auc"):
+        np.testing.assert_allclose(gpu[name], cpu[name], atol=1e-12)
+
+
+def test_bootstrap_draws_agree(problem):
+    hidden, labels, _ = problem
+    weights = bootstrap.string_weights(30, 4, seed=0)
+    arrays = hidden, labels.astype(np.float32), (np.arange(T) % 30).astype(np.int32), weights
+    with jax.enable_x64(True):
+        cpu, *others = (np.asarray(bootstrap._draws(*arrays, platform)) for platform in ("cpu", "gpu", "tpu"))
+    for other in others:
+        np.testing.assert_allclose(other, cpu, atol=1e-12)
+
+
+def test_sums_over_strings_agree(problem):
+    hidden, labels, folds = problem
+    rng = np.random.default_rng(0)
+    weight, bias = rng.normal(size=(3, hidden.shape[1], K)), rng.normal(size=(3, hidden.shape[1], K))
+    groups = (np.arange(T) % 30).astype(np.int32)
+    arrays = hidden, labels.T.astype(float), np.maximum(folds, 0), groups, weight, bias
+    with jax.enable_x64(True):
+        cpu, gpu = (np.asarray(bootstrap._group_sums(*arrays, 30, True, platform)) for platform in ("cpu", "gpu"))
+    np.testing.assert_array_equal(gpu, cpu)

@@ -66,7 +66,9 @@ def contents(folder):
     values = {name: runs.query(f"SELECT * FROM {name}").to_csv() for name in runs.tables if name != "runs"}
     values |= {"config": dict(files.config), "summary": files.summary, "samples": files.samples}
     values["findings"] = json.dumps(files.findings)
-    values["excerpt"] = None if files.excerpt is None else files.excerpt.states.tobytes()
+    values["excerpt"] = (
+        None if files.excerpt is None else files.excerpt.hidden.tobytes() + files.excerpt.labels.tobytes()
+    )
     values["head"] = np.asarray(model.weights.head).tobytes()
     values["relevance"] = read_relevance(folder / "relevance.parquet").to_dataframe().to_csv()
     return {name: repr(value) for name, value in values.items()}

@@ -10,6 +10,7 @@ _FLAGS = {
     "xla_backend_optimization_level": "0",
     "xla_llvm_disable_expensive_passes": "true",
     "xla_cpu_use_fusion_emitters": "false",
+    "xla_cpu_parallel_codegen_split_count": "1",  # more parts are more work, and the cores have other tests to run
 }
 
 

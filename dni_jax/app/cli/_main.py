@@ -42,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if words == ["--version"]:
         print(f"dni_jax {version('dni_jax')}")
         return
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # What fails in a thread of Orbax or TensorStore is raised again in the main thread, which explains it.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    if sys.unraisablehook is sys.__unraisablehook__:  # else somebody collects such errors
+        sys.unraisablehook = _ignore_closed_loop
     try:
         make_app(_read_defaults(words), summaries=words[0].startswith("-")).cli(
             prog="dni",
@@ -61,6 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if full := _explain_full(error):
             _stop(full)
         _stop_crashed(error)
+
+
+def _ignore_closed_loop(unraisable: sys.UnraisableHookArgs) -> None:
+    """Print an error that nobody can handle, but not that TensorStore's threads report to a loop that has ended."""
+    error = unraisable.exc_value
+    if not isinstance(error, RuntimeError) or str(error) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _escape_unprintable() -> None:

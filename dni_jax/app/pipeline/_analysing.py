@@ -50,7 +50,8 @@ def attribute_stage(job: Job, inspection: Inspection) -> xr.Dataset:
     attribution = attribute(job.model, corpus, "next", LAGS, "integrated_gradients", steps=_STEPS, **options)
     effects = ablation_effects(job.model, corpus, "next", LAGS, **options)
     agreed = rank_agreement(attribution, effects, inspection.relevance, choose_headlines(job, inspection), by=RANK_BY)
-    write_table(attribution_table(attribution, agreed), job.folder.attribution, job.fingerprint)
+    with job.folder.writing(job.folder.attribution.name) as path:
+        write_table(attribution_table(attribution, agreed), path, job.fingerprint)
     job.log(f"  done in {time.perf_counter() - start:.1f} s")
     return attribution
 
@@ -88,9 +89,10 @@ def posterior_stage(job: Job, inspection: Inspection, n_draws: int = 20, step_si
         unseen_average=draws.validation.average,
         top=k,
     )
-    write_table(table, job.folder.posterior, job.fingerprint)
+    with job.folder.writing(job.folder.posterior.name) as path:
+        write_table(table, path, job.fingerprint)
     sweep = step_size_table(sizes, chains, scored)
-    with atomic_write(job.folder.step_sizes) as part:
+    with job.folder.writing(job.folder.step_sizes.name) as path, atomic_write(path) as part:
         sweep.to_csv(part, index=False)
     job.log(f"  {draws} in {time.perf_counter() - start:.1f} s")
     return table
@@ -109,7 +111,8 @@ def dimension_stage(job: Job, inspection: Inspection) -> pd.DataFrame:
     options: dict[str, Any] = {"target": _TARGET, "repeats": _REPEATS, "folds": _count_folds(corpus)}
     needed = measure_probe_dimension(states, labels, **options, seed=job.config.train.seed)
     table = dimension_table(needed, inspection.relevance)
-    write_table(table, job.folder.dimension, job.fingerprint)
+    with job.folder.writing(job.folder.dimension.name) as path:
+        write_table(table, path, job.fingerprint)
     job.log(f"  done in {time.perf_counter() - start:.1f} s")
     return table
 
@@ -164,7 +167,8 @@ def repair_stage(job: Job, inspection: Inspection) -> pd.DataFrame | None:
     except NoViolationError as error:
         job.log(f"  no repair: {error}")
         return None
-    write_table(table, job.folder.repair, job.fingerprint)
+    with job.folder.writing(job.folder.repair.name) as path:
+        write_table(table, path, job.fingerprint)
     job.log(f"  done in {time.perf_counter() - start:.1f} s")
     return table
 

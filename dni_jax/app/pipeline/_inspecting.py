@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ import xarray as xr
 
 from dni_jax.app.pipeline._job import Job
 from dni_jax.app.report import make_excerpt, relevance_figure, save
+from dni_jax.app.run_folder import RunFolder
 from dni_jax.features import Labels
 from dni_jax.files import atomic_write
 from dni_jax.inspection import (
@@ -95,18 +95,20 @@ def inspect_stage(job: Job) -> Inspection:
     job.log(f"  {null}, an untrained network and a control task in {time.perf_counter() - start:.1f} s")
     inspection = Inspection.from_relevance(relevance, labels)
     job.begin_results("inspect", "verify", "analyse", "report")
-    write_findings(job.folder.findings, inspection)
+    write_findings(job.folder, inspection)
     save(relevance_figure(relevance.sel(feature=inspection.distinct)), job.folder.path / "relevance.png")
-    make_excerpt(corpus, states, labels, relevance=relevance).save(job.folder.excerpt, job.fingerprint)
+    with job.folder.writing(job.folder.excerpt.name) as path:
+        make_excerpt(corpus, states, labels, relevance=relevance).save(path, job.fingerprint)
     job.folder.update_summary(positions=relevance.attrs["positions"])
-    write_table(relevance_table(relevance), job.folder.relevance, job.fingerprint)
+    with job.folder.writing(job.folder.relevance.name) as path:
+        write_table(relevance_table(relevance), path, job.fingerprint)
     return inspection
 
 
-def write_findings(path: Path, inspection: Inspection, effects: xr.Dataset | None = None) -> pd.DataFrame:
+def write_findings(folder: RunFolder, inspection: Inspection, effects: xr.Dataset | None = None) -> pd.DataFrame:
     """Write the table of features, with the `effects` of ablation if they are known, and return it."""
     findings = findings_table(inspection.best, inspection.labels.duplicates, effects)
-    with atomic_write(path) as part:
+    with folder.writing(folder.findings.name) as path, atomic_write(path) as part:
         findings.to_csv(part, index=False)
     return findings
 
@@ -142,5 +144,5 @@ def load_relevance(job: Job) -> xr.Dataset:
         raise ValueError(
             f"expected scores in {str(job.folder.relevance)!r}, got none: run dni inspect {job.folder.path}"
         )
-    job.folder.check_models()
+    job.folder.check_files(job.folder.relevance.name)
     return read_relevance(job.folder.relevance)

@@ -82,6 +82,7 @@ class Job:
             If the folder holds no run, a setting is invalid, or another process works in the folder.
         """
         folder = RunFolder.open(path)
+        folder.check_files("config.toml")
         folder = folder.hold() if hold else folder
         config = processes.broadcast(lambda: replace(read_config(folder.path / "config.toml"), **changes))
         config.check()
@@ -130,12 +131,7 @@ class Job:
                 f"expected a trained network in {str(self.folder.model)!r}, got none: dni train --resume --out {path}"
             )
         model = load(self.folder.model)
-        recorded = self.folder.summary().get("model")
-        if recorded not in (None, fingerprint_network(model)):
-            raise ValueError(
-                f"expected in {str(self.folder.model)!r} the network that the results of the run are about, got "
-                "another one: put the network back, or start a new run"
-            )
+        self.folder.check_network(fingerprint_network(model))
         return model
 
     @cached_property

@@ -94,7 +94,7 @@ def _inspect(job: Job) -> Inspection:
 
 
 def _verify(job: Job, inspection: Inspection) -> pd.DataFrame:
-    if not job.folder.has_results("verify"):
+    if not (job.folder.has_results("verify") and job.folder.has(job.folder.findings.name)):
         return verify_stage(job, inspection)
     job.log(f"effects: loaded from {job.folder.effects}")
     return read_findings(job.folder.findings)
@@ -165,8 +165,8 @@ def _write_excerpt(folder: RunFolder, log: Log) -> None:
         with Job.open(folder.path, log, hold=True) as job:
             corpus = job.inspected
             states, labels = record(job.model, corpus), job.library.label(corpus)
-            make_excerpt(corpus, states, labels, relevance=read_relevance(folder.relevance)).save(
-                folder.excerpt, job.fingerprint
-            )
+            excerpt = make_excerpt(corpus, states, labels, relevance=read_relevance(folder.relevance))
+            with job.folder.writing(folder.excerpt.name) as path:
+                excerpt.save(path, job.fingerprint)
     except ValueError as error:
         log(f"no example text in the report of {folder.path}: {error}")

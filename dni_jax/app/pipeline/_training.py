@@ -47,7 +47,8 @@ def train_stage(job: Job) -> TrainedModel:
     job.log(f"network: {loss:.4f} nats per symbol on held-out text; {reference}")
     _stamp_dynamics(job)
     losses = {"loss": loss, "ideal": ideal, "unigram": unigram}
-    job.folder.update_summary(**losses, model=job.fingerprint, coverage=job.corpus.coverage, finished=False)
+    job.folder.set_fingerprint(job.fingerprint)
+    job.folder.update_summary(**losses, coverage=job.corpus.coverage, finished=False)
     return model
 
 
@@ -55,7 +56,8 @@ def _stamp_dynamics(job: Job) -> None:
     """Give the table of scores during training the fingerprint of the network that the training ended with."""
     path = job.folder.dynamics
     if processes.is_first() and path.is_file() and table_model(path) is None:
-        write_table(read_table(path), path, job.fingerprint)
+        with job.folder.writing(path.name):
+            write_table(read_table(path), path, job.fingerprint)
 
 
 def _train(job: Job) -> TrainedModel:
@@ -71,7 +73,8 @@ def _train(job: Job) -> TrainedModel:
         on_inspect=make_dynamics_hook(job),
     )
     # If a run stopped between writing a checkpoint and its row, the row is only in the history.
-    continue_table(folder.metrics, _rows(model.history))
+    with folder.writing(folder.metrics.name) as path:
+        continue_table(path, _rows(model.history))
     model.save(folder.model)
     folder.remove_training()
     steps = int(model.history[-1]["step"])
@@ -82,7 +85,8 @@ def _train(job: Job) -> TrainedModel:
 
 def record_evaluation(job: Job, evaluation: Evaluation) -> None:
     """Append an evaluation on the validation text to ``training.csv``."""
-    continue_table(job.folder.metrics, _rows([asdict(evaluation)]))
+    with job.folder.writing(job.folder.metrics.name) as path:
+        continue_table(path, _rows([asdict(evaluation)]))
 
 
 def make_dynamics_hook(job: Job) -> Callable[[int, TrainedModel], None]:
@@ -94,7 +98,8 @@ def make_dynamics_hook(job: Job) -> Callable[[int, TrainedModel], None]:
     def inspect_step(step: int, model: TrainedModel) -> None:
         states = record(model, corpus)
         relevance = inspect(states, labels, config.inspect.probe, job.count_folds(corpus), seed=config.train.seed)
-        continue_table(job.folder.dynamics, dynamics_table(relevance, step))
+        with job.folder.writing(job.folder.dynamics.name) as path:
+            continue_table(path, dynamics_table(relevance, step))
 
     return inspect_step
 
@@ -164,11 +169,14 @@ def train_together(
 
 def copy_network(job: Job, other: Job) -> None:
     """Copy the network of another run with the same training settings. The checkpoint is copied last, as a marker."""
-    pairs = [(getattr(job.folder, name), getattr(other.folder, name)) for name in ("metrics", "dynamics", "model")]
-    for own, theirs in pairs:
+    for name in ("metrics", "dynamics"):
+        own, theirs = getattr(job.folder, name), getattr(other.folder, name)
         if theirs.exists() and not own.exists():
-            with atomic_write(own) as part:
-                (shutil.copytree if theirs.is_dir() else shutil.copyfile)(theirs, part)
+            with job.folder.writing(own.name), atomic_write(own) as part:
+                shutil.copyfile(theirs, part)
+    if other.folder.model.exists() and not job.folder.model.exists():
+        with atomic_write(job.folder.model) as part:
+            shutil.copytree(other.folder.model, part)
 
 
 def _validation_ideal(job: Job) -> float | None:

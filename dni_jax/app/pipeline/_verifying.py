@@ -37,14 +37,15 @@ def verify_stage(job: Job, inspection: Inspection) -> pd.DataFrame:
     folder, headlines = job.folder, choose_headlines(job, inspection)
     effects = _measure_effects(job, inspection, headlines)
     job.begin_results("verify", "report")
-    write_findings(folder.findings, inspection)
+    write_findings(folder, inspection)
     save(effects_figure(effects, headlines), folder.path / "effects.png")
     if processes.is_first() and folder.dynamics.exists():
         save(dynamics_figure(read_table(folder.dynamics), inspection.distinct), folder.path / "dynamics.png")
     _write_samples(job, inspection, headlines)
-    findings = write_findings(folder.findings, inspection, effects["ablate"])
+    findings = write_findings(folder, inspection, effects["ablate"])
     table = pd.concat([effects_table(dataset) for dataset in effects.values()], ignore_index=True)
-    write_table(table, folder.effects, job.fingerprint)
+    with folder.writing(folder.effects.name) as path:
+        write_table(table, path, job.fingerprint)
     return findings
 
 
@@ -107,7 +108,7 @@ def _write_samples(job: Job, inspection: Inspection, features: Sequence[str]) ->
         samples[f"{feature} neurons set to 1"] = sample_text(job, best, n=16, length=200)
     for sample in samples.values():
         sample["texts"] = sample["texts"][:4]
-    with atomic_write(job.folder.samples) as part:
+    with job.folder.writing(job.folder.samples.name) as path, atomic_write(path) as part:
         part.write_text(json.dumps(samples, indent=1, ensure_ascii=False), encoding="utf-8")
 
 

@@ -116,7 +116,7 @@ class RunContents:
             If a file is broken or was written by a newer version.
         """
         folder = RunFolder(path)
-        folder.check_models()
+        folder.check_files()
         results = _read_results(folder.summary(), path / "summary.json")
         loss, ideal = results.get("loss"), results.get("ideal")
         row = {

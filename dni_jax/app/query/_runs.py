@@ -14,8 +14,9 @@ import xarray as xr
 
 from dni_jax.app.query._folders import RunContents, find_runs, short_names
 from dni_jax.app.query._views import check_query, connect, format_error, list_columns
+from dni_jax.app.run_folder import RunFolder
 from dni_jax.inspection import read_relevance
-from dni_jax.models import TrainedModel, load
+from dni_jax.models import TrainedModel, fingerprint_network, load
 
 _MAX_LISTED = 6  # names in a message
 _MAX_EXACT = 2.0**53  # above it, not every integer is a float64
@@ -101,7 +102,9 @@ class Runs:
         ValueError
             If there is no such run, or it does not have this result yet.
         """
-        return read_relevance(self._get(run).path / "relevance.parquet")
+        folder = RunFolder(self._get(run).path)
+        folder.check_files(folder.relevance.name)
+        return read_relevance(folder.relevance)
 
     def model(self, run: str) -> TrainedModel:
         """Return the network of one run.
@@ -111,7 +114,10 @@ class Runs:
         ValueError
             If there is no such run, or it does not have this result yet.
         """
-        return load(self._get(run).path / "checkpoint")
+        folder = RunFolder(self._get(run).path)
+        model = load(folder.model)
+        folder.check_network(fingerprint_network(model))
+        return model
 
     def _get(self, run: str) -> RunContents:
         for one in self.contents:

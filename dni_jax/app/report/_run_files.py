@@ -113,8 +113,8 @@ class RunFiles:
         """
         stored = RunFolder(Path(folder))
         path = stored.path
-        stored.check_models()
-        model = stored.summary().get("model")
+        stored.check_files()
+        model = stored.fingerprint
         config = _required(path / "config.toml", _toml, "`dni run LANGUAGE` makes the folder of a run")
         relevance = _required(stored.relevance, read_relevance, f"`dni inspect {path}` makes it")
         effects = _optional(stored.effects, _read_effects)

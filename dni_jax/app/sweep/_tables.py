@@ -51,13 +51,15 @@ def sweep_table(runs: str | Path | Sequence[str | Path]) -> pd.DataFrame:
 
 
 def find_run_folders(runs: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Return the folders of a sweep's started runs, sorted by name, or the given folders."""
+    """Return the folders of a sweep's started runs, sorted by name, or the given folders; their files are checked."""
     if not isinstance(runs, str | Path):
         folders = [Path(one) for one in runs]
     else:
         folders = sorted(file.parent for file in Path(runs).glob("[!.]*/config.toml"))
     if not folders:
         raise ValueError(f"expected the folder of a sweep, or folders of runs, got no run in {str(runs)!r}")
+    for folder in folders:
+        RunFolder(folder).check_files()
     return folders
 
 

@@ -2,49 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
-import jax
-
+from dni_jax.devices import get_host_memory, get_memory, is_accelerated
 from dni_jax.lab.intrinsic_dimension._projections import PROJECTIONS, projection_bytes
-
-_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
 def free_bytes() -> int:
-    """Return how many bytes the first device has free.
-
-    Returns
-    -------
-    On an accelerator: its limit minus what is in use. On a CPU: Linux's estimate of the memory available without
-    swapping, or less if the control group (a container) allows less; on other systems half of all memory.
-    """
-    stats = jax.local_devices()[0].memory_stats() or {}
-    if jax.default_backend() != "cpu" and "bytes_limit" in stats:
-        return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
-    known = [found for found in (_available(), _left_in_control_group()) if found is not None]
-    return min(known) if known else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def _available() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    return found[0] if found else None
-
-
-def _left_in_control_group() -> int | None:
-    try:
-        limit, used = (
-            (_CONTROL_GROUP / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current")
-        )
-    except OSError:
-        return None
-    return None if limit == "max" else max(int(limit) - int(used), 0)
+    """Return how many bytes the first device has free; on a CPU, the machine."""
+    return get_memory() if is_accelerated() else get_host_memory()
 
 
 def training_bytes(projection: str, n_params: int, dims: Sequence[int]) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import sysconfig
+import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -87,6 +89,32 @@ PYTHON_AMENDMENTS = (
         '| string_concat\n                      | "-"? number (("+" | "-") number)?\n\nattr_pattern',
     ),
     ('name_or_attr_pattern: NAME ("." NAME)* -> value', '?name_or_attr_pattern: NAME | NAME ("." NAME)+ -> value'),
+    (
+        'lambda_params: lambda_paramvalue ("," lambda_paramvalue)* ["," [',
+        'lambda_params: lambda_paramvalue ("," lambda_paramvalue)* ["," SLASH ("," lambda_paramvalue)*] ["," [',
+    ),
+    ('return_stmt: "return" [testlist]', 'return_stmt: "return" [testlist_star_expr]'),
+    ('yield_expr: "yield" [testlist]', 'yield_expr: "yield" [testlist_star_expr]'),
+    ('for_stmt: "for" exprlist "in" testlist ":"', 'for_stmt: "for" exprlist "in" testlist_star_expr ":"'),
+    ('match_stmt: "match" test ":"', 'match_stmt: "match" testlist_star_expr ":"'),
+    ("comp_fors [comp_if]\ncomp_fors: comp_for+", "comp_fors\ncomp_fors: comp_for+"),
+    ('comp_for: [ASYNC] "for" exprlist "in" or_test', 'comp_for: [ASYNC] "for" exprlist "in" or_test comp_if*'),
+    ("?subscript: test |", "?subscript: test | star_expr |"),
+    ('starparam: "*" typedparam', 'starparam: "*" name [":" test_or_star_expr]'),
+    (
+        'with_stmt: "with" with_items ":" suite',
+        'with_stmt: "with" with_items ":" suite\n'
+        '         | "with" "(" named_item ("," with_item)* ","? ")" ":" suite\n'
+        'named_item: test "as" expr -> with_item',
+    ),
+    (
+        '[arguments_pattern ","?] ")"\narguments_pattern: pos_arg_pattern ["," keyws_arg_pattern]\n'
+        "                 | keyws_arg_pattern -> no_pos_arguments\n\n"
+        'pos_arg_pattern: as_pattern ("," as_pattern)*\n'
+        'keyws_arg_pattern: keyw_arg_pattern ("," keyw_arg_pattern)*',
+        '[arguments_pattern] ")"\narguments_pattern: _argument_pattern ("," _argument_pattern)* [","]\n'
+        "_argument_pattern: as_pattern | keyw_arg_pattern",
+    ),
     # Type parameters and aliases (PEP 695); "type" is a name elsewhere.
     ('funcdef: "def" name "(" [parameters] ")"', 'funcdef: "def" name [type_parameters] "(" [parameters] ")"'),
     (
@@ -120,49 +148,150 @@ class _Indenter(PythonIndenter):
         try:
             yield from super().handle_NL(token)
         except DedentError as error:
-            raise ParseError(f"does not parse (line {token.end_line}, column {token.end_column}): {error}") from error
+            raise ParseError(
+                f"does not parse (line {token.end_line}, column {token.end_column}): {error}", token.end_pos
+            ) from error
 
 
 _CONTINUES = re.compile(r"(?:else|elif|except|finally)\b")
 _BEGINS = re.compile(r"[^\W\d]|[@\"'(\[{*\d.~+-]")
+_REPARSED = 10  # the most that masking may parse again, as a multiple of a statement's length,
+_REPARSED_SHORT = 15_000  # or in characters
+# A header that takes the place of one that does not parse, so that its block still belongs to something.
+_HEADERS = {"elif": "elif 0:", "else": "else:", "try": "try:", "except": "except:", "finally": "finally:"}
+
+
+def _interpret(text: str) -> ast.Module | None:
+    """Parse a text with the interpreter's own parser; None for syntax that this version does not have."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the text's own string escapes and comparisons
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _line_starts(text: str) -> list[int]:
+    return [0, *(found.end() for found in re.finditer("\n", text))]
 
 
 def _find_statements(text: str) -> list[int]:
     """Return where the statements of a module begin: by the interpreter's own parser, or else by their lines."""
-    starts = [0, *(found.end() for found in re.finditer("\n", text))]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the text's own string escapes and comparisons
-            body = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    starts, module = _line_starts(text), _interpret(text)
+    if module is None:
         lines = text.splitlines(keepends=True)
         rows = [row for row, line in enumerate(lines) if _BEGINS.match(line) and not _CONTINUES.match(line)]
         rows = [row for row in rows if row == 0 or not lines[row - 1].startswith("@")]
     else:
-        first = [[node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))] for node in body]
+        first = [[node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))] for node in module.body]
         rows = [min(lines) - 1 for lines in first]
     return [0, *sorted({starts[row] for row in rows if starts[row] > 0})]
 
 
+def _list_spans(text: str) -> list[tuple[int, int]]:
+    """Return where every statement begins and ends, at all depths: by the interpreter's parser, or by logical lines."""
+    starts, module = _line_starts(text), _interpret(text)
+    if module is None:
+        return _logical_lines(text, starts)
+    lines = text.split("\n")
+
+    def position(row: int, column: int) -> int:
+        line = lines[row - 1]
+        return starts[row - 1] + (column if line.isascii() else len(line.encode()[:column].decode()))
+
+    spans = []
+    for node in ast.walk(module):
+        if isinstance(node, ast.stmt):
+            first = min([(node.lineno, node.col_offset), *((one.lineno, 0) for one in _decorators(node))])
+            begin = position(*first)
+            begin += len(text[begin:]) - len(text[begin:].lstrip(" \t\f"))
+            spans.append((begin, position(node.end_lineno or node.lineno, node.end_col_offset or 0)))
+    return spans
+
+
+def _decorators(node: ast.stmt) -> Sequence[ast.expr]:
+    return getattr(node, "decorator_list", ())
+
+
+def _logical_lines(text: str, starts: Sequence[int]) -> list[tuple[int, int]]:
+    """Return where each logical line begins and ends; physical lines where the tokenizer stops."""
+    spans: list[tuple[int, int]] = []
+    begin: int | None = None
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type in (tokenize.NL, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER):
+                continue
+            first = starts[token.start[0] - 1] + token.start[1]
+            if token.type == tokenize.NEWLINE:
+                spans += [(begin, first)] if begin is not None else []
+                begin = None
+            elif begin is None:
+                begin = first
+    except (tokenize.TokenError, SyntaxError):
+        pass
+    after = spans[-1][1] if spans else 0
+    for first, line in zip(starts, text.split("\n"), strict=True):
+        if first >= after and line.strip():
+            spans.append((first + len(line) - len(line.lstrip()), first + len(line.rstrip())))
+    return spans
+
+
+def _fill(statement: str) -> str | None:
+    """Return text of the same length that parses in place of a statement; None if there is none."""
+    if not statement.rstrip().endswith(":"):
+        return "0".ljust(len(statement))
+    word = re.match(r"\w*", statement)
+    header = _HEADERS.get(word.group() if word else "", "if 0:")
+    return header.ljust(len(statement)) if len(header) <= len(statement) else None
+
+
 @dataclass(frozen=True, eq=False)
 class PythonLanguage(Language):
-    """Python source code. A file that does not parse as a whole is parsed statement by statement."""
+    """Python source code. In a file that does not parse, the statements that do not are masked, and no others."""
 
     def try_parse(self, text: str) -> ParseResult:
-        """Parse a text; if it does not parse, the statements of its module that do, each by itself."""
+        """Parse a text; if it does not parse, everything but the innermost statements that do not."""
         whole = super().try_parse(text)
         if not whole.error:
             return whole
         begins = _find_statements(text)
         pieces = [
-            (first, super(PythonLanguage, self).try_parse(text[first:last]))
+            (first, self._parse_masked(text[first:last]))
             for first, last in zip(begins, [*begins[1:], len(text)], strict=True)
         ]
-        parsed = [(first, one.trees) for first, one in pieces if not one.error]
+        parsed = [(first, one.trees) for first, one in pieces if len(one.trees.rule)]
         if not parsed:
             return whole
-        unparsed = [one.unparsed + first for first, one in pieces if one.error]
+        unparsed = [one.unparsed + first for first, one in pieces]
         return ParseResult(_join_trees(parsed, self.kinds), np.concatenate(unparsed), whole.counts, whole.error)
+
+    def _parse_masked(self, text: str) -> ParseResult:
+        """Parse a statement of a module; the innermost statements in it that do not parse are replaced."""
+        spans: list[tuple[int, int]] | None = None
+        masked: list[tuple[int, int]] = []
+        filled, left = text if text.endswith("\n") else text + "\n", max(_REPARSED * len(text), _REPARSED_SHORT)
+        while True:
+            try:
+                trees = self.engine.parse(filled, explain=False)
+            except ParseError as error:
+                place = error.position
+                spans = _list_spans(text) if spans is None else spans
+                around = [span for span in spans if place is not None and span[0] <= place <= span[1]]
+                around = [span for span in around if span not in masked]
+                chosen = min(around, key=lambda span: span[1] - span[0], default=None)
+                filler = None if chosen is None else _fill(text[slice(*chosen)])
+                left -= place or 0
+                if (
+                    chosen is None
+                    or filler is None
+                    or left < 0
+                    or not f"{text[: chosen[0]]}{text[chosen[1] :]}".strip()
+                ):
+                    return ParseResult.failed(self.kinds, len(text), str(error))
+                filled = filled[: chosen[0]] + filler + filled[chosen[1] :]
+                masked = [span for span in masked if not chosen[0] <= span[0] < chosen[1]] + [chosen]
+            else:
+                return ParseResult(trees, np.asarray(sorted(masked), np.int64).reshape(-1, 2))
 
 
 def _join_trees(pieces: Sequence[tuple[int, ParseTrees]], kinds: tuple[NodeKind, ...]) -> ParseTrees:

@@ -27,18 +27,24 @@ class Outcome(NamedTuple):
     Attributes
     ----------
     right
-        float64 ``(M, T)``: whether the most probable output is of the class of the target; NaN for values.
+        ``(M, T)``: whether the class with the largest total probability is that of the target; NaN for values.
+    right_by_symbol
+        ``(M, T)``: whether the single most probable output is of the class of the target; NaN for values.
+    right_symbol
+        ``(M, T)``: whether the target is the most probable output of its class; NaN for values.
     loss
-        float64 ``(M, T)``: minus the natural log of the target's probability; the squared error of values.
+        ``(M, T)``: minus the natural log of the target's probability; the squared error of values.
     class_probability
-        float64 ``(M, T, X)``: the probability of each of X classes of outputs.
+        ``(M, T, X)``: the probability of each of X classes of outputs.
     distance
-        float64 ``(M, T)``: how far the state after each symbol lies from those of the intact network.
+        ``(M, T)``: how far the state after each symbol lies from those of the intact network.
     measured
         bool ``(T,)``: the positions that have an output and a target.
     """
 
-    right: Float[np.ndarray, "M T"]
+    right: Shaped[np.ndarray, "M T"]
+    right_by_symbol: Shaped[np.ndarray, "M T"]
+    right_symbol: Shaped[np.ndarray, "M T"]
     loss: Float[np.ndarray, "M T"]
     class_probability: Float[np.ndarray, "M T X"]
     distance: Float[np.ndarray, "M T"]
@@ -83,7 +89,7 @@ class OutputTask:
         initial = initial_carries_of(model.reading, model.stack, self.corpus)
         every = list(iterate_rows(model.symbols, model.reading, self.corpus, model.n_neurons))
         shape = (n_sets, n_positions)
-        right, loss, distance = (np.zeros(shape) for _ in range(3))
+        compared, distance = np.zeros((4, *shape)), np.zeros(shape)
         probability = np.zeros((*shape, classes.shape[1]))
         measured = np.zeros(n_positions, bool)
         bounds = [
@@ -95,12 +101,13 @@ class OutputTask:
             measured[places.positions] = True
             for which, bound in enumerate(bounds):
                 part = model.run_laid(rows, initial, Bound(bound.overrides, laid), with_outputs=True)
-                found = self._compare(part, places, classes)
-                right[which, places.positions], loss[which, places.positions] = found[0], found[1]
-                probability[which, places.positions] = found[2]
+                numbers, of_classes = self._compare(part, places, classes)
+                compared[:, which, places.positions] = numbers
+                probability[which, places.positions] = of_classes
                 where, values = self._distances(part, gaussian)
                 distance[which, where] = values
-        return Outcome(right, loss, probability, distance, measured)
+        right, by_symbol, symbol, loss = compared
+        return Outcome(right, by_symbol, symbol, loss, probability, distance, measured)
 
     def _places(self, rows: Rows) -> _Places:
         """Return which outputs of some rows are compared, with what, and where that belongs."""
@@ -128,25 +135,32 @@ class OutputTask:
     def _values(self) -> bool:
         return self.model.readout is not None and self.model.readout.output == "values"
 
-    def _compare(self, part: Outputs, places: _Places, classes: np.ndarray) -> tuple[np.ndarray, ...]:
+    def _compare(
+        self, part: Outputs, places: _Places, classes: Float[np.ndarray, "C X"]
+    ) -> tuple[Float[np.ndarray, "4 n"], Float[np.ndarray, "n X"]]:
+        """Return whether outputs are right in three ways, their loss, and the probability of each class."""
         outputs = np.asarray(part.outputs, np.float64)[places.which]
         targets = places.targets
         if self._values:
             loss = np.square(outputs - targets).reshape(len(outputs), -1).mean(axis=1)
-            return np.full(len(loss), np.nan), loss, np.full((len(loss), classes.shape[1]), np.nan)
+            unknown = np.full((3, len(loss)), np.nan)
+            return np.concatenate([unknown, loss[None]]), np.full((len(loss), classes.shape[1]), np.nan)
         logs = _log_probabilities(outputs, self.model.readout.output)  # type: ignore[union-attr]
-        chances = np.exp(logs)
-        losses = -np.take_along_axis(logs, np.maximum(targets, 0)[..., None], axis=-1)[..., 0]
-        right = self.table[chances.argmax(axis=-1)] == self.table[np.maximum(targets, 0)]
+        chances, wanted = np.exp(logs), np.maximum(targets, 0)
+        own = self.table[wanted]
+        alike = self.table == own[..., None]
+        compared = (
+            (chances @ np.eye(len(self.names))[self.table]).argmax(axis=-1) == own,
+            self.table[chances.argmax(axis=-1)] == own,
+            np.where(alike, logs, -np.inf).argmax(axis=-1) == wanted,
+            -np.take_along_axis(logs, wanted[..., None], axis=-1)[..., 0],
+        )
         # Several places of a string count as one, their mean.
         counts = (targets >= 0).reshape(len(targets), -1)
         mass = (chances @ classes).reshape(len(targets), counts.shape[1], classes.shape[1])
         totals = counts.sum(axis=1)
-
-        def mean(values: np.ndarray) -> np.ndarray:
-            return np.asarray((values.reshape(counts.shape) * counts).sum(axis=1) / totals)
-
-        return mean(right), mean(losses), (mass * counts[..., None]).sum(axis=1) / totals[:, None]
+        means = [(values.reshape(counts.shape) * counts).sum(axis=1) / totals for values in compared]
+        return np.stack(means), (mass * counts[..., None]).sum(axis=1) / totals[:, None]
 
     def _distances(self, part: Outputs, gaussian: StateGaussian) -> tuple[np.ndarray, np.ndarray]:
         """Return positions, and the distance of the state there; of a string the mean, at its last character."""

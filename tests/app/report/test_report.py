@@ -20,7 +20,7 @@ def parts():
     relevance = dni.inspect(states, labels, folds=3)
     relevance = relevance.pipe(dni.significance, states, labels, corpus, n_null=19)
     relevance = relevance.pipe(dni.baselines, states, labels, corpus, model=model, n_controls=1)
-    effect = dni.verify(model, corpus, relevance, ["digit", "zero"], ks=(1, 2), n_random=4, match=None)
+    effect = dni.verify(model, corpus, relevance, ["digit", "zero"], ks=(2,), n_random=4, match=None)
     return relevance, {"states": states, "corpus": corpus, "labels": labels}, effect
 
 

@@ -9,6 +9,7 @@ from flax import linen, nnx
 from sklearn.datasets import load_digits
 
 import dni_jax as dni
+from dni_jax import devices
 from dni_jax.lab.intrinsic_dimension import IntrinsicDimension, measure_dimension, projection_bytes
 from dni_jax.lab.intrinsic_dimension import _memory as memory_module
 from dni_jax.lab.intrinsic_dimension._memory import check_fits, free_bytes, training_bytes
@@ -194,7 +195,7 @@ def test_the_default_limit_is_half_of_the_free_memory(monkeypatch):
 
 
 def test_a_containers_limit_counts(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory_module, "_CONTROL_GROUP", tmp_path)
+    monkeypatch.setattr(devices, "_CONTROL_GROUP", tmp_path)
     whole = free_bytes()
     (tmp_path / "memory.max").write_text("5000\n")
     (tmp_path / "memory.current").write_text("2000\n")

@@ -32,6 +32,17 @@ def test_every_amendment_finds_its_place_in_larks_grammar():
         "type = 3\nprint(type(x), type)\nx = type[0]\ntype.x = 1",
         "y = '{' + x + '}' + f'{{' + \"}\"",
         "x = '''a\nb''' + r'\\d' + b'\\x00' + f'{y!r}'",
+        "def f():\n    return 1, *z\n\ndef g():\n    yield 1, *z\n    x = yield\n    return",
+        "match x,:\n    case 1: pass\nmatch x, y:\n    case 1: pass\nmatch.a, match = match(x), 1",
+        "x = lambda a, /, b: a\nx = lambda a, b=1, /: a\nx = lambda a, /, *b, **c: 1",
+        "x = lambda: 0\nx = lambda *, k: 0",
+        "x = [a for b in c if d for a in b if e if f]\nf(x for x in y if z)",
+        "T[*Ts]\nT[a, *b]\nT[1:2, ::3]\ndef f(*args: *Ts): pass\ndef f(*args: int, b: x = 2, **k: y): pass",
+        "with (a as b): pass\nwith (\n    a as b, c, d as (e, f),\n): pass",
+        "with (a, b): pass\nwith (a): pass\nwith (a, b) as c: pass",
+        "match x:\n    case A(1, b=c): pass\n    case A(b=1, c=_): pass",
+        "match x:\n    case A(B(d), 'e',): pass\n    case A(): pass",
+        "for x in *a, b: pass\nfor x in a, b: pass\nfor x, in y: pass",
     ],
 )
 def test_what_larks_grammar_refuses_parses(source):
@@ -65,14 +76,17 @@ def test_attributes_in_patterns_are_attributes():
     assert "".join(c if on else " " for c, on in zip(source, labels, strict=True)).split() == ["a.B", "d.E"]
 
 
-@pytest.mark.parametrize("bad", ["print 'x'", "if x:\n    a b\n    c = 1", "x = (1,\n  2"])
-def test_a_statement_that_does_not_parse_loses_only_itself(bad):
+@pytest.mark.parametrize(
+    ("bad", "lost"),
+    [("print 'x'", "print 'x'"), ("if x:\n    a b\n    c = 1", "a b"), ("x = (1,\n  2", "x = (1,\n  2")],
+)
+def test_a_statement_that_does_not_parse_loses_only_itself(bad, lost):
     before, after = "import a\n\n@b\ndef c():\n    return [1]  # d\n\n", "e = {f: g}\nclass H:\n    pass\n"
     language = get("python")
     text = before + bad + "\n" + (after if "(" not in bad else "")
     result = language.try_parse(text)
     assert "line" in result.error
-    assert [text[first:last].strip() for first, last in result.unparsed.tolist()] == [bad]
+    assert [text[first:last].strip() for first, last in result.unparsed.tolist()] == [lost]
     whole = language.try_parse(text.replace(bad, "pass" + " " * (len(bad) - 4)) if "\n" not in bad else before)
     names = [result.trees.kinds[rule].symbol for rule in result.trees.rule]
     for symbol in ("funcdef", "classdef", "comment", "brackets"):
@@ -81,6 +95,37 @@ def test_a_statement_that_does_not_parse_loses_only_itself(bad):
     kept = result.trees.parent >= 0
     assert (result.trees.start[kept] >= result.trees.start[result.trees.parent[kept]]).all()
     assert (result.trees.end[kept] <= result.trees.end[result.trees.parent[kept]]).all()
+
+
+@pytest.mark.parametrize("bad", ["print 'x', ü", "f = 1 +", "match[0]", "exec 'a' in b; c"])
+def test_an_inner_statement_that_does_not_parse_loses_only_itself(bad):
+    language = get("python")
+    text = f"# ä\nclass A:\n    @b\n    def c(self):\n        if d:\n            {bad}\n        return [1]\n\nx = 1\n"
+    result = language.try_parse(text)
+    assert [text[first:last] for first, last in result.unparsed.tolist()] == [bad]
+    whole = language.try_parse(text.replace(bad, "0".ljust(len(bad))))
+    assert not whole.error
+    names = [result.trees.kinds[rule].symbol for rule in whole.trees.rule]
+    for symbol in ("classdef", "funcdef", "if_stmt", "return_stmt", "assign", "comment"):
+        (row,) = [row for row, rule in enumerate(result.trees.rule) if result.trees.kinds[rule].symbol == symbol]
+        expected = names.index(symbol)
+        assert result.trees.start[row] == whole.trees.start[expected]
+        assert result.trees.end[row] == whole.trees.end[expected]
+
+
+def test_headers_that_do_not_parse_keep_their_blocks():
+    bad = "except ValueError, error:"
+    text = f"def f():\n    try:\n        a = 1\n    {bad}\n        return 2\n    print 'x'\n    return 3\n"
+    result = get("python").try_parse(text)
+    assert [text[first:last] for first, last in result.unparsed.tolist()] == [bad, "print 'x'"]
+    names = [result.trees.kinds[rule].symbol for rule in result.trees.rule]
+    assert names.count("return_stmt") == 2
+
+
+def test_masking_takes_a_bounded_time():
+    text = "class A:\n" + "    x = 1\n" * 300 + "    print 'x'\n" * 100
+    result = get("python").try_parse(text)  # each line that is masked is a new parse from the beginning
+    assert result.unparsed.tolist() == [[0, len(text)]]
 
 
 def test_files_are_read_in_the_coding_they_declare(tmp_path):
