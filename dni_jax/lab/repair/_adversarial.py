@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -185,8 +186,8 @@ def minimal_fgsm(
     and the interval below the first that succeeds is halved.
 
     Guaranteed: the step of every finite size succeeds; none of the grid below it does; and a step that is shorter by
-    ``width / 2**halvings`` does not, where ``width`` is the distance of two lengths of the grid. Not guaranteed: that no
-    shorter step between two lengths of the grid succeeds. A step succeeds if another class leads the label's by more
+    ``width / 2**halvings`` does not, where ``width`` is the distance of two lengths of the grid. Not guaranteed: that
+    no shorter step between two lengths of the grid succeeds. A step succeeds if another class leads the label's by more
     than 1e-5 of the largest score, so that rounding in a batch of another size does not undo it.
 
     Parameters
@@ -261,7 +262,7 @@ def _pairs(bounds: tuple[float, ...], grid: int) -> list[tuple[np.float32, np.fl
     lengths = [np.float32(0)]
     for start, stop in zip((0.0, *bounds), bounds, strict=False):
         lengths += [np.float32(one) for one in np.linspace(start, stop, each + 1)[1:]]
-    return list(zip(lengths, lengths[1:], strict=False))
+    return list(pairwise(lengths))
 
 
 def _filled(
@@ -319,8 +320,8 @@ def _checked_classes(scores: Scores, rows: np.ndarray, labels: Any) -> Int[np.nd
         one = jax.eval_shape(scores, rows[:1])
     except jax.errors.JAXTypeError as error:
         raise ValueError(
-            f"expected scores that JAX can differentiate, made of jax.numpy, got a function that needs numbers where JAX "
-            f"passes tracers: {str(error).splitlines()[0]}"
+            f"expected scores that JAX can differentiate, made of jax.numpy, got a function that needs numbers where "
+            f"JAX passes tracers: {str(error).splitlines()[0]}"
         ) from error
     if len(one.shape) != 2:
         raise ValueError(f"expected scores of shape (B, C), a row per input, got {one.shape} for one input")

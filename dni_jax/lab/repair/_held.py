@@ -64,8 +64,9 @@ def repair_and_hold(
     Minimizes ``||g||_1 + cost ||X g - r||_1`` for each class, as `repair_head` does, subject to constraints on held
     states: where a held state is decided correctly, the score of its class must stay above the middle of its two
     highest scores now, and all others below it, by a tenth of their distance from it. The decision then stands, and
-    the programs of the classes stay separate. Constraints are added where a solution breaks decisions, until the accuracy on the held states has fallen
-    by no more than the tolerance. This ends: no change at all satisfies every constraint, and there are finitely many.
+    the programs of the classes stay separate. Constraints are added where a solution breaks decisions, until the
+    accuracy on the held states has fallen by no more than the tolerance. This ends: no change at all satisfies every
+    constraint, and there are finitely many.
 
     The promise is about the held states. Pass many (thousands) that the head was not trained on: the accuracy on
     others like them then differs from theirs by sampling only.
@@ -113,7 +114,7 @@ def repair_and_hold(
     active = np.zeros((len(kept), len(old)), bool)
     corrections = needed_corrections(old, offset, rows, wanted)
     delta, gap = np.zeros_like(old), np.zeros(len(old))
-    stale = corrections.any(axis=1)
+    stale: Bool[np.ndarray, " C"] = corrections.any(axis=1)
     rounds = 0
     while True:
         rounds += 1

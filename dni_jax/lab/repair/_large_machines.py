@@ -2,8 +2,8 @@
 
 Linear machines (squared hinge, the bias penalized) are fitted by Newton's method with conjugate gradients (Keerthi &
 DeCoste 2005): every product with the states serves all classes. RBF machines are fitted by chunking (Boser et al.
-1992): libsvm fits a working set, states outside of it that violate the margin join it, and the rest leaves, until there is no
-violation. A state outside has coefficient 0, which is optimal where its margin is kept; so the optimum of the last
+1992): libsvm fits a working set, states outside of it that violate the margin join it, and the rest leaves, until there
+is no violation. A state outside has coefficient 0, which is optimal where its margin is kept; so the optimum of the last
 working set is that of all states.
 """
 
@@ -139,7 +139,7 @@ def fit_rbf_machines(
     raise ValueError("the support vector machines did not converge: take fewer states, or lower C")
 
 
-def _with_both_classes(rows: Int[np.ndarray, " K"], positive: Bool[np.ndarray, " T"]) -> Int[np.ndarray, " K"]:
+def _with_both_classes(rows: Int[np.ndarray, " K"], positive: Bool[np.ndarray, " T"]) -> Int[np.ndarray, " L"]:
     """Add states of a rare class that the draw may have missed."""
     return np.unique(np.concatenate([rows, np.flatnonzero(positive)[:10], np.flatnonzero(~positive)[:10]]))
 

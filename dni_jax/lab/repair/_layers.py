@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,7 +34,7 @@ def relative_changes(
 
     Returns
     -------
-    For each layer, float64 ``(T,)``; NaN where the states of an input are all 0.
+    For each layer, in the order of the mapping, float64 ``(T,)``; NaN where the states of an input are all 0.
 
     Raises
     ------
@@ -57,10 +58,11 @@ def relative_changes(
         raise ValueError(f"expected a batch of at least 1, got {batch}")
 
     @jax.jit
-    def measure(x: Any, y: Any) -> dict[str, tuple[Any, Any]]:
+    def measure(x: Any, y: Any) -> OrderedDict[str, tuple[Any, Any]]:
         was, now = layers(x), layers(y)
         flat = {name: (was[name].reshape(len(x), -1), now[name].reshape(len(x), -1)) for name in was}
-        return {name: (jnp.linalg.norm(b - a, axis=1), jnp.linalg.norm(a, axis=1)) for name, (a, b) in flat.items()}
+        norms = ((name, (jnp.linalg.norm(b - a, axis=1), jnp.linalg.norm(a, axis=1))) for name, (a, b) in flat.items())
+        return OrderedDict(norms)  # jax.jit sorts the keys of a plain dict
 
     found: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(before), batch):

@@ -171,7 +171,7 @@ def test_relative_changes_of_layers():
         return {"input": x, "wide": linear(x), "off": 0 * x}
 
     found = relative_changes(layers, INPUTS, 1.5 * INPUTS, batch=4)
-    assert list(found) == ["input", "wide", "off"]
+    assert list(found) == ["input", "wide", "off"]  # the network's order, not the alphabet's
     np.testing.assert_allclose(found["input"], 0.5, rtol=1e-5)
     np.testing.assert_allclose(found["wide"], 0.5, rtol=1e-4)
     assert np.isnan(found["off"]).all()
