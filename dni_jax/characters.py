@@ -25,18 +25,24 @@ def make_visible(text: str) -> str:
 def display_name(name: str) -> str:
     r"""Return a feature's name with invisible characters made visible, except for spaces between words.
 
+    Wide characters stay: a name does not stand in columns.
+
     Examples
     --------
-    >>> display_name("symbol:\n"), display_name("e -> e + e")
-    ('symbol:↵', 'e -> e + e')
+    >>> display_name("symbol:\n"), display_name("e -> e + e"), display_name("symbol:猫")
+    ('symbol:↵', 'e -> e + e', 'symbol:猫')
     """
-    inner = "".join(character if character == " " else _visible(character) for character in name[:-1])
-    return inner + make_visible(name[-1:])
+    inner = "".join(character if character == " " else _named(character) for character in name[:-1])
+    return inner + "".join(map(_named, name[-1:]))
 
 
 def escape(character: str) -> str:
     r"""Return a character as it appears in a name: a line break as ``\n``, printable characters unchanged."""
     return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def _named(character: str) -> str:
+    return INVISIBLE.get(character, character if character.isprintable() else UNKNOWN)
 
 
 def _visible(character: str) -> str:

@@ -112,7 +112,7 @@ def use_compilation_cache(folder: Path) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-def make_mesh(axis: str, size: int = 0) -> Mesh:
+def make_mesh(axis: str, size: int = 0, on_host: bool = False) -> Mesh:
     """Return a one-dimensional mesh of local devices.
 
     Parameters
@@ -122,9 +122,11 @@ def make_mesh(axis: str, size: int = 0) -> Mesh:
     size
         Length of the array axis to split. The mesh has the largest number of devices that divides it. With 0, the
         default, the mesh has all devices and the caller pads the array.
+    on_host
+        Whether to use the CPU, even where there is an accelerator.
     """
     use_all_cores()
-    return _mesh({axis: (size, 1)}, jax.local_devices())
+    return _mesh({axis: (size, 1)}, jax.local_devices(backend="cpu") if on_host else jax.local_devices())
 
 
 def make_grid(models: int, lanes: int) -> Mesh:

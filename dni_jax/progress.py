@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dni_jax import processes
+from dni_jax.status_line import pause_status
 
 Item = TypeVar("Item")
 Advance = Callable[[float, Callable[[], str]], None]
@@ -23,12 +24,13 @@ _hidden: ContextVar[bool] = ContextVar("hidden", default=False)
 
 @contextmanager
 def hide(enabled: bool = True) -> Iterator[None]:
-    """Show no progress bars inside the block."""
-    token = _hidden.set(enabled)
-    try:
-        yield
-    finally:
-        _hidden.reset(token)
+    """Show no progress bars, and no status, inside the block."""
+    with pause_status() if enabled else nullcontext():
+        token = _hidden.set(enabled)
+        try:
+            yield
+        finally:
+            _hidden.reset(token)
 
 
 def _is_visible() -> bool:
@@ -59,16 +61,16 @@ def bar(description: str, total: float, enabled: bool = True) -> Iterator[Advanc
     progress = Progress(*columns, console=Console(stderr=True), transient=True)
     task = progress.add_task(description, total=total, note="")
     began = time.monotonic()
+    with ExitStack() as shown:
 
-    def advance(done: float, note: Callable[[], str]) -> None:
-        if time.monotonic() - began > _DELAY:
-            progress.start()
-            progress.update(task, completed=done, note=note())
+        def advance(done: float, note: Callable[[], str]) -> None:
+            if time.monotonic() - began > _DELAY:
+                if not progress.live.is_started:
+                    shown.enter_context(pause_status())
+                    shown.enter_context(progress)
+                progress.update(task, completed=done, note=note())
 
-    try:
         yield advance
-    finally:
-        progress.stop()
 
 
 def track(items: Sequence[Item], description: str, unit: str = "", units_per_item: float = 1) -> Iterator[Item]:
@@ -102,5 +104,5 @@ def spinner(description: str) -> Iterator[None]:
     if not _is_visible():
         yield
         return
-    with Console(stderr=True).status(description):
+    with pause_status(), Console(stderr=True).status(description):
         yield

@@ -23,6 +23,7 @@ import numpy as np
 
 import dni_jax as dni
 from dni_jax.models import open_states, stream
+from dni_jax.models.cells import CELLS
 
 _BLOCK = 2**24
 
@@ -71,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--positions", type=int, default=10_000_000)
     parser.add_argument("--hidden", type=int, default=512)
-    parser.add_argument("--cell", default="lstm", choices=("lstm", "gru", "rnn", "mingru", "rglru", "slstm"))
+    parser.add_argument("--cell", default="lstm", choices=tuple(CELLS))
     parser.add_argument("--folds", type=int, default=20)
     parser.add_argument("--tolerance", type=float, default=0.02)
     parser.add_argument("--skip", nargs="*", default=(), choices=("stream", "early"))

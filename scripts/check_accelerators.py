@@ -5,9 +5,11 @@
     python scripts/check_accelerators.py --target h200 --dump programs    # and write NAME.hlo, the optimised program
 
 Needs the plugins that compile: pip install "dni-jax[accelerators]". Launches are kernels times the trips of their
-loops; one whose trips depend on data is counted with 16, and makes a GPU's host wait. The modelled time is the larger
-of launches times the time of one (4 us on a GPU, 1 us on a TPU) and the bytes that XLA counts over the bandwidth: it is
-a bound to compare programs by, not a measurement.
+loops; one whose trips depend on data is counted with 16, and makes a GPU's host wait. A TPU runs its loops itself:
+nothing is launched in them. The modelled time is the larger of launches times the time of one (4 us) and the bytes that
+XLA counts over the bandwidth: it is a bound to compare programs by, not a measurement.
+
+JAX's own setting says how much work XLA puts into a program: JAX_OPTIMIZATION_LEVEL=O1 compiles faster.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 from accelerators.launches import count_launches
@@ -38,10 +41,13 @@ def check(name: str, target: Target, devices: list, sizes: Sizes, dump: Path | N
     count, memory = count_launches(hlo).times(program.calls), compiled.memory_analysis()
     cost = compiled.cost_analysis() or {}
     n_bytes = program.calls * float((cost[0] if isinstance(cost, list) else cost).get("bytes accessed", 0.0))
-    row = {"program": name, "launches": count.launches, "waiting": count.waiting, "collectives": count.collectives}
-    if program.characters:
-        row["per_character"] = round(count.launches / program.characters, 1)
-    modelled = max(count.launches * target.launch, n_bytes / target.bandwidth)
+    row: dict[str, Any] = {"program": name, "collectives": count.collectives}
+    modelled = n_bytes / target.bandwidth
+    if target.launch:
+        row |= {"launches": count.launches, "waiting": count.waiting}
+        modelled = max(modelled, count.launches * target.launch)
+        if program.characters:
+            row["per_character"] = round(count.launches / program.characters, 1)
     row |= {"temporary": getattr(memory, "temp_size_in_bytes", 0), "bytes": n_bytes}
     return row | {"compile_s": round(seconds, 1), "modelled_s": modelled}
 

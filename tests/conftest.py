@@ -1,7 +1,9 @@
 """What holds for every test: strict dtype promotion, two host devices as on a user's machine, one small network."""
 
+import fcntl
 import gc
 import os
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +30,16 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Leave examples that train a network, which other tests do in the same way, to the slow run."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and any(
+            "dni.train" in example.source for example in item.dtest.examples
+        ):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_finish():
@@ -91,10 +103,17 @@ def relevance(states, labels):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A small run from the command line, whole; not to be changed."""
+    """A small run from the command line, whole; not to be changed. The first process makes it, the others wait."""
     from dni_jax.app.cli import main
+    from dni_jax.app.run_folder import RunFolder
     from tests.support.cli_runs import SMALL
 
-    folder = tmp_path_factory.mktemp("runs") / "first"
-    main(["run", "parentheses", "--out", str(folder), *SMALL])
-    return folder
+    base = tmp_path_factory.getbasetemp()
+    runs = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "runs"
+    runs.mkdir(exist_ok=True)
+    with (runs / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not RunFolder(runs / "first").is_finished:
+            shutil.rmtree(runs / "first", ignore_errors=True)
+            main(["run", "parentheses", "--out", str(runs / "first"), *SMALL])
+    return runs / "first"

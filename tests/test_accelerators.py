@@ -13,6 +13,7 @@ from jax import export
 from scripts.accelerators.launches import Count, count_launches
 from scripts.accelerators.programs import NARROW, PROGRAMS, SMALL, Site
 from scripts.accelerators.targets import TARGETS, is_installed
+from tests.support.slow import slow_after
 
 ROOT = Path(__file__).resolve().parent.parent
 HLO = """
@@ -41,6 +42,8 @@ ENTRY %main (a: f32[2]) -> f32[2] {
   ROOT %c = f32[2]{0} call(%a), to_apply=%inner
 }
 """
+# Programs much like another one that is lowered in every run.
+ALIKE = ["linear_svc", "logistic", "sets_logistic", "joint_logistic", "joint_ridge", "train_population"]
 # Launches, of which those per character come second.
 BUDGETS = {
     "svm": (1_500, None),
@@ -51,6 +54,10 @@ BUDGETS = {
     "permutation": (3_000, None),
     "train": (None, 8),
     "train_population": (None, 8),
+    "train_gru": (None, 8),
+    "train_mingru": (None, 1),
+    "train_rglru": (None, 1),
+    "train_slstm": (None, 8),
     "record": (None, 4),
     "generate": (None, 6),
 }
@@ -69,7 +76,7 @@ def shapes_for_arrays():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", slow_after(len(PROGRAMS) - len(ALIKE), sorted(PROGRAMS, key=ALIKE.count)))
 @pytest.mark.usefixtures("shapes_for_arrays")
 def test_every_program_is_lowered_for_accelerators(name):
     with jax.enable_x64(name not in NARROW):

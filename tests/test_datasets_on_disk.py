@@ -30,7 +30,7 @@ def seen(model, text):
 
 @pytest.fixture(scope="module")
 def found(seen, few, text):
-    return dni.inspect(seen, few.label(text), folds=4)
+    return dni.inspect(seen, few.label(text), "ridge", folds=4)
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +40,13 @@ def attributed(model, text):
 
 CALLS = {
     "inspect": lambda get: get["found"],
-    "inspect a library": lambda get: dni.inspect(get["seen"], get["few"], folds=4, corpus=get["text"]),
+    "inspect a library": lambda get: dni.inspect(get["seen"], get["few"], "ridge", folds=4, corpus=get["text"]),
     "significance": lambda get: dni.significance(
         get["found"], get["seen"], get["few"].label(get["text"]), get["text"], n_null=9
     ),
-    "baselines": lambda get: dni.baselines(get["found"], get["seen"], get["few"].label(get["text"]), get["text"]),
+    "baselines": lambda get: dni.baselines(
+        get["found"], get["seen"], get["few"].label(get["text"]), get["text"], n_controls=1
+    ),
     "intervals": lambda get: intervals(get["found"], get["seen"], get["few"].label(get["text"]), n_draws=20),
     "lags": lambda get: lags(get["seen"], get["few"].label(get["text"]), lags=(0, 1)),
     "peaks": lambda get: peaks(lags(get["seen"], get["few"].label(get["text"]), lags=(0, 1))),
@@ -64,7 +66,7 @@ CALLS = {
         get["model"], get["text"], get["found"], ["digit", "depth"], ks=(1,), n_random=2, at=")", intervention="clamp"
     ),
     "inspect a population": lambda get: dni.inspect(
-        dni.record(get["population"], get["text"]), get["few"].label(get["text"]), folds=4
+        dni.record(get["population"], get["text"]), get["few"].label(get["text"]), "ridge", folds=4
     ),
     "measure_probe_dimension": lambda get: measure_probe_dimension(
         get["seen"], get["few"].label(get["text"]), (1, 3), repeats=1, folds=3
@@ -75,7 +77,7 @@ CALLS = {
 
 @pytest.fixture(scope="module")
 def population(corpus):
-    settings = {"hidden": 4, "steps": 2, "batch": 4, "window": 8, "evaluate_every": 2}
+    settings = {"hidden": 6, "steps": 2, "batch": 4, "window": 8, "evaluate_every": 2}
     return dni.train_population(corpus.head(4_000), (0, 1), (0.1, 0.2), **settings, progress=False)
 
 

@@ -64,3 +64,9 @@ def test_the_site_builds_and_holds_every_public_name(tmp_path):
         link for page in pages for link in re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]+)', page)
     ]
     assert loaded == []  # nothing comes from elsewhere
+
+
+def test_every_page_has_its_place_in_the_site():
+    nav = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert nav == pages

@@ -35,7 +35,10 @@ ROOT = Path("runs")
 STAGE_FILES = {
     "inspect": ("findings.csv", "relevance.png", "excerpt.npz", "relevance.parquet"),
     "verify": ("effects.png", "samples.json", "effects.parquet"),
-    "analyse": ("attribution.parquet", "posterior.parquet", "step_sizes.csv", "dimension.parquet", "repair.parquet"),
+    "analyse": (
+        *("attribution.parquet", "posterior.parquet", "step_sizes.csv", "dimension.parquet"),
+        *("programs.parquet", "monitor.parquet", "lags.parquet", "repair.parquet"),
+    ),
     "report": ("report.html",),
 }
 # Everything that a run, or a sweep for its runs, writes into a run's folder: `--force` removes these and nothing else.
@@ -355,6 +358,21 @@ class RunFolder:
         return self.path / "dimension.parquet"
 
     @property
+    def programs(self) -> Path:
+        """What a program restores that stands for neurons."""
+        return self.path / "programs.parquet"
+
+    @property
+    def monitor(self) -> Path:
+        """What disagreement between neurons and a program foretells."""
+        return self.path / "monitor.parquet"
+
+    @property
+    def lags(self) -> Path:
+        """What several states of a neuron say together."""
+        return self.path / "lags.parquet"
+
+    @property
     def repair(self) -> Path:
         """What a small change of the output layer repairs."""
         return self.path / "repair.parquet"
@@ -477,7 +495,8 @@ class RunFolder:
     def _tables(self) -> tuple[Path, ...]:
         """The tables that carry the fingerprint of their network."""
         early = (self.relevance, self.effects, self.dynamics)
-        return (*early, self.attribution, self.posterior, self.dimension, self.repair)
+        further = (self.attribution, self.posterior, self.dimension, self.programs, self.monitor, self.lags)
+        return (*early, *further, self.repair)
 
     @property
     def is_finished(self) -> bool:

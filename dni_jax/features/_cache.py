@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Integer
 
-from dni_jax.text import Corpus, Vocabulary
+from dni_jax.text import Corpus, Vocabulary, check_corpus
 
 
 class LabelCache(Corpus):
@@ -23,6 +23,7 @@ class LabelCache(Corpus):
         """Return a cache for a corpus; the arrays are shared."""
         if isinstance(corpus, LabelCache):
             return corpus
+        check_corpus(corpus)
         cache = object.__new__(cls)
         cache.__dict__.update(corpus.__dict__)
         return cache

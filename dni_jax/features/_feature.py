@@ -393,7 +393,7 @@ class FeatureLibrary:
             columns.append(column)
             kinds.append(kind)
             mask = mask if feature.known is None else mask & known(feature, cache)
-        return Labels(self.names, tuple(kinds), tuple(columns), mask, self)
+        return Labels(self.names, tuple(kinds), tuple(columns), mask, self, corpus.text_digest)
 
 
 def _features_of(some: Feature | FeatureLibrary) -> tuple[Feature, ...]:

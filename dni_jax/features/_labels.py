@@ -38,6 +38,8 @@ class Labels:
         bool ``(T,)``: False if a position could not be labelled; it counts in no score.
     library
         The features that made the labels, which can label another corpus; None if they are unknown.
+    text_digest
+        The ``text_digest`` of the corpus that was labelled; None if it is unknown.
     """
 
     names: tuple[str, ...]
@@ -45,6 +47,7 @@ class Labels:
     columns: tuple[np.ndarray, ...]
     mask: Bool[np.ndarray, " T"]
     library: Any = None
+    text_digest: bytes | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -89,6 +92,7 @@ class Labels:
             tuple(self.columns[row] for row in rows),
             self.mask,
             self.library,
+            self.text_digest,
         )
 
     def drop(self, *patterns: Pattern, kind: str | None = None) -> Labels:
@@ -102,7 +106,8 @@ class Labels:
 
     def take(self, positions: Int[np.ndarray, " n"] | slice) -> Labels:
         """Return the labels of some positions, in the order given; of a slice without a copy."""
-        return replace(self, columns=tuple(column[positions] for column in self.columns), mask=self.mask[positions])
+        columns = tuple(column[positions] for column in self.columns)
+        return replace(self, columns=columns, mask=self.mask[positions], text_digest=None)
 
     def take_strings(self, strings: Iterable[tuple[int, int]], offsets: Int[np.ndarray, " S1"]) -> Labels:
         """Return the labels of some strings; of one range of strings without a copy.
@@ -258,7 +263,7 @@ class Labels:
         [['digit', 2, 1, 0.5]]
         """
         if corpus is not None:
-            self._check_corpus(corpus)
+            self.check_corpus(corpus)
         columns = zip(self.names, self.kinds, self.columns, strict=True)
         rows = [{"feature": name, "kind": kind, **self._counts(kind, column, corpus)} for name, kind, column in columns]
         names = ("feature", "kind", "positions", "masked", "count", "share", "strings", "strings_share")
@@ -280,10 +285,22 @@ class Labels:
             row |= {"share": row["mean"]} if kind == "binary" else {}
         return row
 
-    def _check_corpus(self, corpus: Corpus) -> None:
+    def check_corpus(self, corpus: Corpus) -> None:
+        """Refuse a corpus with other text than was labelled.
+
+        Raises
+        ------
+        ValueError
+            If it has another number of characters, or, where the labelled text is known, other ones.
+        """
         if corpus.n_positions != len(self.mask):
             raise ValueError(
                 f"expected the corpus that was labelled, of {len(self.mask)} characters, got {corpus!r}: "
+                "label it with library.label(corpus)"
+            )
+        if self.text_digest is not None and self.text_digest != corpus.text_digest:
+            raise ValueError(
+                f"expected the corpus that was labelled, got another one of as many characters, {corpus!r}: "
                 "label it with library.label(corpus)"
             )
 
@@ -307,7 +324,7 @@ class Labels:
         """
         before: dict[str, Any] = {}
         if corpus is not None:
-            self._check_corpus(corpus)
+            self.check_corpus(corpus)
             place = corpus.position_in_string
             before = {"string": corpus.string_ids, "place": place, "character": list(to_string(corpus.text))}
         before["masked"] = ~self.mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,12 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from dni_jax.features import FeatureLibrary, Labels, control_task, draw_control
-from dni_jax.inspection._data import check_corpus, check_states, each_kind, load_pair, same_folds
+from dni_jax.inspection._data import check_states, each_kind, load_pair, same_folds
 from dni_jax.inspection._inspect import inspect
 from dni_jax.inspection._significance import METRIC_OF
 from dni_jax.models import CharNetwork, ImportedModel, TrainedModel, record
 from dni_jax.probes import direct_scores
-from dni_jax.states import Activations, as_activations
+from dni_jax.states import Activations, ChunkedActivations, as_activations
 from dni_jax.text import Corpus
 
 
@@ -96,7 +97,7 @@ def baselines(
     read = _symbols(symbols, states, corpus)
     states = as_activations(states)
     hidden, labels, own_groups = load_pair(relevance, states, labels)
-    check_corpus(corpus, labels)
+    labels.check_corpus(corpus)
     dims = ("neuron", "feature")
     added: dict[str, Any] = {
         "auc_within_symbol": (dims, auc_within_symbol(hidden, labels, corpus if read is None else read))
@@ -136,7 +137,7 @@ def _untrained(model: TrainedModel | ImportedModel, corpus: Corpus) -> Activatio
 def _symbols(symbols: Any, states: Any, corpus: Corpus) -> Int[np.ndarray, " T"] | None:
     """Return the symbol read at each position as codes from 0; None: the character."""
     if symbols is None:
-        symbols = states.symbols if isinstance(states, Activations) else None
+        symbols = states.symbols if isinstance(states, (Activations, ChunkedActivations)) else None
     if symbols is None:
         return None
     symbols = np.asarray(symbols)
@@ -244,4 +245,4 @@ def _tasks(library: FeatureLibrary, corpus: Corpus, seed: int) -> dict[str, Any]
 
 
 def _masked(control: Labels, labels: Labels) -> Labels:
-    return Labels(control.names, control.kinds, control.columns, control.mask & labels.mask, control.library)
+    return replace(control, mask=control.mask & labels.mask)

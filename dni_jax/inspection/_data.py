@@ -13,7 +13,6 @@ from jaxtyping import Float, Int
 from dni_jax.features import Labels
 from dni_jax.probes import make_folds
 from dni_jax.states import as_activations
-from dni_jax.text import Corpus
 
 
 class Data(NamedTuple):
@@ -103,15 +102,6 @@ def load_pair(relevance: xr.Dataset, states: Any, labels: Labels, groups: np.nda
     return data
 
 
-def check_corpus(corpus: Corpus, labels: Labels) -> None:
-    """Refuse a corpus of another size than was labelled."""
-    if corpus.n_positions != len(labels.mask):
-        raise ValueError(
-            f"expected the corpus that was labelled, of {len(labels.mask)} characters, got {corpus!r}: "
-            "pass the corpus that states and labels are of"
-        )
-
-
 def each_kind(labels: Labels) -> Iterator[tuple[str, Int[np.ndarray, " G"], np.ndarray]]:
     """Yield each kind of label that occurs, its columns, and its labels as a matrix (T, G)."""
     for kind in ("binary", "continuous"):
@@ -170,6 +160,6 @@ def same_folds(relevance: xr.Dataset, folds: np.ndarray | None) -> int | np.ndar
     """
     if folds is not None:
         return folds
-    if relevance.attrs.get("folds", "dealt") != "dealt":
+    if relevance.attrs.get("folds", "random") not in ("random", "dealt"):
         raise ValueError("expected folds=(T,), the array that was passed to dni.inspect, got none: pass it here, too")
     return relevance.sizes["fold"]

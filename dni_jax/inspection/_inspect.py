@@ -123,12 +123,12 @@ def inspect(
     >>> import dni_jax as dni
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
-    >>> library = dni.languages.get("parentheses").features()
+    >>> library = dni.languages.get("parentheses").features().select("digit", "depth=1")
     >>> dict(dni.inspect(dni.record(model, corpus), library.label(corpus), folds=5).sizes)
-    {'neuron': 8, 'feature': 51, 'fold': 5}
+    {'neuron': 8, 'feature': 2, 'fold': 5}
     >>> running = dni.models.stream(model, corpus, chunk=500)
     >>> dict(dni.inspect(running, library, folds=5, n_bins=64).sizes)
-    {'neuron': 8, 'feature': 51, 'fold': 5}
+    {'neuron': 8, 'feature': 2, 'fold': 5}
     """
     devices.use_all_cores()
     activations, spec = as_activations(states), as_spec(probe, settings)
@@ -225,7 +225,7 @@ def _about(spec: ProbeSpec, folds: int | np.ndarray, seed: int, stop: StopRule |
     if stop is not None:
         about |= {"seed": seed, "folds": "blocks", "tolerance": stop.tolerance, "confidence": stop.confidence}
     elif isinstance(folds, (int, np.integer)):
-        about |= {"seed": seed, "folds": "dealt"}
+        about |= {"seed": seed, "folds": "random"}
     else:
         about |= {"folds": "passed"}
     return about

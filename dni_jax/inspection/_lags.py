@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from dni_jax.features import Labels
-from dni_jax.inspection._data import check_corpus, deal_folds, each_kind, load_data
+from dni_jax.inspection._data import deal_folds, each_kind, load_data
 from dni_jax.inspection._joint_lags import Paired, Sets, joint_lags
 from dni_jax.inspection._significance import METRIC_OF
 from dni_jax.probes import direct_scores
@@ -89,7 +89,7 @@ def lags(
     >>> corpus = dni.languages.get("parentheses").sample(50, seed=0)
     >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
     >>> late = np.concatenate([np.zeros((2, 1)), labels.values[:-2]])  # knows the feature two characters later
-    >>> found = dni.inspection.lags(late, labels, corpus, range(-3, 3))
+    >>> found = dni.inspection.lags(late, labels, corpus, range(-3, 1))
     >>> int(found["auc"].sel(feature="digit", neuron=0).idxmax("lag"))
     -2
 
@@ -181,7 +181,7 @@ def _single_lags(
 def _strings(labels: Labels, corpus: Corpus | None, groups: Int[np.ndarray, " T"] | None) -> Int[np.ndarray, " T"]:
     """Return a number for each run of positions that follow one another in one string."""
     if corpus is not None:
-        check_corpus(corpus, labels)
+        labels.check_corpus(corpus)
         offsets = join_segments(corpus).offsets
         return row_ids(offsets)
     if groups is None or groups.shape != (len(labels.mask),):

@@ -17,7 +17,7 @@ from dni_jax.features import check_feature_name
 _LESS_IS_BETTER = ("p", "p_family", "p_global", "q")
 _BASELINES = ("auc_within_symbol", "selectivity", "over_untrained")
 _INNER = ("null_mean", "null_sd", "null_repetitions")  # of interest in figures, not in a table
-_TOP = 10  # neurons of a table, unless it is said how many
+_TOP = 10  # neurons of a table, by default
 _BEST = 3  # neurons that a feature is listed with
 
 
@@ -90,6 +90,8 @@ def _orders(scores: Mapping[str, Float[np.ndarray, "F N"]], by: str, neurons: np
 
 
 def _check_features(relevance: xr.Dataset, features: Sequence[str]) -> None:
+    if not isinstance(relevance, xr.Dataset) or "feature" not in relevance.coords:
+        raise ValueError(f"expected the dataset that dni.inspect returns, got {type(relevance).__name__}")
     if "model" in relevance.dims:
         raise ValueError(
             f"expected the relevance of one model, got that of {relevance.sizes['model']}: "
@@ -145,6 +147,7 @@ def top(
         Only neurons with at least this mean score (of `by`, unless that is a p-value).
     by
         What to rank by: ``"score"`` (accuracy or R^2), ``"auc"``, or another variable with one value per neuron.
+        A variable that a feature has not (the AUC of a continuous one) is replaced by the score.
 
     Returns
     -------
@@ -162,8 +165,8 @@ def top(
     >>> import dni_jax as dni
     >>> corpus = dni.languages.get("parentheses").sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
-    >>> labels = dni.languages.get("parentheses").features().select("depth").label(corpus)
-    >>> best = dni.top(dni.inspect(dni.record(model, corpus), labels, folds=5), "depth", k=3)
+    >>> labels = dni.languages.get("parentheses").features().select("digit", "depth=1").label(corpus)
+    >>> best = dni.top(dni.inspect(dni.record(model, corpus), labels, folds=5), "digit", k=3)
     >>> len(best), best.columns[0]
     (3, 'neuron')
     """
@@ -255,7 +258,7 @@ def neuron_profile(relevance: xr.Dataset, neuron: int, k: int = 10, *, by: str =
 
     Returns
     -------
-    DataFrame with one row per feature: ``feature``, ``kind``, ``rank`` (0: no neuron knows it better), then the
+    DataFrame with one row per feature: ``feature``, ``kind``, ``rank`` (0 is the best neuron), then the
     neuron's scores as in `dni_jax.top`. Ordered by rank, then by score. Continuous features, which have no AUC, are
     ranked by score.
 

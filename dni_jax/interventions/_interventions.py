@@ -299,7 +299,7 @@ def ablate(
     seed
         For resample.
     where
-        ``"recurrent"`` (the change flows on through time) or ``"readout"`` (only the prediction sees it).
+        ``"recurrent"`` (the change is carried on through time) or ``"readout"`` (only the prediction sees it).
     part
         ``"h"``, the memory ``"c"`` of an LSTM or sLSTM, or a gate: ``"i"``, ``"f"``, ``"g"``, ``"o"`` of an LSTM,
         ``"r"``, ``"z"``, ``"n"`` of a GRU; `TrainedModel.parts` lists those of any network. `reference` must then hold

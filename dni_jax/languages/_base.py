@@ -16,6 +16,7 @@ from dni_jax.features import FeatureLibrary, Violation
 from dni_jax.html import Markup, card, code, facts, symbols, table
 from dni_jax.languages._parsing import AmbiguityWarning, ParseError, ParseResult
 from dni_jax.languages._shift_reduce import ParserStates
+from dni_jax.programs import Program
 from dni_jax.text import Corpus, NodeKind, ParseTrees, concatenate_trees
 
 _ROWS = 30  # kinds of nodes shown in a notebook
@@ -172,6 +173,10 @@ class BaseLanguage(ABC):
 
     def violations(self) -> Violation:
         """Return the feature that a text is a prefix of no string, for a language that can be sampled."""
+        self._raise_cannot_sample()
+
+    def program(self, says: str = "expected") -> Program:
+        """Return a program that parses text symbol by symbol, for a language that can be sampled."""
         self._raise_cannot_sample()
 
     def parser_states(self, text: str | Corpus) -> ParserStates:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lark import Lark
+from lark.indenter import Indenter
 
 _PLACES = ("source_path", "import_paths")
 
@@ -48,7 +49,10 @@ def _to_text(value: Any) -> str | None:
         pairs = [(str(key), _to_text(one)) for key, one in value.items()]
         return None if any(one is None for _, one in pairs) else repr(sorted(pairs))
     if getattr(value, "__dict__", None) and not inspect.isclass(value) and not inspect.isfunction(value):
-        state = _to_text({name: one for name, one in vars(value).items() if not name.startswith("_")})
+        # Where Lark's Indenter is in a text it has parsed, or failed to, is no setting.
+        running = ("paren_level", "indent_level") if isinstance(value, Indenter) else ()
+        kept = {name: one for name, one in vars(value).items() if not name.startswith("_") and name not in running}
+        state = _to_text(kept)
     else:
         state = ""
     source = _source(value)

@@ -65,6 +65,8 @@ def make_auxiliary(auxiliary: Target | None, corpus: Corpus, weight: float) -> A
             f"expected auxiliary targets of the corpus' {corpus.n_positions} positions, at least one column, got shape "
             f"{values.shape}: label, or record, the corpus that is trained on"
         )
+    if isinstance(labels, Labels):
+        labels.check_corpus(corpus)
     chosen = np.flatnonzero(corpus.split == 0)
     positions = concatenate_ranges(corpus.offsets[chosen], np.diff(corpus.offsets)[chosen])
     values, mask = np.asarray(values[positions], np.float32), mask[positions]

@@ -20,7 +20,7 @@ from dni_jax.models._rollout import Emit, Text, rollout
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import Weights
 from dni_jax.progress import bar
-from dni_jax.text import Corpus
+from dni_jax.text import Corpus, check_corpus
 
 _CLIP = 1.0
 
@@ -69,6 +69,7 @@ def fine_tune(
     >>> dni.models.fine_tune(model, corpus, dni.ablate([3]), steps=2, batch=4, progress=False).n_neurons
     8
     """
+    check_corpus(corpus)
     if min(steps, batch, window) < 1 or not learning_rate > 0:
         raise ValueError(
             f"expected steps, batch and window of at least 1 and a learning rate above 0, got {steps}, {batch}, "

@@ -25,7 +25,7 @@ def fingerprint_corpus(corpus: Corpus) -> str:
     >>> fingerprint_corpus(one) == fingerprint_corpus(other)
     False
     """
-    return _digest(corpus.text, corpus.offsets, corpus.groups, corpus.begins, corpus.ends)
+    return digest(corpus.text, corpus.offsets, corpus.groups, corpus.begins, corpus.ends)
 
 
 def fingerprint_network(model: TrainedModel) -> str:
@@ -38,7 +38,7 @@ def fingerprint_network(model: TrainedModel) -> str:
         model.vocabulary.characters,
         model.boundary,
     )
-    return _digest(repr(about), *(arrays[name] for name in sorted(arrays)))
+    return digest(repr(about), *(arrays[name] for name in sorted(arrays)))
 
 
 def fingerprint_intervention(intervention: Intervention | None, model: TrainedModel, n_positions: int) -> str | None:
@@ -47,16 +47,17 @@ def fingerprint_intervention(intervention: Intervention | None, model: TrainedMo
         return None
     # A plain pair: the fingerprint names the tree's structure, and must not change with the class that holds it.
     leaves, structure = jax.tree.flatten(tuple(model.bind(intervention, n_positions)))
-    return _digest(str(structure), *leaves)
+    return digest(str(structure), *leaves)
 
 
-def _digest(*parts: Any) -> str:
-    digest = hashlib.sha256()
+def digest(*parts: Any) -> str:
+    """Return a fingerprint of strings and arrays."""
+    found = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):
-            digest.update(part.encode())
+            found.update(part.encode())
         else:
             array = np.ascontiguousarray(part)
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(array.data.cast("B") if array.size else b"")
-    return digest.hexdigest()[:32]
+            found.update(f"{array.dtype}{array.shape}".encode())
+            found.update(array.data.cast("B") if array.size else b"")
+    return found.hexdigest()[:32]

@@ -14,12 +14,14 @@ from dni_jax.devices import make_grid, make_mesh
 from dni_jax.interventions import Bound, Intervention
 from dni_jax.models._online import write_along
 from dni_jax.models._rollout import Emit, Samples, rollout_sets
+from dni_jax.models._streamed import check_model
 from dni_jax.models._trained import TrainedModel
+from dni_jax.models.exchange import ImportedModel, write_texts
 from dni_jax.text import BOUNDARY
 
 
 def generate(
-    model: TrainedModel,
+    model: TrainedModel | ImportedModel,
     n: int = 8,
     length: int = 200,
     seed: int = 0,
@@ -36,15 +38,18 @@ def generate(
     Parameters
     ----------
     model
-        The network.
+        The network. One from elsewhere reads its text again for each symbol, as its readout may depend on all of it:
+        ``length`` squared in time. It must read from left to right and predict the next symbol. Its strings end with a
+        line break, symbols that ``split`` has cut are joined by spaces, and a code without a text is ``□``. If nothing
+        begins its strings, a text ends with the first one.
     n, length
         How many texts, and the number of symbols in each.
     seed
         The same seed returns the same texts.
     intervention
         What to override at every step. A signal or states must have a row for each symbol of the text (but the first,
-        for a network without a boundary); all texts share them. Programs (`dni_jax.interventions.follow`) read each
-        text as it is written.
+        for a network of our own without a boundary); all texts share them. Programs (`dni_jax.interventions.follow`)
+        read each text as it is written.
     temperature
         Logits are divided by it; 0 takes the most probable symbol.
     prime
@@ -73,7 +78,7 @@ def generate(
 
 
 def generate_each(
-    model: TrainedModel,
+    model: TrainedModel | ImportedModel,
     interventions: Sequence[Intervention | None],
     n: int = 8,
     length: int = 200,
@@ -116,6 +121,10 @@ def generate_each(
         raise ValueError(f"expected n and length of at least 1, got n={n}, length={length}")
     if not temperature >= 0:
         raise ValueError(f"expected a temperature of at least 0, got {temperature}")
+    if isinstance(model, ImportedModel):
+        uniforms = np.asarray(jax.random.uniform(jax.random.key(seed), (length, n)), np.float64)
+        return [write_texts(model, one, uniforms, temperature, prime) for one in interventions]
+    check_model(model)
     begins = _begin(model, prime)
     n_steps = len(begins) - 1 + length
     uniforms = np.asarray(jax.random.uniform(jax.random.key(seed), (n_steps, n)))

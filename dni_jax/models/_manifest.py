@@ -10,7 +10,8 @@ from typing import Any
 
 from dni_jax.files import atomic_write
 
-FORMAT = 1  # raised when an older version could not read a store
+FORMAT = 2  # raised when an older version could not read a store
+_WITHOUT_SYMBOLS = 1  # older versions read stores of networks of our own
 NAME = "manifest.json"
 
 
@@ -30,6 +31,9 @@ class Manifest:
         The sizes T and N of the whole.
     gate_names
         As of `Activations`.
+    with_symbols
+        Whether the store says which symbol was read at each position: those of networks from elsewhere do, which may
+        have none.
     done
         How many positions are durably on disk, from the first: always the end of a chunk.
     low, high
@@ -45,6 +49,7 @@ class Manifest:
     n_positions: int
     n_neurons: int
     gate_names: tuple[str, ...]
+    with_symbols: bool = False
     done: int = 0
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
@@ -70,7 +75,8 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write it into a store in one step; it is on disk when this returns."""
         with atomic_write(folder / NAME) as part, part.open("w", encoding="utf-8") as file:
-            json.dump({"format": FORMAT, **asdict(self)}, file, indent=1)
+            version = FORMAT if self.with_symbols else _WITHOUT_SYMBOLS
+            json.dump({"format": version, **asdict(self)}, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
 

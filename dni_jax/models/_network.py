@@ -34,7 +34,7 @@ class RecurrentLayer(nnx.Module):
     hidden
         The number of neurons N.
     cell
-        ``"lstm"``, ``"gru"``, ``"rnn"``, ``"mingru"``, ``"rglru"`` or ``"slstm"``.
+        One of `CELLS`, by name.
     rngs
         Flax's random streams; ``params`` is used.
     """
@@ -101,7 +101,7 @@ class CharNetwork(nnx.Module):
     sizes
         The number of neurons of each layer, the lowest first.
     cell
-        ``"lstm"``, ``"gru"``, ``"rnn"``, ``"mingru"``, ``"rglru"`` or ``"slstm"``.
+        One of `CELLS`, by name.
     matmul_dtype
         ``"float32"``, or ``"bfloat16"``: the operands of matrix products are rounded to it; sums stay float32.
     rngs

@@ -16,7 +16,7 @@ from dni_jax.models._network import compute_logits, input_table, network_step, z
 from dni_jax.models._rollout import Samples, draw
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import Weights
-from dni_jax.programs import Interpreter
+from dni_jax.programs import ReadError, Readers
 from dni_jax.text import BOUNDARY
 
 
@@ -78,19 +78,17 @@ def _write(model: TrainedModel, interventions: Sequence[Intervention], source: S
     n_steps, n_lanes, n_sets = len(source.forced), source.n_lanes, len(interventions)
     lines = tuple(_line(model, [one.edits[place] for one in interventions], n_steps) for place in
                   range(len(interventions[0].edits)))  # fmt: skip
-    readers = [[Interpreter(edit.program) for edit in one.edits if edit.program is not None] for one in interventions]
-    nodes = [[[reader.start] * n_lanes for reader in of_set] for of_set in readers]
-    widths = [len(reader.program.columns) for reader in readers[0]]
     characters = (model.vocabulary.boundary_text, *model.vocabulary.characters)
-    weights = model.weights
+    programs = [[one.edits[place].program for one in interventions] for place, line in enumerate(lines) if
+                line.slopes is not None]  # fmt: skip
+    along = [_readers(of_place, n_lanes, characters) for of_place in programs]
+    weights = jax.tree.map(jnp.asarray, model.weights)  # on the device once, not at each step
     zero = jax.tree.map(lambda part: jnp.broadcast_to(part, (n_sets, *part.shape)), zero_carries(weights, n_lanes))
     codes = np.full((n_sets, n_lanes), int(source.start), np.int32)
-    carries, table, written = zero, input_table(weights), []
+    written: list[np.ndarray] = []
+    carries, table = zero, input_table(weights)
     for step in range(n_steps):
-        said = [np.zeros((n_sets, n_lanes, width + 1), np.float32) for width in widths]
-        for number, (of_set, row) in enumerate(zip(readers, codes.tolist(), strict=True)):
-            for place, reader in enumerate(of_set):
-                nodes[number][place] = _advance(reader, nodes[number][place], row, characters, said[place][number])
+        said = [_read(readers, codes, written, characters) for readers in along]
         drives = [jax.tree.map(lambda rows, step=step: rows[:, step], line.drive) for line in lines]
         carries, codes = _step(
             weights, table, carries, codes, lines, drives, said, source.uniforms[step], source.forced[step],
@@ -101,19 +99,47 @@ def _write(model: TrainedModel, interventions: Sequence[Intervention], source: S
     return np.stack(written, axis=1)
 
 
-def _advance(
-    reader: Interpreter, nodes: list[Any], codes: list[int], characters: Sequence[str], said: Float[np.ndarray, "B d"]
-) -> list[Any]:
-    """Let one program read a symbol in each lane, and write what it says; a boundary starts it again."""
-    start, following = reader.start, []
-    for lane, (node, code) in enumerate(zip(nodes, codes, strict=True)):
-        if code == BOUNDARY:
-            following.append(start)
-            continue
-        new = reader.step(node, characters[code])
-        said[lane, :-1], said[lane, -1] = new.row, 1.0
-        following.append(new)
-    return following
+class _Along(NamedTuple):
+    """A program, and the sets whose texts it reads."""
+
+    readers: Readers
+    sets: Int[np.ndarray, " m"]
+
+
+def _readers(programs: Sequence[Any], n_lanes: int, characters: Sequence[str]) -> list[_Along]:
+    """Return the readers of the programs of each set; sets that share one read together."""
+    numbers = {id(program): program for program in programs}
+    found = []
+    for each in numbers.values():
+        sets = np.asarray([number for number, program in enumerate(programs) if program is each])
+        found.append(_Along(Readers(each, len(sets) * n_lanes, characters), sets))
+    return found
+
+
+def _read(
+    along: Sequence[_Along], codes: Int[np.ndarray, "M B"], written: Sequence[np.ndarray], characters: Sequence[str]
+) -> Float[np.ndarray, "M B d"]:
+    """Let programs read a symbol in each lane of each set, and return what they say.
+
+    Raises
+    ------
+    ValueError
+        Where one fails: names the text, the symbol, and what was written before it.
+    """
+    n_lanes = codes.shape[1]
+    said: Any = None
+    for readers, sets in along:
+        try:
+            rows = readers.read(codes[sets].ravel())
+        except ReadError as error:
+            number, lane = int(sets[error.text // n_lanes]), error.text % n_lanes
+            before = "".join(characters[int(each[number, lane])] for each in written[-20:])
+            where = f"at symbol {len(written) - 1} of text {lane} ({before!r})"
+            raise ValueError(f"program {readers.program.name!r}: {error}, {where}") from error
+        if said is None:
+            said = np.zeros((*codes.shape, rows.shape[1]), np.float32)
+        said[sets] = rows.reshape(len(sets), n_lanes, -1)
+    return said
 
 
 def _line(model: TrainedModel, edits: Sequence[Edit], n_steps: int) -> _Line:

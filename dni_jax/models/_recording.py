@@ -17,10 +17,11 @@ from dni_jax.models._population import Population
 from dni_jax.models._rollout import Emit, Text, rollout
 from dni_jax.models._stored import StoredActivations
 from dni_jax.models._storing import record_into
+from dni_jax.models._streamed import check_model
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models.exchange import ImportedModel, record_imported
 from dni_jax.states import Activations
-from dni_jax.text import BOUNDARY, Corpus
+from dni_jax.text import BOUNDARY, Corpus, check_corpus
 
 _STEPS = 256  # time steps in one call of the compiled program
 _LANES = 256  # texts read in parallel
@@ -110,6 +111,7 @@ def record(
     >>> stored.hidden[5:7].shape
     (2, 8)
     """
+    check_corpus(corpus)
     intervention = None if intervention is None else intervention.on(corpus)
     if isinstance(model, Population):
         if store is not None:
@@ -119,34 +121,24 @@ def record(
             )
         each = [record(one, corpus, what, intervention=intervention, dtype=dtype) for one in model]
         return Activations.stack(each, {"seed": model.seeds, "learning_rate": model.learning_rates})
-    if isinstance(model, ImportedModel):
-        if store is not None or chunk is not None:
-            raise ValueError(
-                "expected no store and no chunk with an imported network, got one: its states stay in memory"
-            )
-        return record_imported(model, corpus, what, intervention, dtype)
-    if not isinstance(model, TrainedModel):
-        raise ValueError(
-            f"expected a network that dni_jax runs itself, got {type(model).__name__}: take it over with "
-            "dni.from_torch, "
-            "dni.from_keras or dni.from_flax, or record its states yourself and pass them to dni.from_arrays"
-        )
-    emit = choose_states(model, what, dtype)
+    check_model(model)
     if store is not None:
         if processes.count() > 1:
             raise ValueError(
                 f"expected one process to record into a store, got {processes.count()} of them: do it beforehand, in a "
                 "process of its own, or leave store= out"
             )
-        return record_into(store, model, corpus, emit, intervention, chunk)
+        return record_into(store, model, corpus, what, intervention, dtype, chunk)
     if chunk is not None:
         raise ValueError(f"expected chunk only with a store, got chunk={chunk!r} without one: pass store=path")
-    result: Any = _collect(model, corpus, emit, intervention)
+    if isinstance(model, ImportedModel):
+        return record_imported(model, corpus, what, intervention, dtype)
+    result: Any = _collect(model, corpus, choose_states(model, what, dtype), intervention)
     return Activations(groups=corpus.position_groups, gate_names=model.weights.cell_type.gates, **result)
 
 
 def record_carries(model: TrainedModel, corpus: Corpus) -> tuple[Float[np.ndarray, "T N"], ...]:
-    """Run a network over a corpus, and return all that flows on after each character.
+    """Run a network over a corpus, and return the whole carried state after each character.
 
     Returns
     -------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -56,9 +57,9 @@ def rate_schedule(plan: TrainPlan) -> optax.Schedule:
 def make_optimizer(plan: TrainPlan) -> optax.GradientTransformation:
     """Return Adam or RMSprop with clipping and a schedule, for a highest rate of 1.
 
-    Plans that differ in rate and seed get the same object, so that JAX finds the compiled step again.
+    Plans that differ in what the optimizer does not use get the same object, so that JAX finds the compiled step again.
     """
-    return _optimizer(TrainPlan(**{**vars(plan), "learning_rate": 1.0, "seed": 0}))
+    return _optimizer(replace(plan, learning_rate=1.0, seed=0, evaluate_every=1, patience=1))
 
 
 @lru_cache(maxsize=8)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from dni_jax.files import check_array_path
 from dni_jax.models._fingerprints import fingerprint_corpus
 from dni_jax.models._manifest import Manifest, read_manifest
-from dni_jax.states import Activations, ChunkedActivations, Strings, part_of
+from dni_jax.states import Activations, ChunkedActivations, Strings, mask_of, part_of
 from dni_jax.text import Corpus
 
 STRINGS = "strings.npz"
@@ -99,11 +99,9 @@ class StoredActivations(ChunkedActivations):
         Arrays on disk (`StoredArray`), or None where they were not recorded.
     gate_names
         As of `Activations`.
-    mask
-        None: every position has a state.
+    symbols, mask
+        As of `Activations`; None for networks of our own.
     """
-
-    mask = None
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path, self.manifest = path, manifest
@@ -113,6 +111,8 @@ class StoredActivations(ChunkedActivations):
         self.gate_names = manifest.gate_names
         with np.load(path / STRINGS) as strings:
             self.offsets, self.string_groups = strings["offsets"], strings["groups"]
+            self.symbols = strings["symbols"] if manifest.with_symbols else None
+        self.mask = mask_of(self.symbols)
         self.n_neurons, self.chunk, self.fingerprint = manifest.n_neurons, manifest.chunk, manifest.corpus
 
     def part(self, name: str) -> Any:
@@ -172,7 +172,8 @@ class StoredActivations(ChunkedActivations):
         arrays: dict[str, Any] = {name: getattr(self, name) for name in self.manifest.what}
         check_size(sum(array.nbytes for array in arrays.values()), max_bytes)
         read = {name: array[...] for name, array in arrays.items()}
-        return Activations(groups=self.groups, gate_names=self.gate_names, **read)
+        about: dict[str, Any] = {"gate_names": self.gate_names, "mask": self.mask, "symbols": self.symbols}
+        return Activations(groups=self.groups, **about, **read)
 
     def __repr__(self) -> str:
         more = "".join(f", {name}" for name in self.manifest.what if name != "hidden")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import numpy as np
 
 from dni_jax.files import FolderLock, atomic_write, check_array_path
 from dni_jax.interventions import Intervention
-from dni_jax.models._fingerprints import fingerprint_corpus, fingerprint_intervention, fingerprint_network
+from dni_jax.models._fingerprints import fingerprint_corpus
 from dni_jax.models._manifest import NAME, Manifest, read_manifest
-from dni_jax.models._rollout import Emit
 from dni_jax.models._stored import STRINGS, StoredActivations, open_array, open_states
-from dni_jax.models._streamed import Reader, chunk_size
+from dni_jax.models._streamed import Reader, chunk_size, make_reader
 from dni_jax.models._trained import TrainedModel
+from dni_jax.models.exchange import ImportedModel
+from dni_jax.states import mask_of
 from dni_jax.text import Corpus, chunk_bounds
 
 _FILE = 2**22  # bytes of one file at most, about
@@ -26,10 +28,11 @@ _WAITING = 1  # chunks that may wait for the disk while the network reads on
 
 def record_into(
     path: str | Path,
-    model: TrainedModel,
+    model: TrainedModel | ImportedModel,
     corpus: Corpus,
-    emit: Emit,
+    what: Sequence[str],
     intervention: Intervention | None,
+    dtype: str,
     chunk: int | None,
 ) -> StoredActivations:
     """Record a corpus into a store, new or interrupted; see `dni_jax.record`.
@@ -42,17 +45,24 @@ def record_into(
     """
     folder, size = Path(path), chunk_size(chunk)
     check_array_path(folder)
-    reader = Reader(model, corpus, emit, intervention, size)
+    if isinstance(model, ImportedModel) and "logits" in what:
+        raise ValueError(
+            "expected no 'logits' in a store with a network from elsewhere, got them: its readout is a function, and "
+            "an interrupted recording cannot tell whether it is continued with the same one. Record them in memory, "
+            "without store="
+        )
+    reader = make_reader(model, corpus, what, intervention, dtype, size)
     wanted = Manifest(
         corpus=fingerprint_corpus(corpus),
-        network=fingerprint_network(model),
-        intervention=fingerprint_intervention(intervention, model, corpus.n_positions),
-        what=emit.names,
-        dtype=emit.dtype,
+        network=reader.fingerprint_network(),
+        intervention=reader.fingerprint_intervention(),
+        what=reader.names,
+        dtype=dtype,
         chunk=size,
         n_positions=corpus.n_positions,
-        n_neurons=model.n_neurons,
-        gate_names=model.weights.cell_type.gates,
+        n_neurons=reader.n_neurons,
+        gate_names=reader.gate_names,
+        with_symbols=reader.symbols is not None,
     )
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         found = read_manifest(folder)
@@ -76,16 +86,12 @@ def record_into(
 
 def _create(folder: Path, manifest: Manifest, corpus: Corpus, reader: Reader) -> None:
     """Make an empty store; it appears whole or not at all."""
-    weights = reader.model.weights
-    shapes: dict[str, tuple[int, ...]] = {
-        "hidden": (manifest.n_neurons,),
-        "cell": (manifest.n_neurons,),
-        "gates": (len(manifest.gate_names), manifest.n_neurons),
-        "logits": (weights.head.shape[-1],),
-    }
+    shapes, strings = reader.shapes, {"offsets": corpus.offsets, "groups": corpus.groups}
+    if reader.symbols is not None:
+        strings["symbols"] = reader.symbols
     with atomic_write(folder) as part:
         part.mkdir()
-        np.savez(part / STRINGS, offsets=corpus.offsets, groups=corpus.groups)
+        np.savez(part / STRINGS, **strings)  # type: ignore[arg-type]  # its stub takes a name for allow_pickle
         for name in manifest.what:
             open_array(part / name, metadata=_metadata((manifest.n_positions, *shapes[name]), manifest.dtype))
         manifest.write(part)
@@ -114,14 +120,16 @@ def _fill(folder: Path, manifest: Manifest, corpus: Corpus, reader: Reader) -> N
     arrays = {name: open_array(folder / name) for name in manifest.what}
     low = np.asarray(manifest.low or np.full(manifest.n_neurons, np.inf))
     high = np.asarray(manifest.high or np.full(manifest.n_neurons, -np.inf))
+    mask = mask_of(reader.symbols)
     waiting: deque[tuple[list[Any], Manifest]] = deque()
     for first, last in chunk_bounds(corpus.offsets, manifest.chunk):
         begin, end = int(corpus.offsets[first]), int(corpus.offsets[last])
         if end <= manifest.done:
             continue
         states = reader.read([(first, last)])
-        low = np.minimum(low, states["hidden"].min(axis=0))
-        high = np.maximum(high, states["hidden"].max(axis=0))
+        seen = states["hidden"] if mask is None else states["hidden"][mask[begin:end]]
+        if len(seen):
+            low, high = np.minimum(low, seen.min(axis=0)), np.maximum(high, seen.max(axis=0))
         now = replace(manifest, done=end, low=tuple(low.tolist()), high=tuple(high.tolist()))
         writes = [
             arrays[name][begin:end].write(rows, can_reference_source_data_indefinitely=True)

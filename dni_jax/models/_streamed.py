@@ -2,28 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from dni_jax.interventions import Bound, Intervention
 from dni_jax.models._collect import choose_states, collect_states
-from dni_jax.models._fingerprints import fingerprint_corpus
+from dni_jax.models._fingerprints import fingerprint_corpus, fingerprint_intervention, fingerprint_network
 from dni_jax.models._lanes import make_lanes
 from dni_jax.models._population import Population
 from dni_jax.models._rollout import Emit
 from dni_jax.models._trained import TrainedModel
-from dni_jax.states import CHUNK, ChunkedActivations, Strings
+from dni_jax.models.exchange import ImportedModel, ImportedReader
+from dni_jax.states import CHUNK, ChunkedActivations, Strings, mask_of
 from dni_jax.text import Corpus, concatenate_ranges
 
 _LANES = 256  # texts read in parallel
 _STEPS = 64  # time steps in one call of the compiled program; lanes are padded to a multiple
 
 
-class Reader:
-    """A network that reads some strings of a corpus at a time, always with the same compiled program."""
+@runtime_checkable
+class Reader(Protocol):
+    """Something that reads some strings of a corpus at a time.
+
+    Attributes
+    ----------
+    names, dtype
+        The kinds of states that it returns, and their type.
+    n_neurons, gate_names, symbols
+        As of `Activations`.
+    shapes
+        The shape of each kind of states at one position.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def n_neurons(self) -> int: ...
+    @property
+    def gate_names(self) -> tuple[str, ...]: ...
+    @property
+    def symbols(self) -> Int[np.ndarray, " T"] | None: ...
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]: ...
+
+    def fingerprint_network(self) -> str:
+        """Return a fingerprint of the network, and of how it reads the corpus."""
+
+    def fingerprint_intervention(self) -> str | None:
+        """Return a fingerprint of what is overridden; None where nothing is."""
+
+    def read(self, strings: Strings) -> dict[str, np.ndarray]:
+        """Return each kind of states at all characters of some strings, in the corpus' order."""
+
+
+class TrainedReader:
+    """A network of our own that reads some strings of a corpus at a time, always with the same compiled program."""
+
+    symbols = None
 
     def __init__(
         self,
@@ -33,11 +75,28 @@ class Reader:
         intervention: Intervention | None,
         chunk: int,
     ) -> None:
-        self.model, self.emit = model, emit
+        self.model, self.emit, self.names, self.dtype = model, emit, emit.names, emit.dtype
+        self.n_neurons, self.gate_names = model.n_neurons, model.weights.cell_type.gates
+        self._intervention = intervention
         self.corpus = replace(model.encode(corpus), trees=None, parsed=None, records={})
         self.bound = model.bind(intervention, corpus.n_positions)
         wanted = min(_LANES, max(chunk // _LANES, 1), len(corpus))
         self.n_lanes = wanted - wanted % 2 if wanted > 1 else wanted
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each kind of states at one position."""
+        width = (self.n_neurons,)
+        gates, logits = (len(self.gate_names), *width), (self.model.weights.head.shape[-1],)
+        return {"hidden": width, "cell": width, "gates": gates, "logits": logits}
+
+    def fingerprint_network(self) -> str:
+        """Return a fingerprint of the network, and of how it reads text."""
+        return fingerprint_network(self.model)
+
+    def fingerprint_intervention(self) -> str | None:
+        """Return a fingerprint of what is overridden; None where nothing is."""
+        return fingerprint_intervention(self._intervention, self.model, self.corpus.n_positions)
 
     def read(self, strings: Strings) -> dict[str, np.ndarray]:
         """Return each kind of states at all characters of some strings, in the corpus' order."""
@@ -62,8 +121,9 @@ class StreamedActivations(ChunkedActivations):
 
     def __init__(self, reader: Reader, corpus: Corpus, chunk: int) -> None:
         self.offsets, self.string_groups = corpus.offsets, corpus.groups
-        self.n_neurons, self.chunk, self.corpus = reader.model.n_neurons, chunk, corpus
-        self.fingerprint = fingerprint_corpus(corpus)
+        self.n_neurons, self.chunk, self.corpus = reader.n_neurons, chunk, corpus
+        self.fingerprint, self.symbols = fingerprint_corpus(corpus), reader.symbols
+        self.mask = mask_of(reader.symbols)
         self._reader = reader
 
     def read(self, strings: Strings, neurons: slice = slice(None)) -> Float[np.ndarray, "t n"]:
@@ -75,7 +135,7 @@ class StreamedActivations(ChunkedActivations):
 
 
 def stream(
-    model: TrainedModel | Population,
+    model: TrainedModel | Population | ImportedModel,
     corpus: Corpus,
     *,
     intervention: Intervention | None = None,
@@ -111,9 +171,35 @@ def stream(
     """
     if isinstance(model, Population):
         raise ValueError(f"expected one network, got a population of {len(model)}: stream one after the other")
-    size, emit = chunk_size(chunk), choose_states(model, ("hidden",), dtype)
+    size = chunk_size(chunk)
     intervention = None if intervention is None else intervention.on(corpus)
-    return StreamedActivations(Reader(model, corpus, emit, intervention, size), corpus, size)
+    return StreamedActivations(make_reader(model, corpus, ("hidden",), intervention, dtype, size), corpus, size)
+
+
+def make_reader(
+    model: Any, corpus: Corpus, what: Sequence[str], intervention: Intervention | None, dtype: str, chunk: int
+) -> Reader:
+    """Return what reads a corpus with a network, about `chunk` characters at a time; see `dni_jax.record`.
+
+    Raises
+    ------
+    ValueError
+        For something that is no network of ours or taken over, and for kinds of states that it does not have.
+    """
+    if isinstance(model, ImportedModel):
+        return ImportedReader(model, corpus, what, intervention, dtype)
+    check_model(model)
+    return TrainedReader(model, corpus, choose_states(model, what, dtype), intervention, chunk)
+
+
+def check_model(model: Any) -> None:
+    """Refuse what is no network that we run ourselves."""
+    if not isinstance(model, (TrainedModel, ImportedModel)):
+        raise ValueError(
+            f"expected a network that dni_jax runs itself, got {type(model).__name__}: take it over with "
+            "dni.from_torch, dni.from_keras or dni.from_flax, or record its states yourself and pass them to "
+            "dni.from_arrays"
+        )
 
 
 def chunk_size(chunk: int | None) -> int:

@@ -31,7 +31,7 @@ from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import Weights
 from dni_jax.progress import bar
 from dni_jax.settings import TrainConfig, TrainPlan
-from dni_jax.text import Corpus
+from dni_jax.text import Corpus, check_corpus
 
 VALIDATION_CHARACTERS = 50_000
 _WORSE = 10  # times the loss of guessing: a training that was never better than that has diverged
@@ -103,6 +103,7 @@ def train(
     >>> dni.train(corpus, hidden=8, steps=2, progress=False).n_neurons
     8
     """
+    check_corpus(corpus)
     plan = replace(config or TrainConfig(), **settings).plan(len(corpus.vocabulary))
     _check_every(inspect_every)
     training = _Training(corpus, [plan], validation, checkpoints, ideal, make_auxiliary(auxiliary, corpus, weight))
@@ -176,6 +177,7 @@ def train_population(
     >>> dni.record(population, corpus.test).hidden.shape == (2, corpus.test.n_positions, 8)
     True
     """
+    check_corpus(corpus)
     rates = [None] if learning_rates is None else [float(rate) for rate in np.atleast_1d(learning_rates)]
     if not len(seeds) or not len(rates) or len(set(seeds)) < len(seeds) or len(set(rates)) < len(rates):
         raise ValueError(f"expected different seeds and learning rates, got seeds {list(seeds)} and rates {rates}")

@@ -7,7 +7,7 @@ figure.
 from dni_jax.plot._effects import MEASURE_LABELS, effects
 from dni_jax.plot._labels import labelling_figure, labelling_text
 from dni_jax.plot._relevance import rank_features, relevance
-from dni_jax.plot._style import PALETTE, place_legend, remove_frame
+from dni_jax.plot._style import PALETTE, fit_text, fit_tick_labels, place_legend, remove_frame
 from dni_jax.plot._text import text
 from dni_jax.plot._tree import tree
 
@@ -15,6 +15,8 @@ __all__ = [
     "MEASURE_LABELS",
     "PALETTE",
     "effects",
+    "fit_text",
+    "fit_tick_labels",
     "labelling_figure",
     "labelling_text",
     "place_legend",

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import xarray as xr
 from matplotlib.axes import Axes
 
+from dni_jax.characters import display_name
 from dni_jax.features import check_feature_name
-from dni_jax.plot._style import PALETTE, new_axes, remove_frame
+from dni_jax.plot._style import PALETTE, fit_text, new_axes, remove_frame
 
 MEASURE_LABELS = {
     "type_accuracy": "accuracy of next class",
@@ -80,7 +81,7 @@ def effects(
     >>> language = dni.languages.get("parentheses")
     >>> corpus = language.sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
-    >>> relevance = dni.inspect(dni.record(model, corpus), language.features().label(corpus), folds=5)
+    >>> relevance = dni.inspect(dni.record(model, corpus), language.features().label(corpus), "ols", folds=5)
     >>> effect = dni.verify(model, corpus, relevance, "digit", ks=(1, 3), n_random=4)
     >>> ax = plot.effects(effect, ax=Figure().subplots())
     >>> ax.get_legend_handles_labels()[1]
@@ -102,9 +103,9 @@ def effects(
             low, high = ([intact, *(intact + one[f"{name}_effect_{end}"].values)] for end in ("low", "high"))
             axis.fill_between(ks, low, high, color=colour, alpha=0.15, linewidth=0)
     axis.set_xticks(ks)
-    title = str(one["feature"].values)
-    axis.set(xlabel="neurons overridden", ylabel=MEASURE_LABELS.get(measure, measure), title=title)
-    axis.legend(fontsize=8, frameon=False)
+    axis.set(xlabel="neurons overridden", ylabel=MEASURE_LABELS.get(measure, measure))
+    title = axis.set_title(display_name(str(one["feature"].values)))
+    fit_text(title, *axis.legend(fontsize=8, frameon=False).get_texts())
     remove_frame(axis)
     return axis
 

@@ -20,6 +20,7 @@ from dni_jax.plot._segment import (
     number_columns,
     write_characters,
 )
+from dni_jax.plot._style import fit_text
 from dni_jax.text import Corpus
 
 _MARGIN, _HEAD = 0.25, 0.75  # inches: the margin; title, column numbers and text together
@@ -115,5 +116,5 @@ def labelling_figure(
     name_rows(axis, rows.names, range(n_rows))
     write_characters(axis, segment.characters, -0.25)
     number_columns(axis, segment, 15)
-    figure.text(_MARGIN / wide, 1 - 0.22 / high, segment.title, va="bottom", **TITLE)
+    fit_text(figure.text(_MARGIN / wide, 1 - 0.22 / high, segment.title, va="bottom", **TITLE))
     return figure

@@ -9,6 +9,7 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
+from dni_jax.characters import display_name
 from dni_jax.features import check_feature_name
 from dni_jax.plot._style import PALETTE, STYLES, new_axes, place_legend, remove_frame
 
@@ -58,7 +59,7 @@ def relevance(
     >>> corpus = dni.Corpus.from_strings(["0(1)", "(2)", "10", "3(4)"] * 5)
     >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
     >>> states = labels.values + np.arange(corpus.n_positions * 2).reshape(-1, 2) % 7 / 10
-    >>> found = dni.inspect(states, labels, folds=2, groups=corpus.string_ids)
+    >>> found = dni.inspect(states, labels, "ols", folds=2, groups=corpus.string_ids)
     >>> ax = plot.relevance(found, "digit", ax=Figure().subplots(), metric="auc")
     >>> [line.get_label() for line in ax.get_lines() if line.get_linestyle() == "-"]
     ['digit']
@@ -68,7 +69,7 @@ def relevance(
     curves = [_curve(relevance, name, metric) for name in names]
     for place, (name, (values, baseline, by_r2)) in enumerate(zip(names, curves, strict=True)):
         colour, style = PALETTE[place % len(PALETTE)], STYLES[place // len(PALETTE) % len(STYLES)]
-        ranks, label = np.arange(1, len(values) + 1), f"{name} (R²)" if by_r2 else name
+        ranks, label = np.arange(1, len(values) + 1), display_name(name) + (" (R²)" if by_r2 else "")
         marker = "o" if len(values) == 1 else None
         axis.plot(ranks, np.sort(values)[::-1], style, color=colour, label=label, linewidth=1.6, marker=marker)
         if np.isfinite(baseline):

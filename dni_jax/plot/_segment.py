@@ -14,7 +14,14 @@ from matplotlib.patches import Rectangle
 
 from dni_jax.characters import INVISIBLE, display_name
 from dni_jax.features import Labels, feature_family
-from dni_jax.plot._style import PALETTE, choose_fonts, make_drawable, name_missing, replace_missing_glyphs
+from dni_jax.plot._style import (
+    PALETTE,
+    choose_fonts,
+    fit_tick_labels,
+    make_drawable,
+    name_missing,
+    replace_missing_glyphs,
+)
 from dni_jax.text import Corpus, to_string
 
 CELL, LETTER, ROW = 0.15, 0.07, 0.21  # inches: a column, a letter of a feature's name, a feature's row
@@ -137,9 +144,8 @@ def draw_cells(axis: Axes, cells: Float[np.ndarray, "rows W 3"], top: float, kno
 
 def name_rows(axis: Axes, names: Sequence[str], tops: Sequence[float]) -> None:
     """Write the names of rows to their left, in the colours of their families."""
-    drawn = [replace_missing_glyphs(name) for name in names]
-    fonts = ["DejaVu Sans", *choose_fonts("".join(drawn))]
-    axis.set_yticks([top + 0.5 for top in tops], drawn, fontsize=8, family=fonts, parse_math=False)
+    axis.set_yticks([top + 0.5 for top in tops], list(names), fontsize=8)
+    fit_tick_labels(axis.yaxis)
     for tick, name in zip(axis.get_yticklabels(), names, strict=True):
         tick.set_color(_family_colour(name))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from unicodedata import combining
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.text import Text
 
 from dni_jax.characters import UNKNOWN, make_visible
 
@@ -50,7 +53,8 @@ def remove_frame(ax: Axes) -> None:
 
 def place_legend(ax: Axes) -> None:
     """Draw the legend to the right of the axes, where it covers nothing."""
-    ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend = ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fit_text(*legend.get_texts())
 
 
 @cache
@@ -93,6 +97,43 @@ def replace_missing_glyphs(text: str) -> str:
     'a□'
     """
     return "".join(UNKNOWN if find_font(character) is None else character for character in text)
+
+
+def fit_text(*texts: Text) -> None:
+    """Draw texts as they are written: no formulas, and in fonts that have their characters, whatever these are.
+
+    Every drawing passes the names that its user chose through here.
+
+    Warns
+    -----
+    UserWarning
+        For characters that no installed font has; ``□`` is drawn in their place.
+    """
+    missing = []
+    for text in texts:
+        text.set_parse_math(False)
+        own = _glyphs(findfont(text.get_fontproperties()))
+        lacking = [one for one in dict.fromkeys(text.get_text()) if one.isprintable() and ord(one) not in own]
+        found = {one: find_font(one) for one in lacking}
+        text.set_text("".join(UNKNOWN if found.get(one, "") is None else one for one in text.get_text()))
+        fonts = dict.fromkeys([*text.get_fontfamily(), *(name for name in found.values() if name is not None)])
+        text.set_fontfamily(list(fonts))
+        missing += [one for one, name in found.items() if name is None]
+    if missing:
+        named = ", ".join(f"U+{ord(one):04X}" for one in list(dict.fromkeys(missing))[:_NAMED])
+        warnings.warn(
+            f"no installed font has {named}, drawn as {UNKNOWN}: install one that does, such as Noto Sans CJK or Noto "
+            "Emoji, and remove matplotlib's list of fonts (matplotlib.get_cachedir())",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def fit_tick_labels(axis: Axis) -> None:
+    """Draw the labels of an axis' ticks as `fit_text` does, and keep them so when the figure is drawn."""
+    texts = axis.get_ticklabels()
+    fit_text(*texts)
+    axis.set_ticklabels([text.get_text() for text in texts])
 
 
 def make_drawable(text: str) -> tuple[str, ...]:

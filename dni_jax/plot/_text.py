@@ -26,7 +26,7 @@ from dni_jax.plot._segment import (
     number_columns,
     write_characters,
 )
-from dni_jax.plot._style import LETTERING, axes_width, new_axes
+from dni_jax.plot._style import LETTERING, axes_width, fit_text, new_axes
 from dni_jax.states import as_activations, read_hidden
 from dni_jax.text import Corpus
 
@@ -117,7 +117,7 @@ def text(
     name_rows(axis, names, [_TOP, *range(n_rows)])
     number_columns(axis, segment, 1)
     axis.set(xlim=(0, columns), ylim=(n_rows if rows else _TOP + 1, _TOP))
-    axis.set_title(segment.title, loc="left", **TITLE)
+    fit_text(axis.set_title(segment.title, loc="left", **TITLE))
     _draw_scale(axis, limit, columns)
     return axis
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from dni_jax.plot._segment import CELL, TITLE, cut_segment, number_columns, write_characters
-from dni_jax.plot._style import ADVANCE, FONT, LETTERING, PALETTE, axes_width, new_axes, replace_missing_glyphs
+from dni_jax.plot._style import ADVANCE, FONT, LETTERING, PALETTE, axes_width, fit_text, new_axes
 from dni_jax.text import BRACKETS, Corpus
 
 _ROW, _NAME = 0.19, 7.0  # inches: a level of the tree; points: the size of a node's name
@@ -81,19 +81,20 @@ def tree(
     axis = new_axes(ax, max(CELL * len(segment) + 0.4, 4.5), _ROW * (n_levels + 1.5) + 0.6)
     axis.set(xlim=(0, len(segment)), ylim=(n_levels, 0), yticks=[])
     column = 72 * axes_width(axis) / len(segment)  # points
-    symbols = trees.symbols
+    symbols, names = trees.symbols, []
     for node in nodes.tolist():
         kind = trees.kinds[trees.rule[rows][node]]
         low, high = max(int(begins[node]), first) - first, min(int(ends[node]), last) - first
         # The last two colours of the palette, black and grey, would be taken for text.
         _draw_bar(axis, low, high, int(depths[node]), PALETTE[symbols.index(kind.symbol) % (len(PALETTE) - 2)])
-        name = _shorten(replace_missing_glyphs(kind.name if rules else kind.symbol), (high - low) * column)
+        name = _shorten(kind.name if rules else kind.symbol, (high - low) * column)
         middle = ((low + high) / 2, depths[node] + 0.5)
-        axis.text(*middle, name, ha="center", va="center_baseline", fontsize=_NAME, family=FONT, color="black",
-                  parse_math=False, clip_on=True)  # fmt: skip
+        names.append(axis.text(*middle, name, ha="center", va="center_baseline", fontsize=_NAME, family=FONT,
+                               color="black", clip_on=True))  # fmt: skip
+    fit_text(*names)
     write_characters(axis, segment.characters, -0.15, min(9.0, LETTERING * column))
     number_columns(axis, segment, 15)
-    axis.set_title(segment.title, loc="left", **TITLE)
+    fit_text(axis.set_title(segment.title, loc="left", **TITLE))
     return axis
 
 

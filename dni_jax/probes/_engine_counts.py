@@ -99,8 +99,8 @@ def choose_levels(hidden: Shaped[np.ndarray | Array, "T N"], n_bins: int = 512) 
     Returns
     -------
     float64 array (N, n_bins)
-        The middle value of each of `n_bins` slices of the sorted sample. Neurons with fewer distinct values repeat
-        levels, which stay empty.
+        The middle value of each of `n_bins` slices of the sorted sample. A neuron with at most `n_bins` distinct values
+        has these as its levels, so that nothing is rounded; the last one is repeated, and the repetitions stay empty.
 
     Raises
     ------
@@ -112,13 +112,22 @@ def choose_levels(hidden: Shaped[np.ndarray | Array, "T N"], n_bins: int = 512) 
     >>> import numpy as np
     >>> choose_levels(np.arange(8.0)[:, None], 4).tolist()
     [[1.0, 3.0, 5.0, 7.0]]
+    >>> choose_levels(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])[:, None], 3).tolist()
+    [[0.0, 1.0, 1.0]]
     """
     if n_bins < 2:
         raise ValueError(f"expected n_bins >= 2, got {n_bins}")
     sample = np.asarray(_check.check_hidden(hidden))
     middles = (2 * np.arange(n_bins) + 1) * len(sample) // (2 * n_bins)
-    firsts = range(0, sample.shape[1], _COLUMNS)
-    levels = [np.sort(sample[:, first : first + _COLUMNS], axis=0)[middles].T for first in firsts]
+    levels = []
+    for first in range(0, sample.shape[1], _COLUMNS):
+        ordered = np.sort(sample[:, first : first + _COLUMNS], axis=0)
+        some = ordered[middles].T
+        few = np.count_nonzero(ordered[1:] != ordered[:-1], axis=0) < n_bins
+        for column in np.flatnonzero(few):
+            values = np.unique(ordered[:, column])
+            some[column] = np.pad(values, (0, n_bins - len(values)), mode="edge")
+        levels.append(some)
     return np.concatenate(levels).astype(np.float64)
 
 

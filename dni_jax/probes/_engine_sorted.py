@@ -5,7 +5,7 @@ Stats are the positions themselves. All neurons x features x folds are one jitte
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -81,6 +81,9 @@ def score(stats: Positions) -> Scores:
     sizes = np.bincount(fold_of, minlength=n_folds)
     _check.check_fold_sizes(sizes)
     on_tpu = get_platform(spec) == "tpu"
+    on_host = on_tpu and not PROBES[spec.probe].on_tpu
+    if on_host:
+        on_tpu, spec, hidden = False, replace(spec, plan="cpu"), np.asarray(hidden)
     if on_tpu and hidden.dtype == np.float64:
         raise ValueError("expected float32 states on a TPU, which has no 64-bit numbers, got float64: cast them first")
     if on_tpu and len(used) > _TPU_POSITIONS:
@@ -88,11 +91,12 @@ def score(stats: Positions) -> Scores:
             f'expected at most {_TPU_POSITIONS:,} positions for engine="exact" on a TPU, got {len(used):,}: take '
             'engine="binned"'
         )
-    mesh = devices.make_mesh("neurons")
+    mesh = devices.make_mesh("neurons", on_host=on_host)
     plan = plan_grid(spec, stats.shape, len(used), mesh.size)
+    host = jax.devices("cpu")[0] if on_host else None
 
     def run(plan: Plan, neurons: np.ndarray | slice) -> dict[str, np.ndarray]:
-        with jax.enable_x64(True):
+        with jax.enable_x64(True), jax.default_device(host):
             data = _shared_data(labels, used, fold_of, n_folds, spec, plan)
             scores = _score_sharded(hidden[:, neurons], data, spec.compiled(), plan, n_folds, mesh)
             return {name: np.asarray(array) for name, array in scores.items()}

@@ -44,7 +44,8 @@ class ProbeSpec:
         Neurons and features that are processed at a time; lower values need less memory.
     plan : {"auto", "cpu", "gpu", "tpu"}
         How the computation is arranged, which changes no result: one neuron after another, as a CPU's caches want, or
-        many at once; "tpu" also keeps to 32-bit integers. "auto" is that of the devices.
+        many at once; "tpu" also keeps to 32-bit integers, and leaves exact logistic regression to the host. "auto" is
+        that of the devices.
 
     Raises
     ------

@@ -99,3 +99,8 @@ class Activations:
             about["order of gates"] = ", ".join(self.gate_names)
         about |= {f"model's {name}": ", ".join(map(str, values)) for name, values in self.members.items()}
         return card(title, table(["part", "shape", "dtype", "memory"], rows), facts(about))
+
+
+def mask_of(symbols: Int[np.ndarray, " T"] | None) -> Bool[np.ndarray, " T"] | None:
+    """Return where a symbol was read; None where one was read at every position, or symbols are not known."""
+    return None if symbols is None or (symbols >= 0).all() else symbols >= 0

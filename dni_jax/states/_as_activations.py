@@ -33,7 +33,7 @@ class InMemoryActivations(ChunkedActivations):
         self.n_models = len(hidden) if hidden.ndim == 3 else None
         self.hidden, self._recorded, self.chunk = hidden, recorded, hidden.shape[-2]
         if recorded is not None:
-            self.mask, self.members = recorded.mask, recorded.members
+            self.mask, self.symbols, self.members = recorded.mask, recorded.symbols, recorded.members
         self.offsets, self.string_groups = np.array([0, self.chunk]), np.zeros(1, np.int32)
         self.n_neurons = hidden.shape[-1] * (self.n_models or 1)
         self._matrix = hidden if self.n_models is None else None

@@ -37,6 +37,8 @@ class ChunkedActivations(ABC):
         Whether all states are in memory.
     mask
         bool ``(T,)``: False at positions without a state; None where every position has one.
+    symbols
+        int ``(T,)``: as of `Activations`; None where they are not known.
     corpus
         The text, where it is known.
     n_models, members
@@ -50,6 +52,7 @@ class ChunkedActivations(ABC):
     fingerprint: str
     in_memory = False
     mask: Bool[np.ndarray, " T"] | None = None
+    symbols: Int[np.ndarray, " T"] | None = None
     corpus: Corpus | None = None
     n_models: int | None = None
     members: Mapping[str, Sequence[Any]] = MappingProxyType({})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from dni_jax.text._trees import ParseTrees
 from dni_jax.text._vocabulary import Vocabulary, to_code_points, to_string
 
 SPLITS = ("train", "validation", "test")
+_HASHED_AT_ONCE = 1 << 20  # characters
 _SHOWN, _WIDTH = 5, 80  # strings, and characters of each, shown in a notebook
 
 
@@ -86,7 +88,7 @@ class Corpus:
         Raises
         ------
         ValueError
-            If there is no string, or an empty one.
+            If there is no string, an empty one, or one string in place of a list.
 
         Examples
         --------
@@ -94,6 +96,8 @@ class Corpus:
         >>> len(corpus), corpus.n_positions, corpus.strings[1]
         (3, 13, '00(1)')
         """
+        if isinstance(strings, str):
+            raise ValueError(f"expected a list of strings, got one string, {strings[:20]!r}: write [text]")
         if not strings:
             raise ValueError("expected at least one string, got an empty corpus")
         lengths = np.asarray([len(string) for string in strings], np.int64)
@@ -187,6 +191,14 @@ class Corpus:
         return tuple(whole[first:last] for first, last in itertools.pairwise(bounds))
 
     @cached_property
+    def text_digest(self) -> bytes:
+        """16 bytes that tell texts apart; the same for the same characters, however they are cut into strings."""
+        digest = hashlib.blake2b(digest_size=16)
+        for first in range(0, len(self.text), _HASHED_AT_ONCE):
+            digest.update(self.text[first : first + _HASHED_AT_ONCE].astype(np.uint32).tobytes())
+        return digest.digest()
+
+    @cached_property
     def flat_codes(self) -> Int[np.ndarray, " T"]:
         """int32 ``(T,)``: the codes of all characters."""
         return self.vocabulary.encode(self.text)
@@ -267,6 +279,21 @@ class Corpus:
         """Return the first strings, at least one, with at most `n_positions` characters in total."""
         count = int(np.searchsorted(self.offsets, n_positions, side="right")) - 1
         return self.take(np.arange(max(count, 1)))
+
+
+def check_corpus(value: Any) -> None:
+    """Refuse what is no corpus.
+
+    Raises
+    ------
+    ValueError
+        With how to make one.
+    """
+    if not isinstance(value, Corpus):
+        raise ValueError(
+            f"expected a Corpus, got {type(value).__name__}: make one with dni.Corpus.from_strings(list_of_strings), "
+            "language.corpus(list_of_strings) or language.sample(n)"
+        )
 
 
 def split_groups(groups: Int[np.ndarray, " S"], lengths: Int[np.ndarray, " S"], seed: int) -> Int[np.ndarray, " S"]:

@@ -184,6 +184,7 @@ class Monitor:
           positions that are events;
         - ``microseconds_program`` and ``microseconds_network``: CPU time a character.
         """
+        record(self.model, corpus, ("hidden", "logits"))  # compiles; the time of that is not the network's
         began = time.process_time()
         states = record(self.model, corpus, ("hidden", "logits"))
         network = time.process_time() - began

@@ -16,7 +16,7 @@ from dni_jax.inspection import find_library, rankings
 from dni_jax.models import ImportedModel, StateGaussian, TrainedModel, make_output_task, record
 from dni_jax.probes import string_weights
 from dni_jax.states import Activations
-from dni_jax.text import Corpus
+from dni_jax.text import Corpus, check_corpus
 from dni_jax.verification._measures import (
     LOSSES,
     MEASURES,
@@ -68,7 +68,7 @@ def verify(
     features
         The name of one feature, or several names.
     ks
-        Sizes of the sets. Default: 1, 5 and 10, as far as the network has so many neurons.
+        Sizes of the sets. Default: 1, 5 and 10, up to the number of neurons.
     n_random
         Number of random sets of each size: different ones, and none that is the best set itself. Where fewer exist, all
         of them are taken: a network of 20 neurons has 19 other sets of one.
@@ -80,12 +80,12 @@ def verify(
     value
         For clamp.
     where
-        ``"recurrent"`` (the change flows on through time) or ``"readout"`` (only the prediction sees it).
+        ``"recurrent"`` (the change is carried on through time) or ``"readout"`` (only the prediction sees it).
     match
-        ``"variance"``: random sets hold as many neurons of each variance as the best ones do, so that ``p`` is not
-        about how active neurons are; each feature has its own. Neurons are alike in strata of 16, or of 32, 64, ...
-        where those of 16 leave too few sets for a p of .05, as with k = 1. None: drawn among all neurons, and shared
-        by the features, which is faster for many.
+        ``"variance"``: random sets hold as many neurons of each variance as the best ones do, so that ``p`` does not
+        reflect how active neurons are; each feature has its own. Neurons are alike in strata of 16, or of 32,
+        64, ... where those of 16 leave too few sets for a p of .05, as with k = 1. None: drawn among all
+        neurons, and shared by the features, which is faster for many.
     by
         The score that ranks neurons.
     labels
@@ -99,7 +99,7 @@ def verify(
         An effect that is large at a few positions disappears in the mean over all. None: everywhere.
     outputs
         Whose probability ``class_probability`` is: symbols (a string, or a list), or numbers of a network's outputs.
-        None: the class that the feature holds for most often.
+        None: the class for which the feature holds most often.
     targets
         For a network from elsewhere whose output is not the next symbol: the wanted outputs, as codes ``(T,)`` for each
         symbol or ``(S, *x)`` for each string (-1 where none is wanted), or as values ``(T, C)`` of a regression;
@@ -114,7 +114,7 @@ def verify(
     ``type_accuracy``, how often the class of characters (digit, parenthesis, ...) with the largest total probability is
     that of the character that comes; ``symbol_accuracy``, how often this character is the most probable one of its
     class (which digit, given that a digit comes); ``loss``, nats per character; ``class_probability``, the probability
-    of the class of characters that the feature holds for most often (coordinate ``symbols``). Each of these four also
+    of the class of characters for which the feature holds most often (coordinate ``symbols``). Each of these four also
     exists over some of the characters to be predicted: those that the feature holds for (``accuracy_on``,
     ``symbol_accuracy_on``, ``loss_on``, ``class_probability_on``), the others (``_off``), and those after a character
     that it holds for, so that it holds for the character just read (``_after``). A continuous feature holds above the
@@ -154,12 +154,15 @@ def verify(
     >>> language = dni.languages.get("parentheses")
     >>> corpus = language.sample(100, seed=0)
     >>> model = dni.train(corpus, hidden=8, steps=2, progress=False)
-    >>> relevance = dni.inspect(dni.record(model, corpus), language.features().label(corpus), folds=5)
+    >>> labels = language.features().select("digit", "depth=1").label(corpus)
+    >>> relevance = dni.inspect(dni.record(model, corpus), labels, folds=5)
     >>> effect = dni.verify(model, corpus, relevance, "digit", ks=(1, 3), n_random=4)
     >>> effect["top_effect"].sel(k=3, measure="loss_on").shape, dict(effect.sizes)["draw"]
     ((), 4)
     """
     names = [features] if isinstance(features, str) else list(features)
+    check_corpus(corpus)
+    check_network(model)
     ks = [k for k in _SIZES if k <= model.n_neurons] if ks is None else ks
     check_request(names, ks, n_random, intervention, match, model)
     check_density(density, model.n_neurons)
@@ -231,13 +234,17 @@ class _Request(NamedTuple):
     seed: int
 
 
+def check_network(model: Any) -> None:
+    """Refuse what is no network to verify."""
+    if not isinstance(model, (TrainedModel, ImportedModel)):
+        hint = "pass the network first: dni.verify(model, corpus, relevance, ...)"
+        raise ValueError(f"expected a network that dni_jax runs itself, got {type(model).__name__}: {hint}")
+
+
 def check_request(
     names: list[str], ks: Sequence[int], n_random: int, intervention: str, match: str | None, model: Any
 ) -> None:
     """Refuse what cannot be verified; see `verify`."""
-    if not isinstance(model, (TrainedModel, ImportedModel)):
-        hint = "pass the network first: dni.verify(model, corpus, relevance, ...)"
-        raise ValueError(f"expected a network that dni_jax runs itself, got {type(model).__name__}: {hint}")
     if not names:
         raise ValueError("expected at least one feature to verify, got none")
     if not ks or min(ks) < 1 or max(ks) > model.n_neurons or list(ks) != sorted(set(ks)):

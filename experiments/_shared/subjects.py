@@ -27,18 +27,25 @@ class Subject:
         return self.corpus.test.head(POSITIONS)
 
 
-def arguments(description: str) -> argparse.Namespace:
+def arguments(
+    description: str, networks: Path = Path("runs/experiments"), seeds: Sequence[int] = (0, 1, 2)
+) -> argparse.Namespace:
+    return parser_of(description, networks, seeds).parse_args()
+
+
+def parser_of(description: str, networks: Path, seeds: Sequence[int]) -> argparse.ArgumentParser:
+    """Return a parser of the arguments that all experiments on networks have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one network each")
-    parser.add_argument("--networks", default="runs/experiments", help="where trained networks are kept")
-    return parser.parse_args()
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds), help="one network each")
+    parser.add_argument("--networks", type=Path, default=networks, help="where trained networks are kept")
+    return parser
 
 
-def subject(name: str, seed: int, networks: str) -> Subject:
+def subject(name: str, seed: int, networks: Path) -> Subject:
     """Train a default network on a sampled language, or take the one that is there."""
     language = dni.languages.get(name)
     corpus = language.sample(60_000, seed=seed)
-    path = Path(networks) / f"{name}-{seed}"
+    path = networks / f"{name}-{seed}"
     if path.exists():
         return Subject(language, corpus, dni.load(path))
     model = dni.train(corpus, seed=seed)

@@ -288,19 +288,19 @@ def _bootstrap_held_out(site: Site, n: Sizes) -> Program:
     return Program(_bootstrap._group_sums, site.place(shapes, site.neurons()), settings)
 
 
-def _weights(n: Sizes) -> Any:
-    return CharNetwork.init(n.symbols, (n.hidden,)).weights
+def _weights(n: Sizes, cell: str = "lstm") -> Any:
+    return CharNetwork.init(n.symbols, (n.hidden,), cell=cell).weights
 
 
-def _train(models: Callable[[Sizes], int]) -> Callable[[Site, Sizes], Program]:
+def _train(models: Callable[[Sizes], int], cell: str = "lstm") -> Callable[[Site, Sizes], Program]:
     def make(site: Site, n: Sizes) -> Program:
         n_models, n_steps = models(n), 10
         mesh = site.grid("models" if n_models > 1 else "lanes")
-        config = TrainConfig(hidden=n.hidden, batch=n.lanes, window=n.window, steps=1_000).plan(n.symbols)
+        config = TrainConfig(cell=cell, hidden=n.hidden, batch=n.lanes, window=n.window, steps=1_000).plan(n.symbols)
         optimizer = steps.make_optimizer(config)
         # float32, whatever mode the programs are compiled in
         with jax.enable_x64(False):
-            one = _weights(n)
+            one = _weights(n, cell)
             weights = jax.tree.map(lambda part: _shape((n_models, *part.shape), part.dtype), one)
             memory = jax.eval_shape(jax.vmap(optimizer.init), weights)
             carries = jax.tree.map(lambda part: _shape((n_models, *part.shape), part.dtype), zero_carries(one, n.lanes))
@@ -380,11 +380,12 @@ PROGRAMS: dict[str, Callable[[Site, Sizes], Program]] = {
     "bootstrap_held_out": _bootstrap_held_out,
     "train": _train(lambda n: 1),
     "train_population": _train(lambda n: n.models),
+    **{f"train_{cell}": _train(lambda n: 1, cell) for cell in ("gru", "mingru", "rglru", "slstm")},
     "record": _record,
     "verify": _verify,
     "generate": _generate,
 }
-# A TPU leaves these to its host: factorisations in float64, which it emulates.
-ON_HOST = ("joint_ridge", "joint_logistic", "sets_ridge", "sets_logistic", "select")
+# A TPU leaves these to its host: factorisations and series in float64, which it emulates.
+ON_HOST = ("logistic", "joint_ridge", "joint_logistic", "sets_ridge", "sets_logistic", "select")
 # Programs of networks run in JAX's usual 32-bit mode.
-NARROW = ("train", "train_population", "record", "verify", "generate")
+NARROW = (*(name for name in PROGRAMS if name.startswith("train")), "record", "verify", "generate")

@@ -39,7 +39,7 @@ class Target:
     bandwidth : float
         Bytes that one device reads or writes in a second.
     launch : float
-        Seconds that a launch takes.
+        Seconds that a launch takes; 0 where a program is launched once and runs its loops itself.
     needs : dict
         Module to import, and the package that it is in.
     """
@@ -112,7 +112,7 @@ def _h200(n_devices: int) -> Target:
 
 def _v5e(n_devices: int) -> Target:
     topology = {"platform": "tpu", "topology_name": "v5e:2x2"}
-    return Target("tpu", topology, n_devices, 16 * 2**30, 0.82e12, 1e-6, {"libtpu": "libtpu"})
+    return Target("tpu", topology, n_devices, 16 * 2**30, 0.82e12, 0.0, {"libtpu": "libtpu"})
 
 
 TARGETS = {"h200": _h200(1), "8xh200": _h200(8), "v5e": _v5e(1), "4xv5e": _v5e(4)}

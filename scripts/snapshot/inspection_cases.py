@@ -15,7 +15,7 @@ import dni_jax as dni
 
 @case("inspect/arrays", "svm", "ridge", "ols")
 def inspect_arrays(probe: str) -> Any:
-    return dni.inspect(states().hidden, labels(), probe, FOLDS, groups=text().string_of, seed=3)
+    return dni.inspect(states().hidden, labels(), probe, FOLDS, groups=text().string_ids, seed=3)
 
 
 @case("inspect/states")
@@ -27,7 +27,7 @@ def inspect_states() -> Any:
         "metrics": dni.inspect(states(), binary, folds=FOLDS, metrics=metrics, class_weight="balanced", C=0.1),
         "folds": dni.inspect(states(), labels(), folds=folds),
         "binned": dni.inspect(states(), labels(), folds=FOLDS, engine="binned", n_bins=16),
-        "memory": dni.inspect(states().cell, labels(), folds=FOLDS, groups=text().string_of),
+        "memory": dni.inspect(states().cell, labels(), folds=FOLDS, groups=text().string_ids),
         "library": dni.inspect(states(), library(), folds=FOLDS, corpus=text()),
     }
 
@@ -37,7 +37,7 @@ def inspect_population() -> Any:
     recorded = dni.record(population(), text())
     return {
         "states": dni.inspect(recorded, labels(), folds=FOLDS),
-        "arrays": dni.inspect(recorded.hidden, labels(), "ridge", FOLDS, groups=text().string_of),
+        "arrays": dni.inspect(recorded.hidden, labels(), "ridge", FOLDS, groups=text().string_ids),
         "second": dni.inspect(recorded.of_model(1), labels(), folds=FOLDS),
     }
 
@@ -49,7 +49,7 @@ def inspect_stored() -> Any:
     return {
         "library": chunked,
         "labels": dni.inspect(names.open_states("inspect_stored"), labels(), "logistic", FOLDS, neuron_batch=5),
-        "ridge": dni.inspect(stored, library().lazily(text()), "ridge", FOLDS, n_bins=64),
+        "ridge": dni.inspect(stored, library().label_lazily(text()), "ridge", FOLDS, n_bins=64),
     }
 
 
@@ -82,7 +82,7 @@ def significance_otherwise() -> Any:
     return {
         "default": dni.significance(relevance(), states(), labels(), text(), **asked),
         "own strings": dni.significance(relevance(), states(), labels(), text(), fresh=fresh, **asked),
-        "arrays": dni.significance(relevance(), states().hidden, labels(), groups=text().string_of, **asked),
+        "arrays": dni.significance(relevance(), states().hidden, labels(), groups=text().string_ids, **asked),
         "early": dni.significance(relevance(), states(), labels(), text(), null="shift", n_null=99, stop_above=0.2),
     }
 

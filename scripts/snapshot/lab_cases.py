@@ -86,7 +86,7 @@ def posterior(sampler: str) -> Any:
 
 @case("posterior/schedules")
 def schedules() -> Any:
-    asked = {"schedule": "cyclical", "length": 4, "seed": 2, **CHAIN}
+    asked = {"schedule": "cyclical", "schedule_steps": 4, "seed": 2, **CHAIN}
     cyclical = names.posterior(network("gru"), corpus(), "sgld", step_size=1e-5, temperature=0.5, **asked)
     polynomial = names.posterior(network(), corpus(), schedule="polynomial", prior_sd=0.5, **CHAIN)
     return [names.posterior_draws(cyclical), names.posterior_draws(polynomial)]
@@ -95,7 +95,7 @@ def schedules() -> Any:
 @case("posterior/scores")
 def posterior_scores() -> Any:
     chain, some = draws("psgld"), labels().select("digit", "depth=1", "depth")
-    unseen = chain.held_out(text())
+    unseen = chain.evaluate(text())
     return {
         "relevance": chain.relevance(text(), some, "ridge", 3, k=3),
         "probability": chain.predict(text()),
@@ -125,7 +125,7 @@ def intrinsic_dimension(projection: str) -> Any:
 @case("probe dimension")
 def probe_dimension() -> Any:
     some = labels().select("digit", "depth", "range:e3")
-    return names.probe_dimension(states(), some, (1, 3, 6, 12), repeats=2, folds=3, least=0.0, seed=1)
+    return names.probe_dimension(states(), some, (1, 3, 6, 12), repeats=2, folds=3, min_gain=0.0, seed=1)
 
 
 WRITTEN = {"n": 40, "length": 40, "n_clean": 60, "seed": 3}
@@ -169,10 +169,10 @@ def hybrid(kernel: str) -> Any:
     draw = rng(3)
     right = draw.integers(0, 3, 60)
     rows = draw.normal(size=(3, 4))[right] + draw.normal(size=(60, 4))
-    ours = names.hybrid(None, rows, right, kernel, penalty=2.0)
+    ours = names.hybrid(None, rows, right, kernel, C=2.0)
     model = names.hybrid(lambda x: jnp.tanh(x), np.tanh(rows), right == 1, kernel)
     return {
-        "decide": ours.decide(rows), "predict": ours.predict(rows), "accuracy": ours.accuracy(rows, right),
+        "decide": ours.decision_function(rows), "predict": ours.predict(rows), "accuracy": ours.accuracy(rows, right),
         "scores": model.scores(rows.astype(np.float32)), "classes": ours.classes,
     }  # fmt: skip
 

@@ -224,7 +224,9 @@ def torch_weights(cell: str) -> Any:
     shapes = {"weight_ih_l0": (wide, 4), "weight_hh_l0": (wide, n), "bias_ih_l0": (wide,), "bias_hh_l0": (wide,)}
     state = {name: draw.normal(size=shape) for name, shape in shapes.items()}
     head = {"weight": draw.normal(size=(4, n)), "bias": draw.normal(size=4)}
-    return taken_over(dni.from_torch(state, head, CHARACTERS, boundary=2))
+    return taken_over(
+        dni.from_torch(state, head, CHARACTERS, boundary=2, nonlinearity="tanh" if cell == "rnn" else None)
+    )
 
 
 @case("adapters/flax", "lstm", "gru", "rnn")

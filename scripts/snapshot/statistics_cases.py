@@ -128,7 +128,7 @@ def joint() -> Any:
     return {
         "ridge": names.score_jointly(some, labels, folds, metrics=CLASS_METRICS, alpha=(0.1, 10.0)),
         "logistic": names.score_jointly(some, labels[:, [0, 3]], folds, probe="logistic", metrics=CLASS_METRICS),
-        "regression": names.score_jointly(some, values, folds, metrics=("r2", "pearson")),
+        "regression": names.score_jointly(some, values, folds, metrics=("r2",)),
         "some neurons": names.score_jointly(hidden, labels, folds, neurons=[0, 3]),
     }
 

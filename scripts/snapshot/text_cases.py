@@ -90,7 +90,7 @@ def parser_states(name: str) -> Any:
     if name == "arithmetic":
         spoken = dni.Language.from_lark('?start: start "+" atom | atom\n?atom: /[0-9]+/ | "(" start ")"')
         some = spoken.corpus(["(12+3)", "1+2+(3)", "((4))+5"])
-    observed = spoken.observe(some)
+    observed = spoken.add_parser_states(some)
     return {
         "states": names.parser_state_arrays(spoken.parser_states(some)),
         "labels": label_parts(spoken.state_features().label(some)),
@@ -124,7 +124,7 @@ def corpora() -> Any:
     some = corpus()
     parts = {
         "train": some.train, "validation": some.validation, "test": some.test, "head": some.head(200),
-        "taken": some.take(np.array([5, 3, 100])), "shuffled": some.shuffled(3).head(300), "cut": names.cut(text(), 7),
+        "taken": some.take(np.array([5, 3, 100])), "shuffled": some.shuffle(3).head(300), "cut": names.cut(text(), 7),
         "plain": dni.Corpus.from_strings(["aä", "c", "b\n"], groups=[0, 0, 1]),
     }  # fmt: skip
     return {
@@ -179,7 +179,7 @@ def made_features() -> Any:
 def combined_features() -> Any:
     digit, deep = language().features()["digit"], language().features()["depth=3"]
     some = [digit & deep, digit | deep, ~deep, digit.lag(1), deep.lag(-2), digit.within(3),
-            deep.within(2, "next"), (digit & ~deep.lag(2)).named("both")]  # fmt: skip
+            deep.within(2, "next"), (digit & ~deep.lag(2)).rename("both")]  # fmt: skip
     return label_parts(dni.FeatureLibrary(tuple(some)).label(text()))
 
 
@@ -219,8 +219,8 @@ def libraries() -> Any:
         "default": names.default_library(text().trees.kinds),
     }  # fmt: skip
     found = every.label(text())
-    distinct, same = found.distinct()
-    lazy = every.lazily(text())
+    distinct, _ = found.drop_redundant()
+    lazy = every.label_lazily(text())
     return {
         "names": {name: list(one.names) for name, one in chosen.items()},
         "table": every.to_dataframe(),
@@ -228,8 +228,8 @@ def libraries() -> Any:
         "coverage": found.coverage(text()),
         "duplicates": found.duplicates,
         "constant": list(found.constant),
-        "distinct": [list(distinct.names), same],
-        "lazily": label_parts(lazy.of([(3, 5), (9, 10)])),
+        "distinct": [list(distinct.names), found.duplicates],
+        "lazily": label_parts(lazy.label([(3, 5), (9, 10)])),
         "selected": label_parts(found.select("depth", "digit").drop("digit")),
         "shown": names.labelling_text(labels(), text(), 0),
     }

@@ -1,9 +1,8 @@
-"""The main job from the command line: results, refusals, resumption, one's own grammar and files."""
+"""The main job from the command line: refusals, resumption, one's own grammar and files."""
 
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,36 +23,6 @@ from tests.support.cli_runs import SMALL, refused
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def test_the_run_folder_is_whole(finished):
-    names = {path.name for path in finished.iterdir()}
-    assert names == {"config.toml", "checkpoint", "relevance.parquet", "effects.parquet", "samples.json",
-                     "relevance.png", "effects.png", "summary.json", "findings.csv", "training.csv", "excerpt.npz",
-                     "report.html", "manifest.json"}  # fmt: skip
-    relevance = pd.read_parquet(finished / "relevance.parquet")
-    assert len(relevance) == 12 * 51 * 4
-    looks = pd.read_csv(finished / "training.csv")
-    assert looks["step"].tolist() == [20, 40]
-    assert (looks[["train_loss", "validation_loss", "characters_per_second", "gradient_norm"]] > 0).all(axis=None)
-    effects = pd.read_parquet(finished / "effects.parquet")
-    assert set(effects["intervention"]) == {"ablate", "clamp", "oracle"}
-    samples = json.loads((finished / "samples.json").read_text())
-    assert len(samples["intact"]["texts"]) == 4
-    assert dni.load(finished / "checkpoint").n_neurons == 12
-    for picture in ("relevance.png", "effects.png"):
-        assert (finished / picture).read_bytes()[:4] == b"\x89PNG"
-
-
-@pytest.mark.slow
-def test_the_same_seed_gives_the_same_results_and_a_table_a_person_can_read(finished, tmp_path, capsys):
-    main(["run", "parentheses", "--out", str(tmp_path / "again"), *SMALL])
-    printed = capsys.readouterr().out
-    for name in ("relevance.parquet", "effects.parquet"):
-        pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "again" / name))
-    columns = ("feature", "neurons", "score", "AUC", "base", "symbol", "top 10", "random", "p used")
-    for word in ("best possible predictor", *columns, "Results:", "report.html"):
-        assert word in printed
-
-
 @pytest.mark.slow
 def test_a_network_is_watched_while_it_learns(tmp_path):
     kind = ["--cell", "gru", "--layers", "2", "--schedule", "linear"]
@@ -67,34 +36,11 @@ def test_a_network_is_watched_while_it_learns(tmp_path):
     assert dni.load(tmp_path / "run/checkpoint").module.sizes == (12, 12)
 
 
-def test_another_run_is_not_overwritten(finished, capsys):
-    before = (finished / "config.toml").read_text()
-    message = refused(["run", "arithmetic", "--out", str(finished), *SMALL], capsys)
-    assert "--force" in message
-    assert "--resume" in message
-    assert (finished / "config.toml").read_text() == before
-
-
 def test_a_folder_that_is_no_run_is_never_touched(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("all my work")
     message = refused(["run", "parentheses", "--out", str(tmp_path), "--force", *SMALL], capsys)
     assert "holds files but no run" in message
     assert (tmp_path / "thesis.txt").read_text() == "all my work"
-
-
-def test_resume_wants_the_same_settings(finished, capsys):
-    message = refused(["run", "parentheses", "--out", str(finished), "--resume", *SMALL, "--hidden", "13"], capsys)
-    assert "train.hidden" in message
-
-
-def test_resume_knows_its_settings(finished, tmp_path, capsys):
-    shutil.copytree(finished, tmp_path / "run")
-    (tmp_path / "run" / "summary.json").unlink()
-    main(["run", "--out", str(tmp_path / "run"), "--resume"])
-    assert "resuming the run" in capsys.readouterr().out
-    assert (tmp_path / "run" / "config.toml").read_text() == (finished / "config.toml").read_text()
-    for name in ("relevance.parquet", "effects.parquet"):
-        pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "run" / name))
 
 
 def test_default_folders_do_not_collide(tmp_path, monkeypatch):

@@ -1,4 +1,7 @@
-"""Each command on what the one before has left; settings from files; what programs read."""
+"""A whole run; each command on what the one before has left; settings from files; what programs read.
+
+What looks at the finished run stands here, so that one process makes it.
+"""
 
 import io
 import json
@@ -31,6 +34,60 @@ def copied(finished, tmp_path):
     return tmp_path / "run"
 
 
+def test_the_run_folder_is_whole(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert names == {"config.toml", "checkpoint", "relevance.parquet", "effects.parquet", "samples.json",
+                     "relevance.png", "effects.png", "summary.json", "findings.csv", "training.csv", "excerpt.npz",
+                     "report.html", "manifest.json"}  # fmt: skip
+    relevance = pd.read_parquet(finished / "relevance.parquet")
+    assert len(relevance) == 12 * 51 * 4
+    looks = pd.read_csv(finished / "training.csv")
+    assert looks["step"].tolist() == [20, 40]
+    assert (looks[["train_loss", "validation_loss", "characters_per_second", "gradient_norm"]] > 0).all(axis=None)
+    effects = pd.read_parquet(finished / "effects.parquet")
+    assert set(effects["intervention"]) == {"ablate", "clamp", "oracle"}
+    samples = json.loads((finished / "samples.json").read_text())
+    assert len(samples["intact"]["texts"]) == 4
+    assert dni.load(finished / "checkpoint").n_neurons == 12
+    for picture in ("relevance.png", "effects.png"):
+        assert (finished / picture).read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_results_and_a_table_a_person_can_read(finished, tmp_path, capsys):
+    main(["run", "parentheses", "--out", str(tmp_path / "again"), *SMALL])
+    printed = capsys.readouterr().out
+    for name in ("relevance.parquet", "effects.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "again" / name))
+    columns = ("feature", "neurons", "score", "AUC", "base", "symbol", "top 10", "random", "p of", "use")
+    for word in ("best possible predictor", *columns, "Results:", "report.html"):
+        assert word in printed
+
+
+def test_another_run_is_not_overwritten(finished, capsys):
+    before = (finished / "config.toml").read_text()
+    message = refused(["run", "arithmetic", "--out", str(finished), *SMALL], capsys)
+    assert "--force" in message
+    assert "--resume" in message
+    assert (finished / "config.toml").read_text() == before
+
+
+def test_resume_wants_the_same_settings(finished, capsys):
+    message = refused(["run", "parentheses", "--out", str(finished), "--resume", *SMALL, "--hidden", "13"], capsys)
+    assert "train.hidden" in message
+
+
+def test_resume_knows_its_settings(finished, tmp_path, capsys):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
+    main(["run", "--out", str(tmp_path / "run"), "--resume"])
+    assert "resuming the run" in capsys.readouterr().out
+    assert (tmp_path / "run" / "config.toml").read_text() == (finished / "config.toml").read_text()
+    for name in ("relevance.parquet", "effects.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(finished / name), pd.read_parquet(tmp_path / "run" / name))
+
+
+@pytest.mark.slow
 def test_stage_after_stage_is_the_whole_run(finished, tmp_path, capsys):
     folder = tmp_path / "steps"
     trained, _ = spoken(["train", "parentheses", "--out", str(folder), *SMALL], capsys)
@@ -82,6 +139,7 @@ def test_headlines_can_be_chosen(copied, capsys):
     assert "among the features" in refused(["verify", str(copied), "--headlines", "x", "--force"], capsys)
 
 
+@pytest.mark.slow
 def test_a_settings_file_stands_behind_the_flags(finished, tmp_path, capsys):
     file = tmp_path / "mine.toml"
     file.write_text((finished / "config.toml").read_text().replace("hidden = 12", "hidden = 7"))
@@ -168,6 +226,12 @@ def test_answers_that_are_short_are_said():
         "Repairing the head through all neurons reduces first mistakes per 1,000 symbols from 6.50 to 0.25, and "
         "changes the loss from 0.7000 to 0.6900 nats per symbol.",
     ]
+    programs = pd.DataFrame({"feature": ["digit", "depth=1"], "program": "parser", "recovered": [np.nan, 0.875],
+                             "random_recovered": 0.25})  # fmt: skip
+    assert _summarize_analyses({"programs": programs}) == [
+        "The program 'parser' restores 88% of what is lost when the best neurons for depth=1 are held at their means "
+        "(random clusters: 25%)."
+    ]
     assert _summarize_analyses({"run": "here", "dimension": needed.tail(1), "repair": None}) == []
 
 
@@ -179,11 +243,19 @@ def test_languages_are_listed(capsys):
 @pytest.mark.slow
 def test_further_questions_are_asked_and_shown(copied, capsys):
     told, said = spoken(["analyse", str(copied), "--draws", "2"], capsys)
-    assert {"attribution", "posterior", "dimension", "repair"} <= set(told)
+    assert {"attribution", "posterior", "dimension", "programs", "lags", "repair"} <= set(told)
     for name in STAGE_FILES["analyse"]:
         assert (copied / name).is_file(), (name, said)
     page = (copied / "report.html").read_text(encoding="utf-8")
-    for words in ("What predictions rest on", "How sure the ranking is", "How many dimensions", "What a small change"):
+    for words in (
+        "Which neurons predictions depend on",
+        "How certain the ranking is",
+        "How many dimensions",
+        "What a program can stand for",
+        "Whether errors show",
+        "What earlier states add",
+        "What a small change",
+    ):
         assert words in page
     mended = pd.read_parquet(copied / "repair.parquet").set_index("free")
     assert mended.loc["all", "per_1000"] < mended.loc["all", "per_1000_before"]

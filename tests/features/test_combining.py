@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import dni_jax as dni
 from dni_jax.languages import get
 from dni_jax.text import Corpus, join_segments, segment_corpus
+from tests.support.drawn import few_of_many
 
 STRINGS = st.lists(st.text("ab(", min_size=1, max_size=9), min_size=1, max_size=6)
 A, B = dni.char_feature("a", lambda c: c == "a"), dni.char_feature("b", lambda c: c == "b")
@@ -43,8 +44,7 @@ def windows(corpus, n):
             yield t, there, len(there) < len(wanted) and not whole
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(CORPORA, st.integers(-4, 4))
+@few_of_many(25, 100, CORPORA, st.integers(-4, 4), derandomize=True)
 def test_lag(drawn, n):
     corpus = corpus_of(*drawn)
     labels = A.lag(n).label(corpus)
@@ -55,8 +55,7 @@ def test_lag(drawn, n):
         assert labels.mask[t] == (source.mask[t] and not missing and (far is None or source.mask[far]))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(CORPORA, st.integers(0, 4), st.sampled_from(["previous", "next"]))
+@few_of_many(25, 100, CORPORA, st.integers(0, 4), st.sampled_from(["previous", "next"]), derandomize=True)
 def test_within(drawn, n, direction):
     corpus = corpus_of(*drawn)
     labels, source = A.within(n, direction).label(corpus), A.label(corpus)
@@ -65,8 +64,7 @@ def test_within(drawn, n, direction):
         assert labels.mask[t] == (not missing and all(source.mask[u] for u in [t, *there]))
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
-@given(CORPORA, st.integers(-3, 3))
+@few_of_many(12, 50, CORPORA, st.integers(-3, 3), derandomize=True)
 def test_and_or_not(drawn, n):
     corpus = corpus_of(*drawn)
     lagged = B.lag(n)

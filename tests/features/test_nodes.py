@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume
 from hypothesis import strategies as st
 
 from dni_jax.features import FeatureLibrary, impulse_feature, nesting_feature, range_feature
 from dni_jax.features._nodes import bracket_nesting, depth_features, nesting
 from dni_jax.languages import Language, get
 from dni_jax.text import Corpus, segment_corpus
+from tests.support.drawn import few_of_many
 from tests.support.grammar_texts import as_lark, ll1_grammars, reachable, small_weighted_grammars
 
 
@@ -69,8 +70,15 @@ def test_range_impulse_and_nesting_against_a_walk_over_every_node(corpus):
         np.testing.assert_array_equal(exact, covered == level)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(ll1_grammars(), st.integers(1, 9), st.randoms(use_true_random=False))
+@few_of_many(
+    8,
+    40,
+    ll1_grammars(),
+    st.integers(1, 9),
+    st.randoms(use_true_random=False),
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
 def test_random_grammars_whole_cut_and_shuffled(text, size, random):
     sampled = Language.from_lark(text, start="r0").sample(4, seed=0, max_length=120)
     check_against_a_walk(sampled)
@@ -85,8 +93,9 @@ def test_random_grammars_whole_cut_and_shuffled(text, size, random):
     check_against_a_walk(pieces.take(np.asarray(order[: 1 + len(order) // 2])))
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(small_weighted_grammars(), st.integers(1, 5))
+@few_of_many(
+    10, 40, small_weighted_grammars(), st.integers(1, 5), derandomize=True, suppress_health_check=list(HealthCheck)
+)
 def test_ambiguous_grammars_with_empty_nodes(grammar, size):
     text, weights = as_lark(reachable(grammar))
     language = Language.from_lark(text, weights=weights, start="n0")

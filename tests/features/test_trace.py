@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dni_jax as dni
@@ -13,6 +12,7 @@ from dni_jax.features import Feature, FeatureLibrary, feature, trace
 from dni_jax.features._nodes import bracket_nesting
 from dni_jax.languages import get
 from dni_jax.text import Corpus, segment_corpus
+from tests.support.drawn import few_of_many
 
 STRINGS = st.lists(st.text("ab(é", min_size=1, max_size=12), min_size=1, max_size=5)
 
@@ -44,8 +44,7 @@ def values_of(one, strings):
     return one.label(Corpus.from_strings(strings)).columns
 
 
-@settings(deadline=None, derandomize=True)
-@given(STRINGS)
+@few_of_many(25, 100, STRINGS, derandomize=True)
 def test_a_trace_is_what_a_function_of_the_string_would_say(strings):
     np.testing.assert_array_equal(
         values_of(trace(place), strings)[0], values_of(feature("place", lambda s: range(len(s))), strings)[0]
@@ -144,7 +143,7 @@ def test_the_procedure_runs_once_for_all_its_features():
 
 class TestPieces:
     def test_pieces_that_follow_each_other_are_read_as_one(self):
-        corpus = get("python").corpus(["def f(a):\n    return (a,\n 1)\n\n\nx = f('b')\n", "f((1))\n"])
+        corpus = Corpus.from_strings(["def f(a):\n    return (a,\n 1)\n\n\nx = f('b')\n", "f((1))\n"])
         pieces = segment_corpus(corpus, 9)
         assert len(pieces) > 4
         labels = trace(brackets).label(pieces)

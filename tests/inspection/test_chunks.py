@@ -11,6 +11,7 @@ import dni_jax as dni
 from dni_jax.inspection._read_plan import at_random, cut_blocks, sample_strings
 from dni_jax.models import stream
 from tests.support.chunked_states import FakeChunks
+from tests.support.slow import slow_after
 
 METRICS = ("accuracy", "auc", "balanced_accuracy", "mcc", "f1", "r2", "pearson")
 
@@ -83,7 +84,10 @@ def test_a_running_network_is_scored_as_its_record(model, found, library, held_o
         np.testing.assert_allclose(again[name].values, found[name].values, atol=0.01)
 
 
-@pytest.mark.parametrize(("probe", "options"), [("ridge", {"alpha": 10.0}), ("svm", {"class_weight": "balanced"})])
+OTHERS = [("ridge", {"alpha": 10.0}), ("svm", {"class_weight": "balanced"})]
+
+
+@pytest.mark.parametrize(("probe", "options"), slow_after(0, OTHERS, n_arguments=2))
 def test_other_probes_and_masks(stored, loaded, library, held_out, probe, options):
     mask = np.random.default_rng(0).random(held_out.n_positions) > 0.2
     labels = replace(library.label(held_out), mask=mask)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
+from tests.support.slow import slow_after
 
 
 def test_dimensions_names_and_attributes(relevance, labels, model):
@@ -23,31 +24,33 @@ def test_dimensions_names_and_attributes(relevance, labels, model):
 
 def test_scores_are_those_of_the_probes(relevance, states, labels):
     folds = dni.make_folds(len(labels.mask), 5, groups=states.groups, seed=0)
-    expected = dni.score_neurons(states.hidden, labels["digit"][:, None], folds, probe="svm", metrics=("accuracy",))
-    np.testing.assert_allclose(relevance["accuracy"].sel(feature="digit"), expected["accuracy"][:, 0], atol=1e-6)
+    binary = labels.of_kind("binary")
+    expected = dni.score_neurons(states.hidden, binary.matrix, folds, probe="svm", metrics=("accuracy", "auc"))
+    np.testing.assert_allclose(relevance["accuracy"].sel(feature=list(binary.names)), expected["accuracy"], atol=1e-6)
     expected = dni.score_neurons(states.hidden, labels["depth"][:, None], folds, probe="ols", metrics=("r2",))
     np.testing.assert_allclose(relevance["r2"].sel(feature="depth"), expected["r2"][:, 0], atol=1e-5)
 
 
 def test_a_planted_neuron_comes_first(states, labels):
-    hidden = np.random.default_rng(0).normal(size=(len(labels.mask), 6)).astype(np.float32)
+    hidden = np.random.default_rng(0).normal(size=states.hidden.shape).astype(np.float32)  # one program for all
     hidden[:, 4] += 3 * labels["digit"]
-    relevance = dni.inspect(hidden, labels.select(["digit", "depth"]), folds=5, groups=states.groups)
+    relevance = dni.inspect(hidden, labels, folds=5, groups=states.groups)
     best = dni.top(relevance, "digit", k=2)
     assert best["neuron"][0] == 4
     assert best["score"][0] > 0.9 > best["score"][1]
     assert best["auc"][0] > 0.95
 
 
-def test_masked_positions_take_no_part(states, labels):
+@pytest.mark.parametrize("probe", slow_after(0, ["ridge", "svm"]))
+def test_masked_positions_take_no_part(states, labels, probe):
     from dataclasses import replace
 
     used = np.random.default_rng(1).random(len(labels.mask)) < 0.5
     corrupted = states.hidden.copy()
     corrupted[~used] = 1e6
     some = replace(labels.select(["digit"]), mask=used)
-    first = dni.inspect(states.hidden, some, folds=4, groups=states.groups)
-    second = dni.inspect(corrupted, some, folds=4, groups=states.groups)
+    first = dni.inspect(states.hidden, some, probe, folds=4, groups=states.groups)
+    second = dni.inspect(corrupted, some, probe, folds=4, groups=states.groups)
     np.testing.assert_array_equal(first["accuracy"], second["accuracy"])
     assert first.attrs["positions"] == used.sum()
 

@@ -39,10 +39,11 @@ def test_every_lag_is_scored_as_by_hand(states, few, held_out):
     assert np.isnan(found["auc"].sel(feature="depth")).all()
 
 
+@pytest.mark.slow
 def test_planted_delays_are_found(few, held_out):
     digit = few["digit"].astype(float)
     hidden = np.stack([np.roll(digit, delay) for delay in (0, 3, -2)], axis=1)
-    best = peaks(dni.inspection.lags(hidden, few, held_out, range(-5, 6)))
+    best = peaks(dni.inspection.lags(hidden, few, held_out, range(-3, 3)))
     assert best["lag"].sel(feature="digit").values.tolist() == [0, -3, 2]
     np.testing.assert_array_equal(best["strength"].sel(feature="digit"), 1.0)
 
@@ -80,6 +81,7 @@ def joint(few, held_out):
     return dni.inspection.lags(hidden, few, held_out, range(3), joint=True)
 
 
+@pytest.mark.slow
 def test_a_change_is_known_by_two_lags_together_only(joint):
     of_digit = joint.sel(feature="digit")
     assert (of_digit["score"].sel(neuron=0) == 1).all()

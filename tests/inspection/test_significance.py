@@ -9,6 +9,7 @@ import dni_jax as dni
 from dni_jax.inspection import read_relevance, relevance_table
 from dni_jax.inspection._store import write_table
 from dni_jax.models import TrainedModel
+from tests.support.slow import slow_after
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,8 @@ def place_and_noise(corpus, rng, n=6):
     return (np.tanh(place * rng.normal(size=n)) + 0.3 * rng.normal(size=(corpus.n_positions, n))).astype(np.float32)
 
 
-def test_features_of_other_strings_are_not_found_in_short_ones():
+@pytest.mark.parametrize("matched", slow_after(1, ["unit", "position"]))
+def test_features_of_other_strings_are_not_found_in_short_ones(matched):
     """The place in a word is no finding: whole strings are exchanged, also where the spaces have no state."""
     rng = np.random.default_rng(0)
     corpus = dni.Corpus.from_strings(words(rng, 100))
@@ -137,18 +139,16 @@ def test_features_of_other_strings_are_not_found_in_short_ones():
     labels = library.label(corpus)
     states = dni.from_arrays(place_and_noise(corpus, rng), corpus)
     spaced = replace(states, mask=corpus.text != ord(" "))
-    for which, matched in ((states, "position"), (spaced, "unit")):
-        relevance = dni.inspect(which, labels, "ols", folds=3)
-        tested = dni.significance(relevance, which, labels, corpus, n_null=19)
-        assert tested.attrs["null"] == "string_permutation"
-        assert tested.attrs["null_matched_by"] == matched
-        assert tested.attrs["null_positions"] > 0.8 * int(
-            which.mask.sum() if which.mask is not None else len(corpus.text)
-        )
-        assert float(tested["p_global"].min()) > 0.025
-        with pytest.warns(UserWarning, match="p is too small"):
-            shifted = dni.significance(relevance, which, labels, corpus, null="shift", n_null=19)
-        assert float(shifted["p_global"].min()) == 0.05
+    which = spaced if matched == "unit" else states
+    relevance = dni.inspect(which, labels, "ols", folds=3)
+    tested = dni.significance(relevance, which, labels, corpus, n_null=19)
+    assert tested.attrs["null"] == "string_permutation"
+    assert tested.attrs["null_matched_by"] == matched
+    assert tested.attrs["null_positions"] > 0.8 * int(which.mask.sum() if which.mask is not None else len(corpus.text))
+    assert float(tested["p_global"].min()) > 0.025
+    with pytest.warns(UserWarning, match="p is too small"):
+        shifted = dni.significance(relevance, which, labels, corpus, null="shift", n_null=19)
+    assert float(shifted["p_global"].min()) == 0.05
 
 
 def test_groups_of_strings_and_long_texts_are_shifted():

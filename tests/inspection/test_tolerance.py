@@ -85,7 +85,7 @@ def test_easy_data_stop_early_and_a_tolerance_out_of_reach_never():
 def test_reading_stops_where_it_says():
     states, labels = problem(1, 0.0)
     states.reads = 0
-    found = inspected(states, labels, 0.08)
+    found = inspected(states, labels.of_kind("binary"), 0.08)
     sampled = states.n_positions  # a short text is its own sample
     assert states.reads - sampled < found.attrs["positions_read"] + 3 * states.chunk + 3000  # a few reads ahead
 

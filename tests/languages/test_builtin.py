@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dni_jax.languages import ParseError, get, list_languages, standard_library_files
+from tests.support.slow import slow_after
 
 PARENTHESES = {
     "e0": ["0 e0", "( e1 )"],
@@ -170,15 +171,15 @@ def our_spans(trees, *symbols):
     return {(int(trees.start[row]), int(trees.end[row])) for row in rows}
 
 
-def sampled_modules():
-    """(file, source) of sixty modules, evenly over the standard library, and of some more.
+def sampled_modules(n):
+    """(file, source) of n modules, evenly over the standard library, and of some more.
 
-    How often a kind of node occurs in the sixty depends on the version of Python: modules are added, in order, until
+    How often a kind of node occurs in them depends on the version of Python: modules are added, in order, until
     Python's own parser finds each kind at least `ENOUGH` times.
     """
     sources = [(file, file.read_text(encoding="utf-8")) for file in standard_library_files()]
-    step = max(len(sources) // 60, 1)
-    chosen = sources[::step][:60]
+    step = max(len(sources) // n, 1)
+    chosen = sources[::step][:n]
     counts = Counter()
     for _, source in chosen:
         counts.update(count_nodes(source))
@@ -192,11 +193,11 @@ def sampled_modules():
     return chosen
 
 
-@pytest.fixture(scope="module")
-def python_files():
+@pytest.fixture(scope="module", params=slow_after(1, [6, 60]))
+def python_files(request):
     """`sampled_modules` with their trees (None where they do not parse)."""
     read = []
-    for file, source in sampled_modules():
+    for file, source in sampled_modules(request.param):
         try:
             read.append((file, source, get("python").parse(source)))
         except ParseError:

@@ -94,7 +94,7 @@ def test_written_expressions_mean_what_they_mean_in_c(text):
 
 
 def test_sampled_expressions_mean_what_they_mean_in_c():
-    corpus = get("c_expressions").sample(300, seed=1, max_length=200)
+    corpus = get("c_expressions").sample(100, seed=1, max_length=200)
     for string in corpus.strings:
         assert ours(get("c_expressions"), string) == theirs(string), string
 
@@ -102,7 +102,7 @@ def test_sampled_expressions_mean_what_they_mean_in_c():
 def test_sampled_trees_are_those_of_parsing():
     language = get("c_expressions")
     assert language.engine.is_lalr
-    sampled = language.sample(600, seed=2, max_length=300)
+    sampled = language.sample(200, seed=2, max_length=300)
     assert_same_trees(sampled.trees, language.corpus(sampled.strings).trees)
     for string in range(50):
         check_shape(sampled.trees, string, len(sampled.strings[string]))
@@ -110,7 +110,7 @@ def test_sampled_trees_are_those_of_parsing():
 
 def test_strings_have_handy_lengths_and_use_every_rule():
     language = get("c_expressions")
-    corpus = language.sample(4_000, seed=3)
+    corpus = language.sample(1_000, seed=3)
     lengths = np.diff(corpus.offsets)
     assert 8 <= np.median(lengths) <= 20
     assert 20 <= lengths.mean() <= 50

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dni_jax.languages import Language, ParseError, get
+from dni_jax.languages._fingerprints import fingerprint
 
 
 @pytest.mark.parametrize("name", ["parentheses", "arithmetic"])
@@ -94,10 +95,21 @@ def test_a_language_that_only_parses_says_so():
         get("python").sample(1)
 
 
-def test_a_language_travels_to_other_processes():
-    language = get("python")
+@pytest.fixture(scope="module")
+def travelled():
+    return pickle.loads(pickle.dumps(get("python")))
+
+
+@pytest.mark.slow
+def test_a_language_travels_to_other_processes(travelled):
+    language, copy = get("python"), travelled
     text = "def f(x):\n    return [x]\n"
-    language.parse(text)
-    copy = pickle.loads(pickle.dumps(language))
     np.testing.assert_array_equal(copy.parse(text).start, language.parse(text).start)
     assert copy.fingerprint == language.fingerprint
+
+
+def test_where_an_indenter_is_in_a_text_is_no_setting(travelled):
+    language = travelled
+    before = fingerprint(language.engine.lark, language.options)
+    language.options["postlex"].indent_level = [0, 4]  # as a text leaves it that is given up inside a block
+    assert fingerprint(language.engine.lark, language.options) == before

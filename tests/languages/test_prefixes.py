@@ -4,12 +4,13 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck
 
 import dni_jax as dni
 from dni_jax.languages import Language, get
 from dni_jax.languages._prefixes import DEAD
 from dni_jax.text import segment_corpus
+from tests.support.drawn import few_of_many
 from tests.support.grammar_texts import JSON, as_lark, enumerate_strings, reachable, small_weighted_grammars
 
 LONGEST = 4
@@ -33,8 +34,7 @@ def beginnings(grammar):
         found = new
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(small_weighted_grammars())
+@few_of_many(8, 30, small_weighted_grammars(), derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_text_against_all_beginnings(grammar):
     grammar = reachable(grammar)
     text, weights = as_lark(grammar)

@@ -4,12 +4,13 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume
 from scipy import stats
 
 from dni_jax.languages import Language, get
 from dni_jax.languages import _inside as inside
 from dni_jax.languages._probability import log_probability
+from tests.support.drawn import few_of_many
 from tests.support.grammar_texts import JSON, as_lark, enumerate_strings, growth, reachable, small_weighted_grammars
 
 
@@ -65,8 +66,7 @@ def test_parentheses_sum_to_one_up_to_a_known_tail():
     np.testing.assert_allclose(by_length, mass, rtol=1e-12)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(small_weighted_grammars())
+@few_of_many(20, 80, small_weighted_grammars(), derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_string_against_enumeration(grammar):
     grammar = reachable(grammar)
     assume(growth(grammar) < 0.95)
@@ -184,6 +184,7 @@ def test_the_ideal_cross_entropy_of_a_sample_has_a_standard_error():
         language.estimate_ideal_cross_entropy(corpus, seconds=0)
 
 
+@pytest.mark.slow
 def test_a_long_string_of_a_large_grammar_has_a_probability():
     language = get("c_expressions")
     strings = language.sample(3_000, seed=0).strings
@@ -204,7 +205,7 @@ def test_order_and_company_do_not_matter():
 def test_ideal_cross_entropy_is_what_the_best_predictor_gets():
     # "a" with probability 2/3, then the end: a fair die would do no better than the entropy of the choice.
     language = Language.from_lark('start: "a" start | "b"', weights={"start": [2, 1]})
-    corpus = language.sample(20_000, seed=1)
+    corpus = language.sample(5_000, seed=1)
     choice = -(2 * math.log(2 / 3) + math.log(1 / 3)) / 3
     symbols = corpus.n_positions / (corpus.n_positions + len(corpus))  # the end behind "b" is certain
     assert language.ideal_cross_entropy(corpus) == pytest.approx(choice * symbols, rel=0.02)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck
 from scipy import stats
 
 from dni_jax.languages import AmbiguityWarning, Language, get
+from tests.support.drawn import few_of_many
 from tests.support.grammar_texts import JSON, ll1_grammars
 from tests.support.tree_checks import assert_same_trees, check_shape, nodes_of
 
@@ -166,8 +167,7 @@ def test_no_string_is_empty():
         language.sample(0)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(ll1_grammars())
+@few_of_many(12, 60, ll1_grammars(), derandomize=True, suppress_health_check=list(HealthCheck))
 def test_sampled_trees_are_the_parsed_trees(text):
     language = Language.from_lark(text, start="r0")
     sampled = language.sample(6, seed=0, max_length=400)
@@ -226,7 +226,7 @@ def test_conflicts_that_shifting_resolves_are_read_back_too():
 def test_probabilities_are_those_of_the_texts_read_back():
     grammar = 'start: stmt+\nstmt: "if" ID ";" | ID "=" NUM ";"\nID: /[ifx]+/\nNUM: /[01]+/\n%ignore " "'
     language = Language.from_lark(grammar)
-    corpus = language.sample(700, seed=0)
+    corpus = language.sample(350, seed=0)
     strings, counts = np.unique(corpus.strings, return_counts=True)
     often = counts > 12
     share = np.exp(language.log_probability(strings[often].tolist())) / corpus.coverage["read_back"]

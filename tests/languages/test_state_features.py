@@ -40,6 +40,7 @@ def test_features_say_what_the_states_are():
     }
 
 
+@pytest.mark.slow
 def test_every_feature_varies_and_nothing_is_missing():
     language = get("c_expressions")
     corpus = language.sample(8_000, seed=0, max_length=300)

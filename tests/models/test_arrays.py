@@ -114,23 +114,23 @@ def test_nan_and_infinity_are_found_where_they_are(four, flat, monkeypatch):
 
 
 def test_a_planted_neuron_is_found(held_out, labels):
-    hidden = np.random.default_rng(1).normal(size=(held_out.n_positions, 6)).astype(np.float32)
-    hidden[:, 4] = labels["digit"]
+    hidden = np.random.default_rng(1).normal(size=(held_out.n_positions, 4)).astype(np.float32)
+    hidden[:, 2] = labels["digit"]
     states = dni.from_arrays(one_a_string(hidden, held_out), held_out)
-    best = dni.top(dni.inspect(states, labels.select(["digit"]), folds=5), "digit", k=2)
-    assert best["neuron"][0] == 4
+    best = dni.top(dni.inspect(states, labels.select(["digit"]), "ols", folds=4), "digit", k=2)
+    assert best["neuron"][0] == 2
     assert best["score"][0] == 1.0
 
 
 def test_positions_without_a_state_take_no_part(held_out, labels):
-    hidden = np.random.default_rng(2).normal(size=(held_out.n_positions, 2)).astype(np.float32)
+    hidden = np.random.default_rng(2).normal(size=(held_out.n_positions, 4)).astype(np.float32)
     mask = np.random.default_rng(3).random(held_out.n_positions) < 0.7
     some = labels.select(["digit"])
     emptied = np.where(mask[:, None], hidden, 1e6).astype(np.float32)
     masked = dni.models.Activations(emptied, held_out.position_groups, mask=mask)
-    first = dni.inspect(masked, some, folds=4)
+    first = dni.inspect(masked, some, "ols", folds=4)
     folds = dni.make_folds(held_out.n_positions, 4, groups=held_out.position_groups)
-    second = dni.inspect(hidden, some, folds=np.where(mask, folds, -1))
+    second = dni.inspect(hidden, some, "ols", folds=np.where(mask, folds, -1))
     np.testing.assert_array_equal(first["accuracy"], second["accuracy"])
     assert first.attrs["positions"] == mask.sum()
     assert "without a state" in repr(masked)

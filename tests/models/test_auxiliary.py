@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,6 +15,12 @@ SMALL = {"hidden": 12, "steps": 40, "batch": 8, "window": 16, "evaluate_every": 
 @pytest.fixture(scope="module")
 def targets(parentheses, corpus):
     return parentheses.features().select("depth", "depth=1").label(corpus)
+
+
+@pytest.fixture(scope="module")
+def depth(targets):
+    """One target: what trains with it is compiled once."""
+    return targets.select(["depth"])
 
 
 def _arrays(model):
@@ -46,30 +51,32 @@ def plain(corpus):
     return dni.train(corpus, **SMALL)
 
 
-def test_a_weight_of_zero_is_no_regulariser(corpus, targets, plain):
-    without = dni.train(corpus, auxiliary=targets, weight=0.0, **SMALL)
+@pytest.mark.slow
+def test_a_weight_of_zero_is_no_regulariser(corpus, depth, plain):
+    without = dni.train(corpus, auxiliary=depth, weight=0.0, **SMALL)
     for one, other in zip(_arrays(plain), _arrays(without), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
     assert plain.history[-1]["validation_loss"] == pytest.approx(without.history[-1]["validation_loss"], abs=1e-5)
 
 
-def test_states_come_to_say_the_targets(corpus, targets, plain):
-    held_out = corpus.test.head(1_500)
-    wanted = targets.library.select("depth").label(held_out)["depth"]
+def test_states_come_to_say_the_targets(corpus, held_out, depth, plain):
+    some = held_out.head(1_500)
+    wanted = depth.library.label(some)["depth"]
 
     def left(model):
-        hidden = dni.record(model, held_out).hidden
+        hidden = dni.record(model, some).hidden
         x = np.concatenate([hidden, np.ones((len(hidden), 1))], axis=1)
         return np.linalg.lstsq(x, wanted, rcond=None)[1][0]
 
-    told = dni.train(corpus, auxiliary=targets.select(["depth"]), weight=3.0, **SMALL)
+    told = dni.train(corpus, auxiliary=depth, weight=3.0, **SMALL)
     assert left(told) < 0.7 * left(plain)
     assert told.history[-1]["train_loss"] < 2.2  # the loss that is reported is that of predictions
 
 
-def test_a_population_is_told_the_same(corpus, targets):
-    told = dni.train(corpus, auxiliary=targets, weight=1.0, seed=1, **SMALL)
-    both = dni.train_population(corpus, seeds=(0, 1), auxiliary=targets, weight=1.0, **SMALL)
+@pytest.mark.slow
+def test_a_population_is_told_the_same(corpus, depth):
+    told = dni.train(corpus, auxiliary=depth, weight=1.0, seed=1, **SMALL)
+    both = dni.train_population(corpus, seeds=(0, 1), auxiliary=depth, weight=1.0, **SMALL)
     for one, other in zip(_arrays(told), _arrays(both[1]), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-4)
 
@@ -95,6 +102,14 @@ def test_a_training_resumes_to_the_same_bits_and_not_with_other_targets(corpus, 
         np.testing.assert_array_equal(one, other)
 
 
+def test_labels_of_another_text_of_the_same_length_are_refused(corpus, targets):
+    other = corpus.shuffle(1)
+    assert (other.n_positions, other.text_digest == corpus.text_digest) == (corpus.n_positions, False)
+    for labels in (targets.library.label(other), targets.library.label(other).select("depth")):
+        with pytest.raises(ValueError, match="another one of as many characters"):
+            make_auxiliary(labels, corpus, 0.1)
+
+
 def test_bad_targets_are_named(corpus, targets):
     for auxiliary, weight, message in [
         (targets.library.label(corpus.test), 0.1, f"corpus' {corpus.n_positions} positions"),
@@ -112,9 +127,8 @@ def test_the_loss_is_the_mean_squared_error_of_the_readout():
     hidden, targets = rng.normal(size=(3, 2, 4)), rng.normal(size=(3, 2, 5))
     strength = np.asarray([[1, 0], [2, 2], [0, 1]], float)
     w, b = rng.normal(size=(4, 5)), rng.normal(size=5)
-    arrays = [jnp.asarray(each, jnp.float32) for each in (w, b, hidden, targets, strength)]
-    ours = jax.vmap(lambda h, t, s: auxiliary_loss(Readout(arrays[0], arrays[1]), h, t, s), 1, axis_name="lanes")(
-        arrays[2][:, :, None], arrays[3][:, :, None], arrays[4][:, :, None]
-    ).sum()
+    arrays = [np.asarray(each, np.float32) for each in (w, b, hidden, targets, strength)]
+    loss = jax.vmap(lambda h, t, s: auxiliary_loss(Readout(*arrays[:2]), h, t, s), 1, axis_name="lanes")
+    ours = np.sum(jax.jit(loss)(*(array[:, :, None] for array in arrays[2:])))
     error = ((hidden @ w + b - targets) ** 2).mean(-1)
     assert float(ours) == pytest.approx(0.5 * (strength * error).sum() / (strength > 0).sum(), rel=1e-5)

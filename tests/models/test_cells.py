@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, log_softmax
 
 import dni_jax as dni
 from dni_jax.models import TrainConfig, TrainedModel, Weights
@@ -16,10 +16,12 @@ from dni_jax.models._linear import linear_recurrence, linear_scan
 from dni_jax.models._network import scan_layer
 from dni_jax.models.cells import CELLS, Carry
 from tests.support.layers import random_layer
+from tests.support.slow import slow_after
 
 V, N, B, L = 4, 3, 2, 7
 NEW = ("mingru", "rglru", "slstm")
 LINEAR = ("mingru", "rglru")
+TELLING = ("mingru", "slstm", "rglru")  # a minGRU and an RG-LRU share all but their equations
 
 
 @pytest.fixture
@@ -78,11 +80,11 @@ def parameters(layer):
     return {name: getattr(layer, name) for name in layer.names if getattr(layer, name) is not None}
 
 
+@partial(jax.jit, static_argnames="cell")
 def scanned(cell, layer, inputs, resets, carry=None):
-    layer = jax.tree.map(jnp.asarray, layer)
-    source = Dense(jnp.asarray(inputs) @ layer.wx + layer.b)
+    source = Dense(inputs @ layer.wx + layer.b)
     carry = zero_carry(inputs.shape[1], N, cell) if carry is None else carry
-    return scan_layer(ScanSettings(cell, "float32"), source, layer, jnp.asarray(resets), carry)
+    return scan_layer(ScanSettings(cell, "float32"), source, layer, resets, carry)
 
 
 @pytest.mark.parametrize("cell", NEW)
@@ -92,12 +94,16 @@ def test_states_and_gates_follow_the_papers_equations(cell, doubles):
     hidden, last = scanned(cell, layer, inputs, resets)
     np.testing.assert_allclose(hidden, expected, atol=1e-12)
     np.testing.assert_allclose(last.h, expected[-1], atol=1e-12)
+
     # One step at a time, as recording and generation take them.
-    carry, settings, layer = zero_carry(B, N, cell), ScanSettings(cell, "float32"), jax.tree.map(jnp.asarray, layer)
+    @jax.jit
+    def step(layer, values, carry, reset):
+        taken = layer_step(ScanSettings(cell, "float32"), values @ layer.wx + layer.b, layer, carry, reset)
+        return reset_carry(carry, reset), *taken
+
+    carry = zero_carry(B, N, cell)
     for t in range(L):
-        old = reset_carry(carry, jnp.asarray(resets[t]))
-        from_input = jnp.asarray(inputs[t]) @ layer.wx + layer.b
-        carry, kept = layer_step(settings, from_input, layer, carry, jnp.asarray(resets[t]))
+        old, carry, kept = step(layer, inputs[t], carry, resets[t])
         np.testing.assert_allclose(carry.h, expected[t], atol=1e-12)
         found = np.stack(kept[: gates.shape[2]], axis=1)
         if cell == "slstm":
@@ -131,7 +137,7 @@ def test_gradients_are_finite_differences_of_the_papers_equations(cell, doubles)
 def test_the_incoming_state_is_continued(cell, doubles):
     layer, inputs, resets, _ = draw_problem(cell)
     start = np.random.default_rng(5).normal(size=(B, N))
-    hidden, _ = scanned(cell, layer, inputs, resets, Carry(None, jnp.asarray(start)))
+    hidden, _ = scanned(cell, layer, inputs, resets, Carry(None, start))
     np.testing.assert_allclose(hidden, by_hand(cell, parameters(layer), inputs, resets, start)[0], atol=1e-12)
 
 
@@ -175,20 +181,25 @@ def test_accelerators_recur_in_parallel(platform, loops):
 @pytest.mark.parametrize("cell", LINEAR)
 def test_a_symbol_is_its_row_of_the_table(cell):
     rng = np.random.default_rng(0)
-    layer = random_layer(cell, V, N, lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32))
-    codes = jnp.asarray(rng.integers(0, V, (L, B)), jnp.int32)
-    table, settings = layer.wx + layer.b, ScanSettings(cell, "float32")
-    rest = layer, jnp.zeros((L, B), bool), zero_carry(B, N, cell)
-    looked_up, _ = linear_scan(settings, Lookup(table, codes), *rest, plan="parallel")
-    plain, _ = linear_scan(settings, Dense(table[codes]), *rest, plan="sequential")
+    layer = random_layer(cell, V, N, lambda *shape: rng.normal(size=shape).astype(np.float32))
+    codes = rng.integers(0, V, (L, B)).astype(np.int32)
+    table = layer.wx + layer.b
+
+    @partial(jax.jit, static_argnames="plan")
+    def scan(source, layer, plan):
+        rest = layer, jnp.zeros((L, B), bool), zero_carry(B, N, cell)
+        return linear_scan(ScanSettings(cell, "float32"), source, *rest, plan=plan)[0]
+
+    looked_up = scan(Lookup(table, codes), layer, "parallel")
+    plain = scan(Dense(table[codes]), layer, "sequential")
     np.testing.assert_allclose(looked_up, plain, atol=1e-6)
 
 
 @pytest.mark.parametrize("cell", NEW)
 def test_gates_that_saturate_leave_states_and_gradients_finite(cell):
     rng = np.random.default_rng(0)
-    layer = random_layer(cell, V, N, lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32))
-    inputs = jnp.asarray(rng.choice([-300.0, 0.0, 300.0], (20, B, V)), jnp.float32)
+    layer = random_layer(cell, V, N, lambda *shape: rng.normal(size=shape).astype(np.float32))
+    inputs = rng.choice([-300.0, 0.0, 300.0], (20, B, V)).astype(np.float32)
     resets = np.zeros((20, B), bool)
 
     def loss(layer):
@@ -211,7 +222,7 @@ def test_a_recurrence_of_thousands_of_steps_keeps_float32s_precision():
         exact.append(state)
     for plan in ("sequential", "parallel"):
         run = jax.jit(partial(linear_recurrence, plan))
-        found = run(jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32), jnp.zeros((1, 8)))
+        found = run(a.astype(np.float32), b.astype(np.float32), np.zeros((1, 8), np.float32))
         np.testing.assert_allclose(found, exact, atol=2e-5)
 
 
@@ -295,6 +306,7 @@ def test_an_rglru_under_overrides_of_its_gates(networks, text):
         dni.record(model, text, intervention=dni.clamp([1], -1.0, part="r"))
 
 
+@pytest.mark.slow
 def test_an_slstm_under_overrides_of_its_gates(networks, text):
     model = networks["slstm"]
     assert model.parts == ("i", "f", "z", "o", "c", "h")
@@ -314,7 +326,7 @@ def test_an_slstm_under_overrides_of_its_gates(networks, text):
             dni.record(model, text, intervention=dni.clamp([1], 1.0, part=part))
 
 
-@pytest.mark.parametrize("cell", NEW)
+@pytest.mark.parametrize("cell", slow_after(2, TELLING))
 def test_overrides_of_the_state_flow_on_or_are_only_read_out(networks, text, cell):
     model = networks[cell]
     plain = dni.record(model, text).hidden
@@ -330,7 +342,7 @@ def test_overrides_of_the_state_flow_on_or_are_only_read_out(networks, text, cel
     np.testing.assert_allclose(same, plain, atol=1e-5)
 
 
-@pytest.mark.parametrize("cell", NEW)
+@pytest.mark.parametrize("cell", slow_after(2, TELLING))
 def test_only_an_slstm_has_a_memory_to_record(networks, text, cell):
     model = networks[cell]
     gates = CELLS[cell].gates
@@ -344,19 +356,19 @@ def test_only_an_slstm_has_a_memory_to_record(networks, text, cell):
             dni.record(model, text, what=("cell",))
 
 
-@pytest.mark.parametrize("cell", NEW)
+@pytest.mark.parametrize("cell", slow_after(2, TELLING))
 def test_predictions_under_overrides_of_single_steps_meet_the_scan(networks, text, cell):
     model = networks[cell]
     sets = np.asarray([[False] * 8, [False] * 4 + [True] * 4])  # no neuron; all that are read out
     bound = dni.ablate(range(8)).bind(8, text.n_positions, sets=sets)
     intact, silenced = dni.models.predict(model.weights, text, bound).total_loss
     assert intact == pytest.approx(dni.models.cross_entropy(model.weights, text), abs=1e-5)
-    bias = jax.nn.log_softmax(model.weights.head_b)
+    bias = log_softmax(np.asarray(model.weights.head_b, np.float64))
     strings = [[*text.vocabulary.encode(string), 0] for string in text.strings]
     assert silenced == pytest.approx(-float(np.mean(bias[np.concatenate(strings)])), abs=1e-5)
 
 
-@pytest.mark.parametrize("cell", NEW)
+@pytest.mark.parametrize("cell", slow_after(2, TELLING))
 def test_generation_reads_what_it_writes(networks, cell):
     model = networks[cell]
     assert dni.generate(model, n=2, length=12, seed=1) == dni.generate(model, n=2, length=12, seed=1)

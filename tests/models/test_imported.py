@@ -1,6 +1,8 @@
 """Networks from elsewhere that our own cells do not describe: exact, or refused by name."""
 
+import inspect
 import os
+import re
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +13,7 @@ from flax import nnx
 import dni_jax as dni
 from dni_jax.models import ImportedModel, TrainedModel
 from dni_jax.models.exchange import from_flax, from_keras, from_torch
-from dni_jax.text import Corpus
-
-SYMBOLS = ["c", "a", "x", "b"]
-TEXTS = ["abcab", "c", "bbac"]
-H, D = 5, 3
-CORPUS = Corpus.from_strings(TEXTS)
-CODES = [np.asarray([SYMBOLS.index(character) for character in text]) for text in TEXTS]
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
+from tests.support.imported_networks import CODES, CORPUS, SYMBOLS, D, H, sigmoid, torch_weights
 
 
 def rows_of(states, string):
@@ -169,17 +161,6 @@ def test_flax_modules_that_compute_something_else_are_named():
             from_flax(module, None, SYMBOLS)
 
 
-def torch_weights(blocks, shape, suffix="_l0", n_in=4, seed=0):
-    rng = np.random.default_rng(seed)
-    size, width = shape
-    return {
-        f"weight_ih{suffix}": rng.normal(size=(blocks * size, n_in)),
-        f"weight_hh{suffix}": rng.normal(size=(blocks * size, width)),
-        f"bias_ih{suffix}": rng.normal(size=blocks * size),
-        f"bias_hh{suffix}": rng.normal(size=blocks * size),
-    }
-
-
 def test_a_projected_lstm_by_pytorchs_formulas():
     state = torch_weights(4, (H, 3)) | {"weight_hr_l0": np.random.default_rng(1).normal(size=(3, H))}
     model = from_torch(state, None, SYMBOLS)
@@ -309,7 +290,22 @@ def test_what_is_asked_of_a_network_without_a_head_is_refused():
 
 
 def test_what_an_imported_network_cannot_do_is_named():
-    with pytest.raises(AttributeError, match="recorded, overridden, verified and reported"):
+    with pytest.raises(AttributeError, match="reported and generated with, but not trained"):
         _ = tiny().weights
     assert not hasattr(tiny(), "weights")
     assert not hasattr(tiny(), "other")
+
+
+def test_the_same_is_said_in_the_same_words_for_every_framework():
+    """From `characters` on: the same parameters in the same order, documented alike but for the embedding's class."""
+
+    def shared(function):
+        names = [name for name in inspect.signature(function).parameters if name != "nonlinearity"]
+        text = inspect.getdoc(function)
+        parts = re.split(r"^(?=\w.*$)", text[text.index("characters\n") : text.index("Returns\n")], flags=re.MULTILINE)
+        return names, [part.strip() for part in parts if not part.startswith(("embedding", "nonlinearity"))]
+
+    names, parts = shared(from_torch)
+    documented = [name for part in parts if part for name in part.splitlines()[0].split(" :")[0].split(", ")]
+    assert documented == [name for name in names[2:] if name != "embedding"]
+    assert shared(from_keras) == shared(from_flax) == (names, parts)

@@ -1,5 +1,6 @@
 """Our networks against Flax's own cells, and the written-out gradient against autodiff."""
 
+import itertools
 from functools import partial
 
 import jax
@@ -13,6 +14,7 @@ from dni_jax.models._network import CharNetwork, RecurrentLayer, network_scan, s
 from dni_jax.models._weights import with_arrays
 from dni_jax.models.cells import CELLS, Carry
 from tests.support.layers import random_layer
+from tests.support.slow import slow_after
 
 V, N, B, L = 7, 12, 5, 19
 FLAX = {"lstm": nnx.OptimizedLSTMCell, "gru": nnx.GRUCell, "rnn": nnx.SimpleCell}
@@ -55,15 +57,19 @@ def loss(module, codes):
     return -jnp.take_along_axis(jax.nn.log_softmax(logits), codes[:, 1:, None], axis=-1).mean()
 
 
+@nnx.jit
+def logits_and_gradient(module, codes):
+    return module(codes), nnx.grad(loss)(module, codes)
+
+
 @pytest.mark.parametrize(
-    ("cell", "sizes"),
-    [("lstm", (N,)), ("lstm", (5, 8)), ("gru", (N, 9)), pytest.param("rnn", (N, 9), marks=pytest.mark.slow)],
+    ("cell", "sizes"), slow_after(1, [("lstm", (5, 8)), ("gru", (5, 8)), ("lstm", (N,)), ("rnn", (N, 9))], 2)
 )
 def test_outputs_and_gradients_equal_flax(cell, sizes, codes):
     ours = CharNetwork(V, sizes, cell, rngs=nnx.Rngs(3))
     theirs = FlaxTwin(ours)
-    np.testing.assert_allclose(ours(codes), theirs(codes), atol=1e-6)
-    mine, flax = nnx.grad(loss)(ours, codes), nnx.grad(loss)(theirs, codes)
+    (logits, mine), (flax_logits, flax) = (logits_and_gradient(module, codes) for module in (ours, theirs))
+    np.testing.assert_allclose(logits, flax_logits, atol=1e-6)
     np.testing.assert_allclose(mine["head"]["kernel"][...], flax["head"]["kernel"][...], atol=1e-6)
     for number in range(len(sizes)):
         own, other = mine["layers"][number], flax["layers"][number]["cell"]
@@ -76,7 +82,9 @@ def test_outputs_and_gradients_equal_flax(cell, sizes, codes):
 def test_a_layer_alone_equals_flax():
     layer = RecurrentLayer(6, N, "gru", rngs=nnx.Rngs(0))
     inputs = jnp.asarray(np.random.default_rng(0).normal(size=(B, L, 6)), jnp.float32)
-    np.testing.assert_allclose(layer(inputs), flax_rnn("gru", layer.weights, 6)(inputs), atol=1e-6)
+    np.testing.assert_allclose(
+        layer(inputs), nnx.jit(nnx.RNN.__call__)(flax_rnn("gru", layer.weights, 6), inputs), atol=1e-6
+    )
 
 
 def plain_scan(settings, source, layer, resets, carry):
@@ -109,8 +117,11 @@ def random_problem(cell, dense, seed=1):
     return layer, (lambda wx: Dense(values * wx.sum()) if dense else Lookup(wx, codes)), resets, carry, pulls
 
 
-@pytest.mark.parametrize("dense", [False, True])
-@pytest.mark.parametrize("cell", CELLS)
+# An LSTM stands for the cells with a matrix of the state, a minGRU for those without.
+TELLING = sorted(CELLS, key=lambda cell: cell not in ("lstm", "mingru"))
+
+
+@pytest.mark.parametrize(("cell", "dense"), slow_after(4, itertools.product(TELLING, (False, True)), 2))
 def test_gradient_equals_autodiff(cell, dense):
     layer, source_of, resets, carry, (pull, pull_last) = random_problem(cell, dense)
 
@@ -119,40 +130,42 @@ def test_gradient_equals_autodiff(cell, dense):
         flows = jax.tree.map(lambda part, along: (part * along).sum(), last, pull_last)
         return (hidden * pull).sum() + sum(jax.tree.leaves(flows))
 
-    ours, theirs = (jax.jit(jax.grad(partial(loss, scan)))(layer) for scan in (scan_layer, plain_scan))
+    both = jax.jit(lambda layer: [jax.grad(partial(loss, scan))(layer) for scan in (scan_layer, plain_scan)])
+    ours, theirs = both(layer)
     for mine, reference in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(mine, reference, rtol=2e-4, atol=2e-4)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", slow_after(2, TELLING))
 def test_no_gradient_into_the_carry(cell):
     layer, source_of, resets, carry, _ = random_problem(cell, dense=False)
 
     def loss(carry):
         return scan_layer(ScanSettings(cell, "float32"), source_of(layer.wx), layer, resets, carry)[0].sum()
 
-    assert all(float(jnp.abs(part).max()) == 0 for part in jax.tree.leaves(jax.grad(loss)(carry)))
+    assert all(np.abs(part).max() == 0 for part in jax.tree.leaves(jax.jit(jax.grad(loss))(carry)))
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", slow_after(2, TELLING))
 def test_reset_forgets(cell):
     layer, source_of, _, _, _ = random_problem(cell, dense=False)
-    source, settings, zero = source_of(layer.wx), ScanSettings(cell, "float32"), zero_carry(B, N, cell)
-    resets = jnp.zeros((L, B), bool).at[7].set(True)
-    whole, _ = scan_layer(settings, source, layer, resets, zero)
-    later = Lookup(source.table, source.codes[7:])
-    fresh, _ = scan_layer(settings, later, layer, jnp.zeros((L - 7, B), bool), zero)
+    source, scan = source_of(layer.wx), jax.jit(partial(scan_layer, ScanSettings(cell, "float32")))
+    resets, zero = np.zeros((L, B), bool), zero_carry(B, N, cell)
+    resets[7] = True
+    whole, _ = scan(source, layer, resets, zero)
+    later = Lookup(source.table, np.asarray(source.codes)[7:])
+    fresh, _ = scan(later, layer, np.zeros((L - 7, B), bool), zero)
     np.testing.assert_allclose(whole[7:], fresh, atol=1e-6)
 
 
 def test_a_long_text_in_windows_is_one_long_text(codes):
     """Carried state: two windows give what one scan gives."""
     weights = CharNetwork(V, (N, N), "lstm", rngs=nnx.Rngs(0)).weights
-    never = jnp.zeros((L, B), bool)
-    whole, _ = network_scan(weights, codes.T, never, zero_carries(weights, B))
-    first, carries = network_scan(weights, codes.T[:8], never[:8], zero_carries(weights, B))
-    second, _ = network_scan(weights, codes.T[8:], never[8:], carries)
-    np.testing.assert_allclose(jnp.concatenate([first, second]), whole, atol=1e-6)
+    codes, never, scan = np.asarray(codes).T[:18], np.zeros((18, B), bool), jax.jit(network_scan)
+    whole, _ = scan(weights, codes, never, zero_carries(weights, B))
+    first, carries = scan(weights, codes[:9], never[:9], zero_carries(weights, B))
+    second, _ = scan(weights, codes[9:], never[9:], carries)
+    np.testing.assert_allclose(np.concatenate([first, second]), whole, atol=1e-6)
 
 
 def test_bfloat16_products_are_near(codes):
@@ -179,7 +192,7 @@ def test_unknown_cells_and_shapes_are_named():
         with_arrays(weights, {"layers.0.wx": weights.layers[0].wx})
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", slow_after(1, ["lstm", "gru"]))
 def test_compiled_initial_weights_are_flax_s_own(cell):
     compiled, plain = CharNetwork.init(V, (N, 9), cell, seed=5), CharNetwork(V, (N, 9), cell, rngs=nnx.Rngs(5))
     for mine, direct in zip(jax.tree.leaves(compiled.weights), jax.tree.leaves(plain.weights), strict=True):

@@ -152,7 +152,7 @@ def test_the_next_symbol_is_predicted_in_the_networks_own_windows():
         ({"padding": "left", "pad": 0}, "padding= and length= together"),
         ({"padding": "left", "length": 9}, "pad="),
         ({"window": 0}, "window of at least 1"),
-        ({"wimdow": 3}, "options among"),
+        ({"padding": "left", "pad": 0, "window": 2, "length": 9}, "without length="),
         ({"initial_state": np.zeros(7)}, r"initial_state of shape \(3,\)"),
         ({"initial_state": {"c": np.zeros(H)}}, "initial_state of 'h' only"),
         ({"unknown": 6}, "unknown to be a code"),
@@ -162,6 +162,11 @@ def test_the_next_symbol_is_predicted_in_the_networks_own_windows():
 def test_conditions_that_cannot_be_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         dni.record(from_torch(weights(), None, SYMBOLS, **options), CORPUS)
+
+
+def test_a_condition_of_another_name_is_refused():
+    with pytest.raises(TypeError, match="wimdow"):
+        from_torch(weights(), None, SYMBOLS, wimdow=3)
 
 
 def test_symbols_that_cannot_be_are_refused():

@@ -1,25 +1,27 @@
 """Recorded states against reading each string by itself, one character at a time."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import expit
 
 import dni_jax as dni
 from dni_jax.models._network import input_table, network_step, zero_carries
 from dni_jax.text import Corpus, segment_corpus
+
+one_step = jax.jit(network_step)
 
 
 def one_by_one(model, string, begins=True):
     """Hidden state, cell and gates after each character, without any batching."""
     weights = model.weights
     carries = zero_carries(weights, 1)
-    never = jnp.zeros(1, bool)
+    never, table = np.zeros(1, bool), input_table(weights)
     rows = []
     codes = [0] * begins + model.vocabulary.encode(string).tolist()
     for code in codes:
-        carries, _, gates = network_step(weights, input_table(weights), carries, jnp.asarray([code]), never)
-        rows.append((carries[0].h[0], carries[0].c[0], jnp.stack(gates[0])[:, 0]))
+        carries, _, gates = one_step(weights, table, carries, np.asarray([code], np.int32), never)
+        rows.append((carries[0].h[0], carries[0].c[0], np.stack(gates[0])[:, 0]))
     return [np.stack(parts) for parts in zip(*rows[int(begins) :], strict=True)]
 
 
@@ -81,17 +83,18 @@ def place(held_out):
 
 def by_layers(model, string):
     """Hidden states of both layers, by the module's own layers."""
-    lower, upper = model.module.layers
-    codes = jnp.asarray([0, *model.vocabulary.encode(string).tolist()])
-    below = lower(jax.nn.one_hot(codes, len(model.vocabulary))[None])
-    return np.asarray(jnp.concatenate([below, upper(below)], axis=-1))[0, 1:]
+    lower, upper = (jax.jit(lambda inputs, layer=layer: layer(inputs)) for layer in model.module.layers)
+    codes = np.asarray([0, *model.vocabulary.encode(string)])
+    below = lower(np.eye(len(model.vocabulary), dtype=np.float32)[codes][None])
+    return np.concatenate([below, upper(below)], axis=-1)[0, 1:]
 
 
 def gru(layer, below, h):
     """One step by hand."""
-    a, b = below @ layer.wx + layer.b, h @ layer.wh + layer.bh
-    r, z = jax.nn.sigmoid(a[:6] + b[:6]), jax.nn.sigmoid(a[6:12] + b[6:12])
-    return (1 - z) * jnp.tanh(a[12:] + r * b[12:]) + z * h
+    wx, wh, bx, bh = map(np.asarray, (layer.wx, layer.wh, layer.b, layer.bh))
+    a, b = below @ wx + bx, h @ wh + bh
+    r, z = expit(a[:6] + b[:6]), expit(a[6:12] + b[6:12])
+    return (1 - z) * np.tanh(a[12:] + r * b[12:]) + z * h
 
 
 def test_neurons_of_all_layers_are_recorded(stack, held_out, place):
@@ -101,7 +104,7 @@ def test_neurons_of_all_layers_are_recorded(stack, held_out, place):
     assert states.gate_names == ("r", "z", "n")
     hidden = by_layers(stack, held_out.strings[2])
     np.testing.assert_allclose(states.hidden[place], hidden, atol=1e-6)
-    logits = hidden[:, 6:] @ stack.weights.head + stack.weights.head_b
+    logits = hidden[:, 6:] @ np.asarray(stack.weights.head) + np.asarray(stack.weights.head_b)
     np.testing.assert_allclose(states.logits[place], logits, atol=1e-5)
 
 
@@ -109,7 +112,7 @@ def test_an_override_of_a_lower_layer_is_seen_above(stack, held_out, place):
     states = dni.record(stack, held_out, intervention=dni.clamp([1], 0.5)).hidden[place]
     assert (states[:, 1] == 0.5).all()
     for t in range(1, len(states)):
-        expected = gru(stack.weights.layers[1], jnp.asarray(states[t, :6]), jnp.asarray(states[t - 1, 6:]))
+        expected = gru(stack.weights.layers[1], states[t, :6], states[t - 1, 6:])
         np.testing.assert_allclose(states[t, 6:], expected, atol=1e-5)
 
 
@@ -119,8 +122,8 @@ def test_an_override_of_a_lower_layer_at_the_readout_does_not_last(stack, held_o
     shown = dni.record(stack, held_out, intervention=dni.clamp([1], 0.5, where="readout")).hidden[place]
     np.testing.assert_allclose(shown[:, [0, 2, 3, 4, 5]], plain[:, [0, 2, 3, 4, 5]], atol=1e-6)
     for t in range(1, len(plain)):
-        below = jnp.asarray(plain[t, :6]).at[1].set(0.5)
-        expected = gru(stack.weights.layers[1], below, jnp.asarray(plain[t - 1, 6:]))
+        below = np.where(np.arange(6) == 1, np.float32(0.5), plain[t, :6])
+        expected = gru(stack.weights.layers[1], below, plain[t - 1, 6:])
         np.testing.assert_allclose(shown[t, 6:], expected, atol=1e-5)
 
 

@@ -38,16 +38,16 @@ def contents(folder):
 
 def cut_after(monkeypatch, n_chunks):
     """Let the network fail when it has read some chunks."""
-    from dni_jax.models._streamed import Reader
+    from dni_jax.models._streamed import TrainedReader
 
-    read, count = Reader.read, itertools.count()
+    read, count = TrainedReader.read, itertools.count()
 
     def failing(self, strings):
         if next(count) == n_chunks:
             raise Cut
         return read(self, strings)
 
-    monkeypatch.setattr(Reader, "read", failing)
+    monkeypatch.setattr(TrainedReader, "read", failing)
 
 
 def test_a_store_is_a_reference_for_overrides(stored, states):
@@ -252,16 +252,16 @@ import jax
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 import dni_jax as dni
-from dni_jax.models._streamed import Reader
+from dni_jax.models._streamed import TrainedReader
 path, pause = sys.argv[1], float(sys.argv[2])
 language = dni.languages.get("parentheses")
 corpus = language.sample(3000, seed=0)
 model = dni.models.TrainedModel.init(corpus.vocabulary, dni.models.TrainConfig(hidden=64, seed=1))
-read = Reader.read
+read = TrainedReader.read
 def slow(self, strings):
     time.sleep(pause)
     return read(self, strings)
-Reader.read = slow
+TrainedReader.read = slow
 dni.record(model, corpus, store=path, chunk=1000, dtype="float16")
 """
 

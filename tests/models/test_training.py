@@ -18,8 +18,10 @@ from dni_jax.models import TrainConfig, cross_entropy
 from dni_jax.models import _training as module
 from dni_jax.models._checkpoints import fingerprint
 from dni_jax.text import Corpus, segment_corpus
+from tests.support.slow import slow_after
 
-SMALL = {"hidden": 8, "batch": 4, "window": 16, "evaluate_every": 10, "progress": False}
+# As in the other tests of this folder: most trainings run through one compiled program.
+SMALL = {"hidden": 8, "batch": 4, "window": 16, "evaluate_every": 4, "steps": 20, "progress": False}
 
 
 def weights_of(model):
@@ -31,6 +33,12 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.fixture(scope="module")
+def whole(corpus):
+    """A training that nothing has interrupted."""
+    return dni.train(corpus, **SMALL)
+
+
 def test_comes_near_the_ideal(parentheses, corpus, model):
     ideal = parentheses.ideal_cross_entropy(corpus.validation)
     untrained = cross_entropy(
@@ -40,53 +48,51 @@ def test_comes_near_the_ideal(parentheses, corpus, model):
     assert ideal < loss < ideal + 0.3 * (untrained - ideal)
 
 
-def test_same_seed_same_network_other_seed_another(corpus):
-    first = dni.train(corpus, steps=20, seed=1, **SMALL)
-    assert_same(first, dni.train(corpus, steps=20, seed=1, **SMALL))
-    other = dni.train(corpus, steps=20, seed=2, **SMALL)
-    assert not np.array_equal(first.weights.layers[0].wh, other.weights.layers[0].wh)
+def test_same_seed_same_network_other_seed_another(corpus, whole):
+    assert_same(whole, dni.train(corpus, seed=0, **SMALL))
+    other = dni.train(corpus, seed=2, **SMALL)
+    assert not np.array_equal(whole.weights.layers[0].wh, other.weights.layers[0].wh)
 
 
 class Killed(BaseException):
     """Stands for a killed process."""
 
 
-def test_resumes_to_the_bit_after_a_kill(corpus, tmp_path):
-    whole = dni.train(corpus, steps=40, **SMALL)
+def kill_at_step_8(evaluation):
+    if evaluation.step == 8:
+        raise Killed
 
-    def kill(look):
-        if look.step == 20:
-            raise Killed
 
+def test_resumes_to_the_bit_after_a_kill(corpus, whole, tmp_path):
     with pytest.raises(Killed):
-        dni.train(corpus, steps=40, checkpoints=tmp_path / "states", on_evaluation=kill, **SMALL)
-    resumed = dni.train(corpus, steps=40, checkpoints=tmp_path / "states", **SMALL)
+        dni.train(corpus, checkpoints=tmp_path / "states", on_evaluation=kill_at_step_8, **SMALL)
+    resumed = dni.train(corpus, checkpoints=tmp_path / "states", **SMALL)
     assert_same(whole, resumed)
     for a, b in zip(whole.history, resumed.history, strict=True):
         assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
 
 
 def test_a_finished_training_is_taken_as_it_is(corpus, tmp_path):
-    first = dni.train(corpus, steps=20, checkpoints=tmp_path, **SMALL)
-    assert_same(first, dni.train(corpus, steps=20, checkpoints=tmp_path, **SMALL))
+    first = dni.train(corpus, checkpoints=tmp_path, **SMALL)
+    assert_same(first, dni.train(corpus, checkpoints=tmp_path, **SMALL))
 
 
 def test_a_checkpoint_with_earlier_names_is_taken_as_it_is(corpus, tmp_path):
     """Earlier versions called evaluations looks."""
-    first = dni.train(corpus, steps=20, checkpoints=tmp_path, **SMALL)
+    first = dni.train(corpus, checkpoints=tmp_path, **SMALL)
     for file in tmp_path.glob("*/about/metadata"):
         about = json.loads(file.read_text())
         about["looks"] = about.pop("evaluations")
         file.write_text(json.dumps(about))
-    again = dni.train(corpus, steps=20, checkpoints=tmp_path, **SMALL)
+    again = dni.train(corpus, checkpoints=tmp_path, **SMALL)
     assert_same(first, again)
     assert again.history == first.history
 
 
 def test_refuses_another_trainings_checkpoint(corpus, tmp_path):
-    dni.train(corpus, steps=10, checkpoints=tmp_path, **SMALL)
+    dni.train(corpus, checkpoints=tmp_path, **SMALL)
     with pytest.raises(ValueError, match="another corpus or of other settings"):
-        dni.train(corpus, steps=10, seed=5, checkpoints=tmp_path, **SMALL)
+        dni.train(corpus, seed=5, checkpoints=tmp_path, **SMALL)
 
 
 def test_early_stopping_keeps_the_best_look(corpus, monkeypatch):
@@ -98,7 +104,7 @@ def test_early_stopping_keeps_the_best_look(corpus, monkeypatch):
         return np.asarray([next(losses)])
 
     monkeypatch.setattr(module, "cross_entropies", look)
-    model = dni.train(corpus, steps=100, patience=2, **SMALL)
+    model = dni.train(corpus, patience=2, **SMALL)
     assert [row["validation_loss"] for row in model.history] == [3.0, 1.0, 2.0, 2.5]
     np.testing.assert_array_equal(model.weights.head, seen[1])
 
@@ -106,40 +112,38 @@ def test_early_stopping_keeps_the_best_look(corpus, monkeypatch):
 def test_an_early_stopped_training_stays_stopped(corpus, monkeypatch, tmp_path):
     losses = iter([1.0, 2.0, 3.0])
     monkeypatch.setattr(module, "cross_entropies", lambda weights, text: np.asarray([next(losses)]))
-    settings = {**SMALL, "steps": 100, "patience": 2, "checkpoints": tmp_path}
+    settings = {**SMALL, "patience": 2, "checkpoints": tmp_path}
     first = dni.train(corpus, **settings)
     assert_same(first, dni.train(corpus, **settings))
 
 
 def test_a_diverging_loss_stops_with_the_step_and_advice(corpus):
     with pytest.raises(ValueError, match=r"at step 2; no finite state was reached: lower the learning rate"):
-        dni.train(corpus, steps=60, learning_rate=3e38, clip=1e30, **SMALL)
+        dni.train(corpus, learning_rate=3e38, **SMALL)
 
 
 def test_a_diverging_loss_names_the_last_finite_checkpoint(corpus, tmp_path, monkeypatch):
-    """The loss breaks off at step 25, between two looks."""
+    """The loss breaks off at step 11, between two evaluations."""
     take = module.take_steps
 
     def broken(state, rates, batch, *rest):
         state, (losses, norms) = take(state, rates, batch, *rest)
         taken.append(losses.shape[1])
-        return state, (losses.at[0, 4].set(np.nan) if sum(taken) == 30 else losses, norms)
+        return state, (losses.at[0, 0].set(np.nan) if sum(taken) == 12 else losses, norms)
 
     taken = []
     monkeypatch.setattr(module, "take_steps", broken)
-    with pytest.raises(ValueError, match=r"at step 25; the last finite state, of step 20, is kept in .*/20: lower"):
-        dni.train(corpus, steps=60, checkpoints=tmp_path, **SMALL)
-    assert (tmp_path / "20").is_dir()
-    assert not (tmp_path / "30").exists()
+    with pytest.raises(ValueError, match=r"at step 11; the last finite state, of step 8, is kept in .*/8: lower"):
+        dni.train(corpus, checkpoints=tmp_path, **SMALL)
+    assert (tmp_path / "8").is_dir()
+    assert not (tmp_path / "12").exists()
 
 
-def test_result_does_not_depend_on_the_number_of_devices(corpus, monkeypatch):
-    import jax
-
-    two = dni.train(corpus, steps=10, **SMALL)
+def test_result_does_not_depend_on_the_number_of_devices(corpus, whole, monkeypatch):
+    two = whole
     one_device = jax.local_devices()[:1]
     monkeypatch.setattr("dni_jax.devices.jax.local_devices", lambda: one_device)
-    one = dni.train(corpus, steps=10, **SMALL)
+    one = dni.train(corpus, **SMALL)
     for a, b in zip(weights_of(one), weights_of(two), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)
 
@@ -152,7 +156,7 @@ def test_bad_settings_are_named(corpus):
 
 def test_trains_without_validation_strings(parentheses):
     pair = parentheses.sample(2, seed=0)
-    assert dni.train(pair, steps=2, **SMALL).history[-1]["step"] == 2
+    assert dni.train(pair, **SMALL).history[-1]["step"] == 20
 
 
 def test_save_and_load(model, held_out, tmp_path):
@@ -178,14 +182,17 @@ def test_load_names_what_is_wrong(model, tmp_path):
 
 @pytest.mark.parametrize(
     "settings",
-    [
-        {"cell": "gru"},
-        {"cell": "rnn", "layers": 2},
-        {"matmul_dtype": "bfloat16"},
-        {"cell": "mingru", "layers": 2},
-        {"cell": "rglru", "matmul_dtype": "bfloat16"},
-        {"cell": "slstm"},
-    ],
+    slow_after(
+        1,
+        [
+            {"cell": "rnn", "layers": 2},
+            {"cell": "rglru", "matmul_dtype": "bfloat16"},
+            {"cell": "gru"},
+            {"matmul_dtype": "bfloat16"},
+            {"cell": "mingru", "layers": 2},
+            {"cell": "slstm"},
+        ],
+    ),
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
 def test_every_kind_of_network_learns_and_is_saved(corpus, tmp_path, settings):
@@ -199,9 +206,11 @@ def test_every_kind_of_network_learns_and_is_saved(corpus, tmp_path, settings):
     assert again.n_neurons == 8 * settings.get("layers", 1)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+@pytest.mark.parametrize("schedule", slow_after(1, ["linear", "cosine", "constant"]))
 def test_schedules(corpus, schedule):
-    model = dni.train(corpus, steps=40, warmup=4, learning_rate=0.01, schedule=schedule, **SMALL)
+    model = dni.train(
+        corpus, **(SMALL | {"steps": 40, "evaluate_every": 10}), warmup=4, learning_rate=0.01, schedule=schedule
+    )
     rates = [row["learning_rate"] for row in model.history]
     # The last of the 36 steps behind the warmup is the 36th: a hair above the schedule's end.
     share = {"cosine": 0.01 + 0.99 * (1 + np.cos(np.pi * 35 / 36)) / 2, "linear": 1 - 0.99 * 35 / 36, "constant": 1.0}
@@ -212,45 +221,39 @@ def test_schedules(corpus, schedule):
 
 def test_other_text_can_stop_a_training(parentheses, corpus):
     other = parentheses.sample(100, seed=9)
-    model = dni.train(corpus, steps=10, validation=other, **SMALL)
+    model = dni.train(corpus, validation=other, **SMALL)
     assert model.history[-1]["validation_loss"] == pytest.approx(cross_entropy(model.weights, other), rel=1e-5)
     with pytest.raises(ValueError, match=r"'x' at position 2 of string 1"):
-        dni.train(corpus, steps=10, validation=Corpus.from_strings(["(1)", "((x"]), **SMALL)
+        dni.train(corpus, validation=Corpus.from_strings(["(1)", "((x"]), **SMALL)
 
 
 def test_networks_can_be_asked_while_they_learn(corpus):
     asked = []
     model = dni.train(
-        corpus, steps=20, inspect_every=4, on_inspect=lambda step, net: asked.append((step, net.weights.head)), **SMALL
+        corpus, inspect_every=4, on_inspect=lambda step, net: asked.append((step, net.weights.head)), **SMALL
     )
     assert [step for step, _ in asked] == [4, 8, 12, 16, 20]
     assert not np.array_equal(asked[0][1], asked[1][1])
     np.testing.assert_array_equal(asked[-1][1], model.weights.head)
     with pytest.raises(ValueError, match="inspect_every of at least 1"):
-        dni.train(corpus, steps=10, inspect_every=0, **SMALL)
+        dni.train(corpus, inspect_every=0, **SMALL)
 
 
-def test_broken_checkpoints_are_passed_over(corpus, tmp_path):
-    whole = dni.train(corpus, steps=30, **SMALL)
-
+def test_broken_checkpoints_are_passed_over(corpus, whole, tmp_path):
     def truncate(step):
         for file in sorted((tmp_path / str(step)).rglob("*")):
             if file.is_file():
                 file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
-    def kill(look):
-        if look.step == 20:
-            raise Killed
-
     with pytest.raises(Killed):
-        dni.train(corpus, steps=30, checkpoints=tmp_path, on_evaluation=kill, **SMALL)
-    truncate(20)
-    with pytest.warns(UserWarning, match="training resumes at step 10"):
-        assert_same(whole, dni.train(corpus, steps=30, checkpoints=tmp_path, **SMALL))
-    for step in (20, 30):
+        dni.train(corpus, checkpoints=tmp_path, on_evaluation=kill_at_step_8, **SMALL)
+    truncate(8)
+    with pytest.warns(UserWarning, match="training resumes at step 4"):
+        assert_same(whole, dni.train(corpus, checkpoints=tmp_path, **SMALL))
+    for step in (16, 20):
         truncate(step)
     with pytest.raises(ValueError, match="expected a whole checkpoint"):
-        dni.train(corpus, steps=30, checkpoints=tmp_path, **SMALL)
+        dni.train(corpus, checkpoints=tmp_path, **SMALL)
 
 
 def test_weights_that_are_not_finite_are_refused(model, held_out, tmp_path):
@@ -306,7 +309,7 @@ def test_texts_of_one_symbol_or_none(text, corpus, model):
     tiny = Corpus.from_strings([text], vocabulary=corpus.vocabulary)
     assert dni.record(model, tiny).hidden.shape == (len(text), 24)
     assert np.isfinite(cross_entropy(model.weights, tiny))
-    assert dni.train(tiny, steps=2, **SMALL).history[-1]["step"] == 2
+    assert dni.train(tiny, **SMALL).history[-1]["step"] == 20
 
 
 def test_earlier_names_of_settings_are_read(model, tmp_path):
@@ -340,7 +343,7 @@ def test_checkpoints_keep_their_fingerprint(corpus):
 
 def test_a_loss_far_above_guessing_is_a_divergence(corpus):
     with pytest.raises(ValueError, match=r"near 2\.\d+ nats .* which guessing has, or below, got .*diverged"):
-        dni.train(corpus, steps=20, learning_rate=1e30, **SMALL)
+        dni.train(corpus, learning_rate=1e30, **SMALL)
 
 
 LAST = {"window_start": "zero", "loss_on": "last", "optimizer": "rmsprop", "schedule": "constant", "warmup": 0}
@@ -398,14 +401,15 @@ def test_last_loss_and_rmsprop_against_a_hand_written_training(corpus):
         logits = h @ head + head_b
         return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(len(targets)), targets])
 
+    gradient_of = jax.jit(jax.grad(loss))
     for codes, targets, *_ in itertools.islice(module._windows(text, plan), 3):
-        gradient = jax.grad(loss)([jnp.asarray(each, jnp.float32) for each in values], codes, targets[-1])
+        gradient = gradient_of([jnp.asarray(each, jnp.float32) for each in values], codes, targets[-1])
         for place, part in enumerate(np.asarray(each, np.float64) for each in gradient):
             memory[place] = 0.9 * memory[place] + 0.1 * part**2
             values[place] = values[place] - 0.01 * part / (np.sqrt(memory[place]) + 1e-7)
     alone = text.take(np.arange(len(text)))
     alone = dataclasses.replace(alone, split=np.zeros(len(text), alone.split.dtype))
-    made = dni.train(alone, steps=3, **settings).weights
+    made = dni.train(alone, **(settings | {"steps": 3})).weights
     found = (made.layers[0].wx, made.layers[0].wh, made.layers[0].b, made.head, made.head_b)
     for one, expected in zip(found, values, strict=True):
         np.testing.assert_allclose(one, expected, atol=2e-5)

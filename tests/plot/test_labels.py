@@ -8,7 +8,7 @@ import pytest
 import dni_jax as dni
 from dni_jax.app.report import save
 from dni_jax.languages import get
-from dni_jax.plot import labelling_figure, labelling_text
+from dni_jax.plot import _style, labelling_figure, labelling_text
 
 SOURCE = "x = '$a$ 日\u0301é\x01'  # (\n"
 
@@ -51,14 +51,17 @@ def test_figure_holds_the_labels(labelled):
     assert "string 1 of arithmetic, characters 0 to 9 of 10" in [text.get_text() for text in figure.texts]
 
 
-def test_masked_and_unprintable_characters_draw(tmp_path):
+def test_masked_and_unprintable_characters_draw(tmp_path, monkeypatch):
+    found = _style.find_font
+    monkeypatch.setattr(_style, "find_font", lambda one: None if one == "日" else found(one))
     corpus = get("python").corpus([SOURCE])
     parsed = np.ones(corpus.n_positions, bool)
     parsed[[3, 4, 5, 9]] = False
     corpus = replace(corpus, parsed=parsed)
     symbols = dni.char_feature("symbol:\n日 ", lambda c: c == "\n")
     labels = (get("python").features() + symbols).label(corpus)
-    figure = labelling_figure(labels, corpus)
+    with pytest.warns(UserWarning, match=r"no installed font has U\+65E5, drawn as □"):
+        figure = labelling_figure(labels, corpus)
     hatched = [patch for patch in figure.axes[0].patches if patch.get_hatch()]
     assert [(patch.get_x(), patch.get_width()) for patch in hatched] == [(3, 3), (9, 1)]
     assert figure.axes[0].get_yticklabels()[-1].get_text() == "symbol:↵□␣"

@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from dni_jax.probes import make_folds, reference
 from dni_jax.probes._bootstrap import bootstrap_auc, bootstrap_held_out, string_weights, weighted_pearson
+from tests.support.probe_problems import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +52,19 @@ def test_one_class_is_no_score(problem):
     np.testing.assert_array_equal(np.isnan(found), string_weights(15, 50, seed=0)[:, 0] == 0)
 
 
-def test_held_out_accuracy_and_r2_of_every_draw(problem):
-    hidden, labels, groups = problem
-    folds = make_folds(len(groups), 3, groups=groups)
-    found = bootstrap_held_out(hidden, labels, folds, groups, "ridge", n_draws=25)
+def test_held_out_accuracy_and_r2_of_every_draw():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(16), np.tile([14, 16], 8))  # the shape of `probe_problems`, whose programs it shares
+    hidden = rng.normal(size=(240, 3)).astype(np.float32)
+    hidden[:, 2] = 0.5
+    labels = hidden[:, :1] + rng.normal(size=(240, 3)) > [0, 0.5, -0.5]
+    folds = make_folds(len(groups), 4, groups=groups)
+    found = bootstrap_held_out(hidden, labels, folds, groups, "ridge", n_draws=25, metrics=METRICS)
     from dni_jax.probes import fit_neurons
 
-    lines = fit_neurons(hidden, labels, folds, probe="ridge")
+    lines = fit_neurons(hidden, labels, folds, probe="ridge", metrics=METRICS)
     right = (lines["weight"][:, :, folds] * hidden.T[:, None] + lines["bias"][:, :, folds] > 0) == labels.T
-    for draw, weights in enumerate(string_weights(15, 25, seed=0)):
+    for draw, weights in enumerate(string_weights(16, 25, seed=0)):
         rows = rows_of(weights, groups)
         np.testing.assert_allclose(found[draw], right[:, :, rows].mean(-1))
     values = hidden[:, [0]] + labels

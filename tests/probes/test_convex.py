@@ -8,7 +8,10 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.svm import LinearSVC
 
 from dni_jax.probes import fit_neurons, reference, score_neurons
-from tests.support.probe_problems import KINDS, problem
+from tests.support.probe_problems import KINDS, METRICS, problem
+from tests.support.slow import slow_after
+
+_PROBES = ("linear_svc", "logistic", "ridge")
 
 
 def _objective(probe, x, y, weight, bias, strength, balanced):
@@ -30,13 +33,20 @@ def _estimator(probe, strength, class_weight):
     }[probe]()
 
 
-@pytest.mark.parametrize("kind", [*KINDS[:7], *KINDS[8:], pytest.param("tiny", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("probe", ["linear_svc", "logistic", "ridge"])
-@pytest.mark.parametrize("class_weight", [None, "balanced"])
+QUICK = [(None, probe, kind) for probe in _PROBES for kind in ("random", "constant")]
+QUICK += [("balanced", "ridge", "random")]
+EVERY = [(class_weight, probe, kind) for class_weight in (None, "balanced") for probe in _PROBES for kind in KINDS]
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "probe", "kind"),
+    slow_after(len(QUICK), [*QUICK, *(case for case in EVERY if case not in QUICK)], n_arguments=3),
+)
 def test_objective_is_never_above_scikit_learns(kind, probe, class_weight):
     hidden, labels, folds = problem(kind, 7)
     strength = 2.0
-    lines = fit_neurons(hidden, labels, folds, probe=probe, C=strength, alpha=strength, class_weight=class_weight)
+    settings = {"metrics": METRICS, "C": strength, "alpha": strength, "class_weight": class_weight}
+    lines = fit_neurons(hidden, labels, folds, probe=probe, **settings)
     for n, f, k in np.ndindex(lines["weight"].shape):
         train = folds != k
         x, y = hidden[train, n].astype(np.float64), labels[train, f]
@@ -53,15 +63,16 @@ def test_objective_is_never_above_scikit_learns(kind, probe, class_weight):
         assert flat or ours <= theirs * (1 + 1e-8) + 1e-12, (n, f, k)
 
 
-@pytest.mark.parametrize("class_weight", [None, "balanced"])
-@pytest.mark.parametrize("kind", ["random", "rounded"])
+@pytest.mark.parametrize("class_weight", [None, pytest.param("balanced", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", slow_after(1, ["random", "rounded"]))
 def test_several_alphas_at_once(kind, class_weight):
     hidden, labels, folds = problem(kind, 2)
     alphas = (0.0, 1.0, 1e4)
-    together = score_neurons(hidden, labels, folds, probe="ridge", alpha=alphas, class_weight=class_weight)
-    theirs = reference.score_neurons(hidden, labels, folds, probe="ridge", alpha=alphas[1:], class_weight=class_weight)
+    options = {"probe": "ridge", "metrics": METRICS, "class_weight": class_weight}
+    together = score_neurons(hidden, labels, folds, alpha=alphas, **options)
+    theirs = reference.score_neurons(hidden, labels, folds, alpha=alphas[1:], **options)
     for number, alpha in enumerate(alphas):
-        alone = score_neurons(hidden, labels, folds, probe="ridge", alpha=alpha, class_weight=class_weight)
+        alone = score_neurons(hidden, labels, folds, alpha=alpha, **options)
         for metric in ("accuracy", "auc"):
             np.testing.assert_array_equal(together[metric][number], alone[metric])
     np.testing.assert_allclose(together["accuracy"][1:], theirs["accuracy"], atol=1e-12)

@@ -9,7 +9,7 @@ import pytest
 from dni_jax.probes import ProbeSpec, Sample, accumulate, fit_neurons, score_neurons, score_stream
 from dni_jax.probes._engine_counts import ENGINE, choose_levels
 from dni_jax.probes._registry import PROBES
-from tests.support.probe_problems import problem
+from tests.support.probe_problems import METRICS, problem
 
 CLASSIFIERS = [name for name, probe in PROBES.items() if probe.classify]
 
@@ -17,13 +17,13 @@ CLASSIFIERS = [name for name, probe in PROBES.items() if probe.classify]
 def _large(n, seed=0):
     rng = np.random.default_rng(seed)
     hidden = np.tanh(rng.normal(size=(n, 3)) * [0.3, 1.0, 3.0]).astype(np.float32)
-    labels = hidden @ rng.normal(size=(3, 4)) + rng.normal(size=(n, 4)) > [0.0, 0.5, 1.0, 2.0]
-    return hidden, labels, rng.integers(0, 5, n).astype(np.int32)
+    labels = hidden @ rng.normal(size=(3, 3)) + rng.normal(size=(n, 3)) > [0.0, 1.0, 2.0]
+    return hidden, labels, rng.integers(0, 4, n).astype(np.int32)
 
 
-def _count(chunks, sample, n_bins=16, n_folds=5, **settings):
-    """Counts of some chunks, on levels of a sample."""
-    spec = ProbeSpec(n_bins=n_bins, **settings).resolve(sample[1])
+def _count(chunks, sample, n_folds=4, **settings):
+    """Counts of some chunks, on levels of a sample; in the shapes of the other tests, which share their programs."""
+    spec = ProbeSpec(**{"n_bins": 32, "metrics": METRICS} | settings).resolve(sample[1])
     return accumulate(ENGINE, ENGINE.init(spec, Sample(*sample, n_folds)), chunks)
 
 
@@ -33,10 +33,10 @@ def _pieces(arrays, bounds):
 
 def test_halves_merge_to_the_bit():
     arrays = _large(3000)
-    whole = _count([arrays], arrays, 64)
+    whole = _count([arrays], arrays)
     first, second = _pieces(arrays, [0, 1700, 3000])
-    merged = _count([first], arrays, 64) + _count([second], arrays, 64)
-    streamed = _count(_pieces(arrays, [0, 1000, 2000, 3000]), arrays, 64)
+    merged = _count([first], arrays) + _count([second], arrays)
+    streamed = _count(_pieces(arrays, [0, 1700, 2000, 3000]), arrays)  # padded to the longest
     for other in (merged, streamed):
         assert other.n_positions == 3000
         np.testing.assert_array_equal(other.counts, whole.counts)
@@ -54,9 +54,9 @@ def test_halves_merge_to_the_bit():
 def test_few_values_are_scored_exactly(probe, class_weight):
     hidden, labels, folds = problem("tied", 4)
     hidden = hidden + np.float32(0.25)  # no boundary at a value
-    options = {"probe": probe, "class_weight": class_weight}
+    options = {"probe": probe, "metrics": METRICS, "class_weight": class_weight}
     exact = score_neurons(hidden, labels, folds, engine="exact", **options)
-    binned = score_neurons(hidden, labels, folds, engine="binned", n_bins=200, **options)
+    binned = score_neurons(hidden, labels, folds, engine="binned", n_bins=32, **options)
     assert (exact.attrs["engine"], binned.attrs["engine"]) == ("exact", "binned")
     for key in exact:
         np.testing.assert_allclose(binned[key], exact[key], atol=1e-9, err_msg=key)
@@ -67,7 +67,7 @@ def test_few_values_are_scored_exactly(probe, class_weight):
 def test_close_to_exact(probe):
     arrays = _large(100_000)
     exact = score_neurons(*arrays, probe=probe)
-    binned = score_stream(_pieces(arrays, range(0, 100_001, 20_000)), n_folds=5, probe=probe)
+    binned = score_stream(_pieces(arrays, range(0, 100_001, 20_000)), n_folds=4, probe=probe)
     weight = fit_neurons(*arrays, probe=probe)["weight"]
     assert np.abs(exact["accuracy"] - binned["accuracy"]).max() < 0.002
     sloped = np.abs(weight) > 1e-2
@@ -79,8 +79,8 @@ def test_left_out_positions_and_several_alphas():
     hidden, labels, folds = _large(2000)
     keep = np.arange(2000) % 3 > 0
     sample = (hidden, labels, folds)
-    masked = _count([(hidden, labels, np.where(keep, folds, -1))], sample, 32, probe="ridge", alpha=(1.0, 100.0))
-    cut = _count([(hidden[keep], labels[keep], folds[keep])], sample, 32)
+    masked = _count([(hidden, labels, np.where(keep, folds, -1))], sample, probe="ridge", alpha=(1.0, 100.0))
+    cut = _count([(hidden[keep], labels[keep], folds[keep])], sample)
     np.testing.assert_array_equal(masked.counts, cut.counts)
     one = replace(masked, spec=replace(masked.spec, alpha=100.0))
     np.testing.assert_array_equal(ENGINE.score(masked)["accuracy"][1], ENGINE.score(one)["accuracy"])
@@ -97,12 +97,12 @@ def test_bad_input_is_named():
         _count([sample, (hidden * np.float32(np.nan), labels, folds)], sample)
     with pytest.raises(ValueError, match="chunk 0: expected 3 neurons as in the sample, got 2"):
         _count([(hidden[:, :2], labels, folds)], sample)
-    with pytest.raises(ValueError, match="chunk 0: expected folds from -1 to 3"):
-        _count([sample], sample, n_folds=4)
-    with pytest.raises(ValueError, match="chunk 1: expected 4 features as in the sample, got 1"):
+    with pytest.raises(ValueError, match="chunk 0: expected folds from -1 to 2"):
+        _count([sample], sample, n_folds=3)
+    with pytest.raises(ValueError, match="chunk 1: expected 3 features as in the sample, got 1"):
         _count([sample, (hidden, labels[:, :1], folds)], sample)
-    with pytest.raises(ValueError, match=r"got none in \[5\]"):
-        ENGINE.score(_count([sample], sample, n_folds=6))
+    with pytest.raises(ValueError, match=r"got none in \[4\]"):
+        ENGINE.score(_count([sample], sample, n_folds=5))
     with pytest.raises(ValueError, match="same levels"):
         _count([sample], sample) + _count([sample], (hidden + 1, labels, folds))
     with pytest.raises(ValueError, match="expected positions in use to choose levels from"):

@@ -37,10 +37,10 @@ def test_halves_merge_to_the_bit_in_any_chunks():
     arrays = _problem()
     whole = _moments([arrays], arrays)
     grid = whole.grid
-    first, second = _pieces(arrays, [0, 500, 900])
+    pieces = _pieces(arrays, [0, 3, 333, 900])
     for other in (
-        _moments([first], arrays) + _moments([second], arrays),
-        _moments(_pieces(arrays, [0, 3, 333, 900]), arrays),
+        _moments(pieces[:2], arrays) + _moments(pieces[2:], arrays),
+        _moments(pieces, arrays),
         _moments([tuple(array[::-1] for array in arrays)], arrays),
     ):
         for ours, theirs in zip(_integers(other), _integers(whole), strict=True):

@@ -42,6 +42,7 @@ def test_ridge_values_of_several_alphas_and_a_group():
         )
 
 
+@pytest.mark.slow
 def test_constant_and_repeated_neurons_do_no_harm():
     hidden, values, folds = _data()
     plain = score_jointly(hidden, values, folds, alpha=0.0)["r2"]

@@ -8,9 +8,10 @@ from dni_jax.probes import ProbeSpec, _newton, score_jointly, score_neurons, sco
 from dni_jax.probes import _bootstrap as bootstrap
 from dni_jax.probes import _direct as direct
 from dni_jax.probes._plan import SETTLED, Plan, run_plan
+from tests.support.probe_problems import METRICS
+from tests.support.slow import slow_after
 
-T, K = 210, 3
-METRICS = ("accuracy", "balanced_accuracy", "f1", "mcc", "auc")
+T, K = 240, 4
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +31,33 @@ def problem():
 LONG = pytest.mark.slow  # most of their time is compiling
 
 
-@pytest.mark.parametrize("engine", ["exact", "binned"])
 @pytest.mark.parametrize(
-    "probe", ["svm", "ridge", pytest.param("linear_svc", marks=LONG), pytest.param("logistic", marks=LONG)]
+    ("probe", "engine", "plan"),
+    slow_after(2, [("svm", "exact", "gpu"), ("ridge", "binned", "gpu"), ("ridge", "exact", "tpu")], 3),
 )
-def test_plans_agree(problem, probe, engine):
-    specs = [ProbeSpec(probe, METRICS, engine=engine, n_bins=32, plan=plan) for plan in ("cpu", "gpu", "tpu")]
-    cpu, *others = (score_neurons(*problem, probe=spec) for spec in specs[: 3 if engine == "exact" else 2])
-    for other in others:
-        for name in METRICS:
-            np.testing.assert_allclose(other[name], cpu[name], atol=1e-12, err_msg=name)
-        for name, line in cpu.lines.items():
-            np.testing.assert_allclose(other.lines[name], line, rtol=1e-5, atol=1e-9, err_msg=name)
+def test_plans_agree(problem, probe, engine, plan):
+    """A solver of either kind, either word and either engine, in the shapes of `probe_problems`."""
+    hidden, labels, _ = problem
+    folds = np.random.default_rng(1).permutation(np.arange(T) % K).astype(np.int32)
+    _check_plans((hidden[:, [1, 2, 4]], labels, folds), probe, engine, plan)
+
+
+@LONG
+@pytest.mark.parametrize("probe", ["svm", "ridge", "linear_svc", "logistic"])
+@pytest.mark.parametrize(("engine", "plan"), [("exact", "gpu"), ("exact", "tpu"), ("binned", "gpu")])
+def test_plans_agree_on_every_kind_of_neuron(problem, probe, engine, plan):
+    _check_plans(problem, probe, engine, plan)
+
+
+def _check_plans(arrays, probe, engine, plan):
+    cpu, other = (
+        score_neurons(*arrays, probe=ProbeSpec(probe, METRICS, engine=engine, n_bins=32, plan=one))
+        for one in ("cpu", plan)
+    )
+    for name in METRICS:
+        np.testing.assert_allclose(other[name], cpu[name], atol=1e-12, err_msg=name)
+    for name, line in cpu.lines.items():
+        np.testing.assert_allclose(other.lines[name], line, rtol=1e-5, atol=1e-9, err_msg=name)
 
 
 @LONG
@@ -109,7 +125,7 @@ def test_what_a_platform_lacks_is_said_before_compiling(problem):
         score_neurons(hidden, labels, folds, plan="cuda")
 
 
-@pytest.mark.parametrize("probe", ["ridge", "logistic"])
+@pytest.mark.parametrize("probe", slow_after(1, ["ridge", "logistic"]))
 def test_joint_probes_agree(problem, probe):
     hidden, labels, folds = problem
     cpu, gpu = (
@@ -120,7 +136,7 @@ def test_joint_probes_agree(problem, probe):
         np.testing.assert_allclose(gpu[name], cpu[name], atol=1e-12)
 
 
-@pytest.mark.parametrize("probe", ["ridge", "logistic"])
+@pytest.mark.parametrize("probe", slow_after(1, ["ridge", "logistic"]))
 def test_probes_on_sets_agree(problem, probe):
     hidden, labels, folds = problem
     sets, lags = [[0, 1], [1, 1], [2, 3]], [[0, 0], [0, 1], [0, 0]]
@@ -152,3 +168,15 @@ def test_sums_over_strings_agree(problem):
     with jax.enable_x64(True):
         cpu, gpu = (np.asarray(bootstrap._group_sums(*arrays, 30, True, platform)) for platform in ("cpu", "gpu"))
     np.testing.assert_array_equal(gpu, cpu)
+
+
+@pytest.mark.slow
+def test_a_tpu_leaves_logistic_regression_to_its_host(problem):
+    hidden, labels, folds = problem
+    cpu, tpu = (
+        score_neurons(hidden.astype(np.float64), labels, folds, probe="logistic", metrics=("auc",), plan=plan)
+        for plan in ("cpu", "tpu")
+    )
+    np.testing.assert_array_equal(tpu["auc"], cpu["auc"])
+    with pytest.raises(ValueError, match="expected float32 states on a TPU"):
+        score_neurons(hidden.astype(np.float64), labels, folds, probe="svm", plan="tpu")

@@ -12,24 +12,27 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
-from dni_jax.probes import ProbeSpec, Sample, accumulate, choose_engine, fit_neurons, score_neurons
-from tests.support.probe_problems import KINDS, hinge_objective, problem
+from dni_jax.probes import ProbeSpec, Sample, accumulate, choose_engine, score_neurons
+from tests.support.probe_problems import KINDS, METRICS, hinge_objective, problem
+from tests.support.slow import slow_after
 
 SEEDS = st.integers(0, 10**6)
 DTYPES = st.sampled_from([np.float32, np.float64])
 LABEL_TYPES = st.sampled_from([bool, np.int8, np.int64, np.float32, np.float64])
 PLACES = st.sampled_from([np.asarray, jnp.asarray])
+QUICK = ["rounded", "separable", "imbalanced"]  # test_svm tries some others
 few = settings(max_examples=6, deadline=None, derandomize=True)
 
 
-@pytest.mark.parametrize("kind", KINDS[:8])
+@pytest.mark.parametrize("kind", slow_after(3, sorted(KINDS[:8], key=QUICK.count, reverse=True)))
 @given(seed=SEEDS, C=st.sampled_from([0.1, 1.0, 10.0]), dtype=DTYPES, label_type=LABEL_TYPES, place=PLACES)
 @few
 def test_svm_is_never_above_its_oracle_and_counts_what_it_predicts(kind, seed, C, dtype, label_type, place):
     hidden, labels, folds = problem(kind, seed, dtype)
     with jax.enable_x64(True):
         given_arrays = place(hidden), place(labels.astype(label_type)), folds
-    lines, accuracy = fit_neurons(*given_arrays, C=C), score_neurons(*given_arrays, C=C)["accuracy"]
+    scores = score_neurons(*given_arrays, metrics=METRICS, C=C)
+    lines, accuracy = scores.lines, scores["accuracy"]
     for n, f, k in np.ndindex(accuracy.shape):
         x, y, train = hidden[:, n].astype(np.float64), labels[:, f], folds != k
         weight, bias = lines["weight"][n, f, k], lines["bias"][n, f, k]
@@ -47,7 +50,7 @@ def test_svm_is_never_above_its_oracle_and_counts_what_it_predicts(kind, seed, C
         assert hinge_objective(x[train], y[train], weight, bias, C) <= theirs * (1 + 1e-9) + 1e-12
 
 
-@pytest.mark.parametrize("step", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("step", slow_after(2, [0.0, 1.0, 0.25]))
 @given(seed=SEEDS)
 @few
 def test_auc_of_rising_and_falling_lines_is_scikit_learns(step, seed):
@@ -56,7 +59,8 @@ def test_auc_of_rising_and_falling_lines_is_scikit_learns(step, seed):
     hidden = (np.round(hidden / step) * step if step else hidden).astype(np.float32)
     labels = hidden * [2, -2, 1] + rng.normal(size=(240, 3)) > [0, 0.5, 1]
     folds = rng.permutation(np.arange(240) % 4).astype(np.int32)
-    weight, auc = fit_neurons(hidden, labels, folds)["weight"], score_neurons(hidden, labels, folds)["auc"]
+    scores = score_neurons(hidden, labels, folds, metrics=METRICS)
+    weight, auc = scores.lines["weight"], scores["auc"]
     assert (weight[0, 0] > 0).all()
     assert (weight[1, 1] < 0).all()
     for n, f, k in zip(*np.nonzero(weight), strict=True):

@@ -19,10 +19,11 @@ from dni_jax.probes import (
     score_neurons,
 )
 from dni_jax.probes._registry import PROBES
-from tests.support.probe_problems import problem
+from tests.support.probe_problems import METRICS, problem
+from tests.support.slow import slow_after
 
-QUICK = ("svm", "ols")
-MEMBERS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PROBES]
+QUICK = ["ols", "ridge"]
+MEMBERS = [*QUICK, *(name for name in PROBES if name not in QUICK)]
 
 
 def _arguments(name):
@@ -34,11 +35,11 @@ def _arguments(name):
     options = {"probe": name, "metrics": ("r2", "pearson")}
     if PROBES[name].classify is not None:
         labels = labels > 0.5
-        options["metrics"] = ("accuracy", "balanced_accuracy", "f1", "mcc", "auc")
+        options["metrics"] = METRICS
     return hidden, labels, folds, options
 
 
-@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("name", slow_after(3, ["svm", "ridge", "ols", "linear_svc", "logistic"]))
 def test_every_probe_matches_its_reference(name):
     hidden, labels, folds, options = _arguments(name)
     ours = score_neurons(hidden, labels, folds, **options)
@@ -51,7 +52,7 @@ def test_every_probe_matches_its_reference(name):
     assert ours.attrs["engine"] == "exact"
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", slow_after(1, MEMBERS))
 def test_batched_equals_one_by_one(name):
     hidden, labels, folds, options = _arguments(name)
     folds = folds.copy()
@@ -65,7 +66,7 @@ def test_batched_equals_one_by_one(name):
             np.testing.assert_allclose(small[metric][n, f], whole[metric][n, f], atol=1e-12)
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", slow_after(2, MEMBERS))
 def test_positions_left_out_do_not_count(name):
     hidden, labels, folds, options = _arguments(name)
     keep = np.arange(len(folds)) % 5 != 0
@@ -78,40 +79,41 @@ def test_positions_left_out_do_not_count(name):
 def test_folds_of_each_feature():
     hidden, labels, _ = problem("random", 3)
     folds = make_folds(len(hidden), k=4, scheme="stratified_contiguous", labels=labels)
-    together = score_neurons(hidden, labels, folds)
+    together = score_neurons(hidden, labels, folds, probe="ridge", metrics=METRICS)
     for feature in range(3):
-        alone = score_neurons(hidden, labels[:, [feature]], folds[:, feature])
+        alone = score_neurons(hidden, labels[:, [feature]], folds[:, feature], probe="ridge", metrics=METRICS)
         for metric in ("accuracy", "auc"):
             np.testing.assert_array_equal(together[metric][:, [feature]], alone[metric])
         np.testing.assert_array_equal(together["baseline"][[feature]], alone["baseline"])
 
 
-@pytest.mark.parametrize("kind", [np.bool_, np.int8, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("kind", slow_after(1, [np.int8, np.bool_, np.int64, np.float32, np.float64]))
 def test_label_and_array_types(kind):
     hidden, labels, folds = problem("random", 3)
-    expected = score_neurons(hidden, labels, folds)["accuracy"]
+    spec = ProbeSpec("ridge", METRICS)
+    expected = score_neurons(hidden, labels, folds, probe=spec)["accuracy"]
     for array in (np.asarray, jnp.asarray):
         with jax.enable_x64(True):
             given = array(hidden), array(labels.astype(kind)), array(folds)
-        np.testing.assert_array_equal(score_neurons(*given)["accuracy"], expected)
-    double = score_neurons(hidden.astype(np.float64), labels, folds.astype(np.int64))["accuracy"]
+        np.testing.assert_array_equal(score_neurons(*given, probe=spec)["accuracy"], expected)
+    double = score_neurons(hidden.astype(np.float64), labels, folds.astype(np.int64), probe=spec)["accuracy"]
     np.testing.assert_array_equal(double, expected)
 
 
 def test_second_call_compiles_nothing():
     hidden, labels, folds = problem("random", 3)
-    score_neurons(hidden, labels, folds)
+    score_neurons(hidden, labels, folds, metrics=METRICS)
     compiled = _engine_sorted._score_sharded._cache_size()
-    score_neurons(hidden + 1, ~labels, np.roll(folds, 1))
-    score_neurons(hidden, labels, folds, C=3.0)
+    score_neurons(hidden + 1, ~labels, np.roll(folds, 1), metrics=METRICS)
+    score_neurons(hidden, labels, folds, metrics=METRICS, C=3.0)
     assert _engine_sorted._score_sharded._cache_size() == compiled
 
 
 def test_a_spec_says_the_same_as_keywords():
     hidden, labels, folds = problem("random", 3)
-    spec = ProbeSpec("ridge", metrics=("auc",), alpha=(1.0, 9.0), class_weight="balanced")
+    spec = ProbeSpec("ridge", metrics=METRICS, alpha=9.0, class_weight="balanced")
     ours = score_neurons(hidden, labels, folds, probe=spec)
-    settings = {"metrics": ("auc",), "alpha": (1.0, 9.0), "class_weight": "balanced"}
+    settings = {"metrics": METRICS, "alpha": 9.0, "class_weight": "balanced"}
     theirs = score_neurons(hidden, labels, folds, probe="ridge", **settings)
     np.testing.assert_array_equal(ours["auc"], theirs["auc"])
     keywords = [one for one in inspect.signature(score_neurons).parameters.values() if one.kind is one.KEYWORD_ONLY]
@@ -123,12 +125,13 @@ def test_a_spec_says_the_same_as_keywords():
 
 
 @pytest.mark.parametrize(
-    ("probe", "engine"), [("svm", "exact"), ("svm", "binned"), ("ols", "exact"), ("ols", "binned")]
+    ("probe", "engine"), slow_after(2, [("svm", "exact"), ("ols", "binned"), ("svm", "binned"), ("ols", "exact")], 2)
 )
 def test_one_update_and_many_lead_to_the_same_scores(probe, engine):
     hidden, labels, folds = problem("random", 3)
     labels = labels.astype(np.float32) if probe == "ols" else labels
-    spec = ProbeSpec(probe, engine=engine, n_bins=32).resolve(labels)
+    metrics = None if probe == "ols" else METRICS
+    spec = ProbeSpec(probe, metrics, engine=engine, n_bins=32).resolve(labels)
     chosen, sample = choose_engine(spec, len(hidden)), Sample(hidden, labels, folds, 4)
     pieces = [(hidden[part], labels[part], folds[part]) for part in (slice(100), slice(100, 240))]
     whole, halves = (accumulate(chosen, chosen.init(spec, sample), chunks) for chunks in ([sample[:3]], pieces))
@@ -139,11 +142,12 @@ def test_one_update_and_many_lead_to_the_same_scores(probe, engine):
             np.testing.assert_allclose(scores, expected[name], atol=1e-12, err_msg=name)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.int32])
+@pytest.mark.parametrize("dtype", slow_after(1, [np.float16, np.int32]))
 def test_other_state_types_are_widened(dtype):
     hidden, labels, folds = problem("tied", 3)
-    expected = score_neurons(hidden, labels, folds)["accuracy"]
-    np.testing.assert_array_equal(score_neurons(hidden.astype(dtype), labels, folds)["accuracy"], expected)
+    expected = score_neurons(hidden, labels, folds, metrics=METRICS)["accuracy"]
+    widened = score_neurons(hidden.astype(dtype), labels, folds, metrics=METRICS)
+    np.testing.assert_array_equal(widened["accuracy"], expected)
 
 
 def _spoil(array, value, where=(2, 1)):

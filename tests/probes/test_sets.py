@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import accuracy_score, r2_score, roc_auc_score
 
 from dni_jax.probes import score_jointly, score_sets
+from tests.support.slow import slow_after
 
 SETS, LAGS = np.asarray([[0, 0, 1], [2, 2, 2], [1, 3, 0]]), np.asarray([[0, 1, 0], [0, 1, 2], [2, 0, 1]])
 
@@ -30,8 +31,14 @@ def _folds(n_positions):
     return folds
 
 
-@pytest.mark.parametrize(("kind", "n_positions"), [("random", 200), ("tied", 200), ("constant", 60), ("random", 14)])
-@pytest.mark.parametrize("probe", ["ridge", "logistic"])
+SHAPE = [("random", 200), ("tied", 200), ("constant", 200)]  # programs are compiled for each number of positions
+FEW = [(probe, "random", 14) for probe in ("ridge", "logistic")]
+
+
+@pytest.mark.parametrize(
+    ("probe", "kind", "n_positions"),
+    slow_after(6, [*((p, *case) for p in ("ridge", "logistic") for case in SHAPE), *FEW], n_arguments=3),
+)
 def test_classifiers_of_every_set_match_scikit_learn(kind, n_positions, probe):
     hidden, folds = _hidden(kind, n_positions), _folds(n_positions)
     drive = hidden[:, 2] - np.roll(hidden[:, 2], 1) + hidden[:, 0]
@@ -61,6 +68,7 @@ def test_values_of_every_set_match_scikit_learn():
         assert ours[g, f, k] == pytest.approx(r2_score(labels[test, f], predicted), abs=1e-8)
 
 
+@pytest.mark.slow
 def test_wide_sets_take_the_other_solver_to_the_same_optimum():
     rng = np.random.default_rng(0)
     hidden = rng.normal(size=(150, 30))
@@ -70,11 +78,11 @@ def test_wide_sets_take_the_other_solver_to_the_same_optimum():
 
 
 def test_one_class_in_training_is_predicted_and_not_followed_to_infinity():
-    hidden, folds = _hidden("random", 30), _folds(30)
-    labels = (folds == 1)[:, None]  # folds 0 and 2 are trained without fold 1's class at times
+    hidden, folds = _hidden("random", 200), _folds(200)
+    labels = np.stack([folds == 1] * 2, axis=1)  # folds 0 and 2 are trained without fold 1's class at times
     found = score_sets(hidden, labels, folds, SETS, LAGS, probe="logistic")
     assert found.attrs["unfinished"] == 0
-    assert (found["accuracy"][:, 0, 1] == 0).all()
+    assert (found["accuracy"][:, :, 1] == 0).all()
 
 
 def test_bad_input_is_named():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dni_jax as dni
-from dni_jax.programs import Interpreter, Program, depth, from_trace, run
+from dni_jax.programs import Interpreter, Program, ReadError, Readers, depth, from_trace, run
 from dni_jax.text import Corpus, segment_corpus
 
 TEXT = Corpus.from_strings(["0(1(2)", "(3)"])
@@ -142,3 +142,23 @@ def test_bad_values_are_named():
         from_trace(lambda symbols: symbols)
     with pytest.raises(ValueError, match="from their beginning"):
         run(depth(), segment_corpus(TEXT, 3).take(np.asarray([1])))
+
+
+@pytest.mark.parametrize("program", [depth(), from_trace(brackets)])
+def test_many_texts_are_read_side_by_side(program, held_out):
+    symbols = ("\n", *held_out.vocabulary.characters)
+    codes = held_out.flat_codes[: 7 * 90].reshape(90, 7) * (np.arange(90) % 40 > 0)[:, None]  # a boundary now and then
+    readers = Readers(program, 7, symbols)
+    said = np.stack([readers.read(row) for row in codes])
+    for text in range(7):
+        strings = "".join(symbols[code] for code in codes[:, text]).split("\n")[1:]
+        wanted = [row for string in strings for row in ([0, 0], *([value, 1] for value in program.read(string)))]
+        np.testing.assert_array_equal(said[:, text], wanted)
+
+
+def test_readers_name_the_text_that_a_program_fails_in():
+    readers = Readers(from_trace(failing), 3, ("\n", "1", "2"))
+    readers.read(np.asarray([1, 1, 1]))
+    with pytest.raises(ReadError, match="ZeroDivisionError") as caught:
+        readers.read(np.asarray([1, 2, 1]))
+    assert caught.value.text == 1

@@ -1,4 +1,7 @@
-"""Files of three networks that ship inside packages: the same architectures, small, with made-up weights."""
+"""Files of three networks that ship inside packages: the same architectures, small, with made-up weights.
+
+Each has 20 neurons in all: the fewest with which one neuron can be compared with 19 others, for a p of .05.
+"""
 
 import json
 from pathlib import Path
@@ -13,7 +16,7 @@ def _drawn(rng, *shape):
     return rng.normal(size=shape).astype("float32") * 0.5
 
 
-def write_speller(folder: Path, hidden: int = 6) -> None:
+def write_speller(folder: Path, hidden: int = 20) -> None:
     """g2p-en: two GRUs in PyTorch's order of gates."""
     rng = np.random.default_rng(0)
     arrays = {"fc_w": _drawn(rng, 9, hidden), "fc_b": _drawn(rng, 9)}
@@ -25,7 +28,7 @@ def write_speller(folder: Path, hidden: int = 6) -> None:
     np.savez(folder / "g2p_en" / "checkpoint20.npz", **arrays)
 
 
-def write_writer(folder: Path, h5py, hidden: int = 6) -> None:
+def write_writer(folder: Path, h5py, hidden: int = 10) -> None:
     """textgenrnn: two LSTMs in cuDNN's layout, an attention over both and the embedding."""
     rng = np.random.default_rng(1)
     codes = {"<s>": 1} | {character: code for code, character in enumerate(_TEXT, start=2)}
@@ -42,7 +45,7 @@ def write_writer(folder: Path, h5py, hidden: int = 6) -> None:
     _write(folder / "textgenrnn", "textgenrnn", h5py, layers, codes, "2.1.5")
 
 
-def write_judge(folder: Path, h5py, hidden: int = 6) -> None:
+def write_judge(folder: Path, h5py, hidden: int = 20) -> None:
     """reactionrnn: a GRU of Keras 2.0.6 and five outputs."""
     rng = np.random.default_rng(2)
     codes = {character: code for code, character in enumerate(_TEXT, start=1)}

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+METRICS = ("accuracy", "balanced_accuracy", "f1", "mcc", "auc")  # one order: a program is compiled for each
+
 KINDS = (
     "random",
     "tied",

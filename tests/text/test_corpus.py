@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from dni_jax.features import FeatureLibrary, char_feature
 from dni_jax.languages import get
-from dni_jax.text import Corpus, Vocabulary, segment_corpus
+from dni_jax.text import Corpus, Vocabulary, check_corpus, segment_corpus
 from dni_jax.text._corpus import split_groups
 
 STRINGS = st.lists(st.text("ab(\u20ac\n", min_size=1, max_size=9), min_size=1, max_size=30)
-QUICK = settings(max_examples=120, deadline=None, derandomize=True)
+QUICK = settings(max_examples=60, deadline=None, derandomize=True)
 
 
 @QUICK
@@ -66,10 +66,15 @@ def test_parts_are_disjoint_and_share_the_vocabulary():
         np.testing.assert_array_equal(part.groups, chosen)
 
 
-@QUICK
-@given(st.data())
-def test_take_returns_strings_and_trees_in_the_order_asked_for(data):
-    corpus = get("parentheses").sample(20, seed=0)
+@pytest.fixture(scope="module")
+def twenty():
+    return get("parentheses").sample(20, seed=0)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_take_returns_strings_and_trees_in_the_order_asked_for(twenty, data):
+    corpus = twenty
     rows = np.asarray(data.draw(st.lists(st.integers(0, 19), min_size=1, max_size=30)))
     taken = corpus.take(rows)
     assert taken.strings == tuple(corpus.strings[row] for row in rows)
@@ -127,3 +132,13 @@ def test_characters_that_were_not_parsed_have_no_labels():
     library = FeatureLibrary(()) + char_feature("b", lambda c: c == "b")
     assert library.label(corpus).mask.all()
     assert library.label(replace(corpus, parsed=np.asarray([True, False, True]))).mask.tolist() == [True, False, True]
+
+
+def test_one_string_is_no_list_of_strings():
+    with pytest.raises(ValueError, match=r"expected a list of strings, got one string, 'hello': write \[text\]"):
+        Corpus.from_strings("hello")
+
+
+def test_what_is_no_corpus_is_refused_with_how_to_make_one():
+    with pytest.raises(ValueError, match=r"expected a Corpus, got str: make one with dni\.Corpus\.from_strings"):
+        check_corpus("0(1)")

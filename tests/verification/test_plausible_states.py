@@ -20,6 +20,7 @@ def effect(model, held_out, relevance, density):
     return dni.verify(model, held_out, relevance, ["digit", "depth"], density=density, **asked)
 
 
+@pytest.mark.slow
 def test_against_recording(model, held_out, density, effect):
     text = held_out.head(4_000)
     places = np.unique(np.linspace(0, text.n_positions - 1, 256).astype(int))

@@ -76,6 +76,7 @@ def test_programs_go_on_with_what_was_written(counting):
     assert dni.models.generate_each(counting, [None, both, forced], 3, 40, seed=1)[2] == texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [None, "state"])
 def test_any_program_drives_a_trained_network(model, text, parentheses, program):
     stand_in = replace(model, [3, 5], depth() if program is None else parentheses.program(program), text)
@@ -124,6 +125,7 @@ def test_a_counter_is_flagged_where_it_was_corrupted(counting, text):
     assert lasting.flags() == [(3, place) for place in range(2, len(text.strings[3]))]
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_next_is_measured_against_entropy(model, text, parentheses):
     watch = monitor(model, range(24), depth(), text, alarm_rate=0.05)
     found = watch.evaluate(text, parentheses.violations(), n_texts=16, length=60)
@@ -166,6 +168,9 @@ def test_bad_input_is_named(counting, stand_in, text):
         monitor(counting, [0], depth(), text, alarm_rate=1.0)
     with pytest.raises(ValueError, match="segments: the program's state there is unknown"):
         record(counting, segment_corpus(text, 4).take(np.asarray([0, 2])), intervention=stand_in)
+    tired = Program("tired", lambda: 0, lambda n, symbol: (n + 1, 1 / (n < 7)))
+    with pytest.raises(ValueError, match=r"program 'tired': .*ZeroDivisionError.*, at symbol 7 of text 0 \('.{8}'\)"):
+        dni.generate(counting, 2, 30, intervention=follow([2], tired, [[0.0, 0.5]], [-1.0]), prime="0(1(2((")
     with pytest.raises(ValueError, match=r"slopes of shape \(1, 2\)"):
         follow([0], depth(), [[1.0]])
     with pytest.raises(ValueError, match=r"a text that the program .* runs on"):

@@ -13,6 +13,7 @@ from dni_jax.verification._measures import Values, group_sums, holds_before, mea
 from dni_jax.verification._outputs import NextSymbolTask
 from dni_jax.verification._overrides import draw_variance_matched, intervene, neuron_sets, variance_strata
 from dni_jax.verification._verify import feature_holds
+from tests.support.slow import slow_after
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ def test_ten_likely_digits_outweigh_a_likelier_bracket():
     model.module.set_weights(replace(model.weights, layers=(blind,), head=head, head_b=base))
     states = dni.record(model, corpus)
     library = dni.FeatureLibrary((dni.char_feature("digit", str.isdigit),))
-    relevance = dni.inspect(states, library.label(corpus), folds=2)
+    relevance = dni.inspect(states, library.label(corpus), "ols", folds=2)
     relevance["score"].values[0] = 1.0  # all four are constant: rank the first one best
     effect = dni.verify(model, corpus, relevance, "digit", ks=(1,), n_random=2, at="0123456789")
     zeros = 1 / 17  # of the digits that come; among equally likely ones the first counts as the most probable
@@ -238,17 +239,17 @@ def test_strata_are_wider_where_5_percent_could_not_be_reached():
     assert {narrow[one] for (one,) in members(fewer, fewer.random)} == {narrow[order[0]]}
 
 
-def test_the_one_neuron_that_matters_has_the_smallest_p(model, held_out, relevance, cut_off):
+@pytest.mark.parametrize("match", slow_after(1, ["variance", None]))
+def test_the_one_neuron_that_matters_has_the_smallest_p(model, held_out, relevance, cut_off, match):
     """All weights out of the other neurons are cut, so that no other one changes any prediction."""
     order = dni.top(relevance, "digit", k=model.n_neurons)["neuron"].tolist()
     cut = dni.models.TrainedModel.init(model.vocabulary, model.config)
     cut.module.set_weights(cut_off(model.weights, order[1:]))
-    for match in ("variance", None):
-        effect = dni.verify(cut, held_out, relevance, "digit", ks=(1,), n_random=64, match=match)
-        assert effect["p_smallest"].values.tolist() == [1 / 24]
-        assert effect["p_differs"].sel(measure="loss").item() == pytest.approx(1 / 24)
-        assert int(effect["random"].sel(measure="loss").notnull().sum()) == 23
-        assert effect["random_effect_low"].sel(measure="loss").item() == pytest.approx(0, abs=1e-6)
+    effect = dni.verify(cut, held_out, relevance, "digit", ks=(1,), n_random=64, match=match)
+    assert effect["p_smallest"].values.tolist() == [1 / 24]
+    assert effect["p_differs"].sel(measure="loss").item() == pytest.approx(1 / 24)
+    assert int(effect["random"].sel(measure="loss").notnull().sum()) == 23
+    assert effect["random_effect_low"].sel(measure="loss").item() == pytest.approx(0, abs=1e-6)
 
 
 def test_too_few_sets_are_said(model, held_out, relevance):
@@ -256,6 +257,7 @@ def test_too_few_sets_are_said(model, held_out, relevance):
         dni.verify(model, held_out, relevance, "digit", ks=(1, 24), n_random=64)
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_for_random_rankings(model, held_out, relevance):
     """A ranking that knows nothing is one more draw: p <= .25 in about a quarter of rankings."""
     rng = np.random.default_rng(0)

@@ -21,6 +21,7 @@ from rich.text import Text
 from dni_jax import processes
 from dni_jax.app.config import OutputConfig
 from dni_jax.progress import hide
+from dni_jax.status_line import pause_status
 
 
 class Console:
@@ -46,17 +47,19 @@ class Console:
             return
         # One call per line: a live table below is redrawn between calls.
         elapsed = f"{time.perf_counter() - self._start:6.1f} s  "
-        self.progress.print(Text.assemble((elapsed, "dim"), str(line)))
+        with pause_status():
+            self.progress.print(Text.assemble((elapsed, "dim"), str(line)))
 
     def show(self, result: Mapping[str, Any], *parts: RenderableType) -> None:
         """Print a result: `result` as JSON with ``--json``, otherwise `parts` one after another."""
         if not processes.is_first():
             return
-        if self.output.json:
-            sys.stdout.write(json.dumps(to_json(result), ensure_ascii=False, allow_nan=False) + "\n")
-            return
-        for part in parts:
-            self._results.print(part, markup=False)
+        with pause_status():
+            if self.output.json:
+                sys.stdout.write(json.dumps(to_json(result), ensure_ascii=False, allow_nan=False) + "\n")
+                return
+            for part in parts:
+                self._results.print(part, markup=False)
 
 
 @contextmanager

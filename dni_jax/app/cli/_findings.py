@@ -30,10 +30,11 @@ def define_columns(k: int, least_p: float) -> list[str]:
         "score, base": "its held-out accuracy (R² where marked), and that of the best guess without any neuron",
         "same symbol": "its AUC (for R²: its squared correlation) among equal characters only; 0.5 if the neuron "
         "merely echoes its input",
-        "p": "how often the best of all neurons does as well on labels of other strings (of files: on shifted labels)",
+        "p": "how often chance does as well: the best of all neurons, on labels of other strings (of files: shifted "
+        "labels)",
         f"top {k}": f"rise of the loss where the feature holds, with the {k} best neurons set to 0 (in nats)",
         "random": f"the same for {k} random neurons (97.5th percentile)",
-        "p used": f"how often random neurons do as much harm as the best; at least {least_p:.2f}, and not corrected "
+        "p of use": f"how often random neurons do as much harm as the best; at least {least_p:.2f}, and not corrected "
         "for the number of features",
     }
     indent = 2 + max(map(len, definitions))
@@ -48,7 +49,7 @@ def make_findings_table(findings: pd.DataFrame, k: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("feature", no_wrap=True, overflow="ellipsis")
     table.add_column("neurons", no_wrap=True, min_width=11)
-    widths = {"AUC": 5, "score": 5, "base": 5, "same\nsymbol": 6, "p": 5, f"top {k}": 6, "random": 6, "p used": 6}
+    widths = {"AUC": 5, "score": 5, "base": 5, "same\nsymbol": 6, "p": 5, f"top {k}": 6, "random": 6, "p of\nuse": 5}
     for name, width in widths.items():
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for row in _select_shown(findings).head(_MAX_ROWS).itertuples():

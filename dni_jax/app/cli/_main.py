@@ -12,6 +12,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ import tyro
 
 from dni_jax.app.cli import _pipeline, _results, _sweep, _tools
 from dni_jax.app.config import RunConfig
+from dni_jax.status_line import show_status
 
 COMMANDS: dict[str, Callable[..., None]] = {
     **_pipeline.COMMANDS,
@@ -47,13 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if sys.unraisablehook is sys.__unraisablehook__:  # else somebody collects such errors
         sys.unraisablehook = _ignore_closed_loop
     try:
-        make_app(_read_defaults(words), summaries=words[0].startswith("-")).cli(
-            prog="dni",
-            description="Find the neurons of a recurrent network that encode a feature, test whether chance explains "
-            "the finding, and check whether the network uses them.",
-            args=words,
-            config=_MARKERS,
-        )
+        with nullcontext() if "--quiet" in words else show_status():
+            make_app(_read_defaults(words), summaries=words[0].startswith("-")).cli(
+                prog="dni",
+                description="Find the neurons of a recurrent network that encode a feature, test whether chance "
+                "explains the finding, and check whether the network uses them.",
+                args=words,
+                config=_MARKERS,
+            )
     except ValueError as error:
         _stop(_explain_full(error) or str(error))
     except OSError as error:

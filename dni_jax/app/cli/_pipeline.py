@@ -143,26 +143,31 @@ def verify(
 
 def analyse(
     run: Run,
-    what: tuple[Literal["attribution", "posterior", "dimension", "repair"], ...] = (
+    what: tuple[Literal["attribution", "posterior", "dimension", "programs", "lags", "repair"], ...] = (
         "attribution",
         "posterior",
         "dimension",
+        "programs",
+        "lags",
         "repair",
     ),
     draws: int = 20,
     step_size: float = 1e-4,
     output: OutputConfig = OutputConfig(),  # noqa: B008
 ) -> None:
-    """Analyse an inspected run further: attribution, certainty of the ranking, dimension of features, repair.
+    """Analyse an inspected run further: attribution, certainty of the ranking, dimension, programs, lags, repair.
 
     Examples
     --------
         dni analyse runs/parentheses
         dni analyse runs/parentheses --what posterior --draws 50
         dni analyse runs/parentheses --what dimension repair
+        dni analyse runs/parentheses --what programs lags
 
     Results are added to the run's folder (attribution.parquet, posterior.parquet, step_sizes.csv, dimension.parquet,
-    repair.parquet) and to its report. A repair needs a language that detects errors in text, as sampled ones do.
+    programs.parquet, monitor.parquet, lags.parquet, repair.parquet) and to its report. Programs are the language's
+    parser, or a count of brackets: they stand for neurons, and are compared with them.
+    A repair needs a language that detects errors in text, as sampled ones do.
 
     Args:
         run: The folder of an inspected run.
@@ -187,6 +192,10 @@ def analyse(
                 results["posterior"] = pipeline.posterior_stage(job, inspection, draws, step_size)
             if "dimension" in what:
                 results["dimension"] = pipeline.dimension_stage(job, inspection)
+            if "programs" in what:
+                results["programs"] = pipeline.program_stage(job, inspection)
+            if "lags" in what:
+                results["lags"] = pipeline.lag_stage(job, inspection)
             if "repair" in what:
                 results["repair"] = pipeline.repair_stage(job, inspection)
             page = pipeline.report_stage(job.folder)
@@ -205,6 +214,14 @@ def _summarize_analyses(results: dict[str, Any]) -> list[str]:
         hardest = dimension.loc[dimension["dimension"].idxmax()]
         name, directions = display_name(hardest["feature"]), int(hardest["dimension"])
         sentences.append(f"The feature that needs the most random directions of the state is {name}: {directions}.")
+    programs = results.get("programs")
+    if programs is not None and programs["recovered"].notna().any():
+        best = programs.loc[programs["recovered"].idxmax()]
+        sentences.append(
+            f"The program {best['program']!r} restores {best['recovered']:.0%} of what is lost when the best neurons "
+            f"for {display_name(best['feature'])} are held at their means (random clusters: "
+            f"{best['random_recovered']:.0%})."
+        )
     repair = results.get("repair")
     if repair is not None:
         first = repair.iloc[0]

@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 from dni_jax.app.cli._pipeline import Run, enable_compilation_cache
 from dni_jax.app.config import OutputConfig
 from dni_jax.settings import Described
+from dni_jax.status_line import pause_status
 
 Runs = Positional[Described[Annotated[tuple[str, ...], arg(metavar="RUN...")]]]
 RunsAndSql = Positional[Described[Annotated[tuple[str, ...], arg(metavar="RUN... SQL")]]]
@@ -71,8 +72,10 @@ def query(
 
     *paths, sql = words
     try:
-        render(open_runs(paths).query(sql), format, out)
-        sys.stdout.flush()
+        answer = open_runs(paths).query(sql)
+        with pause_status():
+            render(answer, format, out)
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

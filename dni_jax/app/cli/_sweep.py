@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 from dni_jax.app.cli._pipeline import enable_compilation_cache
 from dni_jax.app.config import OutputConfig
 from dni_jax.settings import Described
+from dni_jax.status_line import pause_status
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -130,11 +131,14 @@ def show_progress(console: Console, monitor: RunMonitor) -> Iterator[None]:
         from rich.live import Live
 
         height = console.progress.size.height - 6
-        with Live(
-            get_renderable=lambda: make_states_table(monitor.read(), max(height, 4)),
-            console=console.progress,
-            refresh_per_second=2,
-            transient=True,
+        with (
+            pause_status(),
+            Live(
+                get_renderable=lambda: make_states_table(monitor.read(), max(height, 4)),
+                console=console.progress,
+                refresh_per_second=2,
+                transient=True,
+            ),
         ):
             yield
     else:

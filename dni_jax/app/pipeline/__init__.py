@@ -6,7 +6,9 @@ Each stage works on what the stages before it have written into the run's folder
 from dni_jax.app.pipeline._analysing import (
     attribute_stage,
     dimension_stage,
+    lag_stage,
     posterior_stage,
+    program_stage,
     rank_attributed,
     repair_stage,
 )
@@ -34,10 +36,12 @@ __all__ = [
     "dimension_stage",
     "finish_run",
     "inspect_stage",
+    "lag_stage",
     "load_inspection",
     "load_relevance",
     "make_result",
     "posterior_stage",
+    "program_stage",
     "rank_attributed",
     "read_findings",
     "repair_stage",

@@ -1,4 +1,4 @@
-"""Further analyses of a run: attribution, certainty of the ranking, dimension of features, repair."""
+"""Further analyses of a run: attribution, certainty of the ranking, dimension of features, programs, lags, repair."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ import xarray as xr
 from dni_jax.app.pipeline._inspecting import RANK_BY, Inspection
 from dni_jax.app.pipeline._job import Job
 from dni_jax.app.pipeline._verifying import choose_headlines
+from dni_jax.features import Violation
 from dni_jax.files import atomic_write
-from dni_jax.inspection import ranking, write_table
+from dni_jax.inspection import lags, ranking, write_table
 from dni_jax.lab.attribution import ablation_effects, attribute, rank_agreement
 from dni_jax.lab.intrinsic_dimension import measure_probe_dimension
 from dni_jax.lab.posterior import SamplerConfig, sample_chains, step_size_table
 from dni_jax.lab.repair import NoViolationError, repair_table
+from dni_jax.languages import Language
 from dni_jax.models import record
+from dni_jax.programs import Program, depth
+from dni_jax.programs import run as run_program
 from dni_jax.text import Corpus
+from dni_jax.verification import monitor, replace
 
 LAGS = range(11)
 _POSITIONS = 500  # number of predictions to attribute
@@ -30,6 +35,11 @@ _REPEATS = 3  # draws of random directions
 _TARGET = 0.9  # fraction of the way from chance to the probe of all neurons
 _RANDOM = 9  # random sets to compare a repair by chosen neurons with
 _EXAMPLES = 100  # maximum number of mistakes to learn from
+_STANDS_FOR = 16  # random clusters to compare a replaced one with
+_FITTED = 20_000  # characters that lines through a program are fitted to
+_ALARMS = 0.001  # share of ordinary characters that a monitor flags
+_WRITTEN = 64  # texts to monitor
+_EARLIER = range(6)  # states that are read together
 _REPAIRED_BY = 3  # features whose best neurons are used for a repair
 
 
@@ -141,6 +151,95 @@ def dimension_table(needed: xr.Dataset, relevance: xr.Dataset) -> pd.DataFrame:
     table = needed[["kind", "full", "threshold", "dimension", "below"]].to_dataframe().reset_index()
     alone = (strength >= needed["threshold"]).sum("neuron").values
     return table.assign(alone=np.where(table["dimension"].isna(), 0, alone), target=needed.attrs["target"])
+
+
+def program_stage(job: Job, inspection: Inspection) -> pd.DataFrame | None:
+    """Let a program stand for the neurons that know a feature best, and compare it with all neurons.
+
+    The program is the language's parser, or counts brackets. Writes ``programs.parquet``: one row per cluster of
+    neurons, and ``monitor.parquet``: one row per outcome that disagreement may foretell. Returns None if the program
+    says the same everywhere.
+    """
+    start = time.perf_counter()
+    program, violation = _choose_program(job)
+    fitted = job.corpus.validation if (job.corpus.split == 1).any() else job.corpus.train
+    fitted, corpus, seed = fitted.head(_FITTED), job.verified, job.config.train.seed
+    language = job.language if isinstance(job.language, Language) else None
+    if len(fitted) < 2 or not np.ptp(run_program(program, fitted).values, axis=0).any():
+        job.log(f"no program: {program.name} says the same everywhere, or there is a single string to fit to")
+        return None
+    job.log(f"comparing neurons with a program: {program.name}")
+    rows = []
+    for feature in choose_headlines(job, inspection):
+        best = [int(neuron) for neuron in ranking(inspection.relevance, feature, RANK_BY)[:_TOP]]
+        stand_in = replace(job.model, best, program, fitted)
+        found = stand_in.evaluate(corpus, _STANDS_FOR, language=language, seed=seed)
+        row: dict[str, Any] = {"feature": feature, "program": program.name, "neurons": len(best)}
+        row |= {"r2": float(stand_in.r2.mean()), "weights_removed": stand_in.n_weights_removed / stand_in.n_weights}
+        for name in ("loss", "parses"):
+            row |= {f"{name}_{one}": float(found[name].sel(condition=one)) for one in found["condition"].values}
+        row |= {name: float(found[name]) for name in ("recovered", "p", "p_used")}
+        rows.append(row | {"random_recovered": float(found["random_recovered"].median())})
+    watch = monitor(job.model, range(job.model.n_neurons), program, fitted, alarm_rate=_ALARMS)
+    outcomes = watch.evaluate(corpus, violation, n_texts=_WRITTEN, seed=seed)
+    table = pd.DataFrame(rows)
+    for name, one in ((job.folder.programs.name, table), (job.folder.monitor.name, monitor_table(outcomes))):
+        with job.folder.writing(name) as path:
+            write_table(one, path, job.fingerprint)
+    job.log(f"  done in {time.perf_counter() - start:.1f} s")
+    return table
+
+
+def _choose_program(job: Job) -> tuple[Program, Violation | None]:
+    """Return the language's parser and what violates the language, or a count of brackets and None."""
+    try:
+        return job.language.program(), job.language.violations()
+    except ValueError:  # the language can only parse whole texts
+        return depth(), None
+
+
+def monitor_table(outcomes: xr.Dataset) -> pd.DataFrame:
+    """Return one row per outcome, with the AUC of each signal.
+
+    Parameters
+    ----------
+    outcomes
+        From `dni_jax.verification.Monitor.evaluate`.
+    """
+    rows = []
+    for outcome in outcomes["outcome"].values:
+        one = outcomes.sel(outcome=outcome)
+        row: dict[str, Any] = {"outcome": str(outcome), **{name: outcomes.attrs[name] for name in ("program", "r2")}}
+        row |= {f"auc_{signal}": float(one["auc"].sel(signal=signal)) for signal in one["signal"].values}
+        row |= {name: float(one[name]) for name in ("events", "positions", "flagged", "precision")}
+        row |= {name: float(outcomes[name]) for name in ("microseconds_program", "microseconds_network")}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def lag_stage(job: Job, inspection: Inspection) -> pd.DataFrame | None:
+    """Score several states of a neuron together against the best single one, for the headline features.
+
+    Writes ``lags.parquet``: one row per neuron and feature. Returns None if strings are too short.
+    """
+    start = time.perf_counter()
+    corpus = job.inspected
+    labels = inspection.labels.select(choose_headlines(job, inspection))
+    job.log(f"scoring {len(_EARLIER)} states together, for {len(labels)} features")
+    options: dict[str, Any] = {"joint": True, "folds": _count_folds(corpus), "seed": job.config.train.seed}
+    try:
+        found = lags(record(job.model, corpus), labels, corpus, _EARLIER, **options)
+    except ValueError as error:
+        job.log(f"  no lags: {error}")
+        return None
+    means = found[["score", "single"]].mean("fold")
+    table = means.assign({name: found[name] for name in ("lag", "gain", "p", "q")}).to_dataframe().reset_index()
+    table = table[["neuron", "feature", "kind", "score", "single", "lag", "gain", "p", "q"]]
+    table = table.assign(states=len(_EARLIER), positions=int(found["positions"]))
+    with job.folder.writing(job.folder.lags.name) as path:
+        write_table(table, path, job.fingerprint)
+    job.log(f"  done in {time.perf_counter() - start:.1f} s")
+    return table
 
 
 def repair_stage(job: Job, inspection: Inspection) -> pd.DataFrame | None:

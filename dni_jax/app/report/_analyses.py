@@ -1,4 +1,4 @@
-"""Tables of the further analyses of a run, for the page: attribution, posterior, dimensions, repairs."""
+"""Tables of the a run's further analyses, for the page: attribution, posterior, dimensions, programs, lags, repairs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dni_jax.app.report._numbers import decimals
 _NEURONS = 12  # rows of the attribution table
 _FEATURES = 12  # rows of the posterior table and of the dimension table
 _HARDEST = 6  # further rows of the dimension table
+_GAINS = 3  # neurons of each feature whose earlier states add most
 _INCOMPLETE = 0.1  # fraction of the change; an attribution with a larger completeness error counts as incomplete
 
 
@@ -156,6 +157,104 @@ def dimension_view(table: pd.DataFrame | None, features: list[str], n_neurons: i
 
 def _between(below: int, dimension: int) -> str:
     return str(dimension) if dimension - below <= 1 else f"{below + 1} to {dimension}"
+
+
+def programs_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Return what a program restores that stands for the best neurons of some features.
+
+    Parameters
+    ----------
+    table
+        The content of ``programs.parquet``, or None.
+    """
+    if table is None or not len(table):
+        return None
+    return {
+        "program": str(table["program"].iloc[0]),
+        "loss": decimals(table["loss_intact"].iloc[0], 4),
+        "rows": [
+            {
+                "feature": row.feature,
+                "neurons": int(row.neurons),
+                "r2": decimals(row.r2, 2),
+                "program": decimals(row.loss_program, 4),
+                "mean": decimals(row.loss_mean, 4),
+                "recovered": _percent(row.recovered),
+                "random": _percent(row.random_recovered),
+                "p": decimals(row.p, 2),
+                "p_used": decimals(row.p_used, 2),
+                "removed": _percent(row.weights_removed),
+            }
+            for row in table.itertuples()
+        ],
+    }
+
+
+def _percent(share: float) -> str:
+    return f"{decimals(100 * share, 0)} %" if np.isfinite(share) else decimals(share, 0)
+
+
+_OUTCOMES = {
+    "wrong": "the most probable character is not the one that comes",
+    "ungrammatical": "what the network writes becomes ungrammatical",
+}
+
+
+def monitor_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Return how well disagreement between neurons and a program foretells what goes wrong.
+
+    Parameters
+    ----------
+    table
+        The content of ``monitor.parquet``, or None.
+    """
+    if table is None or not len(table):
+        return None
+    first = table.iloc[0]
+    return {
+        "program": str(first["program"]),
+        "r2": decimals(first["r2"], 2),
+        "microseconds": decimals(first["microseconds_program"], 2),
+        "network": decimals(first["microseconds_network"], 2),
+        "rows": [
+            {
+                "outcome": _OUTCOMES.get(row.outcome, row.outcome),
+                "per_1000": decimals(1000 * row.events / row.positions if row.positions else np.nan, 2),
+                "disagreement": decimals(row.auc_disagreement, 3),
+                "entropy": decimals(row.auc_entropy, 3),
+                "both": decimals(row.auc_both, 3),
+            }
+            for row in table.itertuples()
+        ],
+    }
+
+
+def lags_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Return the neurons whose earlier states add most to the best single one, by feature.
+
+    Parameters
+    ----------
+    table
+        The content of ``lags.parquet``, or None.
+    """
+    if table is None or not table["gain"].notna().any():
+        return None
+    rows = []
+    for feature, some in table.groupby("feature", sort=False):
+        for row in some.nlargest(_GAINS, "gain").itertuples():
+            rows.append(
+                {
+                    "feature": feature,
+                    "neuron": int(row.neuron),
+                    "measure": "AUC" if row.kind == "binary" else "R²",
+                    "single": f"{row.single:.3f}",
+                    "lag": int(row.lag),
+                    "score": f"{row.score:.3f}",
+                    "gain": f"{row.gain:+.3f}",
+                    "q": decimals(row.q, 3),
+                }
+            )
+    return {"rows": rows, "states": int(table["states"].iloc[0])}
 
 
 def repair_view(table: pd.DataFrame | None) -> dict[str, Any] | None:

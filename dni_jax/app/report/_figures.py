@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from dni_jax.characters import display_name
 from dni_jax.features import FAMILIES, feature_family
 from dni_jax.files import atomic_write
-from dni_jax.plot import MEASURE_LABELS, PALETTE, place_legend, rank_features, remove_frame
+from dni_jax.plot import MEASURE_LABELS, PALETTE, fit_text, place_legend, rank_features, remove_frame
 from dni_jax.plot import effects as draw_effects
 from dni_jax.plot import relevance as draw_relevance
 
@@ -88,7 +89,7 @@ def effects_figure(effects: Mapping[str, xr.Dataset], features: Sequence[str]) -
             _effect_panel(axis, effects, name, measure)
         row[0].set_ylabel(MEASURE_LABELS[measure])
     for above, below, name in zip(axes[0], axes[-1], features, strict=True):
-        above.set_title(name)
+        fit_text(above.set_title(display_name(name)))
         below.set_xlabel("k")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
     figure.suptitle("Predictions of the network with k neurons overridden at every step")
@@ -125,7 +126,7 @@ def dynamics_figure(dynamics: pd.DataFrame, features: Sequence[str]) -> Figure:
     axis = figure.subplots()
     for place, name in enumerate(shown):
         style = "-" if place < _LINES else "--"
-        axis.plot(best.index, best[name], style, color=PALETTE[place % _LINES], marker=".", label=name)
+        axis.plot(best.index, best[name], style, color=PALETTE[place % _LINES], marker=".", label=display_name(name))
     axis.set(xlabel="training steps", ylabel="AUC (or R²) of the best neuron", title="What one neuron knows, by step")
     place_legend(axis)
     remove_frame(axis)

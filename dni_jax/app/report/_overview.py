@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from dni_jax.app.report._colours import LEVELS
+from dni_jax.app.report._feature_table import describe
 from dni_jax.app.report._numbers import MISSING, decimals
 from dni_jax.app.report._page import NAME, render
 from dni_jax.app.report._run_files import RunFiles
-from dni_jax.app.report._table import describe
 from dni_jax.app.report._verdicts import knowledge, use
 from dni_jax.files import atomic_write
 

@@ -11,8 +11,17 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from dni_jax.app.report._analyses import attribution_view, dimension_view, posterior_view, repair_view
+from dni_jax.app.report._analyses import (
+    attribution_view,
+    dimension_view,
+    lags_view,
+    monitor_view,
+    posterior_view,
+    programs_view,
+    repair_view,
+)
 from dni_jax.app.report._colours import heat_css
+from dni_jax.app.report._feature_table import describe, families, table_columns, table_rows
 from dni_jax.app.report._page_data import page_data, safe_json
 from dni_jax.app.report._run_files import RunFiles
 from dni_jax.app.report._sentences import (
@@ -24,11 +33,11 @@ from dni_jax.app.report._sentences import (
     main_findings,
     sample_sentence,
 )
-from dni_jax.app.report._table import describe, families, table_columns, table_rows
 from dni_jax.app.report._verdicts import KNOWLEDGE, KNOWLEDGE_LABELS, USE, USE_LABELS, knowledge, use
 from dni_jax.characters import display_name
 from dni_jax.features import feature_family
 from dni_jax.files import atomic_write
+from dni_jax.models.cells import CELLS
 
 NAME = "report.html"
 _ASSETS = Path(__file__).parent / "assets"
@@ -107,6 +116,9 @@ def _context(run: RunFiles) -> dict[str, Any]:
         "attribution": attribution_view(run.attribution),
         "posterior": posterior_view(run.posterior, run.step_sizes, names),
         "dimension": dimension_view(run.dimension, names, run.relevance.sizes["neuron"]),
+        "programs": programs_view(run.programs),
+        "monitor": monitor_view(run.monitor),
+        "lags": lags_view(run.lags),
         "repair": repair_view(run.repair),
     }
     return {
@@ -160,8 +172,8 @@ def _title(run: RunFiles) -> str:
         return str(run.config["title"])
     if not run.stored:
         return f"What a network knows about {run.language}"
-    cell = str(run.config.get("cell", "network")).upper()
-    return f"What {'an' if cell[:1] in 'AEFHILMNORSX' else 'a'} {cell} knows about {run.language}"
+    cell = CELLS.get(str(run.config.get("cell")))
+    return f"What {cell.title if cell else 'a network'} knows about {run.language}"
 
 
 def _lead(run: RunFiles) -> list[str]:

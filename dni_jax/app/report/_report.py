@@ -59,7 +59,7 @@ def report(
     >>> corpus = dni.Corpus.from_strings(["0(1)", "(1)", "00(1)", "(10)1"])
     >>> labels = dni.char_feature("digit", str.isdigit).label(corpus)
     >>> states = dni.from_arrays(labels.values + np.linspace(0, 1, corpus.n_positions)[:, None] * [1, 9], corpus)
-    >>> relevance = dni.inspect(states, labels, folds=2)
+    >>> relevance = dni.inspect(states, labels, "ols", folds=2)
     >>> file = tempfile.mkdtemp() + "/mine.html"
     >>> dni.report(relevance, states=states, corpus=corpus, labels=labels, path=file).name
     'mine.html'

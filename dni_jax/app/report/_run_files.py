@@ -41,7 +41,8 @@ class RunFiles:
         ``same_as``, ``most_folds``, ``untrained_strength``, and the effect of setting neurons to 0 if it was measured.
     k
         The number of neurons set to 0 for the effects in the findings; 0 if there are no effects.
-    summary, effects, samples, training, dynamics, excerpt, attribution, posterior, step_sizes, dimension, repair
+    summary, effects, samples, training, dynamics, excerpt, attribution, posterior, step_sizes, dimension, programs,
+    monitor, lags, repair
         The other files; None if there is no such file.
     stored
         Whether these are files of a folder; else they were passed.
@@ -62,6 +63,9 @@ class RunFiles:
     posterior: pd.DataFrame | None
     step_sizes: pd.DataFrame | None
     dimension: pd.DataFrame | None
+    programs: pd.DataFrame | None
+    monitor: pd.DataFrame | None
+    lags: pd.DataFrame | None
     repair: pd.DataFrame | None
     stored: bool = True
 
@@ -87,6 +91,9 @@ class RunFiles:
                 "posterior",
                 "step_sizes",
                 "dimension",
+                "programs",
+                "monitor",
+                "lags",
                 "repair",
             )
         )
@@ -135,6 +142,9 @@ class RunFiles:
             posterior=_optional(stored.posterior, read_table),
             step_sizes=_optional(stored.step_sizes, pd.read_csv),
             dimension=_optional(stored.dimension, read_table),
+            programs=_optional(stored.programs, read_table),
+            monitor=_optional(stored.monitor, read_table),
+            lags=_optional(stored.lags, read_table),
             repair=_optional(stored.repair, read_table),
         )
 

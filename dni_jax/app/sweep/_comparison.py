@@ -15,8 +15,9 @@ from dni_jax.app.run_folder import RunFolder
 from dni_jax.app.sweep._config import SweepConfig
 from dni_jax.app.sweep._folder import SweepFolder
 from dni_jax.app.sweep._tables import features_table, stability_table, steps_table, sweep_table
+from dni_jax.characters import display_name
 from dni_jax.files import atomic_write
-from dni_jax.plot import PALETTE
+from dni_jax.plot import PALETTE, fit_text, fit_tick_labels, place_legend, remove_frame
 
 _MAX_CURVES = 12  # features in one panel
 
@@ -137,6 +138,7 @@ def stability_figure(stability: pd.DataFrame, axes: Sequence[str]) -> Figure:
     k = stability["k"].max()
     axis.plot(stability["overlap"], places, "D", color=PALETTE[1], label=f"fraction of the {k} best features in common")
     axis.set_yticks(places, names)
+    fit_tick_labels(axis.yaxis)
     axis.set_xlim(min(0.0, float(stability["spearman_low"].min())) - 0.05, 1.05)
     axis.set(title="Agreement of seeds on features")
     _format_axis(axis)
@@ -157,7 +159,7 @@ def _score_figure(table: pd.DataFrame, along: str, label: str, title: str, log: 
         for place, name in enumerate(change.sort_values(ascending=False, kind="stable").index[:_MAX_CURVES]):
             curve = rows[rows["feature"] == name].groupby(along)["shown"].agg(["mean", "min", "max"])
             style, colour = ("-", "--")[place // len(PALETTE)], PALETTE[place % len(PALETTE)]
-            axis.plot(curve.index, curve["mean"], style, color=colour, marker=".", label=name)
+            axis.plot(curve.index, curve["mean"], style, color=colour, marker=".", label=display_name(name))
             axis.fill_between(curve.index, curve["min"], curve["max"], color=colour, alpha=0.12, linewidth=0)
         if log:
             _format_sizes(axis, rows[along])
@@ -181,5 +183,6 @@ def _format_sizes(axis: Axes, sizes: pd.Series) -> None:
 
 
 def _format_axis(axis: Axes) -> None:
-    axis.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    axis.spines[["top", "right"]].set_visible(False)
+    place_legend(axis)
+    fit_text(axis.title)
+    remove_frame(axis)

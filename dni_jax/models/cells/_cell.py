@@ -16,7 +16,7 @@ _ORTHOGONAL = jax.nn.initializers.orthogonal()
 
 
 class Carry(NamedTuple):
-    """What flows on from step to step.
+    """The state that is carried from step to step.
 
     Attributes
     ----------
@@ -65,6 +65,8 @@ class Cell:
     ----------
     name
         Its name.
+    title
+        What prose calls it, with its article.
     gates
         The blocks' names.
     memory
@@ -74,6 +76,7 @@ class Cell:
     """
 
     name: str
+    title: str
     gates: tuple[str, ...]
     memory: tuple[str, ...] = ()
     initial_bias: tuple[str, Callable[[int], Array]] | None = None

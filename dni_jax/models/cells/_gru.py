@@ -30,6 +30,7 @@ def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> 
 
 GRU = SequentialCell(
     name="gru",
+    title="a GRU",
     gates=("r", "z", "n"),
     has_state_bias=True,
     forward=_forward,

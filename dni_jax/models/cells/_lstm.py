@@ -35,6 +35,7 @@ def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> 
 # A forget gate that starts open lets gradients reach back through time (Jozefowicz et al. 2015).
 LSTM = SequentialCell(
     name="lstm",
+    title="an LSTM",
     gates=("i", "f", "g", "o"),
     memory=("c",),
     initial_bias=("f", jnp.ones),

@@ -29,4 +29,4 @@ def _coefficients(from_input: Array, decay: Any, edit: Edit) -> tuple[Array, Arr
     return 1 - z, z * n, (z, n)
 
 
-MINGRU = LinearCell(name="mingru", gates=("z", "n"), coefficients=_coefficients)
+MINGRU = LinearCell(name="mingru", title="a minGRU", gates=("z", "n"), coefficients=_coefficients)

@@ -48,4 +48,6 @@ def _initial_decay(key: Array, n_neurons: int) -> Array:
     return log_a - jnp.log(-jnp.expm1(log_a))  # the logit of a
 
 
-RGLRU = LinearCell(name="rglru", gates=("r", "i", "x"), coefficients=_coefficients, initial_decay=_initial_decay)
+RGLRU = LinearCell(
+    name="rglru", title="an RG-LRU", gates=("r", "i", "x"), coefficients=_coefficients, initial_decay=_initial_decay
+)

@@ -20,6 +20,7 @@ def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> 
 
 RNN = SequentialCell(
     name="rnn",
+    title="an RNN",
     gates=("a",),
     forward=_forward,
     backward=_backward,

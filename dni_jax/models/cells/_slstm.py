@@ -60,6 +60,7 @@ def _initial_forget_bias(n_neurons: int) -> Array:
 
 SLSTM = SequentialCell(
     name="slstm",
+    title="an sLSTM",
     gates=("i", "f", "z", "o"),
     memory=("c", "n", "m"),
     initial_bias=("f", _initial_forget_bias),

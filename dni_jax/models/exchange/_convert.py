@@ -15,9 +15,10 @@ from dni_jax.devices import use_all_cores
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import LayerWeights, Weights, check_finite_weights
 from dni_jax.models.cells import GRU, LSTM, RNN
-from dni_jax.models.exchange._imported import ImportedModel, check_reference
-from dni_jax.models.exchange._reading import Reading, read_options
+from dni_jax.models.exchange._imported import ImportedModel
+from dni_jax.models.exchange._reading import Reading
 from dni_jax.models.exchange._readout import Head, Readout, apply_head
+from dni_jax.models.exchange._reference import check_reference
 from dni_jax.models.exchange._stack import (
     Bidirectional,
     Dense,
@@ -60,7 +61,13 @@ class Parsed(NamedTuple):
 
 
 class Description(NamedTuple):
-    """What a user says about a network: the arguments that all adapters share; see `from_torch`."""
+    """What a user says about a network: the arguments that all adapters share; see `from_torch`.
+
+    Attributes
+    ----------
+    reading
+        Fields of `Reading`; None where nothing is said.
+    """
 
     characters: Any
     boundary: int | None = None
@@ -69,7 +76,7 @@ class Description(NamedTuple):
     unknown: int | None = None
     split: Any = None
     per: str = "symbol"
-    options: Mapping[str, Any] = {}
+    reading: Mapping[str, Any] = {}
 
 
 def float32(values: Any) -> np.ndarray:
@@ -121,7 +128,7 @@ def build(parsed: Parsed, said: Description) -> TrainedModel | ImportedModel:
     stack = Stack(parsed.layers, parsed.embedding)
     _check_sizes(stack, parsed.head)
     _check_finite(stack, parsed.head)
-    options = read_options(said.options)
+    options = {name: value for name, value in said.reading.items() if value is not None}
     if parsed.masked:
         options = {"pad": 0, **options}
     if parsed.head is not None and said.readout is not None:
@@ -283,12 +290,3 @@ def _codes(characters: Sequence[str], boundary: int | None) -> list[int]:
 def _embed(embedding: np.ndarray, wx: np.ndarray) -> np.ndarray:
     """Multiply an embedding into the input's weights; in float64, so that only the result is rounded."""
     return (embedding.astype(np.float64) @ wx.astype(np.float64)).astype(np.float32)
-
-
-def describe(
-    characters: Any, boundary: int | None, readout: Any, reference: Any, options: Mapping[str, Any]
-) -> Description:
-    """Return what a user says; `unknown`, `split` and `per` are no part of the reading."""
-    rest = dict(options)
-    unknown, split, per = rest.pop("unknown", None), rest.pop("split", None), rest.pop("per", "symbol")
-    return Description(characters, boundary, readout, reference, unknown, split, per, rest)

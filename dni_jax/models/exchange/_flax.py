@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from flax import nnx
 
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import LayerWeights
-from dni_jax.models.exchange._convert import Parsed, build, describe, float32, make_layer
+from dni_jax.models.exchange._convert import Description, Parsed, build, float32, make_layer
 from dni_jax.models.exchange._functions import Activation, name_function
 from dni_jax.models.exchange._imported import ImportedModel
 from dni_jax.models.exchange._stack import Bidirectional, Dense, Elementwise, Layer, LayerNorm, Pointwise, Recurrent
@@ -40,7 +40,17 @@ def from_flax(
     boundary: int | None = None,
     readout: Any = None,
     reference: Any = None,
-    **options: Any,
+    unknown: int | None = None,
+    split: Callable[[str], Sequence[str]] | None = None,
+    per: str = "symbol",
+    begin: int | None = None,
+    end: int | None = None,
+    prefix: str | Sequence[int] | None = None,
+    window: int | None = None,
+    padding: str | None = None,
+    length: int | None = None,
+    pad: int | None = None,
+    initial_state: Any = None,
 ) -> TrainedModel | ImportedModel:
     """Take over a recurrent network made of Flax NNX cells.
 
@@ -52,9 +62,45 @@ def from_flax(
         lowest first, with ``nnx.LayerNorm``, ``nnx.Linear``, activation functions and ``nnx.Dropout`` between them.
     head
         An ``nnx.Linear``, or a list or ``nnx.Sequential`` of linear layers, activation functions, layer norms and
-        dropout; or None.
-    characters, embedding, boundary, readout, reference, options
-        See `from_torch`; `embedding` is an ``nnx.Embed`` or its weights.
+        dropout. None: the network has no head, or one that `readout` computes.
+    characters
+        The network's symbols: in the order of its codes, with None for a code that stands for no character (padding);
+        a dict ``{symbol: code}``; or a tokenizer (Hugging Face's, or a function ``string -> (codes, offsets)``).
+    embedding
+        The ``nnx.Embed`` before the recurrent layers, or its weights ``(V, D)``; None if they read one-hot symbols.
+    boundary
+        The code that begins and ends a string, if it is the same one. Without one, and without
+        `begin`, strings are read from the initial state, and `dni_jax.generate` needs ``prime=``.
+    readout
+        With ``head=None``: a function from a `dni_jax.models.Trace` to the output, or a `dni_jax.models.Readout` that
+        says what the output means. It may use the states of all layers and of the whole string.
+    reference
+        ``(codes, states)``: a few strings of codes, and the original's states; see `dni_jax.models.check_reference`.
+        States that differ by more than 0.001 are refused; the largest difference is kept in the result.
+    unknown
+        The code of all symbols that have none. None: they are refused.
+    split
+        For symbols of several characters: a function that cuts a string into them, such as ``str.split``. What lies
+        between two of them is not read.
+    per : {"symbol", "string"}
+        Whether a head, or a function as `readout`, has an output for each symbol, or one for each string: a head then
+        reads the last state only.
+    begin, end
+        The code read before each string, and the one read (and predicted) after it, if they are two.
+    prefix
+        What is read before each string, and before `begin`: a string, or codes.
+    window
+        How many symbols the network reads at a time: the state at a character is the one after the window that ends
+        there, read from the initial state.
+    padding : {"left", "right"}
+        On which side strings are filled up to `length` symbols. What fills them is read, too.
+    length
+        How many symbols each string is filled up to.
+    pad
+        The code that fills windows and strings.
+    initial_state
+        The state before the first symbol: h as an array that broadcasts to ``(S, N)``, a dict ``{"h": ..., "c": ...}``,
+        or a function of the corpus that returns one of these. None: zero.
 
     Returns
     -------
@@ -69,7 +115,17 @@ def from_flax(
     table = None if embedding is None else float32(getattr(embedding, "embedding", embedding)[...])
     made = None if head is None else tuple(layer for module in _flat(head) for layer in _between(module))
     parsed = Parsed(tuple(layers), table, made, "Flax")
-    return build(parsed, describe(characters, boundary, readout, reference, options))
+    read = {
+        "begin": begin,
+        "end": end,
+        "prefix": prefix,
+        "window": window,
+        "padding": padding,
+        "length": length,
+        "pad": pad,
+        "initial_state": initial_state,
+    }
+    return build(parsed, Description(characters, boundary, readout, reference, unknown, split, per, read))
 
 
 def _flat(module: Any) -> list[Any]:

@@ -48,6 +48,13 @@ def get_function(activation: Activation) -> Callable[[Array], Array]:
     return FUNCTIONS[activation] if isinstance(activation, str) else activation
 
 
+def describe_function(activation: Activation) -> str:
+    """Return a function's name, or, of one without, its values at 13 numbers."""
+    if isinstance(activation, str):
+        return activation
+    return repr(np.asarray(activation(jnp.asarray(_PROBED))).tolist())
+
+
 def name_function(function: Any, convert: Callable[[np.ndarray], Any] = lambda values: values) -> str | None:
     """Return which of `FUNCTIONS` another framework's elementwise function is, by its values; None for any other.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dni_jax.models._trained import TrainedModel
-from dni_jax.models.exchange._convert import Parsed, build, describe, float32, make_layer, name_cell
+from dni_jax.models.exchange._convert import Description, Parsed, build, float32, make_layer, name_cell
 from dni_jax.models.exchange._functions import FUNCTIONS, Activation, name_function
 from dni_jax.models.exchange._imported import ImportedModel
 from dni_jax.models.exchange._stack import Bidirectional, Dense, Elementwise, Layer, LayerNorm, Pointwise, Recurrent
@@ -47,7 +47,17 @@ def from_keras(
     boundary: int | None = None,
     readout: Any = None,
     reference: Any = None,
-    **options: Any,
+    unknown: int | None = None,
+    split: Callable[[str], Sequence[str]] | None = None,
+    per: str = "symbol",
+    begin: int | None = None,
+    end: int | None = None,
+    prefix: str | Sequence[int] | None = None,
+    window: int | None = None,
+    padding: str | None = None,
+    length: int | None = None,
+    pad: int | None = None,
+    initial_state: Any = None,
 ) -> TrainedModel | ImportedModel:
     """Take over a recurrent network that Keras trained.
 
@@ -61,11 +71,46 @@ def from_keras(
         holds it.
     head
         The ``Dense`` layer after the top one, or a list or ``Sequential`` of such layers; a softmax at its end is left
-        out, as our losses compute it. None: the network has no head, or one that `readout` computes. Of a
-        ``Sequential`` in `recurrent` that begins with an ``Embedding``, this is the embedding.
-    characters, embedding, boundary, readout, reference, options
-        See `from_torch`; `embedding` is a ``keras.layers.Embedding`` or its weights. With ``mask_zero=True``, code 0 is
-        the padding, which is not read.
+        out, as our losses compute it. None: the network has no head, or one that `readout` computes.
+    characters
+        The network's symbols: in the order of its codes, with None for a code that stands for no character (padding);
+        a dict ``{symbol: code}``; or a tokenizer (Hugging Face's, or a function ``string -> (codes, offsets)``).
+    embedding
+        The ``Embedding`` before the recurrent layers, or its weights ``(V, D)``; None if they read one-hot symbols, or
+        if a ``Sequential`` as `recurrent` begins with it. With ``mask_zero=True``, code 0 is padding that is not read.
+    boundary
+        The code that begins and ends a string, if it is the same one. Without one, and without
+        `begin`, strings are read from the initial state, and `dni_jax.generate` needs ``prime=``.
+    readout
+        With ``head=None``: a function from a `dni_jax.models.Trace` to the output, or a `dni_jax.models.Readout` that
+        says what the output means. It may use the states of all layers and of the whole string.
+    reference
+        ``(codes, states)``: a few strings of codes, and the original's states; see `dni_jax.models.check_reference`.
+        States that differ by more than 0.001 are refused; the largest difference is kept in the result.
+    unknown
+        The code of all symbols that have none. None: they are refused.
+    split
+        For symbols of several characters: a function that cuts a string into them, such as ``str.split``. What lies
+        between two of them is not read.
+    per : {"symbol", "string"}
+        Whether a head, or a function as `readout`, has an output for each symbol, or one for each string: a head then
+        reads the last state only.
+    begin, end
+        The code read before each string, and the one read (and predicted) after it, if they are two.
+    prefix
+        What is read before each string, and before `begin`: a string, or codes.
+    window
+        How many symbols the network reads at a time: the state at a character is the one after the window that ends
+        there, read from the initial state.
+    padding : {"left", "right"}
+        On which side strings are filled up to `length` symbols. What fills them is read, too.
+    length
+        How many symbols each string is filled up to.
+    pad
+        The code that fills windows and strings.
+    initial_state
+        The state before the first symbol: h as an array that broadcasts to ``(S, N)``, a dict ``{"h": ..., "c": ...}``,
+        or a function of the corpus that returns one of these. None: zero.
 
     Returns
     -------
@@ -91,7 +136,17 @@ def from_keras(
     table, masked = (None, False) if embedding is None else _embedding(embedding)
     made = None if head is None else _head(head)
     parsed = Parsed(tuple(layers), table, made, "Keras", masked)
-    return build(parsed, describe(characters, boundary, readout, reference, options))
+    read = {
+        "begin": begin,
+        "end": end,
+        "prefix": prefix,
+        "window": window,
+        "padding": padding,
+        "length": length,
+        "pad": pad,
+        "initial_state": initial_state,
+    }
+    return build(parsed, Description(characters, boundary, readout, reference, unknown, split, per, read))
 
 
 @dataclass(frozen=True)

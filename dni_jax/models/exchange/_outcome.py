@@ -100,7 +100,7 @@ class OutputTask:
             places = self._places(rows)
             measured[places.positions] = True
             for which, bound in enumerate(bounds):
-                part = model.run_laid(rows, initial, Bound(bound.overrides, laid), with_outputs=True)
+                part = model.run_rows(rows, initial, Bound(bound.overrides, laid), with_outputs=True)
                 numbers, of_classes = self._compare(part, places, classes)
                 compared[:, which, places.positions] = numbers
                 probability[which, places.positions] = of_classes

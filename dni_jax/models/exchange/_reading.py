@@ -54,6 +54,11 @@ class Reading:
     masked: bool = False
     initial_state: Any = None
 
+    @property
+    def before(self) -> tuple[int, ...]:
+        """The codes read before each string."""
+        return self.prefix if self.begin is None else (*self.prefix, self.begin)
+
     def check(self, n_codes: int) -> Reading:
         """Return itself.
 
@@ -186,27 +191,69 @@ def _power(count: int) -> int:
 
 def _text(symbols: Symbols, reading: Reading, corpus: Corpus, number: int) -> _Text:
     units = symbols.read(corpus.strings[number], number)
-    before = list(reading.prefix) + ([] if reading.begin is None else [reading.begin])
-    before = before if corpus.begins[number] else []
     after = [reading.end] if reading.end is not None and corpus.ends[number] else []
-    codes = np.concatenate([before, units.codes, after]).astype(np.int32)
-    positions = np.concatenate(
-        [np.full(len(before), -1), corpus.offsets[number] + units.ends, np.full(len(after), -1)]
-    ).astype(np.int64)
-    reads = np.ones(len(codes), bool)
-    if reading.length is not None:
-        missing = reading.length - len(codes)
-        if missing < 0:
-            raise ValueError(
-                f"expected strings of at most length={reading.length} symbols, as the network was trained with, got "
-                f"{len(codes)} in string {number}: cut the corpus with dni_jax.text.segment_corpus"
-            )
-        left = missing if reading.padding == "left" else 0
-        fill = (left, missing - left)
-        codes = np.pad(codes, fill, constant_values=reading.pad or 0)
-        positions = np.pad(positions, fill, constant_values=-1)
-        reads = np.pad(reads, fill, constant_values=not reading.masked)
-    return _Text(codes, positions, reads)
+    before = reading.before if corpus.begins[number] else ()
+    text = _surround(before, units.codes, corpus.offsets[number] + units.ends, after)
+    if reading.length is not None and len(text.codes) > reading.length:
+        raise ValueError(
+            f"expected strings of at most length={reading.length} symbols, as the network was trained with, got "
+            f"{len(text.codes)} in string {number}: cut the corpus with dni_jax.text.segment_corpus"
+        )
+    return _fill_up(text, reading)
+
+
+def _surround(
+    before: Sequence[int], codes: Int[np.ndarray, " n"], positions: Int[np.ndarray, " n"], after: Sequence[int]
+) -> _Text:
+    """Return symbols with the codes before and after them, which have no position."""
+    codes = np.concatenate([before, codes, after]).astype(np.int32)
+    positions = np.concatenate([np.full(len(before), -1), positions, np.full(len(after), -1)]).astype(np.int64)
+    return _Text(codes, positions, np.ones(len(codes), bool))
+
+
+def _fill_up(text: _Text, reading: Reading) -> _Text:
+    """Fill a string up to the length that the network was trained with."""
+    if reading.length is None:
+        return text
+    missing = reading.length - len(text.codes)
+    left = missing if reading.padding == "left" else 0
+    fill = (left, missing - left)
+    return _Text(
+        np.pad(text.codes, fill, constant_values=reading.pad or 0),
+        np.pad(text.positions, fill, constant_values=-1),
+        np.pad(text.reads, fill, constant_values=not reading.masked),
+    )
+
+
+def lay_prefixes(reading: Reading, texts: Int[np.ndarray, "n t"], starts: Int[np.ndarray, " n"]) -> Rows:
+    """Return rows that end with the last symbol of each text, of which only that one counts.
+
+    Parameters
+    ----------
+    reading
+        How the network reads.
+    texts
+        Codes.
+    starts
+        Where each text's last string begins.
+    """
+    n, end = texts.shape
+    laid, last = [], []
+    for codes, start in zip(texts, starts.tolist(), strict=True):
+        text = _surround(reading.before, codes[start:], np.arange(start, end), ())
+        if reading.window is None:
+            filled = _fill_up(text, reading)
+            last.append(len(text.codes) - 1 if reading.padding == "right" else len(filled.codes) - 1)
+        else:
+            filled = _Text(*(array[-1] for array in _slide(text, reading)))
+            last.append(reading.window - 1)
+        laid.append(filled)
+    longest = max(len(text.codes) for text in laid)
+    fixed = reading.window is not None or reading.length is not None
+    rows = _rows(laid, np.arange(n), longest if fixed else _round_up(max(longest, 8)), _power(n))
+    kept = np.zeros_like(rows.kept)
+    kept[np.arange(n), last] = True
+    return rows._replace(kept=kept)
 
 
 def _rows(texts: Sequence[_Text], strings: np.ndarray, length: int, n_rows: int) -> Rows:
@@ -275,12 +322,7 @@ def _windows(texts: Sequence[_Text], reading: Reading, n_neurons: int) -> Iterat
 
 def _window_rows(text: _Text, string: int, width: int, reading: Reading) -> tuple[np.ndarray, ...]:
     n = len(text.codes)
-    fill = (width - 1, 0)
-    reads_pad = reading.pad is not None and not reading.masked
-    view = np.lib.stride_tricks.sliding_window_view
-    codes = view(np.pad(text.codes, fill, constant_values=reading.pad or 0), width)
-    mask = view(np.pad(text.reads, fill, constant_values=reads_pad), width)
-    positions = view(np.pad(text.positions, fill, constant_values=-1), width)
+    codes, positions, mask = _slide(text, reading)
     kept, targets = np.zeros((n, width), bool), np.full((n, width), -1, np.int32)
     target_positions = np.full((n, width), -1, np.int64)
     kept[:, -1] = True
@@ -288,6 +330,19 @@ def _window_rows(text: _Text, string: int, width: int, reading: Reading) -> tupl
     wanted = (text.positions >= 0) | (targets[:, -1] >= 0)
     arrays = (codes, mask, positions, kept, targets, target_positions, np.full(n, string, np.int64))
     return tuple(array[wanted] for array in arrays)
+
+
+def _slide(text: _Text, reading: Reading) -> _Text:
+    """Return the windows that end at each symbol, arrays ``(n, window)``."""
+    width = reading.window or 1
+    fill = (width - 1, 0)
+    reads_pad = reading.pad is not None and not reading.masked
+    view = np.lib.stride_tricks.sliding_window_view
+    return _Text(
+        view(np.pad(text.codes, fill, constant_values=reading.pad or 0), width),
+        view(np.pad(text.positions, fill, constant_values=-1), width),
+        view(np.pad(text.reads, fill, constant_values=reads_pad), width),
+    )
 
 
 def initial_carries_of(reading: Reading, stack: Stack, corpus: Corpus) -> tuple[dict[str, np.ndarray], bool] | None:
@@ -344,18 +399,3 @@ def carries_of_rows(
         carries.append(Carry(memory, jnp.asarray(rows("h", span))))
         first = span.stop
     return tuple(carries)
-
-
-def read_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the names of a user's options, and return those that were given.
-
-    Raises
-    ------
-    ValueError
-        For an unknown one.
-    """
-    known = {"begin", "end", "prefix", "window", "padding", "length", "pad", "initial_state"}
-    unknown = sorted(set(options) - known)
-    if unknown:
-        raise ValueError(f"expected options among {', '.join(sorted(known))}, got {', '.join(unknown)}")
-    return {name: value for name, value in options.items() if value is not None}

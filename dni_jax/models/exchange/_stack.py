@@ -232,6 +232,16 @@ class Stack:
         """Whether every neuron has a memory c of its own."""
         return "c" in self.parts
 
+    @property
+    def gate_names(self) -> tuple[str, ...]:
+        """The gates that every neuron has; empty where layers differ in their cells, or have a projection."""
+        return CELLS[self.recurrent[0].cell].gates if len(self.parts) > 1 else ()
+
+    @property
+    def reads_forward(self) -> bool:
+        """Whether no state depends on later symbols."""
+        return not any(layer.reverse for layer in self.recurrent)
+
 
 class Trace(NamedTuple):
     """What a network computes while it reads some strings: what a readout is computed from.
@@ -262,10 +272,21 @@ class Trace(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A trace, and the memories c ``(B, L, N)`` of all neurons, None where they have none."""
+    """What a network computes.
+
+    Attributes
+    ----------
+    trace
+        Its states.
+    cell
+        float32 ``(B, L, N)``: the memories c of all neurons; None where they were not asked for.
+    gates
+        float32 ``(B, L, G, N)``: the gates of all neurons, in the order of `Stack.gate_names`; None likewise.
+    """
 
     trace: Trace
-    cell: Any
+    cell: Any = None
+    gates: Any = None
 
 
 def initial_carries(stack: Stack, batch: int, initial: Sequence[Carry] | None) -> tuple[Carry, ...]:
@@ -276,7 +297,7 @@ def initial_carries(stack: Stack, batch: int, initial: Sequence[Carry] | None) -
     return jax.tree.map(lambda zero, given: jnp.broadcast_to(given, zero.shape), zeros, tuple(initial))
 
 
-@partial(jax.jit, static_argnames="with_cell")
+@partial(jax.jit, static_argnames=("with_cell", "with_gates"))
 def run_stack(
     stack: Stack,
     codes: Int[Array, "B L"],
@@ -284,6 +305,7 @@ def run_stack(
     initial: tuple[Carry, ...] | None = None,
     overrides: Bound = Bound(),  # noqa: B008
     with_cell: bool = False,
+    with_gates: bool = False,
 ) -> Run:
     """Read some strings, each from its initial state.
 
@@ -297,8 +319,8 @@ def run_stack(
         The states before the first symbol, arrays that broadcast against ``(B, N)``; None: zero.
     overrides
         From `Intervention.bind`; drives have the shape ``(L, B, 1)`` or ``(L, B, N)``.
-    with_cell
-        Whether to return the memories.
+    with_cell, with_gates
+        Whether to return the memories, and the gates.
 
     Notes
     -----
@@ -311,7 +333,8 @@ def run_stack(
     edits = tuple(zip(overrides.overrides, overrides.drives, strict=True))
     two_ways = any(edit.where == "readout" for edit in overrides.overrides)
     carries = iter(initial_carries(stack, codes.shape[0], initial))
-    first, layers, hidden, cells = 0, [], [], []
+    names = stack.gate_names if with_gates else ()
+    first, layers, hidden, cells, gates = 0, [], [], [], []
     for layer in stack.layers:
         if isinstance(layer, (LayerNorm, Dense, Elementwise)):
             flowing = layer(flowing)
@@ -321,10 +344,11 @@ def run_stack(
         pairs = []
         for one in directions:
             span = slice(first, first + one.size)
-            pairs.append(_run_layer(one, flowing, shown, mask.T, next(carries), edits, span, two_ways))
+            pairs.append(_run_layer(one, flowing, shown, mask.T, next(carries), edits, span, two_ways, names))
             first = span.stop
         hidden += [pair[1].h for pair in pairs]
         cells += [pair[1].c for pair in pairs]
+        gates += [pair[2] for pair in pairs]
         merge: Merge = layer.merge if isinstance(layer, Bidirectional) else "concat"
         flowing = _merged([pair[0].h for pair in pairs], merge)
         shown = _merged([pair[1].h for pair in pairs], merge) if two_ways else flowing
@@ -341,7 +365,11 @@ def run_stack(
         by_string(shown),
         by_string(jnp.concatenate(hidden, axis=-1)),
     )
-    return Run(trace, by_string(jnp.concatenate(cells, axis=-1)) if with_cell else None)
+    return Run(
+        trace,
+        by_string(jnp.concatenate(cells, axis=-1)) if with_cell else None,
+        by_string(jnp.concatenate(gates, axis=-1)) if names else None,
+    )
 
 
 def _merged(states: list[Array], merge: Merge) -> Array:
@@ -364,31 +392,42 @@ def _run_layer(
     edits: tuple[Driven, ...],
     span: slice,
     two_ways: bool,
-) -> tuple[Carry, Carry]:
-    """Return the states of all steps: those that flow on, and those that are shown above."""
+    gates: tuple[str, ...],
+) -> tuple[Carry, Carry, Any]:
+    """Return the states of all steps: those that flow on, and those that are shown above; and the gates shown."""
     lasting = tuple(pair for pair in edits if pair[0].where == "recurrent")
     drives = tuple(drive for _, drive in lasting)
     values = product(flowing, layer.wx, "float32") + layer.b
 
-    def body(old: Carry, row: Any) -> tuple[Carry, Carry]:
+    def body(old: Carry, row: Any) -> tuple[Carry, tuple[Carry, Any]]:
         value, here, now = row
         edited = tuple((override, drive) for (override, _), drive in zip(lasting, now, strict=True))
-        new = layer.step(value, old, partial(_edit, edited, span))
+        new, opened = _take_step(layer, value, old, edited, span, gates)
         kept = jax.tree.map(lambda a, b: jnp.where(here[:, None], a, b), new, old)
-        return kept, kept
+        return kept, (kept, opened)
 
-    _, states = jax.lax.scan(body, carry, (values, mask, drives), reverse=layer.reverse)
+    _, (states, opened) = jax.lax.scan(body, carry, (values, mask, drives), reverse=layer.reverse)
     if not two_ways:
-        return states, states
+        return states, states, opened
     # The state before each step: a shift against the direction of reading.
     if layer.reverse:
         before = jax.tree.map(lambda rows, end: jnp.concatenate([rows[1:], end[None]]), states, carry)
     else:
         before = jax.tree.map(lambda rows, start: jnp.concatenate([start[None], rows[:-1]]), states, carry)
     again = product(shown, layer.wx, "float32") + layer.b
-    seen = layer.step(again, before, partial(_edit, edits, span))
-    return states, jax.tree.map(lambda a, b: jnp.where(mask[..., None], a, b), seen, before)
+    seen, opened = _take_step(layer, again, before, edits, span, gates)
+    return states, jax.tree.map(lambda a, b: jnp.where(mask[..., None], a, b), seen, before), opened
 
 
-def _edit(edits: tuple[Driven, ...], span: slice, part: str, value: Array) -> Array:
-    return apply_overrides(edits, value, span, part)
+def _take_step(
+    layer: Recurrent, from_input: Array, old: Carry, edits: tuple[Driven, ...], span: slice, gates: tuple[str, ...]
+) -> tuple[Carry, Any]:
+    """Return the state after a step, and the gates ``(..., G, N)`` that it went through, None without names."""
+    seen: dict[str, Array] = {}
+
+    def edit(part: str, value: Array) -> Array:
+        seen[part] = apply_overrides(edits, value, span, part)
+        return seen[part]
+
+    new = layer.step(from_input, old, edit)
+    return new, jnp.stack([seen[name] for name in gates], axis=-2) if gates else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dni_jax.models._trained import TrainedModel
-from dni_jax.models.exchange._convert import Parsed, build, describe, float32, make_layer, name_cell
+from dni_jax.models.exchange._convert import Description, Parsed, build, float32, make_layer, name_cell
 from dni_jax.models.exchange._imported import ImportedModel
 from dni_jax.models.exchange._stack import (
     Bidirectional,
@@ -62,8 +62,18 @@ def from_torch(
     boundary: int | None = None,
     readout: Any = None,
     reference: Any = None,
+    unknown: int | None = None,
+    split: Callable[[str], Sequence[str]] | None = None,
+    per: str = "symbol",
+    begin: int | None = None,
+    end: int | None = None,
+    prefix: str | Sequence[int] | None = None,
+    window: int | None = None,
+    padding: str | None = None,
+    length: int | None = None,
+    pad: int | None = None,
+    initial_state: Any = None,
     nonlinearity: str | None = None,
-    **options: Any,
 ) -> TrainedModel | ImportedModel:
     """Take over a recurrent network that PyTorch trained.
 
@@ -83,27 +93,46 @@ def from_torch(
     embedding
         The ``nn.Embedding`` before the recurrent layers, or its weights ``(V, D)``; None if they read one-hot symbols.
     boundary
-        The code that begins and ends a string, if it is the same one. Without one, strings are read from the zero
-        state, and `dni_jax.generate` needs ``prime=``.
+        The code that begins and ends a string, if it is the same one. Without one, and without
+        `begin`, strings are read from the initial state, and `dni_jax.generate` needs ``prime=``.
     readout
         With ``head=None``: a function from a `dni_jax.models.Trace` to the output, or a `dni_jax.models.Readout` that
         says what the output means. It may use the states of all layers and of the whole string.
     reference
         ``(codes, states)``: a few strings of codes, and the original's states; see `dni_jax.models.check_reference`.
         States that differ by more than 0.001 are refused; the largest difference is kept in the result.
+    unknown
+        The code of all symbols that have none. None: they are refused.
+    split
+        For symbols of several characters: a function that cuts a string into them, such as ``str.split``. What lies
+        between two of them is not read.
+    per : {"symbol", "string"}
+        Whether a head, or a function as `readout`, has an output for each symbol, or one for each string: a head then
+        reads the last state only.
+    begin, end
+        The code read before each string, and the one read (and predicted) after it, if they are two.
+    prefix
+        What is read before each string, and before `begin`: a string, or codes.
+    window
+        How many symbols the network reads at a time: the state at a character is the one after the window that ends
+        there, read from the initial state.
+    padding : {"left", "right"}
+        On which side strings are filled up to `length` symbols. What fills them is read, too.
+    length
+        How many symbols each string is filled up to.
+    pad
+        The code that fills windows and strings.
+    initial_state
+        The state before the first symbol: h as an array that broadcasts to ``(S, N)``, a dict ``{"h": ..., "c": ...}``,
+        or a function of the corpus that returns one of these. None: zero.
     nonlinearity
         ``"tanh"`` or ``"relu"``: what a plain RNN's ``state_dict()`` does not say; needed with one only.
-    options
-        ``unknown=``, the code of symbols that have none; ``split=``, a function that cuts a string into symbols of
-        several characters; ``per="string"`` for a head that reads the last state only; and the conditions that the
-        network was trained in, the fields of `dni_jax.models.Reading`: ``begin=``, ``end=``, ``prefix=``, ``window=``,
-        ``padding=``, ``length=``, ``pad=``, ``initial_state=``.
 
     Returns
     -------
     `TrainedModel` in float32, to record, verify, intervene and generate with, where the network predicts the next of
-    its symbols by a linear head and our own cells compute its states; otherwise `ImportedModel`, to record, verify,
-    intervene and report with.
+    its symbols by a linear head and our own cells compute its states; otherwise `ImportedModel`, for the same, but
+    generation only where it predicts the next symbol.
 
     Raises
     ------
@@ -126,7 +155,17 @@ def from_torch(
         layers += _layers(module, nonlinearity)
     table = None if embedding is None else _embedding(embedding)
     parsed = Parsed(tuple(layers), table, None if head is None else tuple(_head(head)), "PyTorch")
-    return build(parsed, describe(characters, boundary, readout, reference, options))
+    read = {
+        "begin": begin,
+        "end": end,
+        "prefix": prefix,
+        "window": window,
+        "padding": padding,
+        "length": length,
+        "pad": pad,
+        "initial_state": initial_state,
+    }
+    return build(parsed, Description(characters, boundary, readout, reference, unknown, split, per, read))
 
 
 def _layers(module: Any, nonlinearity: str | None) -> list[Layer]:

@@ -4,7 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dni_jax.app.report._analyses import attribution_view, dimension_view, posterior_view, repair_view
+from dni_jax.app.report._analyses import (
+    attribution_view,
+    dimension_view,
+    lags_view,
+    monitor_view,
+    posterior_view,
+    programs_view,
+    repair_view,
+)
 
 
 def attribution(error=(0.0, 0.05)):
@@ -64,6 +72,9 @@ def test_nothing_asked_nothing_said():
     assert posterior_view(None, None, []) is None
     assert dimension_view(None, [], 8) is None
     assert repair_view(None) is None
+    assert programs_view(None) is None
+    assert monitor_view(None) is None
+    assert lags_view(None) is None
 
 
 def dimension(dimensions=(2.0, 8.0, np.nan, 16.0), alone=(9, 4, 0, 0)):
@@ -115,3 +126,40 @@ def test_repairs_are_told_by_what_was_free_to_change():
     )
     assert everything["between"] == "0.00 to 0.14"
     assert (view["before"], view["loss_before"], view["examples"]) == ("0.80", "0.6315", 35)
+
+
+def test_programs_are_told_by_what_they_restore():
+    row = {"feature": "depth", "program": "parser", "neurons": 10, "r2": 0.876, "weights_removed": 0.081,
+           "loss_intact": 0.63, "loss_program": 0.64, "loss_mean": 0.7, "recovered": 0.857, "random_recovered": np.nan,
+           "p": 0.06, "p_used": 1.0}  # fmt: skip
+    view = programs_view(pd.DataFrame([row]))
+    assert (view["program"], view["loss"]) == ("parser", "0.6300")
+    (shown,) = view["rows"]
+    assert (shown["recovered"], shown["random"], shown["removed"]) == ("86 %", "–", "8 %")  # noqa: RUF001
+
+
+def test_a_monitor_is_told_by_what_disagreement_foretells():
+    row = {"outcome": "ungrammatical", "program": "parser", "r2": 0.9, "auc_disagreement": 0.8, "auc_entropy": 0.75,
+           "auc_both": np.nan, "events": 3.0, "positions": 1_500.0, "flagged": 0.5, "precision": 0.1,
+           "microseconds_program": 0.6, "microseconds_network": 2.5}  # fmt: skip
+    view = monitor_view(pd.DataFrame([row, row | {"outcome": "wrong", "positions": 0.0}]))
+    first, second = view["rows"]
+    assert (first["outcome"], first["per_1000"]) == ("what the network writes becomes ungrammatical", "2.00")
+    assert (first["disagreement"], first["entropy"], first["both"]) == ("0.800", "0.750", "–")  # noqa: RUF001
+    assert second["per_1000"] == "–"  # noqa: RUF001
+
+
+def test_the_largest_gains_of_earlier_states_are_told():
+    rows = [{"neuron": neuron, "feature": feature, "kind": kind, "score": 0.9, "single": 0.9 - gain, "lag": 2,
+             "gain": gain, "p": 0.01, "q": 0.02, "states": 6, "positions": 900}
+            for feature, kind in (("digit", "binary"), ("depth", "continuous"))
+            for neuron, gain in enumerate([0.1, np.nan, 0.3, 0.2, 0.0])]  # fmt: skip
+    view = lags_view(pd.DataFrame(rows))
+    assert view["states"] == 6
+    assert [(row["feature"], row["neuron"]) for row in view["rows"][:4]] == [
+        ("digit", 2),
+        ("digit", 3),
+        ("digit", 0),
+        ("depth", 2),
+    ]
+    assert (view["rows"][3]["measure"], view["rows"][3]["gain"], view["rows"][3]["single"]) == ("R²", "+0.300", "0.600")

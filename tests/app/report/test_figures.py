@@ -29,6 +29,7 @@ def test_a_relevance_without_anything_known_still_draws(relevance):
     assert relevance_figure(relevance.sel(feature=["range:e0"])) is not None
 
 
+@pytest.mark.slow
 def test_effect_curves_start_intact_and_are_named(model, held_out, relevance, tmp_path):
     features = ["digit", "depth=4"]
     effects = {"ablate": dni.verify(model, held_out, relevance, features, ks=(1, 3), n_random=4)}

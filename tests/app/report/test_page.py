@@ -12,10 +12,10 @@ import pytest
 
 from dni_jax.app.report._colours import LEVELS, THEMES, diverging, ink, luminance
 from dni_jax.app.report._excerpt import Excerpt
+from dni_jax.app.report._feature_table import describe, families
 from dni_jax.app.report._page import write_report
 from dni_jax.app.report._page_data import cluster_rows, page_data, relevance_strengths, safe_json
 from dni_jax.app.report._run_files import RunFiles
-from dni_jax.app.report._table import describe, families
 from dni_jax.characters import display_name
 from dni_jax.features import feature_family
 from dni_jax.inspection import ranking, read_relevance, relevance_table, write_table

@@ -17,7 +17,7 @@ def parts():
     kernel = rng.normal(size=(4, 4)).astype("float32")
     model = dni.from_torch(weights, None, list("01()"), readout=lambda trace: trace.top @ kernel)
     states, labels = dni.record(model, corpus), library.label(corpus)
-    relevance = dni.inspect(states, labels, folds=3)
+    relevance = dni.inspect(states, labels, "ols", folds=3)
     relevance = relevance.pipe(dni.significance, states, labels, corpus, n_null=19)
     relevance = relevance.pipe(dni.baselines, states, labels, corpus, model=model, n_controls=1)
     effect = dni.verify(model, corpus, relevance, ["digit", "zero"], ks=(2,), n_random=4, match=None)

@@ -104,6 +104,7 @@ def test_runs_that_differ_in_nothing_but_their_seed(folder):
     assert row["sd"] == pytest.approx(np.mean([0.1, 0.05, 0.24, 0.26, 0.0]) / np.sqrt(2), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_figures_are_drawn(folder, tmp_path):
     inspected = [folder / name for name in "abc"]
     stability = stability_table(inspected, ["hidden"])

@@ -2,6 +2,7 @@
 
 import doctest
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import multivariate_normal, norm
 
 from experiments.joint_matching import _losses as losses
+from tests.support.slow import slow_after
 
 BITS = np.eye(2)  # NumPy: made before 64-bit mode is on
 
@@ -24,30 +26,32 @@ def doubles():
 
 def drawn(rng, shape):
     joint = rng.gamma(1.0, size=shape)
-    return jnp.asarray(joint / joint.sum())
+    return joint / joint.sum()
 
 
+@partial(jax.jit, static_argnames="loss")
 def value(q, p, logits, loss=losses.discriminator_loss):
     """The expected loss over all cells of two joints."""
     return loss(logits.ravel(), logits.ravel(), q.ravel(), p.ravel())
 
 
+@jax.jit
 def ali(q, p):
     """What the best discriminator can reach."""
     return value(q, p, losses.best_logits(q, p))
 
 
-@pytest.mark.parametrize("shape", [(1, 4), (40, 30)])
+@pytest.mark.parametrize("shape", slow_after(1, [(40, 30), (1, 4)]))
 def test_the_best_discriminator_gives_the_jensen_shannon_divergence(shape):
     rng = np.random.default_rng(sum(shape))
     q, p = drawn(rng, shape), drawn(rng, shape)
     expected = jensenshannon(np.ravel(q), np.ravel(p)) ** 2
-    np.testing.assert_allclose(losses.jensen_shannon(q, p), expected, rtol=1e-12)
+    np.testing.assert_allclose(jax.jit(losses.jensen_shannon)(q, p), expected, rtol=1e-12)
     np.testing.assert_allclose(ali(q, p), math.log(4) - 2 * expected, rtol=1e-12)
     np.testing.assert_allclose(ali(q, q), math.log(4), rtol=1e-15)
-    best = losses.best_logits(q, p)
+    best = np.asarray(jax.jit(losses.best_logits)(q, p))
     for _ in range(20):
-        other = best + jnp.asarray(rng.normal(size=shape))
+        other = best + rng.normal(size=shape)
         assert value(q, p, other) > ali(q, p)
 
 
@@ -62,29 +66,30 @@ def test_joints_that_never_meet():
 
 def test_masses_are_the_same_as_counting_and_sides_can_be_exchanged():
     rng = np.random.default_rng(0)
-    real, fake = jnp.asarray(rng.normal(size=5)), jnp.asarray(rng.normal(size=3))
+    real, fake = rng.normal(size=5), rng.normal(size=3)
     counts = np.asarray([3, 1, 0, 2, 4])
-    repeated = losses.discriminator_loss(jnp.repeat(real, counts), fake)
-    np.testing.assert_allclose(losses.discriminator_loss(real, fake, jnp.asarray(counts / 10.0)), repeated, rtol=1e-12)
-    sigmoid = 1 / (1 + np.exp(-np.asarray(real))), 1 / (1 + np.exp(-np.asarray(fake)))
+    judged = jax.jit(losses.discriminator_loss)
+    np.testing.assert_allclose(judged(real, fake, counts / 10.0), judged(np.repeat(real, counts), fake), rtol=1e-12)
+    sigmoid = 1 / (1 + np.exp(-real)), 1 / (1 + np.exp(-fake))
     expected = -np.log(sigmoid[0]).mean() - np.log(1 - sigmoid[1]).mean()
-    np.testing.assert_allclose(losses.discriminator_loss(real, fake), expected, rtol=1e-12)
+    np.testing.assert_allclose(judged(real, fake), expected, rtol=1e-12)
     expected = -np.log(1 - sigmoid[0]).mean() - np.log(sigmoid[1]).mean()
-    np.testing.assert_allclose(losses.generator_loss(real, fake), expected, rtol=1e-12)
+    np.testing.assert_allclose(jax.jit(losses.generator_loss)(real, fake), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(4, 3), (5, 1)])
+@pytest.mark.parametrize("shape", slow_after(1, [(4, 3), (5, 1)]))
 def test_conditional_entropy_is_the_least_cross_entropy(shape):
     rng = np.random.default_rng(1)
     joint = drawn(rng, shape)
     posterior = joint / joint.sum(0)
     by_hand = -sum(float(joint[cell]) * math.log(float(posterior[cell])) for cell in np.ndindex(shape))
-    np.testing.assert_allclose(losses.conditional_entropy(joint), by_hand, rtol=1e-12)
-    np.testing.assert_allclose(losses.conditional_cross_entropy(joint, posterior), by_hand, rtol=1e-12)
+    crossed = jax.jit(losses.conditional_cross_entropy)
+    np.testing.assert_allclose(jax.jit(losses.conditional_entropy)(joint), by_hand, rtol=1e-12)
+    np.testing.assert_allclose(crossed(joint, posterior), by_hand, rtol=1e-12)
     for _ in range(20):
         model = drawn(rng, shape)
         model = model / model.sum(0)
-        gap = losses.conditional_cross_entropy(joint, model) - by_hand
+        gap = float(crossed(joint, model)) - by_hand
         kl = sum(float(joint[c]) * math.log(float(posterior[c] / model[c])) for c in np.ndindex(shape))
         np.testing.assert_allclose(gap, kl, rtol=1e-9)
         assert gap > 0
@@ -197,9 +202,10 @@ class TestTwoBits:
             logits = jax.lax.stop_gradient(losses.best_logits(q, p))
             return value(q, p, logits, losses.generator_loss)
 
+        slopes_at = jax.jit(jax.grad(loss))
         for delta in (0.1, 0.5, 0.8):
-            np.testing.assert_allclose(jax.grad(loss)(jnp.asarray([delta, delta])), 0, atol=1e-15)
-        slopes = jax.grad(loss)(jnp.asarray([0.3, 0.6]))
+            np.testing.assert_allclose(slopes_at(np.asarray([delta, delta])), 0, atol=1e-15)
+        slopes = slopes_at(np.asarray([0.3, 0.6]))
         assert slopes[0] < 0 < slopes[1]  # a step down brings them together
 
     def test_the_conditional_entropy_selects_the_two_that_are_deterministic(self):

@@ -9,6 +9,7 @@ from scipy.stats import ncx2
 
 from experiments.joint_matching import _networks as nets
 from experiments.joint_matching import alice_states, alice_toy
+from tests.support.slow import slow_after
 
 ROWS = (
     (1e-2, 1e-2, 0.5, 1, 4, 1.0, 1.0, 0),
@@ -32,6 +33,7 @@ def start(batch):
     return jax.jit(lambda setting: nets.started(setting, batch, (4, 4), nets.ali))(setting)
 
 
+@pytest.mark.slow
 def test_a_narrower_network_is_one_whose_other_units_stay_zero(start, batch):
     """They have no weights and no slopes, so no step ever gives them any."""
     found = jax.jit(nets.slopes, static_argnums=0)(nets.explicit, *start, batch, jnp.float32(0.5))
@@ -93,7 +95,7 @@ def test_a_member_takes_adams_steps_on_the_losses_written_by_hand():
             np.testing.assert_allclose(one[1], other, atol=1e-6)  # Optax corrects in float32
 
 
-@pytest.mark.parametrize("method", alice_toy.METHODS.values())
+@pytest.mark.parametrize("method", slow_after(3, list(alice_toy.METHODS.values())[::-1]))
 def test_what_each_method_asks(method, start, batch):
     """Where no discriminator knows anything every game is worth log 4; the rest is a method's own term."""
     players, judges = start
@@ -154,9 +156,10 @@ def test_measures_of_a_decoder_that_knows_one_mode_only():
 
 def test_the_score_counts_modes():
     rng = np.random.default_rng(0)
+    inception, centres = jax.jit(alice_toy.inception), np.asarray(alice_toy.CENTRES)
     for modes in (1, 2, 5):
-        samples = alice_toy.CENTRES[np.arange(500) % modes] + 0.1 * rng.normal(size=(500, 2)).astype(np.float32)
-        assert float(alice_toy.inception(samples)) == pytest.approx(modes, rel=1e-4)
+        samples = centres[np.arange(500) % modes] + 0.1 * rng.normal(size=(500, 2)).astype(np.float32)
+        assert float(inception(samples)) == pytest.approx(modes, rel=1e-4)
 
 
 def test_the_grid():

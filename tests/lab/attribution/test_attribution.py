@@ -29,9 +29,10 @@ def found(model, text, some):
     return attribute(model, text, "next", LAGS, part="state", positions=some, batch=16)
 
 
+@pytest.mark.slow
 def test_means_over_single_positions(model, text):
     chosen = np.flatnonzero(has_state(text.string_ids, 5))[[3, 40, 90]]
-    each = [attribute(model, text, "next", LAGS, part="state", positions=[at]) for at in chosen]
+    each = [attribute(model, text, "next", LAGS, part="state", positions=[at], batch=2) for at in chosen]
     together = attribute(model, text, "next", LAGS, part="state", positions=chosen, batch=2)
     for name in ("attribution", "magnitude", "value", "change", "completeness_error"):
         single = [np.abs(one["attribution"]) if name == "magnitude" else one[name] for one in each]
@@ -65,6 +66,7 @@ def test_integrated_gradients_are_complete(model, text, some, part):
     np.testing.assert_allclose(near["value"], exact["value"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_all_four_parts_of_an_slstm_are_explained(text):
     """Along the line to a state, its normaliser and its stabiliser change, too."""
     rng, size = np.random.default_rng(1), len(text.vocabulary)

@@ -9,9 +9,10 @@ from jax.flatten_util import ravel_pytree
 from scipy import stats
 
 from dni_jax.lab.densities import PLU, QR, Chain, Gaussian, Inverse, Planar, Whiten, fit, fit_reverse, log_prob
+from tests.support.slow import slow_after
 
 
-@pytest.mark.parametrize("kind", [PLU, QR])
+@pytest.mark.parametrize("kind", slow_after(1, [PLU, QR]))
 def test_linear_flow_reaches_the_sample_moments(kind):
     """Where the gradient is 0, a linear flow with standard normal latents has the sample's mean and covariance."""
     rng = np.random.default_rng(0)

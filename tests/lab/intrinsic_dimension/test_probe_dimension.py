@@ -32,6 +32,7 @@ def directions(seed, repeat):
     return q * np.sign(np.diagonal(r))
 
 
+@pytest.mark.slow
 def test_scores_are_scikit_learns_on_projected_states():
     dims = (1, 5, 12)
     found = measure_probe_dimension(HIDDEN, LABELS, dims, repeats=2, folds=FOLDS, seed=3)

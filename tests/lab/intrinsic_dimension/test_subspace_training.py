@@ -33,11 +33,16 @@ def trainer(**settings):
 def explicit_steps(matrix, steps, rate, chosen):
     """Run gradient descent on z with explicit products."""
     flat = FlatParams.from_pytree(START)
+
+    @jax.jit
+    def slope_at(vector, batch):
+        slope = jax.grad(loss, allow_int=True)(flat.unravel(vector), batch)
+        return {name: slope[name] for name in ("v", "w")}
+
     z = np.zeros(matrix.shape[1])
     for step in range(steps):
         rows = np.arange(40) if chosen is None else chosen[step]
-        weights = flat.unravel(flat.vector + jnp.asarray(matrix @ z, jnp.float32))
-        slope = jax.grad(loss, allow_int=True)(weights, (X[rows], Y[rows]))
+        slope = slope_at(np.asarray(flat.vector) + (matrix @ z).astype(np.float32), (X[rows], Y[rows]))
         slope = np.concatenate([np.ravel(slope["v"]), np.ravel(slope["w"])])  # leaves are in alphabetical order
         z = z - rate * matrix.T @ slope
     return np.asarray(flat.vector) + matrix @ z
@@ -48,7 +53,7 @@ def explicit_steps(matrix, steps, rate, chosen):
 )
 def test_takes_the_steps_explicit_steps(kind):
     p = random_projection(kind, N, 6, seed=1)
-    matrix = np.asarray(p.apply(jnp.eye(6)).T, np.float64)
+    matrix = np.asarray(p.apply(jnp.eye(6)), np.float64).T
     got = trainer(optimizer=optax.sgd(0.5), steps=7).fit(p, [2, 6])
     for row, d in zip(got.vectors, (2, 6), strict=True):
         np.testing.assert_allclose(row, explicit_steps(matrix[:, :d], 7, 0.5, None), atol=2e-5)

@@ -9,6 +9,7 @@ from scipy.linalg import solve_discrete_lyapunov
 
 from dni_jax.lab.posterior._samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
 from dni_jax.lab.posterior._schedules import cyclical, polynomial
+from tests.support.slow import slow_after
 
 S2 = jnp.asarray([0.16, 1.0])
 
@@ -37,7 +38,7 @@ def chains(make, gradient, n_chains=2_000, n_steps=400, burn_in=200, dims=2, see
     return np.asarray(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(seed), n_chains)).mean(0))
 
 
-@pytest.mark.parametrize("step", [0.02, 0.1, 0.25])
+@pytest.mark.parametrize("step", slow_after(1, [0.1, 0.02, 0.25]))
 def test_sgld_has_the_variance_of_its_autoregression(step):
     # The step is w' = a w + noise of variance q, whose stationary variance is q / (1 - a^2): from two steps, exactly.
     chain = sgld(step, key=jax.random.key(0))
@@ -149,9 +150,9 @@ def test_gamma_is_the_derivative_of_the_preconditioner():
         square = 0.9 * state.square + 0.1 * (h * w) ** 2
         return 1 / (0.01 + jnp.sqrt(square / (1 - 0.9**2)))
 
-    gamma = jnp.diag(jax.jacobian(preconditioner)(w))
-    plain, _ = chain.update(h * w, state)
-    corrected, _ = chain.update(h * w, state, curvature=h)
+    gamma = np.diag(jax.jit(jax.jacobian(preconditioner))(w))
+    update = jax.jit(lambda state, **more: chain.update(h * w, state, **more)[0])
+    plain, corrected = np.asarray(update(state)), np.asarray(update(state, curvature=h))
     np.testing.assert_allclose(corrected - plain, 0.1 * gamma, rtol=1e-4)
 
 
@@ -213,24 +214,29 @@ def test_cold_samplers_are_optimizers():
     )
     for ours, theirs in pairs:
         mine, other = ours.init(jnp.zeros(2)), theirs.init(jnp.zeros(2))
+        step, their_step = jax.jit(ours.update), jax.jit(theirs.update)
         for gradient in gradients:
-            update, mine = ours.update(gradient, mine)
+            update, mine = step(gradient, mine)
             with jax.numpy_dtype_promotion("standard"):
-                wanted, other = theirs.update(gradient, other)
+                wanted, other = their_step(gradient, other)
             np.testing.assert_allclose(update, wanted, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", list(SAMPLERS))
+@pytest.mark.parametrize("name", slow_after(2, sorted(SAMPLERS, key=lambda name: name not in ("psgld", "sghmc"))))
 def test_a_seed_is_a_chain(name):
     params = {"a": jnp.ones(3), "b": (jnp.zeros((2, 2)), None)}
 
-    def walk(seed):
-        chain = SAMPLERS[name](polynomial(0.01), key=jax.random.key(seed), temperature=lambda count: 1.0)
+    @jax.jit
+    def steps(key):
+        chain = SAMPLERS[name](polynomial(0.01), key=key, temperature=lambda count: 1.0)
         w, state = params, chain.init(params)
         for _ in range(3):
             update, state = chain.update(w, state, w)
             w = optax.apply_updates(w, update)
-        return np.concatenate([np.ravel(part) for part in jax.tree.leaves(w)])
+        return w
+
+    def walk(seed):
+        return np.concatenate([np.ravel(part) for part in jax.tree.leaves(steps(jax.random.key(seed)))])
 
     np.testing.assert_array_equal(walk(0), walk(0))
     assert (walk(0) != walk(1)).all()

@@ -9,6 +9,7 @@ from sklearn.svm import SVC, LinearSVC
 
 import dni_jax as dni
 from dni_jax.lab.repair import fgsm, fit_hybrid, one_hot_targets, repair_head
+from tests.support.slow import slow_after
 
 
 def drawn(n_classes, n_states=150, n_neurons=6, seed=0):
@@ -18,8 +19,9 @@ def drawn(n_classes, n_states=150, n_neurons=6, seed=0):
     return states + 5, labels  # far from 0, where squares are large
 
 
-@pytest.mark.parametrize("n_classes", [2, 4])
-@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+@pytest.mark.parametrize(
+    ("kernel", "n_classes"), slow_after(2, [("rbf", 4), ("linear", 2), ("rbf", 2), ("linear", 4)], 2)
+)
 def test_scores_are_those_of_scikit_learn(kernel, n_classes):
     states, labels = drawn(n_classes)
     names = np.array([-3, 1, 7, 8])[labels]
@@ -36,12 +38,12 @@ def test_scores_are_those_of_scikit_learn(kernel, n_classes):
     assert (ours.weights is None) == (kernel == "rbf") == (ours.support is not None)
 
 
-@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+@pytest.mark.parametrize("kernel", slow_after(1, ["rbf", "linear"]))
 def test_gradients_of_the_decision_function(kernel):
     states, labels = drawn(3)
     ours = fit_hybrid(lambda x: jnp.tanh(x), np.tanh(states), labels, kernel)
     at = states[:2].astype(np.float32)
-    found = jax.jacobian(ours.scores)(at)
+    found = np.asarray(jax.jit(jax.jacobian(ours.scores))(at))
     step = 1e-3
     for row, column in [(0, 1), (1, 4)]:
         moved = [np.array(at, float) for _ in range(2)]
@@ -118,7 +120,7 @@ def test_invalid_arguments(change, message):
         fit_hybrid(**(given | change))
 
 
-@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+@pytest.mark.parametrize("kernel", slow_after(1, ["linear", "rbf"]))
 def test_invalid_inputs(kernel):
     states, labels = drawn(3, n_states=40)
     ours = fit_hybrid(None, states, labels, kernel)

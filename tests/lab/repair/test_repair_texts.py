@@ -22,6 +22,7 @@ from dni_jax.lab.repair._generated import (
 from dni_jax.lab.repair._linear_program import solve_one_sided
 from dni_jax.lab.repair._requirements import cap_probability, head_probabilities
 from dni_jax.models._trained import TrainedModel
+from tests.support.slow import slow_after
 
 N, LENGTH, CLEAN = 120, 60, 150
 BEGINNING = re.compile(r"0*(\(1*(\(2*(\(3*(\(4*(\)3*(\)2*(\)1*(\))?)?)?)?)?)?)?)?")
@@ -86,6 +87,7 @@ def test_a_repair_leaves_fewer_violations(fix, model):
     assert f"{len(fix.weights)} of {model.weights.head.size} weights" in repr(fix)
 
 
+@pytest.mark.slow
 def test_only_violating_symbols_of_chosen_neurons_change(few, model, violation):
     old, new = model.weights, few.model.weights
     for name in ("wx", "wh", "b"):
@@ -138,6 +140,7 @@ def test_violating_symbols_by_regular_expressions(model, violation):
     assert twos.tolist() == [[symbol == "2" for symbol in model.vocabulary.symbols]] * len(prefixes)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_repair(few, model, corpus, violation):
     again = dni.lab.repair.repair(
         model, corpus, violation, N, LENGTH, n_clean=CLEAN, neurons=[20, 3, 9], n_examples=8, n_random=2
@@ -206,6 +209,7 @@ def test_a_network_without_boundary_starts_with_the_prime(model, corpus):
     assert found.outcomes.loc["after", "violations"] < found.outcomes.loc["before", "violations"]
 
 
+@pytest.mark.slow
 def test_repair_table(model, corpus):
     four = dni.char_feature("4", "4".__eq__)
     found = repair_table(model, corpus, four, {"all": None, "two": [1, 5]}, n_random=2, n=20, length=40, n_clean=20)
@@ -265,7 +269,7 @@ def test_wrong_types_are_rejected(states, model, corpus, violation):
         text_repair._check_types(model, ["0(1"], violation)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", slow_after(5, range(20)))
 def test_the_cap_is_reached_by_the_smallest_correction(seed):
     rng = np.random.default_rng(seed)
     chance = rng.dirichlet(np.full(6, 0.5))

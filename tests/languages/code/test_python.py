@@ -122,6 +122,7 @@ def test_headers_that_do_not_parse_keep_their_blocks():
     assert names.count("return_stmt") == 2
 
 
+@pytest.mark.slow
 def test_masking_takes_a_bounded_time():
     text = "class A:\n" + "    x = 1\n" * 300 + "    print 'x'\n" * 100
     result = get("python").try_parse(text)  # each line that is masked is a new parse from the beginning

@@ -1,0 +1,45 @@
+"""What is no corpus, network or relevance at all is refused in a sentence that says what to pass."""
+
+import jaxtyping
+import pytest
+import xarray as xr
+
+import dni_jax as dni
+
+CALLS = {
+    "train": lambda wrong, model: dni.train(wrong),
+    "train_population": lambda wrong, model: dni.train_population(wrong, seeds=(0, 1)),
+    "record": lambda wrong, model: dni.record(model, wrong),
+    "fine_tune": lambda wrong, model: dni.models.fine_tune(model, wrong),
+    "label": lambda wrong, model: dni.char_feature("digit", str.isdigit).label(wrong),
+    "verify": lambda wrong, model: dni.verify(model, wrong, xr.Dataset(), "digit"),
+}
+
+
+@pytest.fixture(autouse=True)
+def unchecked():
+    """Let wrong types pass the checker of the tests, as they do for a user."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_no_corpus(name, model):
+    with pytest.raises(ValueError, match=r"expected a Corpus, got str: make one with dni\.Corpus\.from_strings"):
+        CALLS[name]("0(1)", model)
+
+
+def test_no_network(corpus):
+    with pytest.raises(
+        ValueError, match=r"expected a network that dni_jax runs itself, got str: pass the network first"
+    ):
+        dni.verify("lstm", corpus, xr.Dataset(), "digit")
+    with pytest.raises(ValueError, match="expected a network that dni_jax runs itself, got str: take it over"):
+        dni.record("lstm", corpus)
+
+
+@pytest.mark.parametrize("wrong", [{}, xr.Dataset(), None])
+def test_no_relevance(wrong):
+    with pytest.raises(ValueError, match=r"expected the dataset that dni\.inspect returns, got"):
+        dni.top(wrong, "digit")
