@@ -57,6 +57,20 @@ class Network(nnx.Module):
             x = nnx.relu(layer(x))
         return self.full[-1](x)
 
+    def layers(self, x):
+        """Give the states of every layer by name: pictures, each block after its pooling, full layers, scores."""
+        found = {"pictures": x}
+        for number, block in enumerate(self.blocks, 1):
+            for layer in block:
+                x = nnx.relu(layer(x))
+            x = nnx.max_pool(x, (2, 2), strides=(2, 2))
+            found[f"block {number}"] = x
+        x = x.reshape(len(x), -1)
+        for number, layer in enumerate(self.full[:-1], 1):
+            x = nnx.relu(layer(x))
+            found[f"full {number}"] = x
+        return found | {"scores": self.full[-1](x)}
+
     @property
     def n_parameters(self) -> int:
         """How many numbers are learnt."""

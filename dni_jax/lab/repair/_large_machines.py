@@ -3,8 +3,8 @@
 Linear machines (squared hinge, the bias penalized) are fitted by Newton's method with conjugate gradients (Keerthi &
 DeCoste 2005): every product with the states serves all classes. RBF machines are fitted by chunking (Boser et al.
 1992): libsvm fits a working set, states outside of it that violate the margin join it, and the rest leaves, until there
-is no violation. A state outside has coefficient 0, which is optimal where its margin is kept; so the optimum of the last
-working set is that of all states.
+is no violation. A state outside has coefficient 0, which is optimal where its margin is kept; so the optimum of the
+last working set is that of all states.
 """
 
 from __future__ import annotations

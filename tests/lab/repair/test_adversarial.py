@@ -183,6 +183,7 @@ def test_relative_changes_of_layers():
         relative_changes(layers, INPUTS, INPUTS, batch=0)
 
 
+@pytest.mark.slow
 def test_foolbox_finds_as_many_adversarials_of_the_same_size():
     """foolbox steps along the same signs at every length of a grid; the first that succeeds bounds ours."""
     foolbox = pytest.importorskip("foolbox")
