@@ -284,29 +284,38 @@ def measure_seed(images, seed, asked):
     def layers(pictures):
         return nnx.merge(graph, state).layers(pictures)
 
+    def full(states):
+        """Compute the network's scores from the states that its full layers read."""
+        rest = nnx.merge(graph, state).full
+        for layer in rest[:-1]:
+            states = nnx.relu(layer(states))
+        return rest[-1](states)
+
     svm = hybrid_stage(stages, "linear", body, x, y)
     scores = {"NN": whole, "LH": svm.scores}
     attacks = {name: attack_stage(stages, name, scores[name], x_test, y_test) for name in ("NN", "LH")}
     pool["attack"] = attack_stage(stages, "LH, pool", svm.scores, pool["x"], pool["y"])
     repairs = stages("repairs", lambda: compare_repairs(body, svm, attacks["LH"], pool, y_test))
-    weights = {REPAIRED[0]: repairs["weights_RLH"], REPAIRED[1]: repairs["weights_one"]}
-    if not asked.without_held:
+    weights = {REPAIRED[0]: repairs["weights_RLH"]}
+    if not asked.core:
         held = images.x_train[rest[1]], images.y_train[rest[1]]
         kept = stages("held", lambda: hold_stage(body, svm, pool, *held))
-        weights[REPAIRED[2]] = kept["weights"]
+        weights |= {REPAIRED[1]: repairs["weights_one"], REPAIRED[2]: kept["weights"]}
     scores |= {name: linear_scores(body, one, svm.bias) for name, one in weights.items()}
     for name in weights:
         attacks[name] = attack_stage(stages, name, scores[name], x_test, y_test)
 
+    def accuracies(pictures):
+        states = in_blocks(body, pictures)
+        linear = [accuracy((one, svm.bias), states, y_test) for one in (svm.weights, *weights.values())]
+        return np.array([np.mean(in_blocks(full, states).argmax(axis=1) == y_test), *linear])
+
     def matrix():
-        found = {"Data": [np.mean(in_blocks(one, x_test).argmax(axis=1) == y_test) for one in scores.values()]}
+        found = {"Data": accuracies(x_test)}
         for attacker, attack in attacks.items():
             for epsilon in EPSILONS:
-                moved = attack.inputs_at(epsilon)
-                found[f"{SETS[attacker]} {epsilon}"] = [
-                    np.mean(in_blocks(one, moved).argmax(axis=1) == y_test) for one in scores.values()
-                ]
-        return {name: np.array(values) for name, values in found.items()}
+                found[f"{SETS[attacker]} {epsilon}"] = accuracies(attack.inputs_at(epsilon))
+        return found
 
     found = {"matrix": stages(f"matrix of {len(scores)}", matrix), "classifiers": list(scores), "repairs": repairs}
     found["categories"] = stages("categories", lambda: compare_categories(body, attacks["LH"], attacks["RLH"]))
@@ -315,9 +324,8 @@ def measure_seed(images, seed, asked):
     found["own head"] = stages(
         "own head", lambda: repair_own_head(layers, network, own, pool["y"], attacks["NN"], y_test)
     )
-    if not asked.without_held:
+    if not asked.core:
         found["held"] = kept
-    if not asked.without_rbf:
         rbf = hybrid_stage(stages, "rbf", body, x, y)
         found["KH"] = float(rbf.accuracy(x_test, y_test))
     found["seconds"] = {"training": training, **stages.seconds}
@@ -410,8 +418,7 @@ def main():
     parser.add_argument("--steps", type=int, default=STEPS, help="of training")
     parser.add_argument("--networks", default="runs/experiments", help="where networks and stages are kept")
     parser.add_argument("--quick", action="store_true", help="fewer pictures")
-    parser.add_argument("--without-held", action="store_true", help="leave out the repair that holds clean pictures")
-    parser.add_argument("--without-rbf", action="store_true", help="leave out the RBF hybrid")
+    parser.add_argument("--core", action="store_true", help="leave out the two other repairs and the RBF hybrid")
     parser.add_argument("--figure", help="draw accuracy against epsilon into this file")
     asked = parser.parse_args()
     asked.sizes = (300, 200, 200, 1_000) if asked.quick else (10_000, POOL, HELD, LEARNED)
