@@ -8,15 +8,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import TextIO
+from typing import Protocol, runtime_checkable
 
 _INTERVAL = 1.0  # seconds between two lines
+
+
+@runtime_checkable  # tests check arguments against the types of signatures
+class _Stream(Protocol):
+    def write(self, text: str, /) -> int: ...
+
+    def flush(self) -> None: ...
 
 
 class _StatusLine:
     """Rewrites the last line of a terminal each second: "working, 3 s"."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: _Stream) -> None:
         self._stream = stream
         self._began = time.monotonic()
         self._lock = threading.Lock()

@@ -164,7 +164,7 @@ def verify(
     check_corpus(corpus)
     check_network(model)
     ks = [k for k in _SIZES if k <= model.n_neurons] if ks is None else ks
-    check_request(names, ks, n_random, intervention, match, model)
+    check_request(names, ks, n_random, intervention, match, model.n_neurons)
     check_density(density, model.n_neurons)
     if relevance.sizes["neuron"] != model.n_neurons:
         raise ValueError(
@@ -242,13 +242,13 @@ def check_network(model: Any) -> None:
 
 
 def check_request(
-    names: list[str], ks: Sequence[int], n_random: int, intervention: str, match: str | None, model: Any
+    names: list[str], ks: Sequence[int], n_random: int, intervention: str, match: str | None, n_neurons: int
 ) -> None:
     """Refuse what cannot be verified; see `verify`."""
     if not names:
         raise ValueError("expected at least one feature to verify, got none")
-    if not ks or min(ks) < 1 or max(ks) > model.n_neurons or list(ks) != sorted(set(ks)):
-        raise ValueError(f"expected growing ks from 1 to {model.n_neurons} (the number of neurons), got {tuple(ks)}")
+    if not ks or min(ks) < 1 or max(ks) > n_neurons or list(ks) != sorted(set(ks)):
+        raise ValueError(f"expected growing ks from 1 to {n_neurons} (the number of neurons), got {tuple(ks)}")
     if n_random < 1:
         raise ValueError(f"expected n_random of at least 1, got {n_random}")
     if intervention not in INTERVENTIONS:

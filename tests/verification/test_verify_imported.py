@@ -6,7 +6,7 @@ import pytest
 import dni_jax as dni
 from dni_jax.models import Readout
 from dni_jax.text import Corpus
-from dni_jax.verification._verify import check_request
+from dni_jax.verification._verify import check_network
 
 SYMBOLS = ["c", "a", "x", "b"]
 CORPUS = Corpus.from_strings(["abcab", "cab", "bbac", "abxca", "ccab", "xa"])
@@ -124,4 +124,4 @@ def test_what_cannot_be_measured_is_refused(readout, options, message):
 def test_states_in_the_place_of_the_network_are_named():
     states = dni.record(taken(None), CORPUS)
     with pytest.raises(ValueError, match="pass the network first"):
-        check_request(["a"], (1,), 4, "ablate", None, states)
+        check_network(states)
