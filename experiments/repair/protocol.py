@@ -271,7 +271,8 @@ def measure_seed(images, seed, asked):
     """Measure everything of one seed, or read what is there."""
     n_test, n_pool, n_held, learned = asked.sizes
     steps = asked.steps
-    stages = Stages(Path(asked.networks) / f"protocol-mnist-{seed}", (seed, asked.sizes, steps, EPSILONS))
+    stages = Stages(Path(asked.networks) / f"protocol-mnist-{seed}", (seed, asked.sizes[1:], steps, EPSILONS))
+    tested = f", {n_test} tested"  # in the names of stages that depend on it
     x, y = images.x_train[:learned], images.y_train[:learned]
     x_test, y_test = images.x_test[:n_test], images.y_test[:n_test]
     rest = slice(learned, learned + n_pool), slice(learned + n_pool, learned + n_pool + n_held)
@@ -293,9 +294,9 @@ def measure_seed(images, seed, asked):
 
     svm = hybrid_stage(stages, "linear", body, x, y)
     scores = {"NN": whole, "LH": svm.scores}
-    attacks = {name: attack_stage(stages, name, scores[name], x_test, y_test) for name in ("NN", "LH")}
+    attacks = {name: attack_stage(stages, name + tested, scores[name], x_test, y_test) for name in ("NN", "LH")}
     pool["attack"] = attack_stage(stages, "LH, pool", svm.scores, pool["x"], pool["y"])
-    repairs = stages("repairs", lambda: compare_repairs(body, svm, attacks["LH"], pool, y_test))
+    repairs = stages("repairs" + tested, lambda: compare_repairs(body, svm, attacks["LH"], pool, y_test))
     weights = {REPAIRED[0]: repairs["weights_RLH"]}
     if not asked.core:
         held = images.x_train[rest[1]], images.y_train[rest[1]]
@@ -303,7 +304,7 @@ def measure_seed(images, seed, asked):
         weights |= {REPAIRED[1]: repairs["weights_one"], REPAIRED[2]: kept["weights"]}
     scores |= {name: linear_scores(body, one, svm.bias) for name, one in weights.items()}
     for name in weights:
-        attacks[name] = attack_stage(stages, name, scores[name], x_test, y_test)
+        attacks[name] = attack_stage(stages, name + tested, scores[name], x_test, y_test)
 
     def accuracies(pictures):
         states = in_blocks(body, pictures)
@@ -317,12 +318,16 @@ def measure_seed(images, seed, asked):
                 found[f"{SETS[attacker]} {epsilon}"] = accuracies(attack.inputs_at(epsilon))
         return found
 
-    found = {"matrix": stages(f"matrix of {len(scores)}", matrix), "classifiers": list(scores), "repairs": repairs}
-    found["categories"] = stages("categories", lambda: compare_categories(body, attacks["LH"], attacks["RLH"]))
-    found["layers"] = stages("layers", lambda: measure_layers(layers, attacks["NN"], seed))
+    found = {
+        "matrix": stages(f"matrix of {len(scores)}{tested}", matrix),
+        "classifiers": list(scores),
+        "repairs": repairs,
+    }
+    found["categories"] = stages("categories" + tested, lambda: compare_categories(body, attacks["LH"], attacks["RLH"]))
+    found["layers"] = stages("layers" + tested, lambda: measure_layers(layers, attacks["NN"], seed))
     own = attack_stage(stages, "NN, pool", whole, pool["x"], pool["y"])
     found["own head"] = stages(
-        "own head", lambda: repair_own_head(layers, network, own, pool["y"], attacks["NN"], y_test)
+        "own head" + tested, lambda: repair_own_head(layers, network, own, pool["y"], attacks["NN"], y_test)
     )
     if not asked.core:
         found["held"] = kept
@@ -419,9 +424,10 @@ def main():
     parser.add_argument("--networks", default="runs/experiments", help="where networks and stages are kept")
     parser.add_argument("--quick", action="store_true", help="fewer pictures")
     parser.add_argument("--core", action="store_true", help="leave out the two other repairs and the RBF hybrid")
+    parser.add_argument("--tested", type=int, default=10_000, help="test pictures")
     parser.add_argument("--figure", help="draw accuracy against epsilon into this file")
     asked = parser.parse_args()
-    asked.sizes = (300, 200, 200, 1_000) if asked.quick else (10_000, POOL, HELD, LEARNED)
+    asked.sizes = (300, 200, 200, 1_000) if asked.quick else (asked.tested, POOL, HELD, LEARNED)
     dni.devices.use_all_cores()
     images = mnist(asked.mnist)
     found = []

@@ -5,6 +5,7 @@ import pytest
 from sklearn.svm import SVC, LinearSVC
 
 from dni_jax.lab.repair import _hybrids, _large_machines, fit_hybrid
+from tests.support.slow import slow_after
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 400)
@@ -37,7 +38,7 @@ def test_rbf_machines_reach_libsvm_s_scores(monkeypatch):
         )
 
 
-@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+@pytest.mark.parametrize("kernel", slow_after(1, ["linear", "rbf"]))
 def test_two_classes_of_many_states(monkeypatch, kernel):
     few = fit_hybrid(None, STATES, LABELS == 1, kernel)
     monkeypatch.setattr(_hybrids, "_MANY", 100)
