@@ -249,13 +249,11 @@ def test_a_long_chain_is_walked_once(page):
 
 def in_jax(f):
     """A function of the page whose steps are JAX's."""
-    return FunctionType(
-        f.__code__, {"sin": jnp.sin, "log": jnp.log, "maximum": jnp.maximum, "sigmoid": jax.nn.sigmoid}
-    )
+    return FunctionType(f.__code__, {"sin": jnp.sin, "log": jnp.log, "maximum": jnp.maximum, "sigmoid": jax.nn.sigmoid})
 
 
 def of_every_step(a, b):
-    return maximum(a - b * b, sin(a)) * sigmoid(b - a) + log(a * a + b * b) - sin(b) * b  # noqa: F821
+    return maximum(a - b * b, sin(a)) * sigmoid(b - a) + log(a * a + b * b) - sin(b) * b
 
 
 def test_sines_logarithms_and_differences_are_jax_grad(page):
@@ -265,17 +263,20 @@ def test_sines_logarithms_and_differences_are_jax_grad(page):
 
     @jax.jit
     def modes(a, b):
-        both = [(jax.value_and_grad(f, (0, 1))(a, b), jax.jacfwd(f, (0, 1))(a, b)) for f in map(in_jax, functions)]
-        return both
+        found = []
+        for f in map(in_jax, functions):
+            forward = [jax.jvp(f, (a, b), direction)[1] for direction in ((1.0, 0.0), (0.0, 1.0))]
+            found.append((*jax.value_and_grad(f, (0, 1))(a, b), forward))
+        return found
 
     for a, b in ((2.0, 5.0), (0.3, -1.2), (4.0, 0.5)):
         by_hand = ((b, a + math.cos(b)), (1 / a + b, a - math.cos(b)), None)
-        for f, ((expected, reverse), forward), known in zip(functions, modes(a, b), by_hand, strict=True):
+        for f, (expected, reverse, forward), known in zip(functions, modes(a, b), by_hand, strict=True):
             value, slopes = page["slopes"](f, a, b)
             assert value == pytest.approx(float(expected), abs=1e-13)
             np.testing.assert_allclose(slopes, reverse, atol=1e-13)
             np.testing.assert_allclose(slopes, forward, atol=1e-13)
-            if known is not None:
+            if known:
                 np.testing.assert_allclose(slopes, known, atol=1e-14)
     assert page["slopes"](page["survey"], 2, 5)[0] == pytest.approx(11.652, abs=5e-4)
     np.testing.assert_allclose(page["slopes"](page["survey"], 2, 5)[1], (5.5, 1.716), atol=5e-4)
@@ -307,9 +308,7 @@ def test_a_loop_and_a_branch_are_the_steps_that_were_taken(page):
 
 def test_jax_differentiates_the_loop_by_the_ways_the_page_names(page):
     np.testing.assert_allclose(jax.grad(in_jax(page["winding"]), (0, 1))(1.5, 2.0), (1 / 1.5, 1.5), rtol=1e-14)
-    for direction, expected in (((1.0, 0.0), 1 / 1.5), ((0.0, 1.0), 1.5)):
-        assert float(jax.jvp(page["compiled"], (1.5, 2.0), direction)[1]) == pytest.approx(expected)
-    with pytest.raises(ValueError, match="Reverse-mode differentiation does not work for lax.while_loop"):
+    with pytest.raises(ValueError, match=r"Reverse-mode differentiation does not work for lax\.while_loop"):
         jax.grad(page["compiled"])(1.5, 2.0)
 
 
@@ -419,12 +418,8 @@ def test_a_weight_that_two_layers_share_adds_what_comes_back(page):
     )
     shared.forward(x=x, y=y, w=w, b=b)
     found = shared.backward()
-    np.testing.assert_allclose(
-        found["w"], differences(lambda w: shared.forward(x=x, y=y, w=w, b=b), w), atol=1e-9
-    )
-    np.testing.assert_allclose(
-        found["b"], differences(lambda b: shared.forward(x=x, y=y, w=w, b=b), b), atol=1e-9
-    )
+    np.testing.assert_allclose(found["w"], differences(lambda w: shared.forward(x=x, y=y, w=w, b=b), w), atol=1e-9)
+    np.testing.assert_allclose(found["b"], differences(lambda b: shared.forward(x=x, y=y, w=w, b=b), b), atol=1e-9)
 
 
 def test_a_graph_without_an_order_is_refused(page):
@@ -478,15 +473,21 @@ def test_an_epoch_reads_every_row_once(page):
         return np.zeros_like(w), np.zeros_like(b)
 
     x, y = np.arange(10.0)[:, None], np.zeros((10, 1))
-    page["descend_in_batches"](gradient, x, y, 0.1, 4, 2, np.random.default_rng(0))
+    assert len(list(page["descend_in_batches"](gradient, x, y, 0.1, 4, 2, np.random.default_rng(0)))) == 2
     assert [len(rows) for rows in seen] == [4, 4, 2, 4, 4, 2]
-    epochs = [sum(seen[:3], []), sum(seen[3:], [])]
-    assert [sorted(rows) for rows in epochs] == [list(range(10))] * 2
-    assert epochs[0] != epochs[1]
+    first, second = np.concatenate(seen[:3]), np.concatenate(seen[3:])
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert (first != second).any()
 
 
 def test_one_batch_of_all_rows_is_the_delta_rule(page):
     _, x, y = rows_and_classes()
     expected = page["descend"](page["linear_gradient"], x, y, 0.3, 5)
     found = page["descend_in_batches"](page["linear_gradient"], x, y, 0.3, len(x), 5, np.random.default_rng(0))
-    np.testing.assert_allclose(flat(found), flat(expected), atol=1e-15)
+    np.testing.assert_allclose(flat(list(found)[-1]), flat(expected), atol=1e-15)
+
+
+def test_the_softmax_bends_at_most_half_as_much_as_the_square():
+    p = np.vstack([np.random.default_rng(0).dirichlet([0.5] * 4, size=1_000), [0.5, 0.5, 0, 0]])
+    curvatures = np.linalg.eigvalsh(p[:, :, None] * np.eye(4) - p[:, :, None] * p[:, None])[:, -1]
+    assert curvatures.max() == pytest.approx(0.5)
