@@ -57,6 +57,20 @@ class Network(nnx.Module):
             x = nnx.relu(layer(x))
         return self.full[-1](x)
 
+    def layers(self, x):
+        """Give the states of every layer by name: pictures, each block after its pooling, full layers, scores."""
+        found = {"pictures": x}
+        for number, block in enumerate(self.blocks, 1):
+            for layer in block:
+                x = nnx.relu(layer(x))
+            x = nnx.max_pool(x, (2, 2), strides=(2, 2))
+            found[f"block {number}"] = x
+        x = x.reshape(len(x), -1)
+        for number, layer in enumerate(self.full[:-1], 1):
+            x = nnx.relu(layer(x))
+            found[f"full {number}"] = x
+        return found | {"scores": self.full[-1](x)}
+
     @property
     def n_parameters(self) -> int:
         """How many numbers are learnt."""
@@ -116,7 +130,12 @@ def trained(kind, seed, folder, x, y, steps, **plan):
     began = time.process_time()
     train(network, x, y, steps, seed=seed, **plan)
     seconds = time.process_time() - began
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(file) as aside, aside.open("wb") as out:
-        np.savez(out, *(np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(network))), seconds=seconds)
+    keep(file, network, seconds)
     return network, seconds
+
+
+def keep(file, network, seconds):
+    """Write a trained network, and the CPU seconds that it took."""
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(Path(file)) as aside, aside.open("wb") as out:
+        np.savez(out, *(np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(network))), seconds=seconds)

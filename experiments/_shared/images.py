@@ -44,7 +44,7 @@ def digits() -> Images:
 
 
 def cifar10(path: str | Path | None = None) -> Images:
-    """Read CIFAR-10 from a folder: its binary or Python version, or ``cifar10_jpeg_bytes.npz``.
+    """Read CIFAR-10 from a folder: its binary or Python version, or ``cifar10_jpeg_bytes.npz`` (or that file itself).
 
     The last holds JPEG pictures (quality about 75, median PSNR to the originals 30.5 dB): say so beside any result.
     The Python version is a pickle; open only one that you trust.
@@ -55,6 +55,8 @@ def cifar10(path: str | Path | None = None) -> Images:
         Where the folder holds none of the three.
     """
     folder = Path(path) if path is not None else SHARED
+    if folder.name == "cifar10_jpeg_bytes.npz" and folder.is_file():
+        return _jpeg(folder)
     if (folder / "data_batch_1.bin").exists():
         return _planes(*(_binary([folder / f"{name}.bin" for name in names]) for names in (BATCHES, ("test_batch",))))
     if (folder / "data_batch_1").exists():

@@ -118,7 +118,7 @@ class HeadRepair:
 
     def scores(self, states: Any) -> Float[np.ndarray, "T C"]:
         """Compute the repaired head's scores of states ``(T, N)``; float64."""
-        return _checked_states(states, self.weights.shape[1]) @ self.weights.T + self.bias
+        return checked_states(states, self.weights.shape[1]) @ self.weights.T + self.bias
 
     def effect(self, states: Any, labels: Any = None) -> HeadEffect:
         """Measure what the repair does to states ``(T, N)``, and to the accuracy if their classes ``(T,)`` are passed.
@@ -128,7 +128,7 @@ class HeadRepair:
         ValueError
             For no states, another number of neurons, or labels that do not fit.
         """
-        rows = _checked_states(states, self.weights.shape[1])
+        rows = checked_states(states, self.weights.shape[1])
         after = rows @ self.weights.T + self.bias
         before = after - rows @ self.delta.T
         old, new = before.argmax(axis=1), after.argmax(axis=1)
@@ -219,26 +219,21 @@ def repair_head(
     >>> fix.effect([[0.1, 0.9], [1.0, 0.0]], labels=[1, 0]).accuracy_after
     0.5
     """
-    old, offset, rows, wanted = _checked(weights, bias, states, targets)
-    free = _checked_neurons(neurons, old.shape[1])
+    old, offset, rows, wanted = checked_head(weights, bias, states, targets)
+    free = checked_neurons(neurons, old.shape[1])
     x = rows[:, free]
     price = _resolve_cost(cost, hard, x)
-    scores = rows @ old.T + offset
-    tolerance = _TOLERANCE * max(np.abs(scores).max(), np.abs(wanted).max())
-    corrections = np.where(np.abs(wanted - scores) <= tolerance, 0.0, wanted - scores).T
+    corrections = needed_corrections(old, offset, rows, wanted)
     solutions, name = _solve(x, corrections, price, solver)
     delta = np.zeros_like(old)
     delta[:, free] = [one.change for one in solutions]
-    new = old + delta
-    residual = rows @ new.T + offset - wanted
     pairs = list(zip(corrections, solutions, strict=True))
-    return HeadRepair(
-        weights=new,
-        bias=offset,
-        delta=delta,
-        residual=residual,
-        met=(np.abs(residual) <= tolerance).all(axis=1),
-        corrected=(residual + wanted).argmax(axis=1) == wanted.argmax(axis=1),
+    return make_repair(
+        old,
+        offset,
+        rows,
+        wanted,
+        delta,
         objectives=np.array([objective(x, r, price, one.change) for r, one in pairs]),
         gap=np.array([duality_gap(x, r, price, one) for r, one in pairs]),
         cost=price,
@@ -247,12 +242,47 @@ def repair_head(
     )
 
 
+def needed_corrections(
+    old: Float[np.ndarray, "C N"],
+    offset: Float[np.ndarray, " C"],
+    rows: Float[np.ndarray, "T N"],
+    wanted: Float[np.ndarray, "T C"],
+) -> Float[np.ndarray, "C T"]:
+    """Return what to add to the scores; 0 where they equal their targets up to rounding."""
+    scores = rows @ old.T + offset
+    tolerance = _TOLERANCE * max(np.abs(scores).max(), np.abs(wanted).max())
+    return np.where(np.abs(wanted - scores) <= tolerance, 0.0, wanted - scores).T
+
+
+def make_repair(
+    old: Float[np.ndarray, "C N"],
+    offset: Float[np.ndarray, " C"],
+    rows: Float[np.ndarray, "T N"],
+    wanted: Float[np.ndarray, "T C"],
+    delta: Float[np.ndarray, "C N"],
+    **solution: Any,
+) -> HeadRepair:
+    """Return a repair by a change of the weights, with what it does to the states that it was made from."""
+    new = old + delta
+    residual = rows @ new.T + offset - wanted
+    tolerance = _TOLERANCE * max(np.abs(rows @ old.T + offset).max(), np.abs(wanted).max())
+    return HeadRepair(
+        weights=new,
+        bias=offset,
+        delta=delta,
+        residual=residual,
+        met=(np.abs(residual) <= tolerance).all(axis=1),
+        corrected=(residual + wanted).argmax(axis=1) == wanted.argmax(axis=1),
+        **solution,
+    )
+
+
 def neuron_numbers(neurons: Any) -> np.ndarray:
     """Return the numbers of neurons: as passed, or those of a table from `dni_jax.top`."""
     return np.asarray(neurons["neuron"] if isinstance(neurons, pd.DataFrame) and "neuron" in neurons else neurons)
 
 
-def _checked(weights: Any, bias: Any, states: Any, targets: Any) -> tuple[np.ndarray, ...]:
+def checked_head(weights: Any, bias: Any, states: Any, targets: Any) -> tuple[np.ndarray, ...]:
     """Return the four as float64."""
     old, offset, wanted = (np.asarray(array, np.float64) for array in (weights, bias, targets))
     if old.ndim != 2 or not old.size:
@@ -260,7 +290,7 @@ def _checked(weights: Any, bias: Any, states: Any, targets: Any) -> tuple[np.nda
     if offset.shape != old.shape[:1]:
         hint = ": pass the weights' transpose" if offset.shape == old.shape[1:] else ""
         raise ValueError(f"expected a bias of shape ({len(old)},), one per class, got {offset.shape}{hint}")
-    rows = _checked_states(states, old.shape[1])
+    rows = checked_states(states, old.shape[1])
     if wanted.shape != (len(rows), len(old)):
         raise ValueError(f"expected targets of shape ({len(rows)}, {len(old)}), one row per state, got {wanted.shape}")
     for name, array in (("weights", old), ("a bias", offset), ("targets", wanted)):
@@ -269,7 +299,7 @@ def _checked(weights: Any, bias: Any, states: Any, targets: Any) -> tuple[np.nda
     return old, offset, rows, wanted
 
 
-def _checked_states(states: Any, n_neurons: int) -> Float[np.ndarray, "T N"]:
+def checked_states(states: Any, n_neurons: int) -> Float[np.ndarray, "T N"]:
     """Return states as float64."""
     rows = read_hidden(states).astype(np.float64, copy=False)
     if rows.shape[1] != n_neurons or not len(rows):
@@ -279,7 +309,7 @@ def _checked_states(states: Any, n_neurons: int) -> Float[np.ndarray, "T N"]:
     return rows
 
 
-def _checked_neurons(neurons: Any, n_neurons: int) -> Int[np.ndarray, " M"]:
+def checked_neurons(neurons: Any, n_neurons: int) -> Int[np.ndarray, " M"]:
     if neurons is None:
         return np.arange(n_neurons)
     found = neuron_numbers(neurons)

@@ -15,13 +15,14 @@ from sklearn.svm import SVC, LinearSVC
 from dni_jax.devices import use_all_cores
 from dni_jax.features import Labels
 from dni_jax.lab.repair._head import HeadRepair
+from dni_jax.lab.repair._large_machines import fit_linear_machines, fit_rbf_machines
 from dni_jax.models import TrainedModel, record
 from dni_jax.states import as_activations, read_hidden
 from dni_jax.text import Corpus
 
 KERNELS = ("linear", "rbf")
 _BLOCK = 1_024  # states at a time
-_SHARED_KERNEL = 8_192  # up to this many states one kernel matrix serves all classes: half a gigabyte
+_MANY = 8_192  # up to this many states scikit-learn fits class after class; its kernel matrix has half a gigabyte
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,8 @@ def fit_hybrid(
     Multiclass problems are solved one-vs-rest. ``"linear"`` is scikit-learn's ``LinearSVC`` (squared hinge, the bias
     penalized like a weight): a head ``(C, N)`` like a network's, which `dni_jax.repair_head` can repair. scikit-learn's
     ``SVC`` would vote among pairs of classes, which is not such a head. ``"rbf"`` is a binary ``SVC`` for each class;
-    its scores are smooth, and JAX differentiates through them.
+    its scores are smooth, and JAX differentiates through them. With more than 8,192 states, the same optima are found
+    by solvers for all classes at once, up to the solvers' tolerances.
 
     Parameters
     ----------
@@ -179,7 +181,8 @@ def fit_hybrid(
     gamma
         The RBF kernel's; None: scikit-learn's ``"scale"``, 1 / (N times the variance of all numbers in the states).
     seed
-        Orders the states in liblinear's dual solver, which is used for fewer states than neurons.
+        Orders the states in liblinear's dual solver, which is used for fewer states than neurons; with more than 8,192
+        states, draws the first working set of an RBF machine.
 
     Raises
     ------
@@ -215,7 +218,7 @@ def fit_hybrid(
     if gamma is None and not rows.var():
         raise ValueError("expected states that differ, got the same number everywhere, for which gamma has no scale")
     width = float(gamma) if gamma is not None else 1 / (rows.shape[1] * float(rows.var()))
-    kept, coefficients, bias = _fit_rbf(rows, [truth == name for name in positive], C, width)
+    kept, coefficients, bias = _fit_rbf(rows, [truth == name for name in positive], C, width, seed)
     return Hybrid(
         model,
         kernel,
@@ -228,17 +231,20 @@ def fit_hybrid(
 
 
 def _fit_linear(rows: Any, targets: list[np.ndarray], C: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    if len(rows) > _MANY:
+        return fit_linear_machines(rows, np.stack(targets, axis=1), C)
     machines = [LinearSVC(C=C, dual="auto", random_state=seed, max_iter=10_000).fit(rows, one) for one in targets]
     return np.concatenate([one.coef_ for one in machines]), np.concatenate([one.intercept_ for one in machines])
 
 
-def _fit_rbf(rows: Any, targets: list[np.ndarray], C: float, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fit_rbf(
+    rows: Any, targets: list[np.ndarray], C: float, gamma: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the rows of all support vectors, their coefficients for each class, and the biases."""
-    if len(rows) <= _SHARED_KERNEL:
-        kernel = rbf_kernel(rows, gamma=gamma)
-        machines = [SVC(C=C, kernel="precomputed").fit(kernel, one) for one in targets]
-    else:
-        machines = [SVC(C=C, kernel="rbf", gamma=gamma, cache_size=500).fit(rows, one) for one in targets]
+    if len(rows) > _MANY:
+        return fit_rbf_machines(rows, np.stack(targets, axis=1), C, gamma, seed)
+    kernel = rbf_kernel(rows, gamma=gamma)
+    machines = [SVC(C=C, kernel="precomputed").fit(kernel, one) for one in targets]
     kept = np.unique(np.concatenate([one.support_ for one in machines]))
     coefficients = np.zeros((len(machines), len(kept)))
     for place, one in enumerate(machines):

@@ -131,7 +131,7 @@ def solve_one_sided(
     correction
         What to add to their scores.
     cost_above, cost_below
-        The cost of a unit of score above, and below, the corrected one; 0 or more.
+        The cost of a unit of score above, and below, the corrected one; 0 or more. Infinite: it may not be there.
 
     Returns
     -------
@@ -140,6 +140,8 @@ def solve_one_sided(
 
     Raises
     ------
+    InfeasibleError
+        If infinite costs contradict each other.
     ValueError
         If the program is not solved.
 
@@ -155,7 +157,12 @@ def solve_one_sided(
     n_states, n_neurons = states.shape
     prices = np.concatenate([np.ones(2 * n_neurons), cost_above, cost_below])
     rows = np.hstack([states, -states, -np.eye(n_states), np.eye(n_states)])
-    found = linprog(prices, A_eq=rows, b_eq=correction, method="highs-ds")
+    most = np.where(np.isfinite(prices), np.inf, 0.0)
+    bounds = np.stack([np.zeros(len(prices)), most], axis=1)
+    finite = np.where(np.isfinite(prices), prices, 0.0)
+    found = linprog(finite, A_eq=rows, b_eq=correction, bounds=bounds, method="highs-ds")
+    if found.status == 2:
+        raise InfeasibleError
     if found.status:
         raise ValueError(
             f"the repair's linear program was not solved ({found.message}): take fewer states, or a lower cost"

@@ -9,9 +9,11 @@ from jaxtyping import Float
 
 
 def one_hot_targets(labels: Any, n_classes: int) -> Float[np.ndarray, "T C"]:
-    """Return 1 for the correct class and 0 for all others, as in Guidotti & Leofante (2019).
+    """Return 1 for the correct class and 0 for all others.
 
-    These ask every score of every state to move, so the weights of nearly every class change.
+    These ask every score of every state to move, so the weights of nearly every class change. Guidotti & Leofante
+    (2019) ask for "the correct values of the decision function" and do not say which these are; for an adversarial
+    input, `clean_targets` are the natural reading.
 
     Parameters
     ----------
@@ -59,11 +61,7 @@ def margin_targets(scores: Any, labels: Any, margin: float = 1.0) -> Float[np.nd
     >>> margin_targets([[1.0, 3.0, 2.0], [9.0, 3.0, 2.0]], [0, 0], margin=0.5).tolist()
     [[3.5, 3.0, 2.0], [9.0, 3.0, 2.0]]
     """
-    current = np.asarray(scores, np.float64)
-    if current.ndim != 2 or current.shape[1] < 2:
-        raise ValueError(f"expected scores of shape (T, C) with C of at least 2, got {current.shape}")
-    if not np.isfinite(current).all():
-        raise ValueError("expected finite scores, got NaN or infinity")
+    current = _checked_scores(scores)
     if not margin > 0 or not np.isfinite(margin):
         raise ValueError(f"expected a margin above 0, got {margin}: a tie is not a decision")
     correct = checked_labels(labels, current.shape[1], len(current))
@@ -71,6 +69,53 @@ def margin_targets(scores: Any, labels: Any, margin: float = 1.0) -> Float[np.nd
     targets[rows, correct] = -np.inf
     targets[rows, correct] = np.maximum(current[rows, correct], targets.max(axis=1) + margin)
     return targets
+
+
+def clean_targets(scores: Any, labels: Any) -> Float[np.ndarray, "T C"]:
+    """Return the scores of the inputs before they were attacked, as targets for the attacked ones.
+
+    A head that meets them decides about an adversarial input as it did about the original: "the correct values of the
+    decision function" of Guidotti & Leofante (2019), read naturally. All scores return to what they were, so these
+    disturb a head less than `one_hot_targets`.
+
+    Parameters
+    ----------
+    scores
+        float ``(T, C)``: the head's scores of the originals.
+    labels
+        int ``(T,)``: the correct classes.
+
+    Raises
+    ------
+    ValueError
+        For scores of another shape or not finite, labels that do not fit, or originals that are not classified
+        correctly: their scores are no correct ones.
+
+    Examples
+    --------
+    >>> clean_targets([[3.0, 1.0], [0.5, 2.5]], [0, 1]).tolist()
+    [[3.0, 1.0], [0.5, 2.5]]
+    """
+    current = _checked_scores(scores)
+    correct = checked_labels(labels, current.shape[1], len(current))
+    others = current.copy()
+    others[np.arange(len(current)), correct] = -np.inf
+    missed = int(np.sum(others.max(axis=1) >= current[np.arange(len(current)), correct]))
+    if missed:
+        raise ValueError(
+            f"expected originals that are classified correctly, got {missed} of {len(current)} that are not: leave "
+            "them out, or use margin_targets"
+        )
+    return current.copy()
+
+
+def _checked_scores(scores: Any) -> Float[np.ndarray, "T C"]:
+    current = np.asarray(scores, np.float64)
+    if current.ndim != 2 or current.shape[1] < 2:
+        raise ValueError(f"expected scores of shape (T, C) with C of at least 2, got {current.shape}")
+    if not np.isfinite(current).all():
+        raise ValueError("expected finite scores, got NaN or infinity")
+    return current
 
 
 def checked_labels(labels: Any, n_classes: int, length: int | None = None) -> np.ndarray:

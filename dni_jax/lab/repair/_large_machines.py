@@ -1,0 +1,157 @@
+"""Support vector machines on many states: the optima of scikit-learn's, found for all classes at once.
+
+Linear machines (squared hinge, the bias penalized) are fitted by Newton's method with conjugate gradients (Keerthi &
+DeCoste 2005): every product with the states serves all classes. RBF machines are fitted by chunking (Boser et al.
+1992): libsvm fits a working set, states outside of it that violate the margin join it, and the rest leaves, until there
+is no violation. A state outside has coefficient 0, which is optimal where its margin is kept; so the optimum of the
+last working set is that of all states.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.svm import SVC
+
+_TOLERANCE = 1e-4  # of the first gradient, as liblinear's
+_NEWTON_STEPS = 50
+_CONJUGATE_STEPS = 60
+_FIRST_SET = 4_000  # states in the first working set
+_MARGIN = 1e-3  # libsvm's tolerance
+_ROWS = 2_048  # states at a time
+_ROUNDS = 50
+
+
+def fit_linear_machines(
+    states: Float[np.ndarray, "T N"], positive: Bool[np.ndarray, "T C"], C: float
+) -> tuple[Float[np.ndarray, "C N"], Float[np.ndarray, " C"]]:
+    """Minimize ``(|w|^2 + b^2) / 2 + C sum_t max(0, 1 - y_t (w x_t + b))^2`` for each class; return weights and biases.
+
+    Products are computed in float32, sums over classes and the steps in float64.
+    """
+    x = np.concatenate([states, np.ones((len(states), 1))], axis=1).astype(np.float32)
+    y = np.where(positive, np.float32(1), np.float32(-1))
+    weights = np.zeros((x.shape[1], y.shape[1]))
+    scores = np.zeros(y.shape, np.float32)
+    least = _TOLERANCE * np.minimum(positive.sum(axis=0), (~positive).sum(axis=0)).clip(1) / len(x)
+    first = None
+    for _ in range(_NEWTON_STEPS):
+        slack = np.maximum(1 - y * scores, 0)
+        gradient = weights - 2 * C * (x.T @ (y * slack)).astype(np.float64)
+        size = np.linalg.norm(gradient, axis=0)
+        first = size if first is None else first
+        going = size > least * first
+        if not going.any():
+            break
+        direction = np.zeros_like(weights)
+        direction[:, going] = _newton_direction(x, slack[:, going] > 0, -gradient[:, going], C)
+        moved = x @ direction.astype(np.float32)
+        length = _line_search(weights, direction, y, scores, moved, C)
+        weights = weights + length * direction
+        scores = x @ weights.astype(np.float32)
+    else:
+        raise ValueError("the support vector machines did not converge: scale the states, or lower C")
+    return weights[:-1].T.copy(), weights[-1].copy()
+
+
+def _newton_direction(
+    x: Float[np.ndarray, "T M"], active: Bool[np.ndarray, "T K"], right: Float[np.ndarray, "M K"], C: float
+) -> Float[np.ndarray, "M K"]:
+    """Solve ``(I + 2 C X' A X) d = right`` by conjugate gradients, preconditioned by the diagonal."""
+    mask = active.astype(np.float32)
+    diagonal = 1 + 2 * C * ((x * x).T @ mask).astype(np.float64)
+    solution, residual = np.zeros_like(right), right.copy()
+    scaled = residual / diagonal
+    search, energy = scaled.copy(), (residual * scaled).sum(axis=0)
+    enough = (0.05**2) * energy
+    for _ in range(_CONJUGATE_STEPS):
+        image = search + 2 * C * (x.T @ (mask * (x @ search.astype(np.float32)))).astype(np.float64)
+        curvature = (search * image).sum(axis=0)
+        step = np.where(energy > enough, energy / np.where(curvature > 0, curvature, 1), 0.0)
+        solution += step * search
+        residual -= step * image
+        scaled = residual / diagonal
+        after = (residual * scaled).sum(axis=0)
+        if (after <= enough).all():
+            break
+        search = scaled + after / np.where(energy > 0, energy, 1) * search
+        energy = after
+    return solution
+
+
+def _line_search(
+    weights: Float[np.ndarray, "M C"],
+    direction: Float[np.ndarray, "M C"],
+    y: Float[np.ndarray, "T C"],
+    scores: Float[np.ndarray, "T C"],
+    moved: Float[np.ndarray, "T C"],
+    C: float,
+) -> Float[np.ndarray, " C"]:
+    """Find the zero of the slope along each direction: it is convex and piecewise quadratic, so Newton finds it."""
+    length = np.ones(y.shape[1])
+    along, squares = (weights * direction).sum(axis=0), (direction**2).sum(axis=0)
+    for _ in range(10):
+        slack = np.maximum(1 - y * (scores + length.astype(np.float32) * moved), 0).astype(np.float64)
+        slope = along + length * squares - 2 * C * (slack * (y * moved)).sum(axis=0)
+        curvature = squares + 2 * C * ((slack > 0) * moved.astype(np.float64) ** 2).sum(axis=0)
+        change = np.where(curvature > 0, slope / np.where(curvature > 0, curvature, 1), 0.0)
+        length = np.maximum(length - change, 0.0)
+        if (np.abs(change) < 1e-3).all():
+            break
+    return length
+
+
+def fit_rbf_machines(
+    states: Float[np.ndarray, "T N"], positive: Bool[np.ndarray, "T C"], C: float, gamma: float, seed: int
+) -> tuple[Int[np.ndarray, " S"], Float[np.ndarray, "C S"], Float[np.ndarray, " C"]]:
+    """Return the rows of all support vectors, their coefficients for each class, and the biases."""
+    n_classes = positive.shape[1]
+    x = (states - states.mean(axis=0)).astype(np.float32)  # centered: squares of large numbers lose digits
+    squares = (x * x).sum(axis=1)
+    signs = np.where(positive, 1.0, -1.0)
+    start = np.random.default_rng(seed).permutation(len(x))[:_FIRST_SET]
+    working = [_with_both_classes(start, positive[:, c]) for c in range(n_classes)]
+    coefficients, bias = np.zeros((len(x), n_classes)), np.zeros(n_classes)
+    going = np.ones(n_classes, bool)
+    for _ in range(_ROUNDS):
+        for c in np.flatnonzero(going):
+            rows = working[c]
+            kernel = rbf_kernel(states[rows], gamma=gamma)
+            machine = SVC(C=C, kernel="precomputed", cache_size=1_000).fit(kernel, positive[rows, c])
+            coefficients[:, c] = 0.0
+            coefficients[rows[machine.support_], c] = machine.dual_coef_[0]
+            bias[c] = machine.intercept_[0]
+        scores = _rbf_scores(x, squares, coefficients[:, going], gamma) + bias[going]
+        for place, c in enumerate(np.flatnonzero(going)):
+            margin = signs[:, c] * scores[:, place]
+            inside = np.zeros(len(x), bool)
+            inside[working[c]] = True
+            violated = ~inside & (margin < 1 - 2 * _MARGIN)
+            if not violated.any():
+                going[c] = False
+                continue
+            # Near the margin a state may soon be needed again.
+            working[c] = np.flatnonzero(violated | (inside & ((coefficients[:, c] != 0) | (margin < 1.2))))
+        if not going.any():
+            kept = np.flatnonzero(coefficients.any(axis=1))
+            return kept, coefficients[kept].T.copy(), bias
+    raise ValueError("the support vector machines did not converge: take fewer states, or lower C")
+
+
+def _with_both_classes(rows: Int[np.ndarray, " K"], positive: Bool[np.ndarray, " T"]) -> Int[np.ndarray, " L"]:
+    """Add states of a rare class that the draw may have missed."""
+    return np.unique(np.concatenate([rows, np.flatnonzero(positive)[:10], np.flatnonzero(~positive)[:10]]))
+
+
+def _rbf_scores(
+    x: Float[np.ndarray, "T N"], squares: Float[np.ndarray, " T"], coefficients: Float[np.ndarray, "T K"], gamma: float
+) -> Float[np.ndarray, "T K"]:
+    kept = np.flatnonzero(coefficients.any(axis=1))
+    support, weights = x[kept], coefficients[kept].astype(np.float32)
+    scores = np.empty((len(x), weights.shape[1]))
+    for start in range(0, len(x), _ROWS):
+        block = slice(start, start + _ROWS)
+        distances = squares[block, None] + squares[kept] - 2 * (x[block] @ support.T)
+        scores[block] = np.exp(np.float32(-gamma) * np.maximum(distances, 0)) @ weights
+    return scores
