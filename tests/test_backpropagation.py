@@ -1,8 +1,12 @@
 """The gradients that docs/backpropagation.md derives, run from the page itself, against autodiff and scikit-learn."""
 
+import math
 import re
 from functools import cache
+from graphlib import CycleError
+from itertools import combinations
 from pathlib import Path
+from types import FunctionType
 
 import jax
 import jax.numpy as jnp
@@ -243,6 +247,71 @@ def test_a_long_chain_is_walked_once(page):
     assert page["slopes"](doubled, 1) == (2.0**30, (2.0**30,))
 
 
+def in_jax(f):
+    """A function of the page whose steps are JAX's."""
+    return FunctionType(f.__code__, {"sin": jnp.sin, "log": jnp.log, "maximum": jnp.maximum, "sigmoid": jax.nn.sigmoid})
+
+
+def of_every_step(a, b):
+    return maximum(a - b * b, sin(a)) * sigmoid(b - a) + log(a * a + b * b) - sin(b) * b
+
+
+def test_sines_logarithms_and_differences_are_jax_grad(page):
+    """The lecture's functions, at its point and at others, against both modes of JAX and the derivatives by hand."""
+    every_step = FunctionType(of_every_step.__code__, page)
+    functions = (page["wave"], page["survey"], every_step)
+
+    @jax.jit
+    def modes(a, b):
+        found = []
+        for f in map(in_jax, functions):
+            forward = [jax.jvp(f, (a, b), direction)[1] for direction in ((1.0, 0.0), (0.0, 1.0))]
+            found.append((*jax.value_and_grad(f, (0, 1))(a, b), forward))
+        return found
+
+    for a, b in ((2.0, 5.0), (0.3, -1.2), (4.0, 0.5)):
+        by_hand = ((b, a + math.cos(b)), (1 / a + b, a - math.cos(b)), None)
+        for f, (expected, reverse, forward), known in zip(functions, modes(a, b), by_hand, strict=True):
+            value, slopes = page["slopes"](f, a, b)
+            assert value == pytest.approx(float(expected), abs=1e-13)
+            np.testing.assert_allclose(slopes, reverse, atol=1e-13)
+            np.testing.assert_allclose(slopes, forward, atol=1e-13)
+            if known:
+                np.testing.assert_allclose(slopes, known, atol=1e-14)
+    assert page["slopes"](page["survey"], 2, 5)[0] == pytest.approx(11.652, abs=5e-4)
+    np.testing.assert_allclose(page["slopes"](page["survey"], 2, 5)[1], (5.5, 1.716), atol=5e-4)
+
+
+def test_both_modes_multiply_the_same_derivatives(page):
+    steps = {name: page[name] for name in ("maximum", "sigmoid")}
+    cases = [(make(steps), values) for make, values in FUNCTIONS.values()]
+    cases += [(page[name], (2.0, 5.0)) for name in ("wave", "survey", "winding")]
+    for f, values in cases:
+        _, slopes = page["slopes"](f, *values)
+        for direction in (*np.eye(len(values)), np.arange(1.0, len(values) + 1)):
+            assert page["along"](f, values, direction.tolist()) == pytest.approx(slopes @ direction, abs=1e-13)
+
+
+def test_a_loop_and_a_branch_are_the_steps_that_were_taken(page):
+    ways = set()
+    for a, b in ((1.5, 2.0), (2.0, 3.0), (12.0, 7.0), (1.1, 1.01), (0.5, 31.0)):
+        rounds = next(n for n in range(1_000) if a * b**n >= 10)
+        product = a * b**rounds
+        outer = 1 / product if product < 15 else math.cos(product)
+        value, slopes = page["slopes"](page["winding"], a, b)
+        assert value == pytest.approx(math.log(product) if product < 15 else math.sin(product), rel=1e-12)
+        expected = (outer * b**rounds, outer * rounds * a * b ** max(rounds - 1, 0))
+        np.testing.assert_allclose(slopes, expected, rtol=1e-11)
+        ways.add((rounds, product < 15))
+    assert len(ways) == 5
+
+
+def test_jax_differentiates_the_loop_by_the_ways_the_page_names(page):
+    np.testing.assert_allclose(jax.grad(in_jax(page["winding"]), (0, 1))(1.5, 2.0), (1 / 1.5, 1.5), rtol=1e-14)
+    with pytest.raises(ValueError, match=r"Reverse-mode differentiation does not work for lax\.while_loop"):
+        jax.grad(page["compiled"])(1.5, 2.0)
+
+
 @pytest.mark.parametrize("name", ["sum times z", "not used"])
 def test_dual_numbers_are_jvp(page, name):
     make, values = FUNCTIONS[name]
@@ -283,3 +352,142 @@ def test_central_differences_are_best_near_the_cube_root_of_eps(page):
     assert 1e-9 < steps[np.argmin(typical["forward"])] < 1e-7
     assert 1e-7 < steps[np.argmin(typical["central"])] < 1e-4
     assert min(typical["central"]) < 1e-10 < 1e-9 < min(typical["forward"]) < 1e-7
+
+
+def rows_and_classes(n_rows=7, n_columns=4, n_classes=3, seed=11):
+    rng = np.random.default_rng(seed)
+    return rng, rng.normal(size=(n_rows, n_columns)), np.eye(n_classes)[rng.integers(n_classes, size=n_rows)]
+
+
+def differences(f, value, step=1e-5):
+    """Central differences of a number with respect to each entry of an array."""
+    nudges = step * np.eye(value.size).reshape(value.size, *value.shape)
+    return np.reshape([(f(value + nudge) - f(value - nudge)) / (2 * step) for nudge in nudges], value.shape)
+
+
+@pytest.mark.parametrize("name", ["Linear", "Sigmoid", "CrossEntropy"])
+def test_a_module_passes_back_the_derivatives_of_its_result(page, name):
+    rng, x, y = rows_and_classes()
+    given = {
+        "Linear": (x, rng.normal(size=(4, 3)), rng.normal(size=3)),
+        "Sigmoid": (3 * x,),
+        "CrossEntropy": (3 * rng.normal(size=(7, 3)), y),
+    }[name]
+    module = page[name]()
+    arrived = rng.normal(size=np.shape(module.forward(*given)))
+    found = module.backward(arrived)
+    assert len(found) == len(given)
+    for place, value in enumerate(given):
+
+        def result(value, place=place):
+            return (arrived * page[name]().forward(*given[:place], value, *given[place + 1 :])).sum()
+
+        np.testing.assert_allclose(found[place], differences(result, value), atol=2e-9)
+
+
+def test_two_layers_by_hand_and_by_differences(page):
+    rng, x, y = rows_and_classes()
+    weights = {name: rng.normal(size=shape) for name, shape in page["shapes"].items()}
+    network = page["network"]
+    assert network.order == ["sums", "hidden", "scores", "loss"]
+    network.forward(x=x, y=y, **weights)
+    found = network.backward()
+
+    hidden = expit(x @ weights["w1"] + weights["b1"])
+    scores = np.exp(hidden @ weights["w2"] + weights["b2"])
+    error = (scores / scores.sum(axis=1, keepdims=True) - y) / len(x)
+    below = error @ weights["w2"].T * hidden * (1 - hidden)
+    by_hand = {"w2": hidden.T @ error, "b2": error.sum(axis=0), "w1": x.T @ below, "b1": below.sum(axis=0)}
+    for name, value in weights.items():
+        np.testing.assert_allclose(found[name], by_hand[name], atol=1e-15)
+
+        def loss(value, name=name):
+            return network.forward(x=x, y=y, **{**weights, name: value})
+
+        np.testing.assert_allclose(found[name], differences(loss, value), atol=1e-9)
+    np.testing.assert_allclose(found["x"], below @ weights["w1"].T, atol=1e-15)
+
+
+def test_a_weight_that_two_layers_share_adds_what_comes_back(page):
+    rng, x, y = rows_and_classes(n_columns=3)
+    w, b = rng.normal(size=(3, 3)), rng.normal(size=3)
+    shared = page["Graph"](
+        loss=(page["CrossEntropy"](), "second", "y"),
+        second=(page["Linear"](), "first", "w", "b"),
+        first=(page["Linear"](), "x", "w", "b"),
+    )
+    shared.forward(x=x, y=y, w=w, b=b)
+    found = shared.backward()
+    np.testing.assert_allclose(found["w"], differences(lambda w: shared.forward(x=x, y=y, w=w, b=b), w), atol=1e-9)
+    np.testing.assert_allclose(found["b"], differences(lambda b: shared.forward(x=x, y=y, w=w, b=b), b), atol=1e-9)
+
+
+def test_a_graph_without_an_order_is_refused(page):
+    with pytest.raises(CycleError):
+        page["Graph"](a=(page["Sigmoid"](), "b"), b=(page["Sigmoid"](), "a"))
+
+
+def test_softmax_of_two_classes_is_the_logistic_probe(page):
+    """One class always scores 0; the other's gradient is the logistic one."""
+    rng, x, y = rows_and_classes(n_classes=2)
+    w, b = rng.normal(size=(4, 1)), rng.normal(size=1)
+    found = page["softmax_gradient"](np.hstack([0 * w, w]), np.append(0.0, b), x, y)
+    expected = page["logistic_gradient"](w, b, x, y[:, 1:])
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours[..., 1:], theirs, atol=1e-15)
+        np.testing.assert_allclose(ours[..., :1], -theirs, atol=1e-15)
+
+
+def test_the_lectures_four_pixels(page):
+    given = {"x": page["picture"], "w": page["templates"].T, "b": page["bias"]}
+    scores = page["Linear"]().forward(**given)
+    np.testing.assert_allclose(scores, [[-96.8, 437.9, 60.75]], atol=1e-12)
+    assert page["classifier"].forward(**given, y=page["cat"]) == pytest.approx(437.9 + 96.8, abs=1e-12)
+    found = page["classifier"].backward()
+    error, picture = np.asarray([-1.0, 1.0, 0.0]), np.asarray([56.0, 231.0, 24.0, 2.0])
+    np.testing.assert_allclose(found["w"], np.outer(picture, error), atol=1e-12)
+    np.testing.assert_allclose(found["b"], error, atol=1e-14)
+    np.testing.assert_allclose(found["x"], [[1.3, 1.8, 2.0, -2.0]], atol=1e-14)
+    moved = page["Linear"]().forward(given["x"], given["w"] - 1e-3 * found["w"], given["b"] - 1e-3 * found["b"])
+    np.testing.assert_allclose(moved, scores - 1e-3 * 57_078 * error, atol=1e-10)
+
+
+def test_the_noise_of_a_batch_is_that_of_all_batches_of_its_size(page):
+    """All batches of 1 to 7 of 7 rows: their mean is the gradient of all rows, their distance from it the formula's."""
+    rng, x, y = rows_and_classes()
+    w, b = rng.normal(size=(4, 3)), rng.normal(size=3)
+    every = page["softmax_gradient"](w, b, x, y)[0]
+    for size in range(1, 8):
+        drawn = [list(rows) for rows in combinations(range(7), size)]
+        found = np.stack([page["softmax_gradient"](w, b, x[rows], y[rows])[0] for rows in drawn])
+        np.testing.assert_allclose(found.mean(axis=0), every, atol=1e-15)
+        distance = np.sqrt(np.square(found - every).sum(axis=(1, 2)).mean())
+        assert page["batch_noise"](page["softmax_gradient"], w, b, x, y, size) == pytest.approx(distance, abs=1e-14)
+
+
+def test_an_epoch_reads_every_row_once(page):
+    seen = []
+
+    def gradient(w, b, x, y):
+        seen.append(x[:, 0].astype(int).tolist())
+        return np.zeros_like(w), np.zeros_like(b)
+
+    x, y = np.arange(10.0)[:, None], np.zeros((10, 1))
+    assert len(list(page["descend_in_batches"](gradient, x, y, 0.1, 4, 2, np.random.default_rng(0)))) == 2
+    assert [len(rows) for rows in seen] == [4, 4, 2, 4, 4, 2]
+    first, second = np.concatenate(seen[:3]), np.concatenate(seen[3:])
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert (first != second).any()
+
+
+def test_one_batch_of_all_rows_is_the_delta_rule(page):
+    _, x, y = rows_and_classes()
+    expected = page["descend"](page["linear_gradient"], x, y, 0.3, 5)
+    found = page["descend_in_batches"](page["linear_gradient"], x, y, 0.3, len(x), 5, np.random.default_rng(0))
+    np.testing.assert_allclose(flat(list(found)[-1]), flat(expected), atol=1e-15)
+
+
+def test_the_softmax_bends_at_most_half_as_much_as_the_square():
+    p = np.vstack([np.random.default_rng(0).dirichlet([0.5] * 4, size=1_000), [0.5, 0.5, 0, 0]])
+    curvatures = np.linalg.eigvalsh(p[:, :, None] * np.eye(4) - p[:, :, None] * p[:, None])[:, -1]
+    assert curvatures.max() == pytest.approx(0.5)

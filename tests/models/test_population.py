@@ -66,26 +66,26 @@ def test_states_and_relevance_have_a_model_dimension(population, held_out, label
 @pytest.mark.slow
 def test_each_stops_by_itself(corpus, monkeypatch):
     """The first network gets worse after its first look, the second goes on getting better."""
-    losses = iter([[1.0, 5.0], [2.0, 4.0], [3.0, 3.0], [0.1, 2.0], [0.1, 1.0]])
+    losses = iter([[1.0, 5.0], [2.0, 4.0], [3.0, 3.0], [0.1, 2.0], [0.1, 1.0]])  # of the first two, and once more
     seen = []
 
     def look(weights, text):
         seen.append(np.asarray(weights.head))
-        return np.asarray(next(losses))
+        return np.asarray(next(losses) * 2)
 
     monkeypatch.setattr(module, "cross_entropies", look)
-    both = dni.train_population(corpus, seeds=(0, 1), patience=2, **SMALL)
-    assert [len(model.history) for model in both] == [3, 5]
-    np.testing.assert_array_equal(both[0].weights.head, seen[0][0])
-    np.testing.assert_array_equal(both[1].weights.head, seen[4][1])
+    four = dni.train_population(corpus, seeds=(0, 1), learning_rates=(0.01, 0.003), patience=2, **SMALL)
+    assert [len(model.history) for model in four] == [3, 5, 3, 5]
+    np.testing.assert_array_equal(four[0].weights.head, seen[0][0])
+    np.testing.assert_array_equal(four[1].weights.head, seen[4][1])
 
 
 def test_one_that_diverges_does_not_stop_the_others(corpus):
     with pytest.warns(UserWarning, match=r"seed 0 with learning rate 3e\+38: expected a finite loss.* at step 2"):
-        pair = dni.train_population(corpus, seeds=(0,), learning_rates=(0.01, 3e38), **SMALL)
-    assert pair.diverged == (None, 2)
-    assert [len(model.history) for model in pair] == [5, 0]
-    assert all(np.isfinite(array).all() for model in pair for array in weights_of(model))
+        four = dni.train_population(corpus, seeds=(0,), learning_rates=(0.01, 0.003, 0.001, 3e38), **SMALL)
+    assert four.diverged == (None, None, None, 2)
+    assert [len(model.history) for model in four] == [5, 5, 5, 0]
+    assert all(np.isfinite(array).all() for model in four for array in weights_of(model))
     with pytest.raises(ValueError, match="all networks diverged"):
         dni.train_population(corpus, seeds=(0,), learning_rates=(3e38,), **SMALL)
 

@@ -17,6 +17,7 @@ import dni_jax as dni
 from dni_jax.models import TrainConfig, cross_entropy
 from dni_jax.models import _training as module
 from dni_jax.models._checkpoints import fingerprint
+from dni_jax.models._steps import rate_schedule
 from dni_jax.text import Corpus, segment_corpus
 from tests.support.slow import slow_after
 
@@ -206,8 +207,29 @@ def test_every_kind_of_network_learns_and_is_saved(corpus, tmp_path, settings):
     assert again.n_neurons == 8 * settings.get("layers", 1)
 
 
-@pytest.mark.parametrize("schedule", slow_after(1, ["linear", "cosine", "constant"]))
-def test_schedules(corpus, schedule):
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_schedules(schedule):
+    plan = TrainConfig(hidden=4, steps=40, warmup=4, schedule=schedule).plan(5)
+    with jax.numpy_dtype_promotion("standard"):  # Optax counts on it
+        rates = np.asarray(jax.jit(jax.vmap(rate_schedule(plan)))(np.arange(40)))
+    np.testing.assert_allclose(rates[:5], [0.1, 0.325, 0.55, 0.775, 1.0], rtol=1e-5)
+    # The last of the 36 steps behind the warmup is the 36th: a hair above the schedule's end.
+    share = {"cosine": 0.01 + 0.99 * (1 + np.cos(np.pi * 35 / 36)) / 2, "linear": 1 - 0.99 * 35 / 36, "constant": 1.0}
+    assert rates[-1] == pytest.approx(share[schedule], rel=1e-4)
+    assert (np.diff(rates[4:]) <= 0).all()
+
+
+def test_rates_and_gradients_are_noted(whole):
+    rates = [row["learning_rate"] for row in whole.history]
+    share = 0.01 + 0.99 * (1 + np.cos(np.pi * 17 / 18)) / 2  # of 20 steps, 2 warm up
+    assert rates[-1] == pytest.approx(0.01 * share, rel=1e-4)
+    assert rates == sorted(rates, reverse=True)
+    assert all(row["gradient_norm"] > 0 for row in whole.history)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_trainings_follow_their_schedule(corpus, schedule):
     model = dni.train(
         corpus, **(SMALL | {"steps": 40, "evaluate_every": 10}), warmup=4, learning_rate=0.01, schedule=schedule
     )

@@ -114,7 +114,7 @@ def repair_and_hold(
     active = np.zeros((len(kept), len(old)), bool)
     corrections = needed_corrections(old, offset, rows, wanted)
     delta, gap = np.zeros_like(old), np.zeros(len(old))
-    stale: Bool[np.ndarray, " C"] = corrections.any(axis=1)
+    stale: Bool[np.ndarray, " C"] = np.asarray(corrections.any(axis=1))
     rounds = 0
     while True:
         rounds += 1
