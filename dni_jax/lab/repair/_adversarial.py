@@ -211,7 +211,7 @@ def minimal_fgsm(
     --------
     >>> scores = lambda x: jnp.stack([x.sum(axis=1), -x.sum(axis=1)], axis=1)
     >>> attack = minimal_fgsm(scores, [[0.3, 0.1], [0.9, 0.9], [-0.1, 0.0]], [0, 0, 0], (0.1, 0.25), low=-1)
-    >>> attack.sizes.round(2).tolist()
+    >>> [round(float(size), 2) for size in attack.sizes]
     [0.2, inf, 0.0]
     >>> attack.found(0.1).tolist(), attack.found(0.25).tolist(), attack.success_rate(0.25)
     ([False, False, True], [True, False, True], 0.5)
