@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dni_jax.interventions import Intervention
+from dni_jax.interventions import Bound, Intervention
 from dni_jax.models._trained import TrainedModel
 from dni_jax.models._weights import named_arrays
 from dni_jax.text import Corpus
@@ -45,8 +45,13 @@ def fingerprint_intervention(intervention: Intervention | None, model: TrainedMo
     """Return a fingerprint of what an intervention does to a network that reads so many positions."""
     if intervention is None:
         return None
+    return fingerprint_bound(model.bind(intervention, n_positions))
+
+
+def fingerprint_bound(bound: Bound) -> str:
+    """Return a fingerprint of overrides that are bound to a text."""
     # A plain pair: the fingerprint names the tree's structure, and must not change with the class that holds it.
-    leaves, structure = jax.tree.flatten(tuple(model.bind(intervention, n_positions)))
+    leaves, structure = jax.tree.flatten(tuple(bound))
     return digest(str(structure), *leaves)
 
 

@@ -21,7 +21,7 @@ from dni_jax.probes import _bits, _check, _layout
 from dni_jax.probes import _metrics as metrics
 from dni_jax.probes._engine import Engine, Sample, Scores, make_scores
 from dni_jax.probes._neuron import Fit, confusion, direction, midranks
-from dni_jax.probes._plan import SETTLED, Plan, get_platform, make_plan, run_plan
+from dni_jax.probes._plan import SETTLED, Plan, get_platform, in_float64, make_plan, run_plan
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._sorted_neuron import Layout, sort_neuron
 from dni_jax.probes._spec import ProbeSpec
@@ -93,10 +93,9 @@ def score(stats: Positions) -> Scores:
         )
     mesh = devices.make_mesh("neurons", on_host=on_host)
     plan = plan_grid(spec, stats.shape, len(used), mesh.size)
-    host = jax.devices("cpu")[0] if on_host else None
 
     def run(plan: Plan, neurons: np.ndarray | slice) -> dict[str, np.ndarray]:
-        with jax.enable_x64(True), jax.default_device(host):
+        with in_float64(on_host):
             data = _shared_data(labels, used, fold_of, n_folds, spec, plan)
             scores = _score_sharded(hidden[:, neurons], data, spec.compiled(), plan, n_folds, mesh)
             return {name: np.asarray(array) for name, array in scores.items()}

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from dni_jax.probes import _check, _layout
 from dni_jax.probes import _metrics as metrics
 from dni_jax.probes._engine import Scores
-from dni_jax.probes._plan import fits_at_once, get_platform, map_some
+from dni_jax.probes._plan import fits_at_once, get_platform, in_float64, map_some
 from dni_jax.probes._ranks import tied_ranges
 from dni_jax.probes._registry import PROBES
 from dni_jax.probes._spec import ProbeSpec, as_spec
@@ -96,7 +96,7 @@ def r2(held: Grams, w: Float[Array, "K N1 F"]) -> Float[Array, "K F"]:
 @contextmanager
 def on_capable_device(spec: ProbeSpec) -> Iterator[None]:
     """Compute in float64, and on the host what a TPU would take minutes to compile: factorisations in float64."""
-    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0] if get_platform(spec) == "tpu" else None):
+    with in_float64(on_host=get_platform(spec) == "tpu"):
         yield
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -115,6 +116,13 @@ def map_some(function: Callable[[Any], Any], arrays: Any, parallel: bool, bytes_
     n_items = len(jax.tree.leaves(arrays)[0])
     n_batches = -(-n_items // max(1, devices.get_memory() // 4 // bytes_each))
     return lax.map(function, arrays, batch_size=-(-n_items // n_batches))
+
+
+@contextmanager
+def in_float64(on_host: bool) -> Iterator[None]:
+    """Compute in float64, and on the host what is left to it."""
+    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0] if on_host else None):
+        yield
 
 
 SETTLED = "settled"

@@ -386,6 +386,9 @@ PROGRAMS: dict[str, Callable[[Site, Sizes], Program]] = {
     "generate": _generate,
 }
 # A TPU leaves these to its host: factorisations and series in float64, which it emulates.
-ON_HOST = ("logistic", "joint_ridge", "joint_logistic", "sets_ridge", "sets_logistic", "select")
+ON_HOST = (
+    *(name for name, probe in PROBES.items() if not probe.on_tpu),
+    *("joint_ridge", "joint_logistic", "sets_ridge", "sets_logistic", "select"),
+)
 # Programs of networks run in JAX's usual 32-bit mode.
 NARROW = (*(name for name in PROGRAMS if name.startswith("train")), "record", "verify", "generate")

@@ -1,4 +1,4 @@
-"""Tables of the a run's further analyses, for the page: attribution, posterior, dimensions, programs, lags, repairs."""
+"""Tables of a run's further analyses, for the page: attribution, posterior, dimensions, programs, lags, repairs."""
 
 from __future__ import annotations
 

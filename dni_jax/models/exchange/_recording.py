@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from dni_jax.interventions import Bound, Intervention
-from dni_jax.models._fingerprints import digest
+from dni_jax.models._fingerprints import digest, fingerprint_bound
 from dni_jax.models.exchange._functions import describe_function
 from dni_jax.models.exchange._imported import ImportedModel
 from dni_jax.models.exchange._reading import initial_carries_of, iterate_rows
@@ -72,8 +72,7 @@ class ImportedReader:
         """Return a fingerprint of what is overridden; None where nothing is."""
         if not self._bound.overrides:
             return None
-        leaves, structure = jax.tree.flatten(tuple(self._bound))
-        return digest(str(structure), *leaves)
+        return fingerprint_bound(self._bound)
 
     def read(self, strings: Strings) -> dict[str, np.ndarray]:
         """Return each kind of states at all characters of some strings, in the corpus' order; 0 where there is none.
