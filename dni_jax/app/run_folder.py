@@ -205,7 +205,12 @@ class RunFolder:
             If another process works in it.
         """
         locks: list[FolderLock] = []
-        processes.broadcast(lambda: locks.append(FolderLock(self.path)))
+
+        def hold() -> None:
+            locks.append(FolderLock(self.path))
+            remove_leftovers(self.path)
+
+        processes.broadcast(hold)
         return replace(self, lock=locks[0] if locks else None)
 
     def release(self) -> None:
@@ -271,7 +276,7 @@ class RunFolder:
             )
 
     def _check_replaceable(self) -> None:
-        """Raise a ValueError unless ``config.toml`` holds the settings of a run."""
+        """Raise a ValueError unless the folder holds a run, and under the names of its results nothing else."""
         file = self.path / "config.toml"
         try:
             read_config(file)
@@ -286,6 +291,29 @@ class RunFolder:
                 f"expected a run to replace in {str(self.path)!r}, got an empty config.toml: use another --out, or "
                 "remove the files yourself"
             )
+        try:
+            files = _manifest.read_manifest(self.path)
+        except ValueError:
+            return  # a broken run
+        if files is None and not (self._is_early_run or not self.is_taken):
+            raise ValueError(
+                f"expected a run to replace in {str(self.path)!r}, got a config.toml without the files that a run "
+                f"writes, such as {_manifest.NAME}: use another --out, or remove the files yourself"
+            )
+        foreign = [] if files is None else [name for name in _READ if name not in files and (self.path / name).exists()]
+        if foreign:
+            raise ValueError(
+                f"expected in {str(self.path)!r} only results of the run to replace, got {', '.join(foreign)}, which "
+                "it has not written: move them elsewhere, or use another --out"
+            )
+
+    @property
+    def _is_early_run(self) -> bool:
+        """Whether a version of this program that wrote no manifest has made the run."""
+        try:
+            return "loss" in self._summary() or (self.model / "model.json").is_file()
+        except (OSError, ValueError):
+            return False
 
     @property
     def model(self) -> Path:

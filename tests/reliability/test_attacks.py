@@ -129,14 +129,29 @@ def test_files_swapped_between_runs_are_refused(finished, tmp_path):
 
 
 def results(folder):
-    """The files of a run that must be equal to the bit; times and paths differ in the others."""
-    names = ("relevance.parquet", "effects.parquet", "dynamics.parquet", "findings.csv", "samples.json", "excerpt.npz")
-    values = {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
-    values["training"] = (
-        pd.read_csv(folder / "training.csv").drop(columns=["seconds", "characters_per_second"]).to_csv()
-    )
+    """All that a run has written, except for times: every file must be equal to the bit."""
+    values = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    losses = pd.read_csv(io.BytesIO(values["training.csv"])).drop(columns=["seconds", "characters_per_second"])
+    manifest = json.loads(values["manifest.json"])
+    del manifest["files"]["training.csv"]
+    about = json.loads((folder / "checkpoint" / "model.json").read_text())
+    for row in about["history"]:
+        del row["seconds"]
     model = dni.load(folder / "checkpoint")
-    return values | {"head": np.asarray(model.weights.head).tobytes()}
+    weights = dni.models.fingerprint_network(model)
+    return values | {"training.csv": losses.to_csv(), "manifest.json": manifest, "model": about, "weights": weights}
+
+
+def comparison(folder):
+    """All that a sweep has written about its runs, except for times."""
+    values = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    runs = pd.read_csv(io.BytesIO(values["sweep.csv"])).drop(columns=["seconds", "path"])
+    return values | {"sweep.csv": runs.to_csv()}
+
+
+def assert_equal(found, wanted):
+    assert found.keys() == wanted.keys()
+    assert not [name for name in wanted if found[name] != wanted[name]]
 
 
 PARTS = 10
@@ -195,14 +210,16 @@ def never_killed(killer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("never_killed")
     grammar = killer.log.parent / "g.lark"
     subprocess.run(
-        [*COMMAND, "run", "--grammar", grammar, *TINY, "--out", folder / "command"],
+        [*COMMAND, "run", "--grammar", grammar, *TINY, "--out", folder / "command" / "run"],
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    killer.run(call_command("run", "--grammar", grammar, *TINY, "--out", folder / "forked"))
-    duration = timed(killer, call_command("run", "--grammar", grammar, *TINY, "--out", folder / "again"))
-    assert results(folder / "command") == results(folder / "forked") == results(folder / "again")
-    return results(folder / "command"), duration
+    killer.run(call_command("run", "--grammar", grammar, *TINY, "--out", folder / "forked" / "run"))
+    duration = timed(killer, call_command("run", "--grammar", grammar, *TINY, "--out", folder / "again" / "run"))
+    wanted = results(folder / "command" / "run")
+    for other in ("forked", "again"):
+        assert_equal(results(folder / other / "run"), wanted)
+    return wanted, duration
 
 
 def stage(folder):
@@ -224,7 +241,7 @@ def test_killed_runs_resume_to_the_bit(part, killer, never_killed, tmp_path):
     number = int(part.removeprefix("part"))
     wanted = kills * (number + 1) // PARTS - kills * number // PARTS
     while len(outcomes) < wanted:
-        folder = tmp_path / f"run{len(outcomes)}"
+        folder = tmp_path / f"{len(outcomes)}" / "run"  # the report names it
         start = ("run", "--grammar", killer.log.parent / "g.lark", *TINY)
         while len(outcomes) < wanted:
             command = ("run", "--resume", "--quiet") if (folder / "config.toml").exists() else start
@@ -235,7 +252,7 @@ def test_killed_runs_resume_to_the_bit(part, killer, never_killed, tmp_path):
         else:
             command = ("run", "--resume", "--quiet") if (folder / "config.toml").exists() else start
             killer.run(call_command(*command, "--out", folder))
-        assert results(folder) == reference
+        assert_equal(results(folder), reference)
         assert_nothing_left(folder)
         shutil.rmtree(folder)
     tally("kills of dni run, resumed to the bit", outcomes)
@@ -248,17 +265,20 @@ def test_killed_sweeps_resume_to_the_bit(killer, tmp_path):
     def sweep(out):
         return call_command("sweep", config, "--jobs", 1, "--out", out, "--quiet")
 
-    killer.run(sweep(tmp_path / "whole"))
-    duration = timed(killer, sweep(tmp_path / "again"))
-    names = sorted(path.parent.name for path in (tmp_path / "whole").glob("*/config.toml"))
+    whole = tmp_path / "whole" / "sweep"
+    killer.run(sweep(whole))
+    duration = timed(killer, sweep(tmp_path / "again" / "sweep"))
+    names = sorted(path.parent.name for path in whole.glob("*/config.toml"))
     assert len(names) == 2
-    reference = {name: results(tmp_path / "whole" / name) for name in names}
+    reference = {name: results(whole / name) for name in names}
     rng, outcomes = random.Random(2), []
     while len(outcomes) < max(KILLS // 20, 1):
         folder = tmp_path / "sweep"
         while not killer.run(sweep(folder), rng.uniform(0, duration), how := rng.choice(SIGNALS)):
             outcomes.append(how.name)
-        assert {name: results(folder / name) for name in names} == reference
+        for name in names:
+            assert_equal(results(folder / name), reference[name])
+        assert_equal(comparison(folder), comparison(whole))
         assert_nothing_left(folder)
         shutil.rmtree(folder)
     tally("kills of dni sweep, resumed to the bit", outcomes)
