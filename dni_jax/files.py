@@ -171,6 +171,8 @@ def atomic_write(path: str | Path, *, any_process: bool = False, replaces: Colle
         _check_replaceable(path, replaces)
         if path.is_dir() and not part.is_dir():
             raise ValueError(f"expected a path for a file, got the folder {str(path)!r}: use another path")
+        if part.is_dir() and not path.is_dir() and os.path.lexists(path):
+            raise ValueError(f"expected a path for a folder, got the file or link {str(path)!r}: use another path")
         if path.is_dir() and not replaces:
             path.rmdir()  # fails, and loses nothing, if something has come into it
         if path.is_dir():

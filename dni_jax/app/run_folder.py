@@ -162,7 +162,7 @@ class RunFolder:
 
         def choose() -> Path:
             folder = cls(_choose_path(config))
-            folder._check_place()
+            check_place(folder.path)
             if folder.is_taken:
                 folder._check_taken(config)
             return folder.path
@@ -217,16 +217,6 @@ class RunFolder:
         """Let other processes write into the folder."""
         if self.lock is not None:
             self.lock.release()
-
-    def _check_place(self) -> None:
-        if self.path.is_symlink() and not self.path.exists():
-            raise ValueError(
-                f"expected a folder for --out, got {str(self.path)!r}, a link to {os.readlink(self.path)!r}, which "
-                "does not exist: make that folder, or use another --out"
-            )
-        check_array_path(self.path)
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"expected a folder for --out, got {str(self.path)!r}, which is a file: use another --out")
 
     def remove_run(self) -> None:
         """Remove all files of the run, and the folder's other files not."""
@@ -563,6 +553,18 @@ def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str,
         nested = isinstance(value, Mapping)
         flat |= flatten_settings(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat
+
+
+def check_place(path: Path) -> None:
+    """Raise a ValueError if results cannot be written into a folder of this path."""
+    if path.is_symlink() and not path.exists():
+        raise ValueError(
+            f"expected a folder for --out, got {str(path)!r}, a link to {os.readlink(path)!r}, which does not exist: "
+            "make that folder, or use another --out"
+        )
+    check_array_path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"expected a folder for --out, got {str(path)!r}, which is a file: use another --out")
 
 
 def _choose_path(config: RunConfig) -> Path:

@@ -127,6 +127,9 @@ def test_force_works_through_a_link_and_a_dangling_link_is_named(run, tmp_path, 
     assert "does not exist" in message
     (tmp_path / "file").write_text("mine")
     assert "which is a file" in refused(["run", "parentheses", "--out", str(tmp_path / "file"), *SMALL], capsys)
+    for name, message in (("dangling", "a link to"), ("file", "which is a file"), ("a\\b", "without a backslash")):
+        with pytest.raises(ValueError, match=message):
+            SweepFolder.claim(SweepConfig("s", grid={"seed": [0]}, out=str(tmp_path / name)))
 
 
 @pytest.mark.parametrize("extra", [["--force"], ["--resume"]])
@@ -159,15 +162,12 @@ def test_two_sweeps_never_write_into_one_folder(tmp_path):
 
 
 def test_two_trainings_never_write_into_one_folder(corpus, tmp_path):
-    settings = {"hidden": 4, "steps": 2, "batch": 4, "window": 16, "evaluate_every": 1, "progress": False}
     command = [sys.executable, "-c", HOLDER, str(tmp_path / ".lock"), "elsewhere"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         process.stdout.readline()
         with pytest.raises(ValueError, match="in use by process"):
-            dni.train(corpus, checkpoints=tmp_path, **settings)
+            dni.train(corpus, hidden=4, checkpoints=tmp_path, progress=False)
         process.kill()
-    dni.train(corpus, checkpoints=tmp_path, **settings)
-    assert not (tmp_path / ".lock").exists()
 
 
 def test_processes_of_two_containers_with_one_name_and_number_are_different(tmp_path):
@@ -343,6 +343,7 @@ def test_a_training_killed_before_its_inspection_makes_up_for_it(corpus, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         dni.train(corpus, checkpoints=tmp_path / "a", inspect_every=10, on_inspect=kill, **settings)
     dni.train(corpus, checkpoints=tmp_path / "a", inspect_every=10, on_inspect=inspect, **settings)
+    assert not (tmp_path / "a" / ".lock").exists()
     resumed, seen = seen, []
     dni.train(
         corpus,
@@ -422,6 +423,8 @@ def test_a_folder_is_replaced_by_its_like_only(run, model, tmp_path, capsys):
         write_table(pd.DataFrame({"x": [1]}), tmp_path / "empty")
     model.save(tmp_path / "empty")
     model.save(tmp_path / "empty")
+    with pytest.raises(ValueError, match="expected a path for a folder, got the file"):
+        model.save(mine / "notes.txt")
     (tmp_path / "empty" / "notes.txt").write_text("my own")
     with pytest.raises(ValueError, match="would be lost"):
         model.save(tmp_path / "empty")
