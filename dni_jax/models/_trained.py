@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -74,7 +73,7 @@ class TrainedModel:
     ) -> TrainedModel:
         """Return a network with these weights."""
         use_all_cores()
-        module = CharNetwork.from_weights(jax.tree.map(jnp.asarray, weights))
+        module = CharNetwork.from_weights(jax.device_put(weights, may_alias=False))
         return cls(module, vocabulary, config, tuple(history), boundary)
 
     @property
