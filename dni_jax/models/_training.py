@@ -92,6 +92,7 @@ def train(
     ------
     ValueError
         Where the loss is no longer finite (the message names the step), where a checkpoint belongs to other settings,
+        where another process trains into the folder of checkpoints,
         for symbols of `validation` that the corpus does not have, and for auxiliary targets of another corpus or that
         never vary.
 
@@ -249,6 +250,14 @@ class _Training:
         `hook` is called after each chunk of steps with the run, the step, its evaluations, and whether these are new:
         a training that resumes calls it with the restored ones, because it may have been killed before the call.
         """
+        try:
+            return self._fit(hook, every, progress)
+        finally:
+            self.store.close()
+
+    def _fit(
+        self, hook: Callable[[TrainingRun, int, dict[int, Evaluation], bool], None], every: int | None, progress: bool
+    ) -> TrainingRun:
         plan, run = self.plan, self.start()
         step = self.store.restore_into(run)
         if step:
