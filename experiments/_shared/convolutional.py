@@ -25,6 +25,20 @@ SHAPES = {
 }
 
 
+@jax.custom_vjp
+def pooled(x):
+    """Give the maxima of squares of 2 x 2: on CPUs much faster than `nnx.max_pool`, whose gradient it keeps."""
+    x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
+    return jnp.maximum(jnp.maximum(x[:, ::2, ::2], x[:, 1::2, ::2]), jnp.maximum(x[:, ::2, 1::2], x[:, 1::2, 1::2]))
+
+
+def _pooled_backward(x, change):
+    return jax.vjp(lambda y: nnx.max_pool(y, (2, 2), strides=(2, 2)), x)[1](change)
+
+
+pooled.defvjp(lambda x: (pooled(x), x), _pooled_backward)
+
+
 class Network(nnx.Module):
     """Blocks of convolutions and ReLU, each pooled 2 x 2; then full layers. `states` is what the full layers read."""
 
@@ -47,7 +61,7 @@ class Network(nnx.Module):
         for block in self.blocks:
             for layer in block:
                 x = nnx.relu(layer(x))
-            x = nnx.max_pool(x, (2, 2), strides=(2, 2))
+            x = pooled(x)
         return x.reshape(len(x), -1)
 
     def __call__(self, x):
@@ -63,7 +77,7 @@ class Network(nnx.Module):
         for number, block in enumerate(self.blocks, 1):
             for layer in block:
                 x = nnx.relu(layer(x))
-            x = nnx.max_pool(x, (2, 2), strides=(2, 2))
+            x = pooled(x)
             found[f"block {number}"] = x
         x = x.reshape(len(x), -1)
         for number, layer in enumerate(self.full[:-1], 1):
@@ -120,18 +134,26 @@ def in_blocks(function, x, block=500):
 def trained(kind, seed, folder, x, y, steps, **plan):
     """Train a network, or take the one of this seed and these steps that is in the folder; with its CPU seconds."""
     file = Path(folder) / f"{kind}-{steps}-{seed}.npz"
-    network = Network(kind, seed)
-    graph, state = nnx.split(network)
-    leaves, tree = jax.tree.flatten(state)
     if file.exists():
-        with np.load(file) as read:
-            kept = [jnp.asarray(read[f"arr_{place}"]) for place in range(len(leaves))]
-            return nnx.merge(graph, jax.tree.unflatten(tree, kept)), float(read["seconds"])
+        return load(kind, file)
+    network = Network(kind, seed)
     began = time.process_time()
     train(network, x, y, steps, seed=seed, **plan)
     seconds = time.process_time() - began
     keep(file, network, seconds)
     return network, seconds
+
+
+def load(kind, file):
+    """Read a network that `keep` wrote, and the CPU seconds that it took."""
+    graph, state = nnx.split(nnx.eval_shape(lambda: Network(kind, 0)))
+    leaves, tree = jax.tree.flatten(state)
+    with np.load(file) as read:
+        shapes = [read[name].shape for name in read.files if name.startswith("arr_")]
+        if shapes != [leaf.shape for leaf in leaves]:
+            raise ValueError(f"expected a network of kind {kind!r} in {file}, got one of other shapes")
+        kept = [jnp.asarray(read[f"arr_{place}"]) for place in range(len(leaves))]
+        return nnx.merge(graph, jax.tree.unflatten(tree, kept)), float(read["seconds"])
 
 
 def keep(file, network, seconds):

@@ -13,7 +13,9 @@ def main():
     parser.add_argument("--coarse", type=int, default=5, help="epochs at half the resolution")
     parser.add_argument("--fine", type=int, default=3, help="epochs at the full resolution")
     parser.add_argument("--rate", type=float, default=0.1, help="the highest of the schedule")
-    parser.add_argument("--start", type=Path, help="the checkpoint of a finished training, to go on by another schedule")
+    parser.add_argument(
+        "--start", type=Path, help="the checkpoint of a finished training, to go on by another schedule"
+    )
     parser.add_argument("--limit", type=int, help="stop after this many steps, with a checkpoint")
     parser.add_argument("--one-thread", action="store_true", help="leave the other cores to others")
     asked = parser.parse_args()

@@ -31,7 +31,8 @@ def fit_linear_machines(
 
     Products are computed in float32, sums over classes and the steps in float64.
     """
-    x = np.concatenate([states, np.ones((len(states), 1))], axis=1).astype(np.float32)
+    x = np.ones((len(states), states.shape[1] + 1), np.float32)
+    x[:, :-1] = states
     y = np.where(positive, np.float32(1), np.float32(-1))
     weights = np.zeros((x.shape[1], y.shape[1]))
     scores = np.zeros(y.shape, np.float32)

@@ -27,7 +27,13 @@ def test_a_stopped_training_ends_with_the_same_network(tmp_path):
         with pytest.raises(ValueError, match=r"expected a checkpoint of .*delete the checkpoint"):
             train_resumably("mnist", PICTURES, LABELS, SCHEDULE, tmp_path / "whole.npz", seed=1)
         further, more = train_resumably(
-            "mnist", PICTURES, LABELS, SCHEDULE, tmp_path / "more.npz", start=tmp_path / "whole.npz", report=lines.append
+            "mnist",
+            PICTURES,
+            LABELS,
+            SCHEDULE,
+            tmp_path / "more.npz",
+            start=tmp_path / "whole.npz",
+            report=lines.append,
         )
         with pytest.raises(ValueError, match="expected a checkpoint of .*then"):
             train_resumably("mnist", PICTURES, LABELS, SCHEDULE, tmp_path / "whole.npz", start=tmp_path / "whole.npz")
