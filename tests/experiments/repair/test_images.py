@@ -39,7 +39,7 @@ def test_a_trained_network_is_kept(tmp_path):
 
 def test_a_network_of_another_kind_is_refused(tmp_path):
     keep(tmp_path / "small.npz", nnx.Linear(2, 3, rngs=nnx.Rngs(0)), 1.0)
-    with pytest.raises(ValueError, match="a network of kind 'mnist' in .*, got one of other shapes"):
+    with pytest.raises(ValueError, match=r"a network of kind 'mnist' in .*, got one of other shapes"):
         load("mnist", tmp_path / "small.npz")
 
 

@@ -35,7 +35,7 @@ def test_a_stopped_training_ends_with_the_same_network(tmp_path):
             start=tmp_path / "whole.npz",
             report=lines.append,
         )
-        with pytest.raises(ValueError, match="expected a checkpoint of .*then"):
+        with pytest.raises(ValueError, match=r"expected a checkpoint of .*then"):
             train_resumably("mnist", PICTURES, LABELS, SCHEDULE, tmp_path / "whole.npz", start=tmp_path / "whole.npz")
     assert more["step"] == 4
     assert more["seconds"] > took["seconds"]
