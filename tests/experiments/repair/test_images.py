@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from experiments._shared.convolutional import Network, keep, load, pooled, pure, trained
+from experiments._shared.convolutional import Network, convolved, keep, load, pooled, pure, trained
 from experiments._shared.images import BATCHES, cifar10, digits, mnist
 from experiments.repair.images import selected
+from tests.support.slow import slow_after
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (6, 5, 32, 32, 3), dtype=np.uint8)
@@ -52,6 +53,20 @@ def test_pooling_is_flax_s(size):
     np.testing.assert_array_equal(ours, theirs)
     change = RNG.normal(size=ours.shape).astype(np.float32)
     np.testing.assert_array_equal(back(change)[0], their_back(change)[0])
+
+
+@pytest.mark.parametrize("padding", slow_after(1, ["VALID", "SAME"]))
+def test_convolutions_are_xla_s(padding):
+    x, weight = RNG.normal(size=(20, 6, 7, 3)).astype(np.float32), RNG.normal(size=(3, 3, 3, 4)).astype(np.float32)
+    ours, back = jax.vjp(lambda x, w: convolved(x, w, padding), x, weight)
+    form = ("NHWC", "HWIO", "NHWC")
+    theirs, their_back = jax.vjp(
+        lambda x, w: jax.lax.conv_general_dilated(x, w, (1, 1), padding, dimension_numbers=form), x, weight
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    change = RNG.normal(size=ours.shape).astype(np.float32)
+    for one, other in zip(back(change), their_back(change), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", ["binary", "pickled"])
