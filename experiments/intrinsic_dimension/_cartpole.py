@@ -16,7 +16,7 @@ EDGE, ANGLE, STEPS = 2.4, 12 * math.pi / 180, 200
 
 def move(state, action):
     """Return the state (position, velocity, angle, angular velocity) after a push to the left (0) or right (1)."""
-    x, speed, angle, turning = state
+    _, speed, angle, turning = state
     force = jnp.where(action == 1, FORCE, -FORCE)
     sine, cosine, mass = jnp.sin(angle), jnp.cos(angle), CART + POLE
     push = (force + POLE * HALF_LENGTH * turning**2 * sine) / mass

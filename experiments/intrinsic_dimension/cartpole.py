@@ -65,7 +65,9 @@ def by_evolution(seed, steps):
 
         # The length of a step in the weights is that of d numbers: both scales make it equal in all subspaces.
         stretch = np.sqrt(flat.size / d).astype(np.float32)
-        climb = jax.jit(partial(game.evolve, fitness, steps=steps, pairs=16, sigma=0.1 * stretch, rate=0.05 * stretch**2))
+        climb = jax.jit(
+            partial(game.evolve, fitness, steps=steps, pairs=16, sigma=0.1 * stretch, rate=0.05 * stretch**2)
+        )
         z, _ = climb(jnp.zeros(d), jax.random.key(seed))
         reached.append(float(jax.jit(judge)(params(z))))
     return np.asarray(reached[:-1]), reached[-1]

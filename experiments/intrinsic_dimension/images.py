@@ -71,7 +71,8 @@ def images(asked):
             began = time.perf_counter()
             found = dni.lab.intrinsic_dimension.measure_dimension(
                 loss_of(logits), init(SIZES, seed), asked.dims or [100, 200, 300, 500, 750, 1_000], kind,
-                data=(read.x_train, read.y_train), performance=judge, full=full, batch=256, steps=asked.steps, learning_rate=asked.rate, seed=seed,
+                data=(read.x_train, read.y_train), performance=judge, full=full, batch=256, steps=asked.steps,
+                learning_rate=asked.rate, seed=seed,
             )  # fmt: skip
             full = found.full
             rows += [[seed, *row] for row in told(found, time.perf_counter() - began)]

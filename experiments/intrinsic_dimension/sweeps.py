@@ -1,4 +1,4 @@
-"""What the intrinsic dimension depends on (Li, Farkhoor, Liu & Yosinski 2018, sections 3 and S5): networks, labels, data.
+"""What the intrinsic dimension depends on: networks, labels, data (Li, Farkhoor, Liu & Yosinski 2018, section 3).
 
 Claims    networks  twenty fully connected networks of depth 1 to 5 and width 50 to 400 have nearly one d90 on MNIST,
                     while their numbers of weights differ 24-fold.
@@ -74,7 +74,16 @@ def networks(asked, results):
             depth=depth, width=width, steps=steps, seed=seed,
         )  # fmt: skip
     rows = sorted(results.rows, key=lambda row: (row["width"], row["depth"], row["seed"]))
-    head = ["depth", "width", "steps", "seed", "weights", "full network", *(f"share at d = {d}" for d in MNIST_DIMS), "d90"]
+    head = [
+        "depth",
+        "width",
+        "steps",
+        "seed",
+        "weights",
+        "full network",
+        *(f"share at d = {d}" for d in MNIST_DIMS),
+        "d90",
+    ]
     table(head, [
         [row["depth"], row["width"], row["steps"], row["seed"], f"{row['n_params']:,}", f"{row['full']:.4f}",
          *(f"{one / row['full']:.3f}" for one in row["accuracy"]), told(row)] for row in rows

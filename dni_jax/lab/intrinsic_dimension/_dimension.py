@@ -147,8 +147,8 @@ def measure_dimension(
 
     Returns
     -------
-    IntrinsicDimension, with ``.dimension`` (``.d90``), ``.bracket``, ``.table``; ``.compressed(d)`` holds the d numbers and
-    the seed that rebuild a trained network.
+    IntrinsicDimension, with ``.dimension`` (``.d90``), ``.bracket``, ``.table``; ``.compressed(d)`` holds the d numbers
+    and the seed that rebuild a trained network.
 
     Raises
     ------

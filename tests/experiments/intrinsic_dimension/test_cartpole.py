@@ -1,4 +1,4 @@
-"""The cart and its pole against the equations solved as two unknowns; the gradient and the search against closed forms."""
+"""The cart and its pole against two linear equations; the policy gradient and the search against closed forms."""
 
 import jax
 import jax.numpy as jnp
