@@ -175,7 +175,7 @@ def _make_steps(loss: Callable[[Any, Any], Any], chain: ChainSampler) -> Callabl
 
     def step(state: Any, rows: Array, data: Any) -> tuple[Any, Array]:
         batch = jax.tree.map(lambda array: array[rows], data)
-        params, inner, value = jax.vmap(one)(*state, batch)
+        params, inner, value = jax.vmap(one)(state[0], state[1], batch)
         return (params, inner), value
 
     return jax.jit(lambda state, rows, data: jax.lax.scan(lambda s, r: step(s, r, data), state, rows))
