@@ -577,6 +577,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="fewer pictures")
     parser.add_argument("--core", action="store_true", help="leave out the RBF hybrid and attacks on a repair from one")
     parser.add_argument("--tested", type=int, help="test pictures")
+    parser.add_argument("--learned", type=int, help="training pictures of the machines")
     parser.add_argument("--figure", help="draw accuracy against epsilon into this file")
     asked = parser.parse_args()
     if "cifar" in asked.part and not asked.cifar_network:
@@ -587,8 +588,7 @@ def main():
         plan = PLANS[name]
         if asked.quick:
             plan = replace(plan, tested=300, pool=200, held=200, learned=1_000)
-        if asked.tested:
-            plan = replace(plan, tested=asked.tested)
+        plan = replace(plan, tested=asked.tested or plan.tested, learned=asked.learned or plan.learned)
         images = mnist(asked.mnist) if name == "mnist" else cifar10(asked.cifar)
         found = []
         for seed in asked.seeds if name == "mnist" else [0]:
