@@ -1,7 +1,8 @@
 """How wrong a sampler is at each step size, on a Gaussian of two scales (after Li et al. 2016, figure 1).
 
 Claims    SGLD's covariance follows s^2 / (1 - step / (2 s^2)) and diverges from twice the smallest variance on; pSGLD,
-          which scales each direction, goes on. Its error depends on how long its preconditioner remembers.
+          which scales each direction, goes on. Its error depends on how long its preconditioner remembers. One step
+          size serves pSGLD on Gaussians whose covariances differ ten thousandfold, and SGLD on one of them only.
 Command   python -m experiments.bayes.toy_gaussian [--out runs/toy_gaussian.png]
 Run time  about 10 seconds on 2 CPU cores
 Result    the tables of README.md in this folder
@@ -24,9 +25,9 @@ STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 CHAINS, LENGTH, BURN_IN = 500, 3_000, 1_000
 
 
-def covariance(make, step, gamma=False):
-    """The 2 x 2 second moments of many chains behind the burn-in."""
-    precision = jnp.asarray(1 / VARIANCE, jnp.float32)
+def covariance(make, step, gamma=False, variance=VARIANCE, at_origin=False):
+    """The 2 x 2 second moments of many chains behind the burn-in; they start at the origin, or one deviation away."""
+    precision = jnp.asarray(1 / variance, jnp.float32)
 
     def one(key, step):
         own, start_key = jax.random.split(key)
@@ -39,7 +40,8 @@ def covariance(make, step, gamma=False):
             w = optax.apply_updates(w, update)
             return (w, state), jnp.outer(w, w)
 
-        start = jnp.sqrt(jnp.asarray(VARIANCE, jnp.float32)) * jnp.sign(jax.random.normal(start_key, (2,)))
+        away = jnp.sqrt(jnp.asarray(variance, jnp.float32)) * jnp.sign(jax.random.normal(start_key, (2,)))
+        start = jnp.zeros(2) if at_origin else away
         return jax.lax.scan(body, (start, sampler.init(start)), None, LENGTH)[1][BURN_IN:].mean(0)
 
     each = jax.jit(jax.vmap(jax.vmap(one, (0, None)), (None, 0)))
@@ -65,6 +67,15 @@ def endless_memory(step):
     """pSGLD's, with a preconditioner that is the root of the mean square itself: x^2 - (step / 2) x - s^2 = 0."""
     step = np.asarray(step)[:, None]
     return (np.square(step / 4 + np.sqrt(step**2 / 16 + VARIANCE)) - VARIANCE).sum(1) / 4
+
+
+def rescaled(samplers, step=0.02, scales=(0.01, 0.1, 1.0, 10.0, 100.0)):
+    """Errors relative to the covariance, of one step size on covariances of several scales, from the origin."""
+    cells = []
+    for name, make in samplers.items():
+        found = [covariance(make, [step], variance=scale * VARIANCE, at_origin=True)[0] / scale for scale in scales]
+        cells.append([name, *(f"{one:.4f}" for one in errors(np.stack(found)))])
+    table([f"step size {step:g}", *(f"covariance times {scale:g}" for scale in scales)], cells)
 
 
 def draw(rows, path):
@@ -96,6 +107,7 @@ def main(out):
     }
     cells = [[f"{step:g}", *(f"{values[at]:.4f}" for values in rows.values())] for at, step in enumerate(STEPS)]
     table(["step size", *rows], cells)
+    rescaled({"SGLD": lambda step, key: sgld(step, key=key), "pSGLD .9999": with_memory(0.9999)})
     draw(rows, out)
 
 

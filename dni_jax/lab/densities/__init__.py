@@ -3,6 +3,7 @@
 Pure functions on arrays that know no network. `verification` accepts a `Density` as anything with a `log_prob`.
 """
 
+from dni_jax.lab.densities._autoregressive import Autoregressive, made_masks
 from dni_jax.lab.densities._bijection import Bijection, Chain, Inverse, Permute, log_prob, normal_log_prob
 from dni_jax.lab.densities._bounds import elbo, free_bits, gaussian_kl, iwae, iwae_estimate, kl_weight
 from dni_jax.lab.densities._coupling import Coupling
@@ -16,6 +17,7 @@ __all__ = [
     "KINDS",
     "PLU",
     "QR",
+    "Autoregressive",
     "Bijection",
     "Chain",
     "Coupling",
@@ -39,6 +41,7 @@ __all__ = [
     "kl_weight",
     "log_prob",
     "log_prob_in_blocks",
+    "made_masks",
     "normal_log_prob",
     "plausibility",
     "split_states",

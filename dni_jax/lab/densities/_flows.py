@@ -12,12 +12,13 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from dni_jax.devices import make_mesh
+from dni_jax.lab.densities._autoregressive import Autoregressive
 from dni_jax.lab.densities._bijection import Bijection, Chain, Permute, log_prob
 from dni_jax.lab.densities._coupling import Coupling
 from dni_jax.lab.densities._linear import PLU, QR, Gaussian, Whiten
 from dni_jax.lab.densities._planar import Planar, Sylvester
 
-KINDS = ("gaussian", "realnvp", "planar", "sylvester", "plu", "qr")
+KINDS = ("gaussian", "realnvp", "planar", "sylvester", "plu", "qr", "maf")
 _BLOCK = {"cpu": 512}  # states per device and step: their activations stay in the cache
 _BLOCK_ELSEWHERE = 32_768
 _MIN_BLOCK = 64
@@ -43,9 +44,9 @@ def init_flow(
     states
         float32; only their mean and covariance are used.
     layers
-        The number of couplings, planar or Sylvester maps.
+        The number of couplings, planar, Sylvester or autoregressive maps.
     width, depth
-        The hidden layers of a coupling's network.
+        The hidden layers of the network of a coupling or an autoregressive map.
     directions
         The directions of a Sylvester map, at most N.
     shrink
@@ -78,6 +79,10 @@ def init_flow(
             parts.append(Planar.init(key, n_neurons))
         elif kind == "sylvester":
             parts.append(Sylvester.init(key, n_neurons, min(directions, n_neurons)))
+        elif kind == "maf":
+            if layer:  # what came last comes first
+                parts.append(Permute(tuple(range(n_neurons))[::-1]))
+            parts.append(Autoregressive.init(key, n_neurons, width, depth))
         else:
             if layer % 2 == 0:  # a pair of couplings moves both halves; then the halves are drawn again
                 parts.append(Permute.random(n_neurons, seed + layer))

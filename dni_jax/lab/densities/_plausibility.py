@@ -108,16 +108,17 @@ def plausibility(
     states
         ``Activations``, or an array ``(T, N)``; positions without a state are skipped.
     kind
-        ``"gaussian"`` (full covariance, in closed form); ``"realnvp"`` (Dinh et al. 2017); ``"planar"`` (Rezende &
-        Mohamed 2015); ``"sylvester"`` (van den Berg et al. 2018); ``"plu"`` (Kingma & Dhariwal 2018) and ``"qr"``
-        (Hoogeboom et al. 2019), which are linear, so they are Gaussians too, found by gradients.
+        ``"gaussian"`` (full covariance, in closed form); ``"realnvp"`` (Dinh et al. 2017); ``"maf"`` (masked
+        autoregressive: Papamakarios et al. 2017), whose samples take N passes; ``"planar"`` (Rezende & Mohamed 2015);
+        ``"sylvester"`` (van den Berg et al. 2018); ``"plu"`` (Kingma & Dhariwal 2018) and ``"qr"`` (Hoogeboom et al.
+        2019), which are linear, so they are Gaussians too, found by gradients.
     groups
         int ``(T,)``: positions that belong together, -1 skips one; by default those of `states`, and for an array
         segments of 64 rows.
     layers
-        The number of couplings, planar or Sylvester maps.
+        The number of couplings, planar, Sylvester or autoregressive maps.
     width, depth
-        The hidden layers of a coupling's network.
+        The hidden layers of the network of a coupling or an autoregressive map.
     directions
         The directions of a Sylvester map (M); at most N are used.
     shrink

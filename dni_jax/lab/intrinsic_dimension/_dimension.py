@@ -14,7 +14,7 @@ import numpy as np
 from dni_jax.devices import use_all_cores
 from dni_jax.lab.intrinsic_dimension._memory import check_fits
 from dni_jax.lab.intrinsic_dimension._projections import Identity, projection_bytes, random_projection
-from dni_jax.lab.intrinsic_dimension._result import IntrinsicDimension
+from dni_jax.lab.intrinsic_dimension._result import CompressedParams, IntrinsicDimension
 from dni_jax.lab.intrinsic_dimension._training import FlatParams, SubspaceTrainer
 
 DRAWS = ("shared", "each")
@@ -147,7 +147,8 @@ def measure_dimension(
 
     Returns
     -------
-    IntrinsicDimension, with ``.dimension`` (``.d90``), ``.bracket``, ``.table``.
+    IntrinsicDimension, with ``.dimension`` (``.d90``), ``.bracket``, ``.table``; ``.compressed(d)`` holds the d numbers
+    and the seed that rebuild a trained network.
 
     Raises
     ------
@@ -198,16 +199,32 @@ def measure_dimension(
             "chance='untrained' or the performance of chance"
         )
     reached, losses = (np.full((len(ascending), how.repeats), np.nan) for _ in range(2))
+    trained: list[list[CompressedParams]] = [[] for _ in ascending]
     for group in groups:
         p = random_projection(projection, flat.size, max(group.dims), group.seed)
         result = trainer.fit(p, group.dims, group.seed[:2], progress)
         repeat = group.seed[1]
         reached[list(group.places), repeat] = [evaluate(vector) for vector in result.vectors]
         losses[list(group.places), repeat] = result.loss
+        for place, dim, numbers in zip(group.places, group.dims, np.asarray(result.numbers), strict=True):
+            columns = max(group.dims) if projection == "fastfood" else dim  # others' first columns are those of any d
+            trained[place].append(CompressedParams(numbers[:dim], projection, group.seed, columns, flat.size))
     _warn_of_divergence(ascending, reached)
     n_bytes = projection_bytes(projection, flat.size, int(ascending[-1]))
     about = {**how.summary(), "seed": seed}
-    return IntrinsicDimension(ascending, reached, losses, full, floor, target, flat.size, projection, n_bytes, about)
+    return IntrinsicDimension(
+        ascending,
+        reached,
+        losses,
+        full,
+        floor,
+        target,
+        flat.size,
+        projection,
+        n_bytes,
+        about,
+        tuple(map(tuple, trained)),
+    )
 
 
 def _check(dims: Sequence[int], n_params: int, target: float) -> np.ndarray:

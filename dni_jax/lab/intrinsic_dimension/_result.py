@@ -6,11 +6,71 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
 from dni_jax.html import card, facts, table
+from dni_jax.lab.intrinsic_dimension._projections import random_projection
+from dni_jax.lab.intrinsic_dimension._training import FlatParams
+
+
+@dataclass(frozen=True, eq=False)
+class CompressedParams:
+    """A network as d numbers and a seed: its weights are ``start + P numbers``, where the seed draws P.
+
+    Attributes
+    ----------
+    numbers
+        float32 ``(d,)``: what was trained.
+    projection
+        ``"dense"``, ``"sparse"`` or ``"fastfood"``.
+    seed
+        Draws P; see `random_projection`.
+    n_columns
+        The columns to draw, at least d; the first d are used. (Fastfood's depend on how many are drawn.)
+    n_params
+        D.
+    """
+
+    numbers: Float[np.ndarray, " d"]
+    projection: str
+    seed: tuple[int, ...]
+    n_columns: int
+    n_params: int
+
+    @property
+    def compression(self) -> float:
+        """D / d: how many weights one number stands for. The seeds of P and of the start are not counted."""
+        return self.n_params / len(self.numbers)
+
+    def rebuild(self, start: Any) -> Any:
+        """Return the trained parameters, equal to those that were evaluated up to rounding.
+
+        Parameters
+        ----------
+        start
+            The parameters that training started from: initialize the model with the same seed again.
+
+        Raises
+        ------
+        ValueError
+            For another number of parameters.
+        """
+        flat = FlatParams.from_pytree(start)
+        if flat.size != self.n_params:
+            raise ValueError(f"expected the start of a network of {self.n_params:,} parameters, got {flat.size:,}")
+        padded = np.zeros(self.n_columns, np.float32)
+        padded[: len(self.numbers)] = self.numbers
+        p = random_projection(self.projection, self.n_params, self.n_columns, self.seed)
+        return flat.unravel(flat.vector + p.apply(jnp.asarray(padded)))
+
+    def __repr__(self) -> str:
+        return (
+            f"CompressedParams({len(self.numbers):,} numbers and a seed for {self.n_params:,} weights: "
+            f"{self.compression:.0f} times smaller; {self.projection})"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +99,8 @@ class IntrinsicDimension:
         The bytes of the largest projection.
     settings
         The settings of the training.
+    trained
+        What was trained, by dimension and repetition; see `compressed`.
     """
 
     dims: Int[np.ndarray, " d"]
@@ -51,6 +113,7 @@ class IntrinsicDimension:
     projection: str
     n_bytes: int
     settings: Mapping[str, Any]
+    trained: tuple[tuple[CompressedParams, ...], ...] = ()
 
     @property
     def threshold(self) -> float:
@@ -88,6 +151,40 @@ class IntrinsicDimension:
         """`dimension` of each repetition alone."""
         return [smallest_reaching(self.dims, one, self.threshold) for one in self.performance.T]
 
+    def compressed(self, dim: int | None = None, repeat: int = 0) -> CompressedParams:
+        """Return a trained network as d numbers and a seed, which rebuild it from the start of its training.
+
+        Parameters
+        ----------
+        dim
+            One of `dims`; by default `dimension`, the smallest that reaches the threshold.
+        repeat
+            Which of the repetitions.
+
+        Raises
+        ------
+        ValueError
+            For a dimension or a repetition that was not trained, or if none reached the threshold.
+        """
+        if dim is None and self.dimension is None:
+            raise ValueError(f"expected a dimension that reaches the threshold, got none among {self.dims.tolist()}")
+        wanted = self.dimension if dim is None else dim
+        places = np.flatnonzero(self.dims[: len(self.trained)] == wanted)
+        if not len(places) or not 0 <= repeat < len(self.trained[places[0]]):
+            raise ValueError(
+                f"expected a dim among {self.dims.tolist()} and a repeat from 0 to {self.performance.shape[1] - 1}, "
+                f"got {wanted} and {repeat}"
+            )
+        return self.trained[places[0]][repeat]
+
+    @property
+    def compression(self) -> float:
+        """D / `dimension`: how many weights one trained number stands for; NaN if no dimension reaches the threshold.
+
+        The paper's example: 750 numbers and a seed for the 199,210 weights of a network for MNIST.
+        """
+        return float("nan") if self.dimension is None else self.n_params / self.dimension
+
     @property
     def table(self) -> pd.DataFrame:
         """One row per dimension: mean, ``min`` and ``max`` performance, ``share`` of the way to `full`, and loss."""
@@ -113,6 +210,8 @@ class IntrinsicDimension:
     def _repr_html_(self) -> str:
         rows = self.table[["dim", "performance", "share"]].itertuples(index=False)
         about = {"parameters": f"{self.n_params:,}", "projection": self.projection, "full": f"{self.full:.4g}"}
+        if self.dimension is not None:
+            about["compression"] = f"{self.compression:.0f} weights per number"
         values = {**about, "threshold": f"{self.threshold:.4g}", **dict(self.settings)}
         title = f"Intrinsic dimension: {self._name} {self._where}"
         return card(title, table(["dim", "performance", "share of the way"], map(list, rows)), facts(values))

@@ -100,10 +100,13 @@ class TrainingResult(NamedTuple):
         float32 ``(M, D)``: the weights.
     loss
         float64 ``(M,)``: the mean training loss of the last tenth of the steps; for L-BFGS the lowest loss.
+    numbers
+        float32 ``(M, d)``: z, with as many numbers as the projection has columns; those beyond its own d are 0.
     """
 
     vectors: Float[Array, "M D"]
     loss: Float[np.ndarray, " M"]
+    numbers: Float[Array, "M d"]
 
 
 class _State(NamedTuple):
@@ -199,7 +202,7 @@ class SubspaceTrainer:
         mask = jnp.asarray(np.arange(width) < np.asarray(dims)[:, None], jnp.float32)
         if self.optimizer == "lbfgs":
             z, lowest = self._run_lbfgs(mask, projection, self.data)
-            return TrainingResult(self._weights(z, projection), np.asarray(lowest, np.float64))
+            return TrainingResult(self._weights(z, projection), np.asarray(lowest, np.float64), z)
         # Adam moves each number by about the rate, so the weights move by rate * sqrt(d): this makes all steps equal.
         relative = math.sqrt(self.start.size) / np.sqrt(np.asarray(dims, np.float64))
         scale = jnp.asarray(
@@ -215,7 +218,7 @@ class SubspaceTrainer:
                 advance(done, lambda loss=loss: f"loss {float(np.nanmean(loss[-1])):.3f}")  # type: ignore[misc]
         losses = np.concatenate(jax.device_get(chunks)).astype(np.float64)[: self.steps]
         final = losses[-max(1, round(_FINAL * self.steps)) :].mean(0)
-        return TrainingResult(self._weights(state.z, projection), final)
+        return TrainingResult(self._weights(state.z, projection), final, state.z)
 
     def _schedule(self, seed: Sequence[int]) -> Iterator[tuple[Array, Array | None]]:
         """Yield learning rates and examples, a chunk of steps at a time; steps after the last have the rate 0."""

@@ -19,6 +19,7 @@ from dni_jax.inspection import inspect
 from dni_jax.lab.posterior._chains import SamplerConfig, run_chains
 from dni_jax.lab.posterior._intervals import credible_intervals
 from dni_jax.lab.posterior._prediction import PredictiveLoss, predictive_loss
+from dni_jax.lab.posterior._uncertainty import Uncertainty, measure_uncertainty
 from dni_jax.models import Population, TrainedModel, Weights, named_arrays, record
 from dni_jax.text import Corpus
 
@@ -122,18 +123,33 @@ class Posterior:
         """Compute how well each draw, and the mean of their probabilities, predicts a text."""
         return predictive_loss(self.weights, self.model.encode(corpus))
 
-    def predict(self, corpus: Corpus) -> Float[np.ndarray, "T V"]:
+    def predict(self, corpus: Corpus, return_std: bool = False) -> Any:
         """Compute the probability of each next symbol after each character: the mean over draws.
+
+        Parameters
+        ----------
+        corpus
+            What the networks read.
+        return_std
+            Whether to return the standard deviation over draws as well.
 
         Returns
         -------
-        float32 ``(T, V)``, by the network's own codes.
+        float32 ``(T, V)``, by the network's own codes; with `return_std` the mean and the standard deviation.
         """
-        total = np.zeros((corpus.n_positions, len(self.model.vocabulary)))
-        for model in self.population:
-            logits = record(model, corpus, ("logits",)).logits
-            total += softmax(np.asarray(logits, np.float64), axis=-1)
-        return (total / len(self)).astype(np.float32)
+        found = self.uncertainty(corpus)
+        return (found.mean, found.std) if return_std else found.mean
+
+    def uncertainty(self, corpus: Corpus) -> Uncertainty:
+        """Compute how unsure predictions are after each character, and which part of that the draws disagree on.
+
+        Returns
+        -------
+        Uncertainty, of shapes ``(T, V)`` and ``(T,)``: more text would settle a `disagreement`; what is `shared`, such
+        as which of ten digits comes next, it would not.
+        """
+        logits = (record(model, corpus, ("logits",)).logits for model in self.population)
+        return measure_uncertainty(softmax(np.asarray(one, np.float64), axis=-1) for one in logits)
 
     def relevance(
         self,
@@ -259,22 +275,33 @@ def sample_chains(
     corpus: Corpus,
     config: SamplerConfig,
     step_sizes: Sequence[float],
-    seed: int,
+    seed: int | Sequence[int],
     validation: Corpus | None = None,
     progress: bool = True,
 ) -> list[Posterior | None]:
-    """Draw with each of several step sizes, all chains in one program; None for a chain that diverged.
+    """Draw with each of several step sizes or seeds, all chains in one program; None for a chain that diverged.
 
     Parameters
     ----------
-    model, corpus, seed, validation, progress
+    model, corpus, validation, progress
         See `sample_posterior`.
     config
         The sampler and its settings.
     step_sizes
         One per chain.
+    seed
+        Of all chains, or one per chain: equal step sizes with different seeds are what `convergence` compares. All
+        chains start at the network and read the text in the same order, that of the first seed.
+
+    Raises
+    ------
+    ValueError
+        For another number of seeds than of step sizes.
     """
-    chains = run_chains(model, corpus, config, step_sizes, [seed] * len(step_sizes), progress)
+    seeds = [seed] * len(step_sizes) if isinstance(seed, int) else [int(one) for one in seed]
+    if len(seeds) != len(step_sizes):
+        raise ValueError(f"expected one seed per chain, got {len(seeds)} seeds and {len(step_sizes)} step sizes")
+    chains = run_chains(model, corpus, config, step_sizes, seeds, progress)
     text = _validation_text(model, corpus, validation)
     steps = config.burn_in + config.thin * np.arange(1, config.n_draws + 1, dtype=np.int64)
     posteriors: list[Posterior | None] = []
@@ -284,7 +311,7 @@ def sample_chains(
             continue
         weights = jax.tree.map(lambda array, n=number: array[:, n], chains.weights)
         loss, start_loss = _validation_losses(model, weights, text)
-        settings = {**config.settings, "step_size": float(step_size), "seed": seed}
+        settings = {**config.settings, "step_size": float(step_size), "seed": seeds[number]}
         train_loss = chains.train_loss[:, number].astype(np.float64)
         posteriors.append(Posterior(model, weights, steps, loss, start_loss, train_loss, settings))
     return posteriors

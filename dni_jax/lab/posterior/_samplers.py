@@ -23,6 +23,8 @@ from jaxtyping import Array
 
 from dni_jax.lab.posterior._schedules import Scalar, value_at
 
+PRECONDITIONERS = ("rmsprop", "adagrad")
+
 _map = jax.tree.map
 
 
@@ -133,11 +135,15 @@ def psgld(
     temperature: Scalar = 1.0,
     decay: float = 0.99,
     damping: Any = 1e-5,
+    preconditioner: str = "rmsprop",
 ) -> optax.GradientTransformationExtraArgs:
-    """SGLD preconditioned by RMSprop (Li et al. 2016, algorithm 1).
+    """SGLD preconditioned by RMSprop (Li et al. 2016, algorithm 1) or by Adagrad.
 
     ``V = decay V + (1 - decay) g^2``, ``G = 1 / (damping + sqrt(V))`` (with V's bias towards 0 removed, as in Adam),
     and ``w' = w - eta (G g - Gamma) + sqrt(2 eta T G) z``.
+
+    Adagrad's V is the sum of all squares (Duchi, Hazan & Singer 2011). So after t steps its G is about ``1 / sqrt(t)``
+    times RMSprop's with an endless memory: the step size falls by itself, and no schedule is needed.
 
     ``Gamma_i = T dG_ii / dw_i`` corrects for a preconditioner that depends on the weights. At this step it is
     ``-T (1 - decay) g H / (sqrt(V) (damping + sqrt(V))^2)``, where H is the diagonal of U's second derivative, which a
@@ -150,9 +156,16 @@ def psgld(
     step_size, key, temperature
         See `sgld`; the step size is that of RMSprop.
     decay
-        The share of the running mean of squares that each step keeps.
+        The share of the running mean of squares that each step keeps; not used by Adagrad.
     damping
-        Added to the root of the mean square, in units of the gradient of U.
+        Added to the root of the mean square (of the sum), in units of the gradient of U.
+    preconditioner : {"rmsprop", "adagrad"}
+        How squared gradients are combined.
+
+    Raises
+    ------
+    ValueError
+        For an unknown preconditioner.
 
     Examples
     --------
@@ -161,12 +174,17 @@ def psgld(
     >>> update.round(3).tolist() == jnp.asarray([-0.1, 0.1]).tolist()
     True
     """
+    if preconditioner not in PRECONDITIONERS:
+        raise ValueError(f"expected a preconditioner among {', '.join(PRECONDITIONERS)}, got {preconditioner!r}")
 
     def init(params: Any) -> SamplerState:
         return SamplerState(jnp.zeros((), jnp.int32), key, square=_map(jnp.zeros_like, params))
 
     def rule(gradient: Any, state: SamplerState, at: Step) -> tuple[Any, dict[str, Any]]:
-        square, root, newest = _root_mean_square(gradient, state, decay)
+        if preconditioner == "adagrad":
+            square, root, newest = _root_sum_square(gradient, state)
+        else:
+            square, root, newest = _root_mean_square(gradient, state, decay)
         eta, t = at.eta, at.temperature
         scale = _map(lambda r: 1 / (damping + r), root)
         drift = _map(jnp.multiply, scale, gradient)
@@ -346,6 +364,66 @@ def santa(
     return _sampler(init, step_size, temperature, rule)
 
 
+def dropconnect(
+    rate: float, *, key: Array, gaussian: bool = False, by_unit: bool = False
+) -> optax.GradientTransformationExtraArgs:
+    """DropConnect and dropout as noise of a sampler (Li et al. 2016, "Learning weight uncertainty with SG-MCMC").
+
+    A step from dropped weights is ``w' = w xi + u``, where u is the change that comes in and xi is 1 / (1 - p) with
+    probability 1 - p and 0 otherwise. So it adds noise ``w (xi - 1)`` to u: of mean 0 and variance ``p / (1 - p) w^2``.
+    Chained after `sgld`, the noise of a step has the variance ``p / (1 - p) w^2 + 2 eta T``.
+
+    Parameters
+    ----------
+    rate
+        p: the probability that a weight is dropped.
+    key
+        The source of the masks.
+    gaussian
+        Whether xi is normal with the same mean and variance (Gaussian dropout), instead of one of two values.
+    by_unit
+        Dropout in place of DropConnect: all weights that leave a unit (a row of a kernel, or of any array's first axis)
+        share their xi. Arrays with fewer than two axes, such as biases, leave no unit and are not dropped.
+
+    Raises
+    ------
+    ValueError
+        For a rate outside [0, 1).
+
+    Examples
+    --------
+    >>> noise = dropconnect(0.5, key=jax.random.key(0))
+    >>> weights = jnp.full(4, 3.0)
+    >>> update, _ = noise.update(jnp.zeros(4), noise.init(weights), weights)
+    >>> sorted(set((weights + update).tolist()))
+    [0.0, 6.0]
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"expected a rate of at least 0 and below 1, got {rate}")
+
+    def factor(key: Array, shape: tuple[int, ...]) -> Array:
+        if gaussian:
+            return 1 + jnp.sqrt(rate / (1 - rate)) * jax.random.normal(key, shape)
+        return jax.random.bernoulli(key, 1 - rate, shape).astype(jnp.float32) / (1 - rate)
+
+    def noise(key: Array, w: Array) -> Array:
+        if by_unit and w.ndim < 2:
+            return jnp.zeros_like(w)
+        shape = (len(w), *(1,) * (w.ndim - 1)) if by_unit else w.shape
+        return w * (factor(key, shape).astype(w.dtype) - 1)
+
+    def update(change: Any, state: SamplerState, params: Any = None, **_: Any) -> tuple[Any, SamplerState]:
+        if params is None:
+            raise ValueError("expected update(change, state, params), got no params: their size is the noise's")
+        key, now = jax.random.split(state.key)
+        leaves, structure = jax.tree.flatten(params)
+        noises = [noise(jax.random.fold_in(now, place), leaf) for place, leaf in enumerate(leaves)]
+        shaken = _map(jnp.add, change, jax.tree.unflatten(structure, noises))
+        return shaken, state._replace(step=state.step + 1, key=key)
+
+    return optax.GradientTransformationExtraArgs(lambda params: SamplerState(jnp.zeros((), jnp.int32), key), update)
+
+
 SAMPLERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {"sgld": sgld, "psgld": psgld, "sghmc": sghmc, "sgnht": sgnht, "santa": santa}
 )
@@ -397,6 +475,12 @@ def _root_mean_square(gradient: Any, state: SamplerState, decay: float) -> tuple
     square = _map(lambda v, g: decay * v + (1 - decay) * g * g, state.square, gradient)
     total = 1 - decay ** (state.step + 1).astype(jnp.float32)
     return square, _map(lambda v: jnp.sqrt(v / total), square), (1 - decay) / total
+
+
+def _root_sum_square(gradient: Any, state: SamplerState) -> tuple[Any, Any, Array]:
+    """Return the sum of squares, its root, and the newest square's weight in it."""
+    square = _map(lambda v, g: v + g * g, state.square, gradient)
+    return square, _map(jnp.sqrt, square), jnp.ones(())
 
 
 def _gamma(gradient: Array, curvature: Array, root: Array, scale: Array, newest: Array) -> Array:

@@ -11,6 +11,7 @@ from scipy import stats
 from dni_jax.lab.densities import (
     PLU,
     QR,
+    Autoregressive,
     Chain,
     Coupling,
     Gaussian,
@@ -54,6 +55,8 @@ def make(name, seed=0, n=N):
         return perturbed(Sylvester.init(key, n, min(3, n)), seed, 1.0)
     if name in ("coupling", "swapped"):
         return perturbed(Coupling.init(key, n, 7, 2, name == "swapped"), seed)
+    if name == "maf":
+        return perturbed(Autoregressive.init(key, n, 7, 2), seed)
     if name == "permute":
         return Permute.random(n, seed)
     if name == "inverse":
@@ -61,8 +64,9 @@ def make(name, seed=0, n=N):
     return Chain(tuple(make(part, seed + i, n) for i, part in enumerate(("whiten", "coupling", "planar", "permute"))))
 
 
-FIRST = ("chain", "qr", "sylvester")
+FIRST = ("chain", "maf", "qr", "sylvester")
 NAMES = (
+    "maf",
     "whiten",
     "plu",
     "qr",
@@ -84,10 +88,12 @@ def apply_both_ways(bijection, x):
 
 
 # The chain goes through most of the others.
-SIZES = [("chain", N), ("qr", N), ("sylvester", N), *((name, N) for name in NAMES if name not in FIRST)]
+SIZES = [("chain", N), ("maf", N), ("qr", N), ("sylvester", N), *((name, N) for name in NAMES if name not in FIRST)]
 
 
-@pytest.mark.parametrize(("name", "n"), slow_after(3, [*SIZES, ("coupling", 2), ("sylvester", 1), ("qr", 1)], 2))
+@pytest.mark.parametrize(
+    ("name", "n"), slow_after(4, [*SIZES, ("coupling", 2), ("maf", 2), ("sylvester", 1), ("qr", 1)], 2)
+)
 def test_inverse_and_log_determinant(doubles, name, n):
     bijection = make(name, 3, n)
     x = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, n)))
@@ -285,7 +291,18 @@ def test_coupling_matches_flowjax(doubles):
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_an_autoregressive_maps_jacobian_is_triangular(doubles):
+    """The lecture's argument: y_i depends on no later x, so the determinant is the product of the diagonal, exp(s)."""
+    maf, x = make("maf", 2), jnp.asarray(np.random.default_rng(0).normal(size=N))
+    jacobian, log_det = jax.jit(lambda x: (jax.jacfwd(lambda state: maf.forward(state)[0])(x), maf.forward(x)[1]))(x)
+    assert not np.triu(jacobian, 1).any()
+    assert (np.tril(jacobian, -1) != 0).sum() > N  # and on earlier ones it does depend
+    np.testing.assert_allclose(np.log(np.diag(jacobian)).sum(), log_det, atol=1e-12)
+
+
 def test_invalid_arguments():
+    with pytest.raises(ValueError, match="at least 2 neurons, one after the other"):
+        Autoregressive.init(jax.random.key(0), 1, 4, 1)
     with pytest.raises(ValueError, match="at least 2 neurons"):
         Coupling.init(jax.random.key(0), 1, 4, 1, False)
     with pytest.raises(ValueError, match="1 to 3 directions"):

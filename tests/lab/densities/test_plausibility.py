@@ -44,7 +44,7 @@ def test_gaussian_density(gaussian):
     assert abs(density.percentile(gaussian).mean() - 50) < 1.5
 
 
-SLOW = ("realnvp", "sylvester", "planar", "qr")
+SLOW = ("realnvp", "sylvester", "planar", "qr", "maf")
 
 
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] if k in SLOW else []) for k in KINDS])

@@ -109,6 +109,42 @@ def test_result():
     assert make_result([2, 5], [[np.nan], [1.0]]).dimension == 5
 
 
+@pytest.mark.parametrize(
+    "projection", ["fastfood", *(pytest.param(k, marks=pytest.mark.slow) for k in ("dense", "sparse"))]
+)
+def test_numbers_and_a_seed_rebuild_the_trained_network(projection):
+    start, seen = {"w": jnp.full(40, 0.5), "steps": jnp.asarray(3)}, {}
+
+    def performance(params):
+        seen[len(seen)] = np.asarray(params["w"])  # in the order of dims, then of repetitions
+        return -quadratic(params)
+
+    found = measure_dimension(
+        quadratic, start, [2, 5], projection, optimizer=optax.sgd(0.1), steps=5, repeats=2, performance=performance,
+        full=0.0, chance=-10.0, target=0.01,
+    )  # fmt: skip
+    for dim, repeat, weights in ((2, 0, seen[0]), (5, 0, seen[1]), (2, 1, seen[2]), (5, 1, seen[3])):
+        small = found.compressed(dim, repeat)
+        assert small.numbers.shape == (dim,)
+        rebuilt = small.rebuild({"w": jnp.full(40, 0.5), "steps": jnp.asarray(3)})
+        np.testing.assert_allclose(rebuilt["w"], weights, atol=1e-6)
+        assert int(rebuilt["steps"]) == 3
+        assert small.compression == 40 / dim
+    assert found.compressed().numbers.shape == (found.dimension,)
+    assert found.compression == 40 / found.dimension
+    assert "5 numbers and a seed for 40 weights: 8 times smaller" in repr(small)
+    with pytest.raises(ValueError, match=r"among \[2, 5\] and a repeat from 0 to 1, got 3 and 0"):
+        found.compressed(3)
+    with pytest.raises(ValueError, match="got 2 and 2"):
+        found.compressed(2, 2)
+    with pytest.raises(ValueError, match="network of 40 parameters, got 41"):
+        small.rebuild({"w": jnp.zeros(41)})
+    missed = make_result([2, 5], [[0.5], [0.6]])
+    assert np.isnan(missed.compression)
+    with pytest.raises(ValueError, match="reaches the threshold, got none"):
+        missed.compressed()
+
+
 def digits():
     x, y = load_digits(return_X_y=True)
     return (x / 16).astype(np.float32), y.astype(np.int32)

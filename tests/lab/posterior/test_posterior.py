@@ -11,7 +11,14 @@ import xarray as xr
 from scipy.special import softmax
 
 import dni_jax as dni
-from dni_jax.lab.posterior import Posterior, SamplerConfig, compare_uncertainty, sample_posterior, step_size_sweep
+from dni_jax.lab.posterior import (
+    Posterior,
+    SamplerConfig,
+    compare_uncertainty,
+    sample_chains,
+    sample_posterior,
+    step_size_sweep,
+)
 from dni_jax.lab.posterior._chains import ChainTarget, count_symbols, make_sampler, run_chains
 from dni_jax.lab.posterior._intervals import credible_intervals, ranks
 from dni_jax.lab.posterior._prediction import combine_losses, predictive_loss, predictive_losses
@@ -170,6 +177,17 @@ def test_predictions_are_means_of_probabilities(draws, held_out):
     each = [softmax(dni.record(one, text, ("logits",)).logits, axis=-1) for one in draws.population]
     np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-6)
     np.testing.assert_allclose(draws.evaluate(text).each, cross_entropies(draws.weights, text), rtol=1e-5)
+    mean, std = draws.predict(text, return_std=True)
+    np.testing.assert_array_equal(mean, found)
+    np.testing.assert_allclose(std, np.std(each, axis=0), atol=1e-6)
+    unsure = draws.uncertainty(text)
+    np.testing.assert_allclose(unsure.total, unsure.shared + unsure.disagreement, atol=1e-9)
+    assert unsure.disagreement.shape == (text.n_positions,)
+
+
+def test_one_seed_per_chain():
+    with pytest.raises(ValueError, match="one seed per chain, got 1 seeds and 2"):
+        sample_chains(None, None, SamplerConfig(), [1e-4, 1e-4], [0])
 
 
 def test_intervals_and_ranks_over_draws():

@@ -7,7 +7,7 @@ import optax
 import pytest
 from scipy.linalg import solve_discrete_lyapunov
 
-from dni_jax.lab.posterior._samplers import SAMPLERS, psgld, santa, sghmc, sgld, sgnht
+from dni_jax.lab.posterior._samplers import SAMPLERS, dropconnect, psgld, santa, sghmc, sgld, sgnht
 from dni_jax.lab.posterior._schedules import cyclical, polynomial
 from tests.support.slow import slow_after
 
@@ -254,3 +254,62 @@ def test_bad_settings_are_named():
         polynomial(0.1, power=0.5)
     with pytest.raises(ValueError, match="cycle of at least 1"):
         cyclical(0.1, 0)
+
+
+def test_adagrads_preconditioner_is_optaxs_at_temperature_0():
+    ours = psgld(0.1, key=jax.random.key(0), temperature=0.0, preconditioner="adagrad", damping=0.0)
+    theirs = optax.adagrad(0.1, initial_accumulator_value=0.0, eps=0.0)
+    w, states = jnp.zeros(3), [ours.init(jnp.zeros(3)), theirs.init(jnp.zeros(3))]
+    for gradient in jnp.asarray([[1.0, -2.0, 0.5], [0.1, 3.0, 0.5], [-1.0, 0.2, 0.5]]):
+        (mine, states[0]), (its, states[1]) = ours.update(gradient, states[0], w), theirs.update(gradient, states[1], w)
+        np.testing.assert_allclose(mine, its, rtol=1e-6)
+    noisy = psgld(0.1, key=jax.random.key(0), preconditioner="adagrad", damping=0.0)
+    update, _ = noisy.update(jnp.asarray([1.0, -2.0, 0.5]), noisy.init(w), w)
+    z = jax.random.normal(jax.random.split(jax.random.key(0))[1], (3,))
+    scale = 1 / np.asarray([1.0, 2.0, 0.5])
+    np.testing.assert_allclose(update, -0.1 * np.asarray([1, -1, 1]) + np.sqrt(2 * 0.1 * scale) * z, rtol=1e-5)
+    with pytest.raises(ValueError, match="rmsprop, adagrad, got 'adam'"):
+        psgld(0.1, key=jax.random.key(0), preconditioner="adam")
+
+
+def draws_of(chain, w, change, n=20_000):
+    """Return the updates of one step of many chains that differ in their keys."""
+    return np.asarray(jax.jit(jax.vmap(lambda key: chain(key).update(change, chain(key).init(w), w)[0]))(
+        jax.random.split(jax.random.key(3), n)
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize("gaussian", [False, True])
+def test_dropconnect_adds_noise_of_the_stated_variance(gaussian):
+    """Variance p / (1 - p) w^2, and 2 eta T more after SGLD; the mean is that of the step without noise."""
+    rate, eta, w, gradient = 0.3, 0.02, jnp.asarray([0.5, -2.0, 0.0]), jnp.asarray([1.0, 0.0, -3.0])
+
+    def chain(key):
+        first, second = jax.random.split(key)
+        return optax.chain(sgld(eta, key=first), dropconnect(rate, key=second, gaussian=gaussian))
+
+    found = draws_of(chain, w, gradient)
+    np.testing.assert_allclose(found.mean(0), -eta * gradient, atol=0.04)
+    np.testing.assert_allclose(found.var(0), rate / (1 - rate) * w**2 + 2 * eta, rtol=0.05)
+    np.testing.assert_allclose(np.corrcoef(found.T)[0, 1], 0, atol=0.03)
+
+
+def test_dropout_shares_its_factor_among_the_weights_that_leave_a_unit():
+    rate, w = 0.5, {"kernel": jnp.asarray([[1.0, 2.0], [3.0, 4.0]]), "bias": jnp.ones(2)}
+    noise = dropconnect(rate, key=jax.random.key(1), by_unit=True)
+    seen, state = [], noise.init(w)
+    for _ in range(6):
+        update, state = noise.update(jax.tree.map(jnp.zeros_like, w), state, w)
+        rows = np.asarray(w["kernel"] + update["kernel"]) / np.asarray(w["kernel"])
+        assert (rows[:, 0] == rows[:, 1]).all()
+        seen += rows[:, 0].tolist()
+        assert not update["bias"].any()
+    assert set(seen) == {0.0, 2.0}
+
+
+def test_dropconnect_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match="below 1, got 1"):
+        dropconnect(1.0, key=jax.random.key(0))
+    noise = dropconnect(0.5, key=jax.random.key(0))
+    with pytest.raises(ValueError, match="no params"):
+        noise.update(jnp.ones(2), noise.init(jnp.ones(2)))

@@ -1,0 +1,184 @@
+"""What the intrinsic dimension depends on: networks, labels, data (Li, Farkhoor, Liu & Yosinski 2018, section 3).
+
+Claims    networks  twenty fully connected networks of depth 1 to 5 and width 50 to 400 have nearly one d90 on MNIST,
+                    while their numbers of weights differ 24-fold.
+          labels    with shuffled labels d90 grows with the number of pictures (190,000 for all 60,000).
+          cifar     50 % of CIFAR-10 takes a fully connected network 9,000 dimensions, LeNet 2,900, a ResNet 1,000.
+Command   python -m experiments.intrinsic_dimension.sweeps networks (or labels, cifar) [--core] [--seeds 0 1 2]
+          Measures what is missing in results_PART.json beside this file, and prints the table of all rows there;
+          --results FILE starts a file of your own. A sweep may be stopped at any time.
+Run time  and results: README.md in this folder
+"""
+
+import argparse
+import itertools
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import dni_jax as dni
+from experiments._shared.images import cifar10, mnist
+from experiments._shared.results import Results
+from experiments._shared.subjects import spread, table
+from experiments.intrinsic_dimension._models import LeNet, ResNet, accuracy_on, crossing, init, logits, loss_of
+
+DEPTHS, WIDTHS = (1, 2, 3, 4, 5), (50, 100, 200, 400)
+MNIST_DIMS = (300, 500, 800, 1_200)
+# Pictures: the dimensions to try, and steps of 250 pictures. More pictures take more of both.
+MEMORIES = {
+    500: ((200, 400, 800, 1_600), 600),
+    2_000: ((1_000, 2_000, 4_000, 8_000), 2_000),
+    10_000: ((8_000, 16_000, 32_000, 64_000), 4_000),
+    60_000: ((32_000, 64_000, 128_000, 190_000), 24_000),
+}
+TRUE_DIMS = (50, 100, 200, 400, 800, 1_600)
+CIFAR_DIMS = {
+    "fully connected": (2_000, 4_500, 9_000, 18_000),
+    "LeNet": (1_000, 2_000, 2_900, 5_800),
+    "ResNet": (500, 1_000, 2_000, 4_000),
+}
+
+
+def measured(network, start, dims, projection, data, judge, **settings):
+    """Return a row: accuracies by dimension and of the full network, and where the threshold is crossed."""
+    began = time.process_time()
+    found = dni.lab.intrinsic_dimension.measure_dimension(
+        loss_of(network), start, dims, projection, data=data, performance=judge, progress=False, **settings
+    )
+    reached = found.performance.mean(1)
+    return {
+        "n_params": found.n_params,
+        "dims": list(dims),
+        "accuracy": [round(float(one), 4) for one in reached],
+        "full": round(float(found.full), 4),
+        "dimension": found.dimension,
+        "crossing": crossing(dims, reached, found.threshold),
+        "cpu_seconds": round(time.process_time() - began),
+    }
+
+
+def networks(asked, results):
+    """Twenty networks; --core takes four of them."""
+    read = mnist(asked.mnist)
+    data, judge = (read.x_train, read.y_train), accuracy_on(logits, read.x_test, read.y_test)
+    (depths, widths), steps = ((1, 5), (50, 200)) if asked.core else (DEPTHS, WIDTHS), asked.steps or 400
+    for seed, width, depth in itertools.product(asked.seeds, widths, depths):
+        sizes = (784, *[width] * depth, 10)
+        results.measured(
+            lambda sizes=sizes, seed=seed: measured(
+                logits, init(sizes, seed), MNIST_DIMS, "sparse", data, judge, batch=128, steps=steps,
+                learning_rate=0.005, seed=seed,
+            ),
+            depth=depth, width=width, steps=steps, seed=seed,
+        )  # fmt: skip
+    rows = sorted(results.rows, key=lambda row: (row["width"], row["depth"], row["seed"]))
+    head = [
+        "depth",
+        "width",
+        "steps",
+        "seed",
+        "weights",
+        "full network",
+        *(f"share at d = {d}" for d in MNIST_DIMS),
+        "d90",
+    ]
+    table(head, [
+        [row["depth"], row["width"], row["steps"], row["seed"], f"{row['n_params']:,}", f"{row['full']:.4f}",
+         *(f"{one / row['full']:.3f}" for one in row["accuracy"]), told(row)] for row in rows
+    ])  # fmt: skip
+    crossings = [row["crossing"] for row in rows if row["crossing"]]
+    print(f"d90, interpolated, of {len(crossings)} of {len(rows)} networks: {spread(crossings, 0)}")
+
+
+def labels(asked, results):
+    """Some pictures with labels dealt anew, and with their own; accuracy on these very pictures."""
+    read = mnist(asked.mnist)
+    for count in asked.pictures or ([500] if asked.core else list(MEMORIES)):
+        dims, steps = MEMORIES[count]
+        for seed, kind in itertools.product(asked.seeds, ("shuffled", "true")):
+            rng = np.random.default_rng(seed)
+            chosen = rng.permutation(len(read.x_train))[:count]
+            x, y = read.x_train[chosen], read.y_train[chosen]
+            y = rng.permutation(y) if kind == "shuffled" else y
+            tried = dims if kind == "shuffled" else TRUE_DIMS
+            projection = "sparse" if tried[-1] < 3_000 else "fastfood"  # each where it is the faster one
+            results.measured(
+                lambda x=x, y=y, tried=tried, steps=steps, projection=projection, seed=seed: measured(
+                    logits, init((784, 200, 200, 10), seed), tried, projection, (x, y), accuracy_on(logits, x, y),
+                    batch=250, steps=steps, learning_rate=0.01, seed=seed,
+                ),
+                pictures=count, labels=kind, seed=seed,
+            )  # fmt: skip
+    rows = sorted(results.rows, key=lambda row: (row["pictures"], row["labels"], row["seed"]))
+    head = ["pictures", "labels", "seed", "full network", "accuracy at d", "d90"]
+    table(head, [[row["pictures"], row["labels"], row["seed"], f"{row['full']:.3f}", each(row), told(row)]
+                 for row in rows])  # fmt: skip
+
+
+def cifar(asked, results):
+    """Fully connected, LeNet, ResNet; the dimension that reaches half of all held-out pictures, as in the paper."""
+    read = cifar10(asked.cifar)
+    pictures = {"train": read.x_train, "test": read.x_test}
+    if asked.pixels != 32:
+        by = 32 // asked.pixels
+        pictures = {
+            name: x.reshape(len(x), asked.pixels, by, asked.pixels, by, 3).mean((2, 4), dtype=np.float32)
+            for name, x in pictures.items()
+        }
+    size, steps = asked.pixels**2 * 3, asked.steps or 4_000
+    for seed, name in itertools.product(asked.seeds, ["fully connected"] if asked.core else asked.networks):
+        if name == "fully connected":
+            network, start = logits, init((size, 200, 200, 10), seed)
+        else:
+            module = {"LeNet": LeNet, "ResNet": ResNet}[name]()
+            network, start = module.apply, module.init(jax.random.key(seed), pictures["test"][:1])
+        judge = accuracy_on(network, pictures["test"], read.y_test)
+        results.measured(
+            lambda network=network, start=start, judge=judge, name=name, seed=seed: measured(
+                network, start, CIFAR_DIMS[name], "fastfood", (pictures["train"], read.y_train), judge, batch=128,
+                steps=steps, learning_rate=0.003, seed=seed, full=1.0, target=asked.accuracy,
+            ),
+            network=name, pixels=asked.pixels, steps=steps, threshold=asked.accuracy, seed=seed,
+        )  # fmt: skip
+    head = ["network", "pixels", "steps", "seed", "weights", "accuracy at d", "threshold", "d"]
+    table(head, [[row["network"], row["pixels"], row["steps"], row["seed"], f"{row['n_params']:,}", each(row),
+                  row["threshold"], told(row)] for row in results.rows])  # fmt: skip
+
+
+def each(row):
+    return ", ".join(f"{d:,}: {one:.3f}" for d, one in zip(row["dims"], row["accuracy"], strict=True))
+
+
+def told(row):
+    """The smallest dimension that reached the threshold, and where a line between its neighbors crosses it."""
+    if row["dimension"] is None:
+        return f"> {row['dims'][-1]:,}"
+    return f"{row['dimension']:,}" + (f" (about {row['crossing']:,.0f})" if row["crossing"] else " or fewer")
+
+
+PARTS = {"networks": networks, "labels": labels, "cifar": cifar}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--core", action="store_true", help="few networks, few pictures: minutes")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--pictures", type=int, nargs="+", choices=MEMORIES, help="numbers of pictures to memorise")
+    parser.add_argument("--networks", nargs="+", choices=CIFAR_DIMS, default=list(CIFAR_DIMS))
+    parser.add_argument("--pixels", type=int, choices=(8, 16, 32), default=32, help="height and width for CIFAR-10")
+    parser.add_argument("--steps", type=int, help="of training: 400 for networks, 4,000 for CIFAR-10")
+    parser.add_argument("--accuracy", type=float, default=0.5, help="the threshold for CIFAR-10")
+    parser.add_argument("--results", type=Path, help="where rows are kept")
+    parser.add_argument("--mnist", help="your copy of mnist.npz")
+    parser.add_argument("--cifar", help="the folder with your copy of CIFAR-10")
+    asked = parser.parse_args()
+    dni.devices.use_all_cores()
+    path = asked.results or Path(__file__).with_name(f"results_{asked.part}.json")
+    PARTS[asked.part](asked, Results(path))
+
+
+if __name__ == "__main__":
+    main()
