@@ -230,14 +230,15 @@ def main():
         "nats",
         "calibration error",
         "AUROC of errors",
-        "other classes near unsure pictures",
-        "near others",
+        "others near unsure",
+        "near sure",
         "R-hat",
     ]
-    table(head, [
-        [method, *(spread([row[name] for row in rows]) for name in columns), ", ".join(str(row["r_hat"]) for row in rows)]
+    cells = [
+        [method, *(spread([row[name] for row in rows]) for name in columns), [row["r_hat"] for row in rows]]
         for method, rows in found.items()
-    ])  # fmt: skip
+    ]
+    table(head, cells)
 
 
 if __name__ == "__main__":
