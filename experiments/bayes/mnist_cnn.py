@@ -116,8 +116,8 @@ def judged(method, data, unseen, seed, steps, step_size=None):
         rate = DROPPED if "dropout" in method else 0.0
         params = by_adam(data, seed, steps, rate)
         keys = jax.random.split(jax.random.key(seed), DRAWS if rate else 1)
-        drop = jax.jit(lambda key: jax.nn.softmax(CNN(rate).apply(params, x, rngs={"dropout": key})[0]))
-        return measure_uncertainty(np.asarray(drop(key)) for key in keys), answers(params, x)[1], r_hat
+        drop = jax.jit(lambda params, key: jax.nn.softmax(CNN(rate).apply(params, x, rngs={"dropout": key})[0]))
+        return measure_uncertainty(np.asarray(drop(params, key)) for key in keys), answers(params, x)[1], r_hat
     draws = by_sampling(method, data, seed, steps, step_size)
     try:
         r_hat = float(convergence(draws.each(lambda params: loss(params, (x, jnp.asarray(unseen[1]))))).r_hat)

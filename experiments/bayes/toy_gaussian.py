@@ -26,7 +26,7 @@ CHAINS, LENGTH, BURN_IN = 500, 3_000, 1_000
 
 
 def covariance(make, step, gamma=False, variance=VARIANCE, away=1.0):
-    """The 2 x 2 second moments of many chains behind the burn-in; they start `away` standard deviations from the mean."""
+    """The 2 x 2 second moments of many chains after the burn-in; they start `away` deviations from the mean."""
     precision = jnp.asarray(1 / variance, jnp.float32)
 
     def one(key, step):
@@ -70,7 +70,7 @@ def endless_memory(step):
 
 
 def rescaled(samplers, step=0.02, scales=(0.01, 0.1, 1.0, 10.0, 100.0)):
-    """Errors relative to the covariance, of one step size on covariances of several scales, from three deviations away."""
+    """Errors relative to the covariance, of one step size on several scales; chains start three deviations away."""
     cells = []
     for name, make in samplers.items():
         found = [covariance(make, [step], variance=scale * VARIANCE, away=3.0)[0] / scale for scale in scales]

@@ -37,8 +37,8 @@ def convolve(x, weights, bias):
 class Step:
     """A 1 x 1 convolution of all channels, and an affine coupling whose scale and shift a small network computes.
 
-    The convolution is a bijection of C numbers at every pixel, by a permuted LU decomposition whose diagonal and bias do
-    what Glow's actnorm does. Its log-determinant counts once a pixel.
+    The convolution is a bijection of C numbers at every pixel, by a permuted LU decomposition, whose diagonal and bias
+    do what Glow's actnorm does. Its log-determinant counts once a pixel.
     """
 
     mix: PLU

@@ -21,7 +21,7 @@ def test_squeezing_moves_pixels_to_channels_and_back():
 @pytest.mark.parametrize("levels", slow_after(1, [1, 2]))
 def test_inverse_and_log_determinant(levels):
     glow, rng = Glow.init(jax.random.key(0), 4, levels, steps=1, width=3), np.random.default_rng(0)
-    glow = jax.tree.map(lambda a: np.asarray(a) + np.float32(0.3) * rng.normal(size=a.shape).astype(a.dtype), glow)
+    glow = jax.tree.map(lambda a: a + rng.normal(0, 0.3, a.shape).astype(a.dtype), glow)
     x = jnp.asarray(rng.normal(size=(3, 16)), jnp.float32)
 
     @jax.jit
