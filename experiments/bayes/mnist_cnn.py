@@ -138,7 +138,7 @@ def calibration_error(probabilities, labels, bins=15):
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = [abs((right[place == one] - confidence[place == one]).sum()) for one in np.unique(place)]
-    return sum(gaps) / len(labels)
+    return float(sum(gaps)) / len(labels)
 
 
 def measured(method, read, seed, steps, step_size):

@@ -34,11 +34,12 @@ class Variant:
     hidden_share: float = 0.0
 
 
-def init(key, variant, n=196, latent=16, width=100):
-    """He-normal weights and zero biases of the encoder, the decoder, and what a masked one adds to it."""
-    sizes = {"encode": (n, width), "q": (width, 2 * latent), "z": (latent, width), "out": (width, n)}
+def init(key, variant, n=196, latent=16, width=100, wide=300):
+    """He-normal weights and zero biases of the encoder, and of a plain decoder or a `wide` masked one."""
+    hidden = wide if variant.masked else width
+    sizes = {"encode": (n, width), "q": (width, 2 * latent), "z": (latent, hidden), "out": (hidden, n)}
     if variant.masked:
-        sizes |= {"before": (n, width), "next": (width, n)}
+        sizes["before"] = (n, hidden)
     keys, normal = jax.random.split(key, len(sizes)), jax.nn.initializers.he_normal()
     return {
         name: (normal(one, size), jnp.zeros(size[1])) for one, (name, size) in zip(keys, sizes.items(), strict=True)
@@ -55,15 +56,16 @@ def encode(params, x):
 
 
 def decode(params, z, x):
-    """Return the logits of p(x_i = 1 | z); a masked decoder adds to them what z and x_1 .. x_i-1 say."""
-    hidden = layer(params["z"], z)
-    logits = layer(params["out"], jax.nn.relu(hidden))
-    if "before" not in params:
-        return logits
-    masks = made_masks(x.shape[-1], [hidden.shape[-1]], outputs=1)
-    (before, _), (after, _) = params["before"], params["next"]  # z's layers have the biases
-    seen = jax.nn.relu(hidden + x @ jnp.where(masks[0], before, 0))
-    return logits + seen @ jnp.where(masks[1], after, 0)
+    """Return the logits of p(x_i = 1 | z), or of p(x_i = 1 | z, x_1 .. x_i-1) of a masked decoder.
+
+    Its first pixel, a corner, sees neither: no hidden unit precedes it.
+    """
+    hidden, (out, bias) = layer(params["z"], z), params["out"]
+    if "before" in params:
+        masks = made_masks(x.shape[-1], [hidden.shape[-1]], outputs=1)
+        hidden = hidden + x @ jnp.where(masks[0], params["before"][0], 0)
+        out = jnp.where(masks[1], out, 0)
+    return jax.nn.relu(hidden) @ out + bias
 
 
 def log_bernoulli(logits, x):
