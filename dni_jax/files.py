@@ -8,10 +8,12 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
 import time
+import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,7 +31,9 @@ LOCK = ".lock"
 
 # Names of what `atomic_write` writes aside: the target's name, the host (in names of this version), the process.
 _ASIDE = re.compile(r"\.(?P<target>.+?)(?:\.(?P<host>h[0-9a-f]{8}))?\.(?P<process>\d+)(?:-\d+)?\.(?P<kind>part|old)")
-_OLD = 86_400  # seconds after which a name without a host is taken for one of a process of this machine
+_OLD = 86_400  # seconds after which what another machine, or one without a name, has written aside counts as left
+# Two containers may have the same host name and number their processes alike.
+_PROCESS = uuid.uuid4().hex
 
 
 def check_format(found: object, path: str | Path) -> None:
@@ -82,6 +86,24 @@ def check_array_path(path: str | Path) -> Path:
     return absolute
 
 
+def check_regular_files(folder: str | Path) -> None:
+    """Raise an error if a folder holds a pipe or a device, which readers of arrays would wait for.
+
+    Raises
+    ------
+    ValueError
+        If it does.
+    """
+    if not os.path.isdir(folder):
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                check_regular_files(entry.path)
+            elif not (entry.is_file() or entry.is_dir()) and os.path.exists(entry.path):
+                raise ValueError(f"expected files and folders, got {entry.path!r}, a pipe or device: remove it")
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Return whether an error, or one that it followed, says that a disk has no room left.
 
@@ -100,11 +122,12 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 @contextmanager
-def atomic_write(path: str | Path, *, any_process: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | Path, *, any_process: bool = False, replaces: Collection[str] = ()) -> Iterator[Path]:
     """Yield a temporary path next to `path`; rename it to `path` if the block succeeds, remove it otherwise.
 
     Works for files and for folders that the block creates. An existing file is replaced in one step. An existing folder
-    is moved aside first and removed last, so the old or the new one exists at every moment.
+    is moved aside first and removed last, so the old or the new one exists at every moment. What killed processes
+    have left aside of this file or folder is removed.
 
     Parameters
     ----------
@@ -113,6 +136,14 @@ def atomic_write(path: str | Path, *, any_process: bool = False) -> Iterator[Pat
     any_process
         When several processes share a run, only the first one writes, and files of the others are discarded. True lets
         every process write.
+    replaces
+        The names that an existing folder may hold to be replaced by another folder. By default, only an empty folder
+        is.
+
+    Raises
+    ------
+    ValueError
+        If `path` is a folder that would be lost.
 
     Examples
     --------
@@ -128,12 +159,22 @@ def atomic_write(path: str | Path, *, any_process: bool = False) -> Iterator[Pat
         with tempfile.TemporaryDirectory() as discarded:
             yield Path(discarded) / path.name
         return
+    _check_replaceable(path, replaces)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not any_process:
+        remove_leftovers(path.parent, path.name)
     writer = f"{_host()}.{os.getpid()}" + ("" if processes.is_first() else f"-{processes.index()}")
     part = path.with_name(f".{path.name}.{writer}.part")
     remove(part)
     try:
         yield part
+        _check_replaceable(path, replaces)
+        if path.is_dir() and not part.is_dir():
+            raise ValueError(f"expected a path for a file, got the folder {str(path)!r}: use another path")
+        if part.is_dir() and not path.is_dir() and os.path.lexists(path):
+            raise ValueError(f"expected a path for a folder, got the file or link {str(path)!r}: use another path")
+        if path.is_dir() and not replaces:
+            path.rmdir()  # fails, and loses nothing, if something has come into it
         if path.is_dir():
             old = path.with_name(f".{path.name}.{writer}.old")
             os.replace(path, old)
@@ -145,10 +186,21 @@ def atomic_write(path: str | Path, *, any_process: bool = False) -> Iterator[Pat
         remove(part)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what processes of this machine that were killed have written aside in a folder.
+def _check_replaceable(path: Path, names: Collection[str]) -> None:
+    """Raise a ValueError if a path is a folder that holds anything but these names."""
+    others = sorted(set(os.listdir(path)).difference(names)) if path.is_dir() else []
+    if others:
+        raise ValueError(
+            f"expected a new path, got {str(path)!r}, a folder that holds {others[0]!r}, which would be lost: use "
+            "another path"
+        )
 
-    A folder that was moved aside to be replaced is moved back if nothing has come in its place.
+
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove what killed processes have written aside in a folder, by default for all names in it.
+
+    What processes of other machines have written aside is removed a day later. A folder that was moved aside to be
+    replaced is moved back if nothing has come in its place.
 
     Examples
     --------
@@ -161,9 +213,12 @@ def remove_leftovers(folder: Path) -> None:
     """
     for path in sorted(folder.glob(".*")):
         found = _ASIDE.fullmatch(path.name)
-        if found is None or _is_running(int(found["process"])):
+        if found is None or found["target"] != (name or found["target"]):
             continue
-        if found["host"] != _host() and (found["host"] or time.time() - path.lstat().st_mtime < _OLD):
+        is_ours = found["host"] == _host() or found["host"] is None
+        if is_ours and _is_running(int(found["process"])):
+            continue
+        if found["host"] != _host() and time.time() - path.lstat().st_mtime < _OLD:
             continue
         target = path.with_name(found["target"])
         if found["kind"] == "old" and not target.exists():
@@ -231,13 +286,13 @@ class FolderLock:
 
     def _acquire(self) -> int | None:
         while True:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            file = self._open()
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = _read_holder(file)
                 os.close(file)
-                if holder.get("host") == socket.gethostname() and holder.get("process") == os.getpid():
+                if (holder.get("process"), holder.get("key")) == (os.getpid(), _PROCESS):
                     return None
                 raise ValueError(
                     f"expected a folder that no other process works in, got {str(self._path.parent)!r}, in use by "
@@ -250,11 +305,25 @@ class FolderLock:
             if _is_at(file, self._path):
                 os.ftruncate(file, 0)
                 start = time.strftime("%Y-%m-%d %H:%M:%S")
-                os.write(
-                    file, json.dumps({"host": socket.gethostname(), "process": os.getpid(), "start": start}).encode()
-                )
+                holder = {"host": socket.gethostname(), "process": os.getpid(), "start": start, "key": _PROCESS}
+                os.write(file, json.dumps(holder).encode())
                 return file
             os.close(file)  # the holder before has removed the file between opening and locking it
+
+    def _open(self) -> int:
+        """Open the file, but not what a link in its place leads to."""
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EISDIR):
+                raise
+        else:
+            if stat.S_ISREG(os.fstat(file).st_mode):
+                return file
+            os.close(file)
+        raise ValueError(
+            f"expected a file or nothing in {str(self._path)!r}, got a link, folder, pipe or device: remove it"
+        )
 
     def release(self) -> None:
         """Release the lock, if this one holds it."""

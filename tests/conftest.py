@@ -26,7 +26,7 @@ os.environ["DNI_JAX_CACHE"] = tempfile.mkdtemp(prefix="dni_jax_tests_")  # never
 # content, flags and versions which of them are still the same.
 os.environ.setdefault("DNI_JAX_TESTS_PROGRAMS", str(Path(__file__).resolve().parent.parent / ".test_programs"))
 jax.config.update("jax_compilation_cache_dir", os.environ["DNI_JAX_TESTS_PROGRAMS"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

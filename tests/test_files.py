@@ -26,10 +26,15 @@ def test_the_old_file_stays_when_writing_fails(tmp_path):
 
 
 def test_a_folder_replaces_a_folder(tmp_path):
-    for content in ("first", "second"):
-        with atomic_write(tmp_path / "run") as aside:
+    def write(content, **options):
+        with atomic_write(tmp_path / "run", **options) as aside:
             aside.mkdir()
             (aside / content).write_text(content)
+
+    write("first")
+    with pytest.raises(ValueError, match="'first', which would be lost"):
+        write("second")
+    write("second", replaces=["first"])
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["second"]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 

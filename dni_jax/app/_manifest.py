@@ -24,9 +24,11 @@ def read_manifest(folder: Path) -> Files | None:
         If the manifest is broken, or was written by a newer version.
     """
     file = folder / NAME
-    if not file.is_file():
+    if not file.exists():
         return None
     try:
+        if not file.is_file():
+            raise ValueError("a folder, pipe or device")
         held = json.loads(file.read_text(encoding="utf-8"))
         check_format(held.get("format"), file)
         files = held["files"]

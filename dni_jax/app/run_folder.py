@@ -162,7 +162,7 @@ class RunFolder:
 
         def choose() -> Path:
             folder = cls(_choose_path(config))
-            folder._check_place()
+            check_place(folder.path)
             if folder.is_taken:
                 folder._check_taken(config)
             return folder.path
@@ -205,23 +205,18 @@ class RunFolder:
             If another process works in it.
         """
         locks: list[FolderLock] = []
-        processes.broadcast(lambda: locks.append(FolderLock(self.path)))
+
+        def hold() -> None:
+            locks.append(FolderLock(self.path))
+            remove_leftovers(self.path)
+
+        processes.broadcast(hold)
         return replace(self, lock=locks[0] if locks else None)
 
     def release(self) -> None:
         """Let other processes write into the folder."""
         if self.lock is not None:
             self.lock.release()
-
-    def _check_place(self) -> None:
-        if self.path.is_symlink() and not self.path.exists():
-            raise ValueError(
-                f"expected a folder for --out, got {str(self.path)!r}, a link to {os.readlink(self.path)!r}, which "
-                "does not exist: make that folder, or use another --out"
-            )
-        check_array_path(self.path)
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"expected a folder for --out, got {str(self.path)!r}, which is a file: use another --out")
 
     def remove_run(self) -> None:
         """Remove all files of the run, and the folder's other files not."""
@@ -271,7 +266,7 @@ class RunFolder:
             )
 
     def _check_replaceable(self) -> None:
-        """Raise a ValueError unless ``config.toml`` holds the settings of a run."""
+        """Raise a ValueError unless the folder holds a run, and under the names of its results nothing else."""
         file = self.path / "config.toml"
         try:
             read_config(file)
@@ -286,6 +281,29 @@ class RunFolder:
                 f"expected a run to replace in {str(self.path)!r}, got an empty config.toml: use another --out, or "
                 "remove the files yourself"
             )
+        try:
+            files = _manifest.read_manifest(self.path)
+        except ValueError:
+            return  # a broken run
+        if files is None and not (self._is_early_run or not self.is_taken):
+            raise ValueError(
+                f"expected a run to replace in {str(self.path)!r}, got a config.toml without the files that a run "
+                f"writes, such as {_manifest.NAME}: use another --out, or remove the files yourself"
+            )
+        foreign = [] if files is None else [name for name in _READ if name not in files and (self.path / name).exists()]
+        if foreign:
+            raise ValueError(
+                f"expected in {str(self.path)!r} only results of the run to replace, got {', '.join(foreign)}, which "
+                "it has not written: move them elsewhere, or use another --out"
+            )
+
+    @property
+    def _is_early_run(self) -> bool:
+        """Whether a version of this program that wrote no manifest has made the run."""
+        try:
+            return "loss" in self._summary() or (self.model / "model.json").is_file()
+        except (OSError, ValueError):
+            return False
 
     @property
     def model(self) -> Path:
@@ -535,6 +553,18 @@ def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str,
         nested = isinstance(value, Mapping)
         flat |= flatten_settings(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat
+
+
+def check_place(path: Path) -> None:
+    """Raise a ValueError if results cannot be written into a folder of this path."""
+    if path.is_symlink() and not path.exists():
+        raise ValueError(
+            f"expected a folder for --out, got {str(path)!r}, a link to {os.readlink(path)!r}, which does not exist: "
+            "make that folder, or use another --out"
+        )
+    check_array_path(path)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"expected a folder for --out, got {str(path)!r}, which is a file: use another --out")
 
 
 def _choose_path(config: RunConfig) -> Path:

@@ -6,7 +6,6 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
@@ -197,8 +196,8 @@ class Intervention:
             mask[neurons], low[neurons], high[neurons] = True, edit.low, edit.high
             if sets is not None:
                 mask = mask & np.asarray(sets)
-            lows, highs = (jnp.asarray(np.broadcast_to(each, mask.shape)) for each in (low, high))
-            overrides.append(Override(jnp.asarray(mask), lows, highs, edit.where, edit.part))
+            low, high = (np.broadcast_to(each, mask.shape) for each in (low, high))
+            overrides.append(Override(mask, low, high, edit.where, edit.part))
             drives.append(_spread(edit, n_neurons, n_positions))
         return Bound(tuple(overrides), tuple(drives))
 

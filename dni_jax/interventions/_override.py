@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from dni_jax.interventions._display import html_of_override
@@ -44,16 +45,16 @@ class Override:
     mask
         bool ``(N,)``: the neurons that are overridden.
     low, high
-        float32 ``(N,)``.
+        float32 ``(N,)``. All three are NumPy arrays until a program takes them.
     where
         ``"recurrent"``: the network goes on with the overridden state; ``"readout"``: only the prediction sees it.
     part
         What of the neurons is overridden: ``"h"``, the memory ``"c"`` of an LSTM or sLSTM, or a gate by its letter.
     """
 
-    mask: Bool[Array, "*sets N"]
-    low: Float[Array, "*sets N"]
-    high: Float[Array, "*sets N"]
+    mask: Bool[np.ndarray | Array, "*sets N"]
+    low: Float[np.ndarray | Array, "*sets N"]
+    high: Float[np.ndarray | Array, "*sets N"]
     where: Where = field(default="recurrent", metadata={"static": True})
     part: str = field(default="h", metadata={"static": True})
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from dni_jax import processes
-from dni_jax.files import check_array_path
+from dni_jax.files import FolderLock, check_array_path, check_regular_files
 from dni_jax.models._state import Evaluation, TrainingRun
 from dni_jax.settings import RENAMED_SETTINGS, TrainPlan
 from dni_jax.text import Corpus
@@ -55,7 +55,7 @@ def first_process_only() -> Any:
 class Checkpoints:
     """The last two states of one training, under a folder; with no folder, nothing is kept.
 
-    With several processes, only the first reads and writes the folder.
+    With several processes, only the first reads and writes the folder. It is locked until `close`.
     """
 
     def __init__(
@@ -64,8 +64,11 @@ class Checkpoints:
         self.path = None if path is None else check_array_path(path)
         self._name = fingerprint(plans, corpus, more)
         self._manager = None
+        self._lock: FolderLock | None = None
         if self.path is not None and processes.is_first():
             self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(self.path)
+            check_regular_files(self.path)
             ocp = import_orbax()
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=2,
@@ -74,6 +77,11 @@ class Checkpoints:
                 multiprocessing_options=first_process_only(),
             )
             self._manager = ocp.CheckpointManager(self.path, options=options)
+
+    def close(self) -> None:
+        """Let other processes write into the folder."""
+        if self._lock is not None:
+            self._lock.release()
 
     @property
     def latest(self) -> Path | None:

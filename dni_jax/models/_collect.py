@@ -70,8 +70,9 @@ def iterate_states(
     """Yield the positions and states ``(1, n, B, ...)`` of some steps of all lanes."""
     length, n_lanes = lanes.codes.shape
     weights, devices, drives = model.weights, make_grid(1, n_lanes), lanes.drives(bound.drives)
-    carries, overrides = jax.tree.map(lambda array: array[None], (zero_carries(weights, n_lanes), bound.overrides))
+    overrides = jax.tree.map(lambda array: array[None], processes.to_host(bound.overrides))
     size = steps if length % steps == 0 else length
+    carries = None if size == length else jax.tree.map(lambda part: part[None], zero_carries(weights, n_lanes))
     ready: tuple[np.ndarray, tuple[Array, ...]] | None = None
     for first in range(0, length, size):
         part = slice(first, first + size)

@@ -79,7 +79,7 @@ def fine_tune(
     change = None if intervention is None else intervention.on(text)
     overrides, drives = model.bind(change, text.n_positions)
     optimizer = _optimizer(steps, float(learning_rate))
-    weights = jax.tree.map(jnp.asarray, model.weights)
+    weights = jax.device_put(model.weights)
     memory = optimizer.init(weights)
     carries = zero_carries(weights, batch)
     done = 0

@@ -144,7 +144,7 @@ def generate_each(
     texts: dict[int, list[str]] = {}
     for kind in dict.fromkeys(kinds):
         members = [place for place, each in enumerate(kinds) if each == kind]
-        together = jax.tree.map(lambda *each: jnp.stack(each), *(bound[place] for place in members))
+        together = jax.tree.map(lambda *each: np.stack(each), *(bound[place] for place in members))
         devices = make_grid(len(members), source.n_lanes)
         _, (codes,) = rollout_sets(model.weights, source, together, Emit(("symbols",)), None, len(members), devices)
         for place, sampled in zip(members, np.asarray(codes)[:, :, :n], strict=True):

@@ -82,7 +82,7 @@ def _write(model: TrainedModel, interventions: Sequence[Intervention], source: S
     programs = [[one.edits[place].program for one in interventions] for place, line in enumerate(lines) if
                 line.slopes is not None]  # fmt: skip
     along = [_readers(of_place, n_lanes, characters) for of_place in programs]
-    weights = jax.tree.map(jnp.asarray, model.weights)  # on the device once, not at each step
+    weights = jax.device_put(model.weights)  # once, not at each step
     zero = jax.tree.map(lambda part: jnp.broadcast_to(part, (n_sets, *part.shape)), zero_carries(weights, n_lanes))
     codes = np.full((n_sets, n_lanes), int(source.start), np.int32)
     written: list[np.ndarray] = []
@@ -155,7 +155,7 @@ def _line(model: TrainedModel, edits: Sequence[Edit], n_steps: int) -> _Line:
             slopes = np.zeros((*masks.shape, edit.slopes.shape[1]), np.float32) if slopes is None else slopes
             slopes[number, list(edit.neurons)] = edit.slopes
     (override,), (drive,) = jax.tree.map(lambda *each: jnp.stack(each), *bound)
-    return _Line(override, None if slopes is None else jnp.asarray(slopes), drive)
+    return _Line(override, None if slopes is None else jax.device_put(slopes), drive)
 
 
 def _without_program(edit: Edit) -> Edit:

@@ -11,7 +11,7 @@ from typing import overload
 import numpy as np
 
 from dni_jax import processes
-from dni_jax.files import atomic_write
+from dni_jax.files import atomic_write, check_regular_files
 from dni_jax.models._trained import TrainedModel, load
 
 _INDEX = "population.json"
@@ -77,10 +77,19 @@ class Population(Sequence[TrainedModel]):
         return self.models[int(np.nanargmin(self.validation_losses))]
 
     def save(self, path: str | Path) -> None:
-        """Write all networks to a folder; it appears whole or not at all. With several processes, the first writes."""
+        """Write all networks to a folder; it appears whole or not at all, and replaces a population that was there.
+
+        With several processes, only the first writes.
+
+        Raises
+        ------
+        ValueError
+            Where the folder holds anything but a population.
+        """
         if not processes.is_first():
             return
-        with atomic_write(path) as folder:
+        models = (file.parent.name for file in Path(path).glob("*/model.json") if file.parent.name.isdecimal())
+        with atomic_write(path, replaces=(_INDEX, *models)) as folder:
             folder.mkdir()
             for number, model in enumerate(self.models):
                 model.save(folder / str(number))
@@ -99,6 +108,7 @@ def load_population(path: str | Path) -> Population:
 
 
 def _load_population(path: Path) -> Population:
+    check_regular_files(path)
     try:
         diverged = json.loads((path / _INDEX).read_text(encoding="utf-8"))["diverged"]
     except (OSError, ValueError, KeyError) as error:

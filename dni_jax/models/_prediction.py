@@ -94,7 +94,7 @@ class StateGaussian(NamedTuple):
 def cross_entropy(weights: Weights, corpus: Corpus, limit: int | None = None) -> float:
     """Return the mean loss in nats per symbol on a corpus, or on its first strings up to `limit` characters."""
     some = corpus if limit is None else corpus.head(limit)
-    return float(cross_entropies(jax.tree.map(lambda array: array[None], weights), some)[0])
+    return float(cross_entropies(jax.tree.map(lambda array: array[None], processes.to_host(weights)), some)[0])
 
 
 def cross_entropies(weights: Weights, corpus: Corpus) -> Float[np.ndarray, " M"]:
@@ -234,7 +234,7 @@ def _run_slabs(
     weights: Weights, lanes: Lanes, overrides: Bound, emit: Emit, n_positions: int, at: Any = ...
 ) -> list[np.ndarray]:
     """Read lanes under M sets of overrides, some at a time, and keep the places `at` of every ``(M, n, B, ...)``."""
-    edits, drives = overrides
+    edits, drives = processes.to_host(overrides.overrides), overrides.drives
     n_all = edits[0].mask.shape[0]
     if processes.count() > 1:
         edits = jax.tree.map(lambda a: a[processes.shard(n_all)], edits)
@@ -243,7 +243,7 @@ def _run_slabs(
     n_across = devices.shape["models"]
     n_slabs = -(-n_sets // (n_across * (SETS_AT_ONCE if is_accelerated(devices) else _SLAB)))
     size = -(-n_sets // (n_slabs * n_across)) * n_across  # the same for all slabs, so that one program serves them
-    padded = jax.tree.map(lambda a: jnp.concatenate([a, *[a[:1]] * (n_slabs * size - n_sets)]), edits)
+    padded = jax.tree.map(lambda a: np.concatenate([a, *[a[:1]] * (n_slabs * size - n_sets)]), edits)
     slabs = [jax.tree.map(lambda a, n=n: a[n * size : (n + 1) * size], padded) for n in range(n_slabs)]
     text, drives = Text(lanes.codes, lanes.resets, lanes.targets), lanes.drives(drives)
     parts = []

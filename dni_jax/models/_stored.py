@@ -10,7 +10,7 @@ import numpy as np
 import tensorstore as ts
 from jaxtyping import Float
 
-from dni_jax.files import check_array_path
+from dni_jax.files import check_array_path, check_regular_files
 from dni_jax.models._fingerprints import fingerprint_corpus
 from dni_jax.models._manifest import Manifest, read_manifest
 from dni_jax.states import Activations, ChunkedActivations, Strings, mask_of, part_of
@@ -231,6 +231,7 @@ def open_states(path: str | Path) -> StoredActivations:
     """
     folder = Path(path)
     check_array_path(folder)
+    check_regular_files(folder)
     manifest = read_manifest(folder)
     if not manifest.complete:
         raise ValueError(

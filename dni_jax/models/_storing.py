@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dni_jax.files import FolderLock, atomic_write, check_array_path
+from dni_jax.files import FolderLock, atomic_write, check_array_path, check_regular_files
 from dni_jax.interventions import Intervention
 from dni_jax.models._fingerprints import fingerprint_corpus
 from dni_jax.models._manifest import NAME, Manifest, read_manifest
@@ -64,24 +64,28 @@ def record_into(
         gate_names=reader.gate_names,
         with_symbols=reader.symbols is not None,
     )
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        found = read_manifest(folder)
-        different = found.difference(wanted)
-        if different:
-            raise ValueError(
-                f"expected a store of this recording in {str(path)!r}, got one of {different}: use another folder, "
-                "remove this one, or pass the settings it was started with"
-            )
-    else:
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         _create(folder, wanted, corpus, reader)
-        found = wanted
-    if not found.complete:
+    if not _read_same(folder, wanted).complete:
         lock = FolderLock(folder)
         try:
-            _fill(folder, found, corpus, reader)
+            _fill(folder, _read_same(folder, wanted), corpus, reader)
         finally:
             lock.release()
     return open_states(folder)
+
+
+def _read_same(folder: Path, wanted: Manifest) -> Manifest:
+    """Read a store's manifest; raise a ValueError if it is of another recording."""
+    check_regular_files(folder)
+    found = read_manifest(folder)
+    different = found.difference(wanted)
+    if different:
+        raise ValueError(
+            f"expected a store of this recording in {str(folder)!r}, got one of {different}: use another folder, "
+            "remove this one, or pass the settings it was started with"
+        )
+    return found
 
 
 def _create(folder: Path, manifest: Manifest, corpus: Corpus, reader: Reader) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from dni_jax import processes
 from dni_jax.devices import use_all_cores
-from dni_jax.files import atomic_write, check_array_path
+from dni_jax.files import atomic_write, check_array_path, check_regular_files
 from dni_jax.html import Markup, card, facts, sparkline, symbols
 from dni_jax.interventions import Bound, Intervention
 from dni_jax.models._checkpoints import first_process_only, import_orbax
@@ -25,6 +24,7 @@ from dni_jax.settings import TrainConfig, TrainPlan, with_new_names
 from dni_jax.text import Corpus, Vocabulary
 
 FORMAT = 2  # of a saved model; raised when an older version could not read it
+_FILES = ("model.json", "weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class TrainedModel:
     ) -> TrainedModel:
         """Return a network with these weights."""
         use_all_cores()
-        module = CharNetwork.from_weights(jax.tree.map(jnp.asarray, weights))
+        module = CharNetwork.from_weights(jax.device_put(weights, may_alias=False))
         return cls(module, vocabulary, config, tuple(history), boundary)
 
     @property
@@ -162,7 +162,7 @@ class TrainedModel:
         Raises
         ------
         ValueError
-            Where a weight is not finite.
+            Where a weight is not finite, or the folder holds anything but a model.
         """
         check_finite_weights(self.weights, "a model to be saved")
         if not processes.is_first():
@@ -177,7 +177,7 @@ class TrainedModel:
             "history": [dict(row) for row in self.history],
         }
         check_array_path(path)
-        with atomic_write(path) as folder:
+        with atomic_write(path, replaces=_FILES) as folder:
             folder.mkdir()
             (folder / "model.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
             with import_orbax().StandardCheckpointer(multiprocessing_options=first_process_only()) as checkpointer:
@@ -203,6 +203,7 @@ def _load(path: Path) -> TrainedModel:
     try:
         if not (path / "model.json").is_file():
             raise ValueError("no file model.json")
+        check_regular_files(path)
         about = _upgraded(json.loads((path / "model.json").read_text(encoding="utf-8")))
         vocabulary = Vocabulary(tuple(about["characters"]))
         config = None if about["config"] is None else TrainPlan(**about["config"])

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Int
@@ -93,6 +92,7 @@ def train(
     ------
     ValueError
         Where the loss is no longer finite (the message names the step), where a checkpoint belongs to other settings,
+        where another process trains into the folder of checkpoints,
         for symbols of `validation` that the corpus does not have, and for auxiliary targets of another corpus or that
         never vary.
 
@@ -250,13 +250,21 @@ class _Training:
         `hook` is called after each chunk of steps with the run, the step, its evaluations, and whether these are new:
         a training that resumes calls it with the restored ones, because it may have been killed before the call.
         """
+        try:
+            return self._fit(hook, every, progress)
+        finally:
+            self.store.close()
+
+    def _fit(
+        self, hook: Callable[[TrainingRun, int, dict[int, Evaluation], bool], None], every: int | None, progress: bool
+    ) -> TrainingRun:
         plan, run = self.plan, self.start()
         step = self.store.restore_into(run)
         if step:
             last = {number: rows[-1] for number, rows in enumerate(run.evaluations) if rows and rows[-1].step == step}
             hook(run, step, last, False)
         optimizer, devices = make_optimizer(plan), self._devices()
-        rates = jnp.asarray([each.learning_rate for each in self.plans], jnp.float32)
+        rates = jax.device_put(np.asarray([each.learning_rate for each in self.plans], np.float32))
         run.state, rates = shard_state(run.state, rates, devices)
         chunk = math.gcd(_CHUNK, plan.evaluate_every, every or 0)
         before = max((each[-1].seconds for each in run.evaluations if each), default=0.0)
@@ -460,4 +468,4 @@ def make_batches(
         if not steps[0]:
             return
         parts = [[np.stack(arrays) for arrays in zip(*each, strict=True)] for each in steps]
-        yield Batch(*(jnp.asarray(np.stack([parts[which][part] for which in row])) for part in range(len(parts[0]))))
+        yield Batch(*(np.stack([parts[which][part] for which in row]) for part in range(len(parts[0]))))

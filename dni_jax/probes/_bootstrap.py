@@ -98,13 +98,13 @@ def weighted_auc(
     # Positions in random order: a stable sort then breaks ties at random.
     order = np.random.default_rng([seed, 1]).permutation(len(hidden))
     with jax.enable_x64(True):
-        shuffled = jnp.asarray(np.asarray(hidden)[order])
         arrays = (
-            jnp.asarray(labels[order], jnp.float32),
-            jnp.asarray(index[order], jnp.int32),
-            jnp.asarray(weights, jnp.float32),
+            np.asarray(hidden)[order],
+            labels[order].astype(np.float32),
+            index[order].astype(np.int32),
+            np.asarray(weights, np.float32),
         )
-        return np.asarray(_draws(shuffled, *arrays, get_platform()))
+        return np.asarray(_draws(*jax.device_put(arrays), get_platform()))
 
 
 def weighted_pearson(
@@ -220,9 +220,9 @@ def bootstrap_held_out(
     y, fold = labels[used].astype(np.float64), folds[used]
     n_groups = int(index.max()) + 1
     with jax.enable_x64(True):
-        weight, bias = (jnp.moveaxis(jnp.asarray(lines[name]), 1, 0) for name in ("weight", "bias"))  # (F, N, K)
-        arrays = (jnp.asarray(hidden[used]), jnp.asarray(y.T), jnp.asarray(fold), jnp.asarray(index, jnp.int32))
-        sums = np.asarray(_group_sums(*arrays, weight, bias, n_groups, classifies, get_platform()))  # (F, S, N)
+        by_feature = (np.moveaxis(lines[name], 1, 0) for name in ("weight", "bias"))  # (F, N, K)
+        arrays = jax.device_put((hidden[used], y.T, fold, index.astype(np.int32), *by_feature))
+        sums = np.asarray(_group_sums(*arrays, n_groups, classifies, get_platform()))  # (F, S, N)
     if classifies:
         total = np.broadcast_to(np.bincount(index).astype(np.float64)[:, None], (n_groups, y.shape[1]))
     else:

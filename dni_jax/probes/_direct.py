@@ -55,13 +55,12 @@ def check_columns(labels: Any, n_positions: int, metric: str) -> np.ndarray:
 def prepare(hidden: Any, metric: str, strata: Int[np.ndarray, " T"] | None = None) -> Sides:
     """Rank the neurons, or centre them; within strata 0, 1, ... where there are any. Needs 64-bit mode."""
     codes = np.zeros(len(hidden), np.int32) if strata is None else strata
-    arrays, n_strata = (jnp.asarray(hidden), jnp.asarray(codes, jnp.int32)), int(codes.max()) + 1
-    x = _ranked(*arrays, n_strata, devices.get_platform()) if metric == "auc" else _centred(*arrays, n_strata)
-    return Sides(x, jnp.sqrt(jnp.sum(x * x, axis=0)))
+    arrays, n_strata = jax.device_put((hidden, codes.astype(np.int32))), int(codes.max()) + 1
+    return _ranked(*arrays, n_strata, devices.get_platform()) if metric == "auc" else _centred(*arrays, n_strata)
 
 
 @partial(jax.jit, static_argnames=("n_strata", "platform"))
-def _ranked(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int, platform: str) -> Float[Array, "T N"]:
+def _ranked(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int, platform: str) -> Sides:
     sizes = jnp.bincount(strata, length=n_strata).astype(jnp.int32)
     before = jnp.cumsum(sizes).astype(jnp.int32) - sizes
 
@@ -78,12 +77,16 @@ def _ranked(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int
         return jnp.zeros(v.shape[0], jnp.float64).at[order].set(ranks.astype(jnp.float64))
 
     at_once = None if platform == "cpu" else max(1, devices.get_memory() // (128 * hidden.shape[0]))
-    return lax.map(one, hidden.T, batch_size=at_once).T
+    return _with_spread(lax.map(one, hidden.T, batch_size=at_once).T)
 
 
 @partial(jax.jit, static_argnames="n_strata")
-def _centred(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int) -> Float[Array, "T N"]:
-    return _without_means(hidden.astype(jnp.float64), strata, n_strata)
+def _centred(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int) -> Sides:
+    return _with_spread(_without_means(hidden.astype(jnp.float64), strata, n_strata))
+
+
+def _with_spread(x: Float[Array, "T N"]) -> Sides:
+    return Sides(x, jnp.sqrt(jnp.sum(x * x, axis=0)))
 
 
 def _without_means(values: Float[Array, "T X"], strata: Int[Array, " T"], n_strata: int) -> Float[Array, "T X"]:
@@ -100,7 +103,7 @@ def score_within(
 ) -> Float[Array, "N F"]:
     """Score within strata 0, 1, ...; NaN where there is nothing to compare. Needs 64-bit mode."""
     sides = prepare(hidden, metric, strata)
-    return _stratified(sides, jnp.asarray(labels), jnp.asarray(strata), metric, int(strata.max()) + 1)
+    return _stratified(sides, *jax.device_put((labels, strata)), metric, int(strata.max()) + 1)
 
 
 @partial(jax.jit, static_argnames="metric")

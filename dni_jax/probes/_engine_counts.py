@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, Shaped, UInt16
 
 from dni_jax import devices
 from dni_jax.probes import _binned_neuron as binned_neuron
-from dni_jax.probes import _check
+from dni_jax.probes import _check, _layout
 from dni_jax.probes import _metrics as metrics
 from dni_jax.probes._engine import CHUNK, Engine, Sample, Scores, make_scores
 from dni_jax.probes._neuron import Fit, confusion, direction, share_at_threshold
@@ -137,7 +137,7 @@ def init(spec: ProbeSpec, sample: Sample) -> Counts:
     levels, mesh = choose_levels(sample.used, spec.n_bins), devices.make_mesh("neurons")
     shape = (n_neurons + -n_neurons % mesh.size, spec.n_bins, n_folds, n_features + 1)
     with jax.enable_x64(True):
-        cells = jnp.zeros(shape, jnp.int32, device=NamedSharding(mesh, PartitionSpec("neurons")))
+        cells = jax.device_put(np.zeros(shape, np.int32), NamedSharding(mesh, PartitionSpec("neurons")))
     return Counts(spec, levels, cells, length=min(sample.length, CHUNK))
 
 
@@ -147,22 +147,22 @@ def update(stats: Counts, hidden: Any, labels: Any, folds: Any) -> Counts:
     hidden, labels, folds = chunk
     total = _check_total(stats.n_positions + int(np.count_nonzero(folds >= 0)))
     length = max(stats.length, min(len(folds), CHUNK))
-    mesh, cells, table = devices.make_mesh("neurons"), stats.cells, stats.half_levels
+    mesh, cells, table = devices.make_mesh("neurons"), jax.device_put(stats.cells), stats.half_levels
     at_once = count_at_once(stats.spec, stats.cells.shape, length, mesh.size)
     with jax.enable_x64(True):
         edges: Any = (stats.levels[:, 1:] + stats.levels[:, :-1]) / 2.0
-        edges = jnp.pad(jnp.asarray(edges), ((0, len(cells) - len(edges)), (0, 0)))
+        edges = jax.device_put(np.pad(edges, ((0, len(cells) - len(edges)), (0, 0))))
         if hidden.dtype == np.float16:
             edges = table = _half_levels(edges) if table is None else table
         for first in range(0, len(folds), length):
             part = slice(first, first + length)
             pad = length - len(folds[part])
-            states = jnp.pad(jnp.asarray(hidden[part]), ((0, pad), (0, len(cells) - hidden.shape[1])))
+            states = _layout.put_padded(hidden[part], length, len(cells))
             if hidden.dtype == np.float16:
                 states = lax.bitcast_convert_type(states, jnp.uint16)
-            rows = jnp.asarray(np.pad(labels[part], ((0, pad), (0, 0))))
-            fold_of = jnp.asarray(np.pad(folds[part], (0, pad), constant_values=-1))
-            cells = _add_chunk(jnp.asarray(cells), states, rows, fold_of, edges, at_once, mesh)
+            rows = _layout.put_padded(labels[part], length)
+            fold_of = jax.device_put(np.pad(folds[part], (0, pad), constant_values=-1))
+            cells = _add_chunk(cells, states, rows, fold_of, edges, at_once, mesh)
             jax.block_until_ready(cells)  # otherwise chunks would queue up, and memory grow with their number
     n_updates = stats.n_updates + 1
     return replace(stats, cells=cells, n_positions=total, length=length, n_updates=n_updates, half_levels=table)
@@ -249,14 +249,13 @@ def score(stats: Counts) -> Scores:
 
     def run(plan: Plan, neurons: np.ndarray | slice) -> dict[str, np.ndarray]:
         with jax.enable_x64(True):
-            some, cells = stats.levels[neurons], jnp.asarray(stats.cells)
+            some = stats.levels[neurons]
             # All neurons are padded to the number of devices already.
-            cells = cells if isinstance(neurons, slice) else cells[neurons]
-            pad = -len(some) % (mesh.size * plan.neuron_batch)
-            levels = jnp.pad(jnp.asarray(some), ((0, pad), (0, 0)), mode="edge")
-            cells = jnp.pad(cells, ((0, len(levels) - len(cells)), *[(0, 0)] * 3))
-            strengths = jnp.asarray(spec.strengths, jnp.float64)
-            scores = _score(levels, cells, strengths, spec.compiled(), plan, mesh)
+            cells = stats.cells if isinstance(neurons, slice) else stats.cells[neurons]
+            n_padded = len(some) + -len(some) % (mesh.size * plan.neuron_batch)
+            levels = _layout.put_padded(some, n_padded, mode="edge")
+            strengths = np.asarray(spec.strengths, np.float64)
+            scores = _score(levels, _layout.put_padded(cells, n_padded), strengths, spec.compiled(), plan, mesh)
             return {name: np.asarray(part)[: len(some)] for name, part in scores.items()}
 
     # (neuron, strength, fold, feature) -> (strength, neuron, feature, fold)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
@@ -176,13 +175,11 @@ def _moments_of(stats: GridMoments, hidden: Any, labels: np.ndarray, folds: np.n
     pad = -n_neurons % mesh.size
     parallel = fits_at_once(stats.spec, len(folds), -(-n_neurons // mesh.size), stats.shape[1])
     with jax.enable_x64(True):
-        blocks = _layout.FoldBlocks(*map(jnp.asarray, _layout.fixed_blocks(folds, n_folds)))
-        states = jnp.pad(jnp.asarray(hidden), ((0, 0), (0, pad)))
+        states = _layout.put_padded(hidden, len(hidden), n_neurons + pad)
         x_middle, x_step = np.pad(grid.x_middle, (0, pad)), np.pad(grid.x_step, (0, pad), constant_values=1.0)
-        scale = Scale(*map(jnp.asarray, (x_middle, x_step, grid.y_middle, grid.y_step)))
-        sums, limits, away = sharded_moments(
-            states, jax.device_put(labels), scale, blocks, n_folds, mesh, True, parallel
-        )
+        scale = Scale(*jax.device_put((x_middle, x_step, grid.y_middle, grid.y_step)))
+        labels, blocks = jax.device_put((labels, _layout.fixed_blocks(folds, n_folds)))
+        sums, limits, away = sharded_moments(states, labels, scale, blocks, n_folds, mesh, True, parallel)
         farthest = max(float(np.max(np.asarray(part))) for part in away)
         if farthest > _FARTHEST:
             raise ValueError(

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from dni_jax import devices
@@ -77,10 +76,10 @@ def update(stats: ExactMoments, hidden: Any, labels: Any, folds: Any) -> ExactMo
     parallel = fits_at_once(stats.spec, len(used), -(-n_neurons // mesh.size), stats.shape[1])
     with jax.enable_x64(True):
         x_origin, y_origin = np.pad(stats.origin[0], (0, pad)), stats.origin[1]
-        scale = Scale(*map(jnp.asarray, (x_origin, np.ones_like(x_origin), y_origin, np.ones_like(y_origin))))
-        states = jnp.pad(jnp.asarray(hidden), ((0, 0), (0, pad))) if pad else jnp.asarray(hidden)
-        rows = _layout.FoldBlocks(*map(jnp.asarray, (used[blocks.rows], blocks.real, blocks.fold)))
-        labels = jax.device_put(labels)  # shares the caller's memory where it can; the call ends before it returns
+        scale = Scale(*jax.device_put((x_origin, np.ones_like(x_origin), y_origin, np.ones_like(y_origin))))
+        # Both share the caller's memory where they can; the call ends before it returns.
+        states, labels = _layout.put_padded(hidden, len(hidden), n_neurons + pad), jax.device_put(labels)
+        rows = jax.device_put(_layout.FoldBlocks(used[blocks.rows], blocks.real, blocks.fold))
         moments, limits, _ = sharded_moments(states, labels, scale, rows, n_folds, mesh, False, parallel)
         arrays = [np.asarray(part) for part in moments]
         ranges = [np.asarray(part) for part in limits]

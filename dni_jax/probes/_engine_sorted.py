@@ -146,16 +146,17 @@ def _shared_data(
     n_groups = -(-n_features // plan.feature_batch)
     padded = np.pad(labels[used], ((0, 0), (0, n_groups * plan.feature_batch - n_features)))
     grouped = np.stack(np.split(padded, n_groups, axis=1))
-    return Data(
-        used=jnp.asarray(used),
-        fold_of=jnp.asarray(fold_of),
-        label_bits=jnp.asarray(np.stack([_bits.pack_columns(group, plan.word) for group in grouped])),
-        fold_bits=jnp.asarray(_layout.pack_folds(fold_of, n_folds, plan.word)),
-        valid=jnp.asarray(_layout.valid_words(len(used), plan.word)),
-        labels=jax.device_put(grouped),  # shares the array's memory where it can
-        blocks=_layout.FoldBlocks(*map(jnp.asarray, _layout.make_blocks(fold_of, n_folds))),
-        strength=jnp.asarray(spec.strengths, jnp.float64),
-    )
+    arrays = {
+        "used": used,
+        "fold_of": fold_of,
+        "label_bits": np.stack([_bits.pack_columns(group, plan.word) for group in grouped]),
+        "fold_bits": _layout.pack_folds(fold_of, n_folds, plan.word),
+        "valid": _layout.valid_words(len(used), plan.word),
+        "labels": grouped,
+        "blocks": _layout.make_blocks(fold_of, n_folds),
+        "strength": np.asarray(spec.strengths, np.float64),
+    }
+    return Data(**jax.device_put(arrays))
 
 
 @partial(jax.jit, static_argnames=("spec", "plan", "n_folds", "mesh"))

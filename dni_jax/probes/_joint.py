@@ -118,9 +118,8 @@ def joint_data(
     fold_of, n_folds = folds[used], int(folds.max()) + 1
     x = hidden[used].astype(np.float64)
     z = np.concatenate([x - x.mean(0), np.ones((len(x), 1))], axis=1)
-    blocks = _layout.FoldBlocks(*map(jnp.asarray, _layout.make_blocks(fold_of, n_folds)))
-    y = jnp.asarray(labels[used].astype(np.float64))
-    return JointData(jnp.asarray(z), y, jnp.asarray(fold_of), blocks), n_folds
+    y = labels[used].astype(np.float64)
+    return JointData(*jax.device_put((z, y, fold_of, _layout.make_blocks(fold_of, n_folds)))), n_folds
 
 
 JOINT = ("ridge", "logistic")
@@ -302,7 +301,7 @@ def score_jointly(
     with on_capable_device(spec):
         data, n_folds = joint_data(hidden, labels, folds, neurons, spec.classifies, spec.probe)
         parallel = works_at_once(spec, data)
-        strengths = jnp.asarray(spec.strengths, jnp.float64)
+        strengths = np.asarray(spec.strengths, np.float64)
         scores, last_step = _score(data, strengths, spec.probe, names, n_folds, parallel)
         result = {name: np.swapaxes(np.asarray(score), 1, 2) for name, score in scores.items()}
         steps = np.asarray(last_step)

@@ -1,7 +1,8 @@
 """Positions arranged for the solvers: only those in use, fold after fold, in blocks that never cross a fold."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -35,6 +36,15 @@ def used_positions(folds: Int[np.ndarray, " T"]) -> Int[np.ndarray, " U"]:
     """Positions in use, ordered by fold."""
     order = np.argsort(folds, kind="stable").astype(np.int32)
     return order[np.count_nonzero(folds < 0) :]
+
+
+def put_padded(array: Any, *sizes: int, mode: Any = "constant") -> Array:
+    """Put an array on the device, its first axes padded to some sizes; NumPy's are padded before they are sent."""
+    widths = [(0, size - n) for n, size in zip(array.shape, sizes, strict=False)]
+    widths += [(0, 0)] * (array.ndim - len(widths))
+    if not any(after for _, after in widths):
+        return jax.device_put(array)
+    return jnp.pad(array, widths, mode) if isinstance(array, jax.Array) else jax.device_put(np.pad(array, widths, mode))
 
 
 def make_blocks(fold_of: Int[np.ndarray, " T"], n_folds: int) -> FoldBlocks:

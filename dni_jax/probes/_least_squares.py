@@ -99,8 +99,8 @@ def score_moments(
 
     Returns scores by metric with "weight" and "bias", and the baseline.
     """
-    arrays = Moments(*map(jnp.asarray, held)), Range(*map(jnp.asarray, limits))
-    scores, baseline = _score(*arrays, jnp.asarray(strengths, jnp.float64), regress, metrics)
+    arrays = jax.device_put((held, limits, np.asarray(strengths, np.float64)))
+    scores, baseline = _score(*arrays, regress, metrics)
     # (strength, fold, neuron, feature) -> (strength, neuron, feature, fold)
     result = {name: np.moveaxis(np.asarray(score), 1, 3) for name, score in scores.items()}
     x, y = origin

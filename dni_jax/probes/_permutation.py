@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
@@ -271,7 +270,7 @@ class _Scorer:
             # The last batch is filled up so that one compiled program serves all.
             full = np.concatenate([columns, np.repeat(columns[-1:], size - len(some), axis=0)])
             with jax.enable_x64(True):
-                parts.append(np.asarray(direct.score_batch(sides, jnp.asarray(full), metric))[: len(some)])
+                parts.append(np.asarray(direct.score_batch(sides, jax.device_put(full), metric))[: len(some)])
         return np.concatenate(parts)
 
     def _held_out(self, columns: Shaped[np.ndarray, "R n G"], metric: str) -> Float[np.ndarray, "R N G"]:

@@ -115,10 +115,9 @@ def score_sets(
         )
     fold_of, n_folds = folds[used], int(folds.max()) + 1
     with on_capable_device(spec):
-        blocks = _layout.FoldBlocks(*map(jnp.asarray, _layout.make_blocks(fold_of, n_folds)))
-        y = jnp.asarray(labels[used].astype(np.float64))
-        rows = (jnp.asarray(hidden.astype(np.float64)), jnp.asarray(used), y, jnp.asarray(fold_of), blocks)
-        arrays = (rows, jnp.asarray(columns), jnp.asarray(before), float(spec.strengths[0]))
+        doubles = hidden.astype(np.float64), labels[used].astype(np.float64)
+        rows = (doubles[0], used, doubles[1], fold_of, _layout.make_blocks(fold_of, n_folds))
+        arrays = (*jax.device_put((rows, columns, before)), float(spec.strengths[0]))
         parallel = get_platform(spec) == "gpu"
         scores, last_step = _score_sets(*arrays, spec.probe, names, n_folds, parallel)
         result = {name: np.swapaxes(np.asarray(score), 1, 2) for name, score in scores.items()}

@@ -58,7 +58,7 @@ class Schedule:
             )
 
 
-def train_resumably(kind, x, y, schedule, file, *, seed=0, seconds=60.0, limit=None, report=print):
+def train_resumably(kind, x, y, schedule, file, *, start=None, seed=0, seconds=60.0, limit=None, report=print):
     """Train a network, or go on with the training whose checkpoint is in `file`.
 
     Every batch, its order and its distortion follow from the seed and the number of the step, so an interrupted
@@ -74,6 +74,8 @@ def train_resumably(kind, x, y, schedule, file, *, seed=0, seconds=60.0, limit=N
         A `Schedule`.
     file
         The checkpoint, written atomically.
+    start
+        The checkpoint of a finished training, to train its network further by another schedule; None: a new network.
     seconds
         Between checkpoints.
     limit
@@ -83,20 +85,22 @@ def train_resumably(kind, x, y, schedule, file, *, seed=0, seconds=60.0, limit=N
 
     Returns
     -------
-    The network, and a dict: ``step`` of ``steps``, and the CPU ``seconds`` of all calls so far.
+    The network, and a dict: ``step`` of ``steps``, and the CPU ``seconds`` of all calls so far, with those of `start`.
 
     Raises
     ------
     ValueError
-        For pictures outside 0 to 1, labels outside of the classes, fewer pictures than a batch, or a checkpoint of
-        another training.
+        For pictures outside 0 to 1, labels outside of the classes, fewer pictures than a batch, a checkpoint of
+        another training, or a `start` that is not finished or has another network.
     """
     pixels, labels = _checked(kind, x, y, schedule.batch)
     per_epoch = len(pixels) // schedule.batch
     steps = (schedule.coarse + schedule.fine) * per_epoch
     identity = repr((kind, seed, len(pixels), asdict(schedule)))
-    state, tree = jax.tree.flatten(_init(kind, seed))
-    done, spent = 0, 0.0
+    like, state, done, spent = jax.eval_shape(lambda: _init(kind, seed)), None, 0, 0.0
+    if start is not None:
+        state, spent, before = _finished(start, like)
+        identity = f"{before}, then {identity}"
     if Path(file).exists():
         with np.load(file) as read:
             if str(read["identity"]) != identity:
@@ -104,16 +108,16 @@ def train_resumably(kind, x, y, schedule, file, *, seed=0, seconds=60.0, limit=N
                     f"expected a checkpoint of {identity}, got one of {read['identity']} in {file}: name another "
                     "folder, or delete the checkpoint"
                 )
-            state = [jnp.asarray(read[f"arr_{place}"]) for place in range(len(state))]
-            done, spent = int(read["step"]), float(read["seconds"])
+            state, done, spent = _read_state(read, like), int(read["step"]), float(read["seconds"])
         report(f"goes on at step {done} of {steps}")
-    state = jax.tree.unflatten(tree, state)
+    state = _init(kind, seed) if state is None else state
 
     def save(step):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
         with atomic_write(Path(file)) as aside, aside.open("wb") as out:
-            np.savez(out, *arrays, step=step, seconds=spent + time.process_time() - began, identity=identity)
+            cpu = spent + time.process_time() - began
+            np.savez(out, *arrays, step=step, steps=steps, seconds=cpu, identity=identity)
 
     began, saved, losses = time.process_time(), time.monotonic(), []
     last = steps if limit is None else min(steps, done + limit)
@@ -195,6 +199,27 @@ def _init(kind, seed):
         "velocity": jax.tree.map(jnp.zeros_like, params),
         "averages": [(jnp.zeros_like(bias), jnp.ones_like(bias)) for bias in biases[:-1]],
     }
+
+
+def _read_state(read, like):
+    """Return the arrays of a checkpoint in the form of a state."""
+    leaves, tree = jax.tree.flatten(like)
+    kept = [jnp.asarray(read[f"arr_{place}"]) for place in range(len(leaves))]
+    return jax.tree.unflatten(tree, kept)
+
+
+def _finished(file, like):
+    """Return the state of a finished training, with no velocity, its CPU seconds and its identity."""
+    with np.load(file) as read:
+        step, steps = int(read["step"]), int(read["steps"])
+        if step < steps:
+            raise ValueError(f"expected a finished training in {file}, got step {step} of {steps}: finish it first")
+        shapes = [read[name].shape for name in read.files if name.startswith("arr_")]
+        if shapes != [leaf.shape for leaf in jax.tree.leaves(like)]:
+            raise ValueError(f"expected a checkpoint of the same network in {file}, got one of another")
+        state = _read_state(read, like)
+        spent, identity = float(read["seconds"]), str(read["identity"])
+    return state | {"velocity": jax.tree.map(jnp.zeros_like, state["params"])}, spent, identity
 
 
 def _rate(step, steps, schedule):

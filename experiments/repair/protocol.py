@@ -2,18 +2,23 @@
 
 Claim     A network's last layers, replaced by a support vector machine, classify better. Its head can be repaired from
           one adversarial picture; at least a fifth of the others are then classified correctly as well.
-Command   python -m experiments.repair.protocol
+Command   python -m experiments.repair.protocol            (MNIST)
+          python -m experiments.repair.protocol --part cifar --core --tested 1000 --cifar-network FILE
+          where FILE is what `experiments.repair.train_cifar` keeps
 Result    README.md in this folder
 
 An adversarial is the first picture along the sign of the gradient that is misclassified (`minimal_fgsm`), as the
 authors' tool makes them. The test sets are the 10,000 test pictures (Data), and these with all pictures replaced for
 which an adversarial up to epsilon was found: of the network (NADV), of the linear hybrid (HADV), of the repaired one
 (RHADV). Networks and machines are trained on the first 50,000 training pictures. Repairs are made from adversarials of
-the other 10,000, so that no test picture takes part. Every stage is kept: a run that was killed goes on with the next.
+others: of MNIST's other 10,000 training pictures; CIFAR-10 has no more, so there test pictures that are not judged take
+part. Every stage is kept: a run that was killed goes on with the next.
 """
 
 import argparse
 import time
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -39,14 +44,49 @@ from dni_jax.lab.repair import (
     relative_changes,
     repair_and_hold,
 )
-from experiments._shared.convolutional import in_blocks, pure, trained
-from experiments._shared.images import mnist
+from experiments._shared.convolutional import in_blocks, load, pure, trained
+from experiments._shared.images import Images, cifar10, mnist
 from experiments._shared.subjects import spread, table
 
-EPSILONS = (0.025, 0.05, 0.075, 0.1, 0.125, 0.15)
-STEPS = 200  # of 128 pictures: the network is then about as accurate as the paper's
-LEARNED = 50_000  # training pictures; the others are attacked to repair from, and held
-POOL, HELD = 2_000, 5_000
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured: the pictures that machines learn from, and others that are judged, repaired from and held.
+
+    ``paper`` are its accuracies on Data.
+    """
+
+    kind: str
+    epsilons: tuple[float, ...]
+    paper: dict[str, float]
+    tested: int
+    pool: int
+    held: int
+    learned: int = 50_000
+    batch: int = 500
+
+
+PLANS = {
+    "mnist": Plan(
+        "mnist",
+        (0.025, 0.05, 0.075, 0.1, 0.125, 0.15),
+        {"NN": 0.9712, "LH": 0.9872, "KH": 0.9886},
+        tested=10_000,
+        pool=2_000,
+        held=5_000,
+    ),
+    "cifar": Plan(
+        "cifar",
+        (0.001, 0.005, 0.01, 0.015, 0.02, 0.025),
+        {"NN": 0.8540, "LH": 0.8560, "KH": 0.8551},
+        tested=1_000,
+        pool=500,
+        held=2_000,
+        batch=100,
+    ),
+}
+STEPS = 200  # of 128 pictures: the MNIST network is then about as accurate as the paper's
+FIXED = 0.2  # the paper: the least share of the others that is correct after a repair from one
 SINGLES = 20  # repairs from one adversarial each
 GIVEN = (5, 20, 200)
 COST = 1.0  # the paper's
@@ -79,22 +119,41 @@ class Stages:
         return arrays
 
 
-def attack_stage(stages, name, scores, x, y):
+def split(images, plan):
+    """Return the pictures to learn from, to judge on, to repair from and to hold; those are no part of the others."""
+    learned, tested = slice(plan.learned), slice(plan.tested)
+    x, y = (
+        np.concatenate([train[plan.learned :], test[plan.tested :]])
+        for train, test in ((images.x_train, images.x_test), (images.y_train, images.y_test))
+    )
+    if len(images.x_train) < plan.learned or len(images.x_test) < plan.tested or len(x) < plan.pool + plan.held:
+        raise SystemExit(
+            f"expected {plan.learned} training pictures, {plan.tested} test pictures and {plan.pool + plan.held} "
+            f"others, got {len(images.x_train)} and {len(images.x_test)}: take fewer, with --tested or --quick"
+        )
+    pool, held = slice(plan.pool), slice(plan.pool, plan.pool + plan.held)
+    return Images(images.x_train[learned], images.y_train[learned], images.x_test[tested], images.y_test[tested]), {
+        "pool": (x[pool], y[pool]),
+        "held": (x[held], y[held]),
+    }
+
+
+def attack_stage(stages, name, scores, x, y, plan):
     """Search the minimal adversarials of pictures up to the largest epsilon."""
 
     def compute():
-        found = minimal_fgsm(scores, x, y, EPSILONS, batch=500)
+        found = minimal_fgsm(scores, x, y, plan.epsilons, batch=plan.batch)
         return {"sizes": found.sizes, "signs": found.signs.astype(np.int8)}
 
     kept = stages(f"attack on {name}", compute)
-    return MinimalAttack(x, kept["signs"].astype(np.float32), kept["sizes"], EPSILONS, 0.0, 1.0)
+    return MinimalAttack(x, kept["signs"].astype(np.float32), kept["sizes"], plan.epsilons, 0.0, 1.0)
 
 
-def hybrid_stage(stages, kernel, body, x, y):
+def hybrid_stage(stages, kernel, body, states, y):
     """Fit a machine to the states of all training pictures."""
 
     def compute():
-        svm = fit_hybrid(body, in_blocks(body, x), y, kernel)
+        svm = fit_hybrid(body, states(), y, kernel)
         names = ("classes", "bias", "weights", "support", "coefficients", "gamma")
         return {name: getattr(svm, name) for name in names if getattr(svm, name) is not None}
 
@@ -131,14 +190,15 @@ def adversarials(states, head, attack, y):
     Left out are pictures that are as good as tied: the search calls them classified, but their scores are no targets.
     """
     weights, bias = head
-    known = np.flatnonzero(attack.found(EPSILONS[-1]) & (attack.sizes > 0))
-    before, after = (in_blocks(states, x[known]).astype(float) for x in (attack.inputs, attack.inputs_at(EPSILONS[-1])))
+    at = attack.epsilons[-1]
+    known = np.flatnonzero(attack.found(at) & (attack.sizes > 0))
+    before, after = (in_blocks(states, x[known]).astype(float) for x in (attack.inputs, attack.inputs_at(at)))
     right = (before @ weights.T + bias).argmax(axis=1) == y[known]
     return before[right], after[right], y[known][right]
 
 
 def compare_repairs(body, svm, attack, pool, y_test):
-    """Repair a linear head from 1 to 200 adversarials of the pool, toward each kind of target.
+    """Repair a linear head from 1 to 200 adversarials of a pool (attack, labels), toward each kind of target.
 
     Returns
     -------
@@ -146,10 +206,10 @@ def compare_repairs(body, svm, attack, pool, y_test):
     on HADV, of the given ones; their range for single ones. And the repaired heads.
     """
     head = (svm.weights, svm.bias)
-    at = EPSILONS[-1]
+    at = attack.epsilons[-1]
     moved, clean = in_blocks(body, attack.inputs_at(at)).astype(float), in_blocks(body, attack.inputs).astype(float)
     fooled = attack.found(at) & (attack.sizes > 0)
-    before, after, labels = adversarials(body, head, pool["attack"], pool["y"])
+    before, after, labels = adversarials(body, head, *pool)
     rows, heads = [], {}
     for place, way in enumerate(TARGETS):
         wanted = make_targets(way, before, after, labels, head)
@@ -186,7 +246,7 @@ def compare_repairs(body, svm, attack, pool, y_test):
 def hold_stage(body, svm, pool, held, y_held):
     """Repair from the same adversarials with the decisions about clean pictures held."""
     head = svm.weights, svm.bias
-    before, after, labels = (one[: GIVEN[-1]] for one in adversarials(body, head, pool["attack"], pool["y"]))
+    before, after, labels = (one[: GIVEN[-1]] for one in adversarials(body, head, *pool))
     wanted = make_targets(TARGETS[0], before, after, labels, head)
     states = in_blocks(body, held).astype(float)
     found = repair_and_hold(svm.weights, svm.bias, after, wanted, states, y_held, tolerance=0.01, cost=COST)
@@ -205,13 +265,12 @@ def repair_own_head(layers, network, attack, y, test_attack, y_test):
     head = np.asarray(last.kernel[...], float).T, np.asarray(last.bias[...], float)
 
     def states(pictures):
-        return layers(pictures)["full 1"]
+        return layers(pictures)[f"full {len(network.full) - 1}"]
 
     before, after, labels = adversarials(states, head, attack, y)
     _, fooled, y_fooled = adversarials(states, head, test_attack, y_test)
-    clean, moved = (
-        in_blocks(states, x).astype(float) for x in (test_attack.inputs, test_attack.inputs_at(EPSILONS[-1]))
-    )
+    pictures = test_attack.inputs, test_attack.inputs_at(attack.epsilons[-1])
+    clean, moved = (in_blocks(states, x).astype(float) for x in pictures)
     wanted = make_targets(TARGETS[0], before, after, labels, head)
     rows = []
     for given in (0, 1, *GIVEN):
@@ -229,7 +288,7 @@ def repair_own_head(layers, network, attack, y, test_attack, y_test):
 def measure_layers(layers, attack, seed):
     """Compare how far minimal adversarials, and random steps of the same sizes, move each layer: medians."""
     rows = np.flatnonzero((attack.sizes > 0) & np.isfinite(attack.sizes))[:1_000]
-    x, moved = attack.inputs[rows], attack.inputs_at(EPSILONS[-1])[rows]
+    x, moved = attack.inputs[rows], attack.inputs_at(attack.epsilons[-1])[rows]
     signs = np.random.default_rng(seed).choice(np.array([-1, 1], np.float32), x.shape)
     random = np.clip(x + attack.sizes[rows].reshape(-1, 1, 1, 1) * signs, 0, 1)
     both = [relative_changes(layers, x, other) for other in (moved, random)]
@@ -247,7 +306,7 @@ def compare_categories(body, one, other):
     ``cross`` (rows: not found, found for one; columns: for the other), ``auc`` of a logistic probe on states, in five
     folds with both adversarials of a picture in the same.
     """
-    at = EPSILONS[-1]
+    at = one.epsilons[-1]
     use = (one.sizes > 0) & (other.sizes > 0)
     found = [attack.found(at) & use for attack in (one, other)]
     cross = [[int((use & (found[0] == a) & (found[1] == b)).sum()) for b in (False, True)] for a in (False, True)]
@@ -267,18 +326,15 @@ def compare_categories(body, one, other):
     return {"cross": np.array(cross), "auc": np.array(roc_auc_score(whose, scores)), "agree": np.array(agree)}
 
 
-def measure_seed(images, seed, asked):
-    """Measure everything of one seed, or read what is there."""
-    n_test, n_pool, n_held, learned = asked.sizes
-    steps = asked.steps
-    stages = Stages(Path(asked.networks) / f"protocol-mnist-{seed}", (seed, asked.sizes[1:], steps, EPSILONS))
-    tested = f", {n_test} tested"  # in the names of stages that depend on it
-    x, y = images.x_train[:learned], images.y_train[:learned]
-    x_test, y_test = images.x_test[:n_test], images.y_test[:n_test]
-    rest = slice(learned, learned + n_pool), slice(learned + n_pool, learned + n_pool + n_held)
-    pool = {"x": images.x_train[rest[0]], "y": images.y_train[rest[0]]}
-    network, training = trained("mnist", seed, stages.folder, x, y, steps, batch=128)
-    body, whole = pure(network)
+def get_network(plan, seed, stages, images, asked):
+    """Train a network of MNIST, or read the given one of CIFAR-10; with its CPU seconds."""
+    if plan.kind == "mnist":
+        return trained("mnist", seed, stages.folder, images.x_train, images.y_train, asked.steps, batch=128)
+    return load(plan.kind, asked.cifar_network)
+
+
+def get_parts(network):
+    """Return two functions: from pictures to the states of every layer, and from states of the body to scores."""
     graph, state = nnx.split(network)
     state = jax.tree.map(jnp.array, state)
 
@@ -286,62 +342,127 @@ def measure_seed(images, seed, asked):
         return nnx.merge(graph, state).layers(pictures)
 
     def full(states):
-        """Compute the network's scores from the states that its full layers read."""
         rest = nnx.merge(graph, state).full
         for layer in rest[:-1]:
             states = nnx.relu(layer(states))
         return rest[-1](states)
 
-    svm = hybrid_stage(stages, "linear", body, x, y)
+    return layers, full
+
+
+def measure_matrix(body, full, heads, attacks, x, y):
+    """Compute the accuracy of the network and of each linear head on pictures, and on all test sets of all attacks."""
+
+    def decide(pictures):
+        """Return which pictures each classifier decides correctly: bool (classifiers, T)."""
+        states = in_blocks(body, pictures)
+        scores = [in_blocks(full, states), *(states @ weights.T + bias for weights, bias in heads)]
+        return np.stack([one.argmax(axis=1) == y for one in scores])
+
+    clean = decide(x)
+    found = {"Data": clean.mean(axis=1)}
+    for attacker, attack in attacks.items():
+        moved = decide(attack.inputs_at(attack.epsilons[-1]))  # a picture is moved by the same step at every epsilon
+        for epsilon in attack.epsilons:
+            found[f"{SETS[attacker]} {epsilon}"] = np.where(attack.found(epsilon), moved, clean).mean(axis=1)
+    return found
+
+
+def measure_seed(images, plan, seed, asked):
+    """Measure everything of one network, or read what is there."""
+    # Of CIFAR-10 the others are test pictures, so they depend on how many of these are judged.
+    source = asked.steps if plan.kind == "mnist" else (Path(asked.cifar_network).stem, plan.tested)
+    sizes = plan.pool, plan.held, plan.learned
+    stages = Stages(Path(asked.networks) / f"protocol-{plan.kind}-{seed}", (seed, sizes, source, plan.epsilons))
+    tested = f", {plan.tested} tested"  # in the names of stages that depend on it
+    images, others = split(images, plan)
+    x_test, y_test = images.x_test, images.y_test
+    network, training = get_network(plan, seed, stages, images, asked)
+    body, whole = pure(network)
+    layers, full = get_parts(network)
+
+    @cache
+    def learned_states():
+        return in_blocks(body, images.x_train)
+
+    def attack(name, scores, x, y):
+        return attack_stage(stages, name, scores, x, y, plan)
+
+    svm = hybrid_stage(stages, "linear", body, learned_states, images.y_train)
     scores = {"NN": whole, "LH": svm.scores}
-    attacks = {name: attack_stage(stages, name + tested, scores[name], x_test, y_test) for name in ("NN", "LH")}
-    pool["attack"] = attack_stage(stages, "LH, pool", svm.scores, pool["x"], pool["y"])
+    attacks = {name: attack(name + tested, scores[name], x_test, y_test) for name in ("NN", "LH")}
+    pool = attack("LH, pool", svm.scores, *others["pool"]), others["pool"][1]
     repairs = stages("repairs" + tested, lambda: compare_repairs(body, svm, attacks["LH"], pool, y_test))
+    kept = stages("held", lambda: hold_stage(body, svm, pool, *others["held"]))
     weights = {REPAIRED[0]: repairs["weights_RLH"]}
     if not asked.core:
-        held = images.x_train[rest[1]], images.y_train[rest[1]]
-        kept = stages("held", lambda: hold_stage(body, svm, pool, *held))
-        weights |= {REPAIRED[1]: repairs["weights_one"], REPAIRED[2]: kept["weights"]}
+        weights[REPAIRED[1]] = repairs["weights_one"]
+    weights[REPAIRED[2]] = kept["weights"]
     scores |= {name: linear_scores(body, one, svm.bias) for name, one in weights.items()}
     for name in weights:
-        attacks[name] = attack_stage(stages, name + tested, scores[name], x_test, y_test)
+        attacks[name] = attack(name + tested, scores[name], x_test, y_test)
 
-    def accuracies(pictures):
-        states = in_blocks(body, pictures)
-        linear = [accuracy((one, svm.bias), states, y_test) for one in (svm.weights, *weights.values())]
-        return np.array([np.mean(in_blocks(full, states).argmax(axis=1) == y_test), *linear])
+    heads = [(one, svm.bias) for one in (svm.weights, *weights.values())]
 
     def matrix():
-        found = {"Data": accuracies(x_test)}
-        for attacker, attack in attacks.items():
-            for epsilon in EPSILONS:
-                found[f"{SETS[attacker]} {epsilon}"] = accuracies(attack.inputs_at(epsilon))
-        return found
+        return measure_matrix(body, full, heads, attacks, x_test, y_test)
 
     found = {
         "matrix": stages(f"matrix of {len(scores)}{tested}", matrix),
         "classifiers": list(scores),
         "repairs": repairs,
+        "held": kept,
     }
     found["categories"] = stages("categories" + tested, lambda: compare_categories(body, attacks["LH"], attacks["RLH"]))
     found["layers"] = stages("layers" + tested, lambda: measure_layers(layers, attacks["NN"], seed))
-    own = attack_stage(stages, "NN, pool", whole, pool["x"], pool["y"])
+    own = attack("NN, pool", whole, *others["pool"])
     found["own head"] = stages(
-        "own head" + tested, lambda: repair_own_head(layers, network, own, pool["y"], attacks["NN"], y_test)
+        "own head" + tested,
+        lambda: repair_own_head(layers, network, own, others["pool"][1], attacks["NN"], y_test),
     )
     if not asked.core:
-        found["held"] = kept
-        rbf = hybrid_stage(stages, "rbf", body, x, y)
-        found["KH"] = float(rbf.accuracy(x_test, y_test))
+        rbf = hybrid_stage(stages, "rbf", body, learned_states, images.y_train)
+        found["KH"] = float(stages("rbf accuracy" + tested, lambda: {"Data": rbf.accuracy(x_test, y_test)})["Data"])
     found["seconds"] = {"training": training, **stages.seconds}
     return found
 
 
-def print_report(found):
+def judge_claims(found, plan):
+    """Compare the paper's claims with what was measured: rows of claim, paper, here, verdict."""
+
+    def data(name):
+        place = found[0]["classifiers"].index(name)
+        return np.array([one["matrix"]["Data"][place] for one in found])
+
+    def verdict(holds):
+        return "reproduced" if np.all(holds) else f"on {np.sum(holds)} of {len(found)} networks"
+
+    def both(name, values, other, others):
+        return f"{plan.paper[name]:.4f}, {plan.paper[other]:.4f}", f"{spread(values, 4)}, {spread(others, 4)}"
+
+    nn, lh = data("NN"), data("LH")
+    rows = [["the linear hybrid is more accurate than the network", *both("LH", lh, "NN", nn), verdict(lh > nn)]]
+    if "KH" in found[0]:
+        kh = np.array([one["KH"] for one in found])
+        more = plan.paper["KH"] > plan.paper["LH"]
+        claim = f"the RBF hybrid is {'more' if more else 'less'} accurate than the linear one"
+        rows.append([claim, *both("KH", kh, "LH", lh), verdict(kh > lh if more else kh < lh)])
+    ones = np.array([one["repairs"]["table"][0] for one in found])
+    rows.append(
+        [
+            "repair from one adversarial corrects others",
+            f"at least {FIXED:.2f}",
+            f"{spread(ones[:, 2])}; single ones {ones[:, 7].min():.3f} to {ones[:, 8].max():.3f}",
+            verdict(ones[:, 2] >= FIXED),
+        ]
+    )
+    return rows
+
+
+def print_report(found, plan):
     """Print the tables of README.md, means over seeds with their least and greatest."""
     names = found[0]["classifiers"]
-    if "KH" in found[0]:
-        print(f"RBF hybrid (KH) on Data: {spread([one['KH'] for one in found], 4)}\n")
+    table(["claim of the paper", "paper", "here", "verdict"], judge_claims(found, plan))
     print("Accuracy of each classifier on each test set\n")
     rows = [
         [key, *(spread([one["matrix"][key][place] for one in found], 4) for place in range(len(names)))]
@@ -376,67 +497,107 @@ def print_report(found):
     table(["neither", "only RLH", "only LH", "both"], cross)
     auc, agree = ([float(one["categories"][name]) for one in found] for name in ("auc", "agree"))
     print(f"AUC of a probe that tells them apart: {spread(auc)}; share of pixels with the same sign: {spread(agree)}\n")
-    if "held" in found[0]:
-        held = [one["held"] for one in found]
-        print(
-            f"Held pictures: accuracy {spread([one['held'][0] for one in held], 4)} -> "
-            f"{spread([one['held'][1] for one in held], 4)}, {[int(one['rounds']) for one in held]} rounds, "
-            f"given ones corrected {spread([float(one['corrected']) for one in held])}\n"
-        )
-    print(f"CPU seconds per seed: {[round(sum(one['seconds'].values())) for one in found]}")
+    held = [one["held"] for one in found]
+    print(
+        f"Held pictures: accuracy {spread([one['held'][0] for one in held], 4)} -> "
+        f"{spread([one['held'][1] for one in held], 4)}, {[int(one['rounds']) for one in held]} rounds, "
+        f"given ones corrected {spread([float(one['corrected']) for one in held])}\n"
+    )
+    print(f"CPU seconds per network: {[round(sum(one['seconds'].values())) for one in found]}\n")
 
 
-def draw(found, file):
-    """Draw accuracy against epsilon, one panel for each test set, with the paper's accuracies on Data as lines."""
+def draw(parts, file):
+    """Draw accuracy against epsilon on each test set, what repairs correct, and the claims with their verdicts."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    names = found[0]["classifiers"][:3]
-    figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), sharey=True, constrained_layout=True)
+    tall = [height for _ in parts for height in (3.0, 1.0)]
+    figure = plt.figure(figsize=(12, sum(tall)), constrained_layout=True)
+    grid = figure.add_gridspec(len(tall), 4, height_ratios=tall)
+    for number, (plan, found) in enumerate(parts):
+        axes = [figure.add_subplot(grid[2 * number, column]) for column in range(4)]
+        _draw_accuracies(axes[:3], plan, found)
+        _draw_repairs(axes[3], found)
+        title = {"mnist": "MNIST", "cifar": "CIFAR-10, from JPEG pictures"}[plan.kind]
+        networks = "1 network" if len(found) == 1 else f"{len(found)} networks, bands from the least to the greatest"
+        axes[0].set_title(f"{title}; {networks}\n{axes[0].get_title()}", loc="left", fontsize=9)
+        below = figure.add_subplot(grid[2 * number + 1, :])
+        below.axis("off")
+        head = ["claim of the paper", "paper", "here: mean (least-greatest)", "verdict"]
+        shown = below.table(
+            judge_claims(found, plan), colLabels=head, loc="upper center", cellLoc="left", edges="horizontal"
+        )
+        shown.auto_set_font_size(False)
+        shown.set_fontsize(8)
+        shown.auto_set_column_width(range(len(head)))
+    figure.savefig(file, dpi=110)
+
+
+def _draw_accuracies(axes, plan, found):
+    x = (0, *plan.epsilons)
     for axis, kind in zip(axes, ("NADV", "HADV", "RHADV"), strict=True):
-        for place, name in enumerate(names):
-            each = np.array([[one["matrix"][f"{kind} {e}"][place] for e in EPSILONS] for one in found])
-            data = np.array([one["matrix"]["Data"][place] for one in found])
-            each = np.concatenate([data[:, None], each], axis=1)
-            line = axis.plot((0, *EPSILONS), each.mean(axis=0), marker=".", label=f"{name}, measured")[0]
-            axis.fill_between((0, *EPSILONS), each.min(axis=0), each.max(axis=0), color=line.get_color(), alpha=0.2)
-            if name in ("NN", "LH"):
-                axis.axhline(
-                    {"NN": 0.9712, "LH": 0.9872}[name],
-                    color=line.get_color(),
-                    ls=":",
-                    lw=1,
-                    label=f"{name} on Data, paper",
-                )
-        axis.set(title=kind, xlabel="epsilon", ylim=(0, 1))
+        for place, name in enumerate(found[0]["classifiers"][:3]):
+            sets = ["Data", *(f"{kind} {epsilon}" for epsilon in plan.epsilons)]
+            each = np.array([[one["matrix"][key][place] for key in sets] for one in found])
+            line = axis.plot(x, each.mean(axis=0), marker=".", label=name)[0]
+            axis.fill_between(x, each.min(axis=0), each.max(axis=0), color=line.get_color(), alpha=0.2)
+            if name in plan.paper:
+                axis.plot(0, plan.paper[name], "o", mfc="none", color=line.get_color(), label=f"{name}, paper")
+        axis.set(xlabel="epsilon", ylim=(0, 1.02))
+        axis.set_title(kind, loc="left", fontsize=9)
     axes[0].set_ylabel("accuracy")
     axes[0].legend(fontsize=7)
-    figure.savefig(file, dpi=150)
+
+
+def _draw_repairs(axis, found):
+    tables = np.array([one["repairs"]["table"] for one in found])
+    for place, way in enumerate(TARGETS):
+        rows = tables[:, tables[0, :, 0] == place]
+        line = axis.plot(rows[0, :, 1], rows[:, :, 2].mean(axis=0), marker=".", label=f"targets: {way}")[0]
+        axis.fill_between(
+            rows[0, :, 1], rows[:, :, 2].min(axis=0), rows[:, :, 2].max(axis=0), color=line.get_color(), alpha=0.2
+        )
+    axis.plot(1, FIXED, "^", mfc="none", color="black", label="paper: at least")
+    axis.set(xscale="log", xlabel="adversarials given", ylim=(0, 1.02))
+    axis.set_title("share of the others corrected", loc="left", fontsize=9)
+    axis.legend(fontsize=7)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=PLANS, nargs="+", default=["mnist"])
     parser.add_argument("--mnist", help="an .npz of MNIST")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one network each")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of training")
+    parser.add_argument("--cifar", help="a folder with CIFAR-10, or its cifar10_jpeg_bytes.npz")
+    parser.add_argument("--cifar-network", help="a trained network, as experiments.repair.train_cifar keeps it")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one network of MNIST each")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of training, MNIST")
     parser.add_argument("--networks", default="runs/experiments", help="where networks and stages are kept")
     parser.add_argument("--quick", action="store_true", help="fewer pictures")
-    parser.add_argument("--core", action="store_true", help="leave out the two other repairs and the RBF hybrid")
-    parser.add_argument("--tested", type=int, default=10_000, help="test pictures")
+    parser.add_argument("--core", action="store_true", help="leave out the RBF hybrid and attacks on a repair from one")
+    parser.add_argument("--tested", type=int, help="test pictures")
     parser.add_argument("--figure", help="draw accuracy against epsilon into this file")
     asked = parser.parse_args()
-    asked.sizes = (300, 200, 200, 1_000) if asked.quick else (asked.tested, POOL, HELD, LEARNED)
+    if "cifar" in asked.part and not asked.cifar_network:
+        parser.error("--part cifar needs --cifar-network: train one with python -m experiments.repair.train_cifar")
     dni.devices.use_all_cores()
-    images = mnist(asked.mnist)
-    found = []
-    for seed in asked.seeds:
-        print(f"seed {seed}", flush=True)
-        found.append(measure_seed(images, seed, asked))
-    print_report(found)
+    parts = []
+    for name in asked.part:
+        plan = PLANS[name]
+        if asked.quick:
+            plan = replace(plan, tested=300, pool=200, held=200, learned=1_000)
+        if asked.tested:
+            plan = replace(plan, tested=asked.tested)
+        images = mnist(asked.mnist) if name == "mnist" else cifar10(asked.cifar)
+        found = []
+        for seed in asked.seeds if name == "mnist" else [0]:
+            print(f"{name}, network {seed}", flush=True)
+            found.append(measure_seed(images, plan, seed, asked))
+        print_report(found, plan)
+        parts.append((plan, found))
     if asked.figure:
-        draw(found, asked.figure)
+        draw(parts, asked.figure)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,10 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--coarse", type=int, default=5, help="epochs at half the resolution")
     parser.add_argument("--fine", type=int, default=3, help="epochs at the full resolution")
-    parser.add_argument("--rate", type=float, default=0.1)
+    parser.add_argument("--rate", type=float, default=0.1, help="the highest of the schedule")
+    parser.add_argument(
+        "--start", type=Path, help="the checkpoint of a finished training, to go on by another schedule"
+    )
     parser.add_argument("--limit", type=int, help="stop after this many steps, with a checkpoint")
     parser.add_argument("--one-thread", action="store_true", help="leave the other cores to others")
     asked = parser.parse_args()
@@ -29,13 +32,17 @@ def main():
     images = cifar10(asked.cifar)
     schedule = Schedule(coarse=asked.coarse, fine=asked.fine, rate=asked.rate)
     folder = Path(asked.networks)
-    checkpoint = folder / f"cifar-{asked.coarse}+{asked.fine}-{asked.seed}.checkpoint.npz"
+    name = f"cifar-{asked.coarse}+{asked.fine}-{asked.seed}"
+    if asked.start:
+        name = f"{asked.start.name.removesuffix('.checkpoint.npz')}-then-{asked.coarse}+{asked.fine}"
+    checkpoint = folder / f"{name}.checkpoint.npz"
     network, took = train_resumably(
         "cifar",
         images.x_train,
         images.y_train,
         schedule,
         checkpoint,
+        start=asked.start,
         seed=asked.seed,
         limit=asked.limit,
         report=lambda line: print(line, flush=True),
@@ -43,7 +50,7 @@ def main():
     accuracy = np.mean(in_blocks(pure(network)[1], images.x_test).argmax(axis=1) == images.y_test)
     print(f"step {took['step']} of {took['steps']}: accuracy on test pictures {accuracy:.4f}", flush=True)
     if took["step"] == took["steps"]:
-        file = folder / f"cifar-{asked.coarse}+{asked.fine}-{asked.seed}.npz"
+        file = folder / f"{name}.npz"
         keep(file, network, took["seconds"])
         print(f"kept {file}: {took['seconds']:.0f} CPU seconds", flush=True)
 

@@ -1,5 +1,6 @@
 """Nothing is lost by --force or a kill, and results of different processes do not mix."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,9 +16,9 @@ from dni_jax.app.query import open_runs
 from dni_jax.app.report import Excerpt
 from dni_jax.app.report._run_files import RunFiles
 from dni_jax.app.run_folder import RUN_FILES, RunFolder, resume_config
-from dni_jax.app.sweep import SweepConfig, sweep_table
+from dni_jax.app.sweep import SweepConfig, sweep, sweep_table
 from dni_jax.app.sweep._folder import SweepFolder
-from dni_jax.files import FolderLock, atomic_write, check_array_path, remove_leftovers
+from dni_jax.files import FolderLock, atomic_write, check_array_path, remove, remove_leftovers
 from dni_jax.inspection import write_table
 from tests.support.cli_runs import SMALL, refused
 
@@ -84,6 +85,37 @@ def test_force_on_a_config_of_something_else_touches_nothing(tmp_path, capsys):
         }
 
 
+def test_force_replaces_only_what_a_run_has_written(run, tmp_path, capsys):
+    command = ["run", "parentheses", "--force", *SMALL]
+    (run.path / "samples.json").write_text("my own")
+    message = refused([*command, "--out", str(run.path)], capsys)
+    assert "got samples.json, which it has not written" in message
+    by_hand = tmp_path / "by_hand"
+    (by_hand / "training").mkdir(parents=True)
+    (by_hand / "training" / "pictures").write_text("my own")
+    (by_hand / "config.toml").write_text('language = "arithmetic"')
+    assert "without the files that a run writes" in refused([*command, "--out", str(by_hand)], capsys)
+    assert (by_hand / "training" / "pictures").read_text() == "my own"
+    (by_hand / "summary.json").write_text('{"loss": 1.0}')  # a run of a version without manifests
+    RunFolder.claim(RunConfig(out=str(by_hand), force=True)).release()
+    assert sorted(path.name for path in by_hand.iterdir()) == ["config.toml", "manifest.json"]
+
+
+def test_a_sweep_is_replaced_only_by_one_whose_text_can_be_read(tmp_path):
+    config = SweepConfig("s", {"strings": 300}, {"seed": [0, 1]}, out=str(tmp_path / "s"))
+    SweepFolder.claim(config).release()
+    before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    for settings in (
+        {"strings": 2},
+        {"strings": 300, "inspect": {"folds": 500}},
+        {"strings": 300, "verify": {"headlines": ["no such feature"]}},
+        {"language": "python", "text": str(tmp_path / "missing")},
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            sweep(replace(config, settings=settings), force=True)
+        assert {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_force_works_through_a_link_and_a_dangling_link_is_named(run, tmp_path, capsys):
     (tmp_path / "link").symlink_to(run.path)
     RunFolder.claim(RunConfig(out=str(tmp_path / "link"), force=True)).release()
@@ -95,6 +127,9 @@ def test_force_works_through_a_link_and_a_dangling_link_is_named(run, tmp_path, 
     assert "does not exist" in message
     (tmp_path / "file").write_text("mine")
     assert "which is a file" in refused(["run", "parentheses", "--out", str(tmp_path / "file"), *SMALL], capsys)
+    for name, message in (("dangling", "a link to"), ("file", "which is a file"), ("a\\b", "without a backslash")):
+        with pytest.raises(ValueError, match=message):
+            SweepFolder.claim(SweepConfig("s", grid={"seed": [0]}, out=str(tmp_path / name)))
 
 
 @pytest.mark.parametrize("extra", [["--force"], ["--resume"]])
@@ -126,6 +161,24 @@ def test_two_sweeps_never_write_into_one_folder(tmp_path):
     assert sorted(path.name for path in folder.path.iterdir()) == ["notes.txt", "sweep.toml"]
 
 
+def test_two_trainings_never_write_into_one_folder(corpus, tmp_path):
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / ".lock"), "elsewhere"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        with pytest.raises(ValueError, match="in use by process"):
+            dni.train(corpus, hidden=4, checkpoints=tmp_path, progress=False)
+        process.kill()
+
+
+def test_processes_of_two_containers_with_one_name_and_number_are_different(tmp_path):
+    first = FolderLock(tmp_path)
+    text = (tmp_path / ".lock").read_text()
+    (tmp_path / ".lock").write_text(text.replace(json.loads(text)["key"], "another"))
+    with pytest.raises(ValueError, match=f"in use by process {os.getpid()}"):
+        FolderLock(tmp_path)
+    first.release()
+
+
 def test_a_process_may_lock_a_folder_twice(tmp_path):
     first, second = FolderLock(tmp_path), FolderLock(tmp_path)
     second.release()
@@ -153,6 +206,25 @@ def test_what_killed_processes_left_is_removed(tmp_path):
     os.utime(old, (0, 0))
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"a.csv", name, other, "old", ".profile"}
+    os.utime(tmp_path / other, (0, 0))
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", name, "old", ".profile"}
+
+
+def test_a_write_and_a_stage_remove_what_killed_ones_left(run, tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with atomic_write(tmp_path / "answer.csv") as part:
+        part.write_text("whole")
+        left, other = (part.name.replace(str(os.getpid()), str(dead.pid)) for _ in range(2))
+    other = other.replace("answer", "another")
+    for folder, name in ((tmp_path, left), (tmp_path, other), (run.path, left)):
+        (folder / name).write_text("half")
+    with atomic_write(tmp_path / "answer.csv") as part:
+        part.write_text("whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"answer.csv", other, "run"}
+    run.hold().release()
+    assert not (run.path / left).exists()
 
 
 def test_tables_of_another_network_are_refused(run):
@@ -271,6 +343,7 @@ def test_a_training_killed_before_its_inspection_makes_up_for_it(corpus, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         dni.train(corpus, checkpoints=tmp_path / "a", inspect_every=10, on_inspect=kill, **settings)
     dni.train(corpus, checkpoints=tmp_path / "a", inspect_every=10, on_inspect=inspect, **settings)
+    assert not (tmp_path / "a" / ".lock").exists()
     resumed, seen = seen, []
     dni.train(
         corpus,
@@ -283,14 +356,78 @@ def test_a_training_killed_before_its_inspection_makes_up_for_it(corpus, tmp_pat
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_pipe_in_place_of_a_table_is_named(run):
-    os.mkfifo(run.relevance)
-    with pytest.raises(ValueError, match=r"relevance\.parquet.*pipe or device"):
+@pytest.mark.parametrize("name", ["relevance.parquet", "manifest.json", "summary.json"])
+def test_a_pipe_in_place_of_a_file_is_named(run, name):
+    (run.path / name).unlink(missing_ok=True)
+    os.mkfifo(run.path / name)
+    with pytest.raises(ValueError, match=rf"{name}.*pipe or device"):
         open_runs(run.path)
-    (run.path / "model").mkdir()
-    os.mkfifo(run.path / "model" / "model.json")
+
+
+def test_a_pipe_among_arrays_is_named(model, corpus, held_out, tmp_path):
+    model.save(tmp_path / "model")
+    os.mkfifo(tmp_path / "model" / "weights" / "more")
+    with pytest.raises(ValueError, match=r"more', a pipe or device"):
+        dni.load(tmp_path / "model")
+    (tmp_path / "model" / "model.json").unlink()
+    os.mkfifo(tmp_path / "model" / "model.json")
     with pytest.raises(ValueError, match=r"no file model\.json"):
-        dni.load(run.path / "model")
+        dni.load(tmp_path / "model")
+    dni.record(model, held_out.take(np.arange(2)), store=tmp_path / "states")
+    (tmp_path / "states" / "a link").symlink_to(tmp_path)
+    dni.models.open_states(tmp_path / "states")
+    os.mkfifo(tmp_path / "states" / "hidden" / "0")
+    with pytest.raises(ValueError, match=r"0', a pipe or device"):
+        dni.models.open_states(tmp_path / "states")
+    (tmp_path / "training").mkdir()
+    os.mkfifo(tmp_path / "training" / "7")
+    with pytest.raises(ValueError, match=r"7', a pipe or device"):
+        dni.train(corpus, hidden=8, steps=2, checkpoints=tmp_path / "training", progress=False)
+
+
+def test_a_pipe_in_place_of_text_is_named(tmp_path):
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(ValueError, match="pipe or device"):
+        dni.languages.load_text(dni.languages.get("parentheses"), [tmp_path / "a"])
+    with pytest.raises(ValueError, match="pipe or device"):
+        dni.languages.load_c(tmp_path, typedefs=tmp_path / "a")
+
+
+def test_a_link_in_place_of_a_lock_leads_nowhere(run, tmp_path):
+    (tmp_path / "mine").write_text("my own")
+    for make in (lambda path: path.symlink_to(tmp_path / "mine"), os.mkfifo, os.mkdir):
+        make(run.path / ".lock")
+        with pytest.raises(ValueError, match=r"lock', got a link, folder, pipe or device: remove it"):
+            run.hold()
+        remove(run.path / ".lock")
+    assert (tmp_path / "mine").read_text() == "my own"
+
+
+def test_a_folder_is_replaced_by_its_like_only(run, model, tmp_path, capsys):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("my own")
+    before = sorted(tmp_path.rglob("*"))
+    message = refused(["query", str(run.path), "SELECT 1", "--format", "csv", "--out", str(mine)], capsys)
+    assert "a folder that holds 'notes.txt', which would be lost" in message
+    for write in (
+        lambda: model.save(mine),
+        lambda: dni.models.Population((model,), (None,)).save(mine),
+        lambda: write_table(pd.DataFrame({"x": [1]}), mine),
+    ):
+        with pytest.raises(ValueError, match=r"holds 'notes\.txt', which would be lost: use another path"):
+            write()
+    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="expected a path for a file, got the folder"):
+        write_table(pd.DataFrame({"x": [1]}), tmp_path / "empty")
+    model.save(tmp_path / "empty")
+    model.save(tmp_path / "empty")
+    with pytest.raises(ValueError, match="expected a path for a folder, got the file"):
+        model.save(mine / "notes.txt")
+    (tmp_path / "empty" / "notes.txt").write_text("my own")
+    with pytest.raises(ValueError, match="would be lost"):
+        model.save(tmp_path / "empty")
 
 
 def test_a_backslash_in_a_path_is_named(tmp_path, model, capsys):

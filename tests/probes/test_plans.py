@@ -95,7 +95,7 @@ def test_ranks_agree(problem):
     hidden, _, _ = problem
     strata = np.arange(T, dtype=np.int32) % 4
     with jax.enable_x64(True):
-        cpu, *others = (np.asarray(direct._ranked(hidden, strata, 4, platform)) for platform in ("cpu", "gpu", "tpu"))
+        cpu, *others = (np.asarray(direct._ranked(hidden, strata, 4, platform).x) for platform in ("cpu", "gpu", "tpu"))
     for other in others:
         np.testing.assert_array_equal(other, cpu)
 

@@ -57,6 +57,9 @@ def damage(path, how, rng):
         path.write_bytes(rng.randbytes(len(content)))
     elif how == "code":
         path.write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")  # a pickle that would run a command
+    elif how == "pipe":
+        path.unlink()
+        os.mkfifo(path)
 
 
 def contents(folder):
@@ -88,14 +91,16 @@ def test_damaged_files_are_named_or_harmless(finished, tmp_path, monkeypatch):
     files = [path for path in files if path.suffix not in (".png", ".html") and path.name != ".lock"]
     outcomes = []
     for path in files:
-        for how in ("truncated", "emptied", "flipped", "random", "code"):
+        for how in ("truncated", "emptied", "flipped", "random", "code", "pipe"):
             shutil.copytree(finished, copied)
             damage(copied / path, how, rng)
+            signal.alarm(120)  # whoever waits for a pipe
             try:
                 same = contents(copied) == reference
                 outcomes.append("read the same" if same else f"read otherwise ({path.suffix or path.name})")
             except ValueError as error:
                 outcomes.append("refused" if str(error).strip() else "refused without a word")
+            signal.alarm(0)
             shutil.rmtree(copied)
             assert not (tmp_path / "hacked").exists()
     counts = tally("damaged files", outcomes)
@@ -107,7 +112,7 @@ def test_files_swapped_between_runs_are_refused(finished, tmp_path):
     other = tmp_path / "other"
     subprocess.run([*COMMAND, "run", "parentheses", "--out", other, *SMALL, "--seed", "1", "--quiet"], check=True)
     outcomes = []
-    for name in ("relevance.parquet", "effects.parquet", "excerpt.npz", "checkpoint"):
+    for name in sorted(path.name for path in other.iterdir() if path.suffix not in (".png", ".html")):
         mixed = tmp_path / "mixed"
         shutil.copytree(finished, mixed)
         target = mixed / name
@@ -119,9 +124,10 @@ def test_files_swapped_between_runs_are_refused(finished, tmp_path):
 
             _ = Job.open(mixed).model
             outcomes.append(f"mixed {name}")
-        except ValueError:
-            outcomes.append("refused")
+        except ValueError as error:
+            outcomes.append("refused" if str(error).strip() else "refused without a word")
         shutil.rmtree(mixed)
+    assert len(outcomes) >= 10
     assert set(tally("files swapped between runs", outcomes)) == {"refused"}
 
 
@@ -129,14 +135,29 @@ def test_files_swapped_between_runs_are_refused(finished, tmp_path):
 
 
 def results(folder):
-    """The files of a run that must be equal to the bit; times and paths differ in the others."""
-    names = ("relevance.parquet", "effects.parquet", "dynamics.parquet", "findings.csv", "samples.json", "excerpt.npz")
-    values = {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
-    values["training"] = (
-        pd.read_csv(folder / "training.csv").drop(columns=["seconds", "characters_per_second"]).to_csv()
-    )
+    """All that a run has written, except for times: every file must be equal to the bit."""
+    values = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    losses = pd.read_csv(io.BytesIO(values["training.csv"])).drop(columns=["seconds", "characters_per_second"])
+    manifest = json.loads(values["manifest.json"])
+    del manifest["files"]["training.csv"]
+    about = json.loads((folder / "checkpoint" / "model.json").read_text())
+    for row in about["history"]:
+        del row["seconds"]
     model = dni.load(folder / "checkpoint")
-    return values | {"head": np.asarray(model.weights.head).tobytes()}
+    weights = dni.models.fingerprint_network(model)
+    return values | {"training.csv": losses.to_csv(), "manifest.json": manifest, "model": about, "weights": weights}
+
+
+def comparison(folder):
+    """All that a sweep has written about its runs, except for times."""
+    values = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    runs = pd.read_csv(io.BytesIO(values["sweep.csv"])).drop(columns=["seconds", "path"])
+    return values | {"sweep.csv": runs.to_csv()}
+
+
+def assert_equal(found, wanted):
+    assert found.keys() == wanted.keys()
+    assert not [name for name in wanted if found[name] != wanted[name]]
 
 
 PARTS = 10
@@ -195,14 +216,16 @@ def never_killed(killer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("never_killed")
     grammar = killer.log.parent / "g.lark"
     subprocess.run(
-        [*COMMAND, "run", "--grammar", grammar, *TINY, "--out", folder / "command"],
+        [*COMMAND, "run", "--grammar", grammar, *TINY, "--out", folder / "command" / "run"],
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    killer.run(call_command("run", "--grammar", grammar, *TINY, "--out", folder / "forked"))
-    duration = timed(killer, call_command("run", "--grammar", grammar, *TINY, "--out", folder / "again"))
-    assert results(folder / "command") == results(folder / "forked") == results(folder / "again")
-    return results(folder / "command"), duration
+    killer.run(call_command("run", "--grammar", grammar, *TINY, "--out", folder / "forked" / "run"))
+    duration = timed(killer, call_command("run", "--grammar", grammar, *TINY, "--out", folder / "again" / "run"))
+    wanted = results(folder / "command" / "run")
+    for other in ("forked", "again"):
+        assert_equal(results(folder / other / "run"), wanted)
+    return wanted, duration
 
 
 def stage(folder):
@@ -224,7 +247,7 @@ def test_killed_runs_resume_to_the_bit(part, killer, never_killed, tmp_path):
     number = int(part.removeprefix("part"))
     wanted = kills * (number + 1) // PARTS - kills * number // PARTS
     while len(outcomes) < wanted:
-        folder = tmp_path / f"run{len(outcomes)}"
+        folder = tmp_path / f"{len(outcomes)}" / "run"  # the report names it
         start = ("run", "--grammar", killer.log.parent / "g.lark", *TINY)
         while len(outcomes) < wanted:
             command = ("run", "--resume", "--quiet") if (folder / "config.toml").exists() else start
@@ -235,7 +258,7 @@ def test_killed_runs_resume_to_the_bit(part, killer, never_killed, tmp_path):
         else:
             command = ("run", "--resume", "--quiet") if (folder / "config.toml").exists() else start
             killer.run(call_command(*command, "--out", folder))
-        assert results(folder) == reference
+        assert_equal(results(folder), reference)
         assert_nothing_left(folder)
         shutil.rmtree(folder)
     tally("kills of dni run, resumed to the bit", outcomes)
@@ -248,17 +271,20 @@ def test_killed_sweeps_resume_to_the_bit(killer, tmp_path):
     def sweep(out):
         return call_command("sweep", config, "--jobs", 1, "--out", out, "--quiet")
 
-    killer.run(sweep(tmp_path / "whole"))
-    duration = timed(killer, sweep(tmp_path / "again"))
-    names = sorted(path.parent.name for path in (tmp_path / "whole").glob("*/config.toml"))
+    whole = tmp_path / "whole" / "sweep"
+    killer.run(sweep(whole))
+    duration = timed(killer, sweep(tmp_path / "again" / "sweep"))
+    names = sorted(path.parent.name for path in whole.glob("*/config.toml"))
     assert len(names) == 2
-    reference = {name: results(tmp_path / "whole" / name) for name in names}
+    reference = {name: results(whole / name) for name in names}
     rng, outcomes = random.Random(2), []
     while len(outcomes) < max(KILLS // 20, 1):
         folder = tmp_path / "sweep"
         while not killer.run(sweep(folder), rng.uniform(0, duration), how := rng.choice(SIGNALS)):
             outcomes.append(how.name)
-        assert {name: results(folder / name) for name in names} == reference
+        for name in names:
+            assert_equal(results(folder / name), reference[name])
+        assert_equal(comparison(folder), comparison(whole))
         assert_nothing_left(folder)
         shutil.rmtree(folder)
     tally("kills of dni sweep, resumed to the bit", outcomes)
@@ -326,13 +352,50 @@ def test_no_home_and_an_unwritable_cache(tmp_path):
     tally("no home, no cache", outcomes)
 
 
-def test_hostile_names_stay_text_in_the_report(finished, tmp_path):
-    name = "<script>alert('x')</script>&\"'`${7*7}{{7*7}}"
-    copied = tmp_path / name.replace("/", "_")
-    shutil.copytree(finished, copied)
-    page = write_report(copied).read_text(encoding="utf-8")
-    assert "<script>alert" not in page
-    assert open_runs(copied).query("SELECT run FROM runs")["run"].tolist() == [copied.name]
+def test_a_full_disk_for_the_cache(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        (disk / "full").write_bytes(bytes(8_000))
+        command = [*COMMAND, "run", "parentheses", "--out", tmp_path / "run", *SMALL, "--quiet"]
+        ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"DNI_JAX_CACHE": str(disk)})
+        assert ended.returncode == 0, ended.stderr
+        assert "Traceback" not in ended.stderr
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+HOSTILE = (
+    "<script>alert('x')<!--script>&\"'`${7*7}{{7*7}}",
+    "a\nb\tc",
+    "\u202eevil",
+    "%s%n{0}",
+    "' OR '1'='1",
+    '"; DROP VIEW runs; --',
+    "[a-z]*?",
+    "-rf",
+    "日本 é\u0301",
+    "$(touch hacked)`touch hacked`",
+)
+
+
+def test_hostile_names_stay_text(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcomes = []
+    for name in HOSTILE:
+        copied = tmp_path / "runs" / name
+        shutil.copytree(finished, copied)
+        page = write_report(copied).read_text(encoding="utf-8")
+        assert name not in page or not set(name) & set("<&")
+        assert open_runs(copied).query("SELECT run FROM runs JOIN scores USING (run)")["run"].unique().tolist() == [
+            name
+        ]
+        outcomes.append("text in the report and in queries")
+    assert len(open_runs(tmp_path / "runs" / "*").query("SELECT run FROM runs")) == len(HOSTILE)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
+    tally("hostile names", outcomes)
 
 
 # --- archives and queries ---------------------------------------------------------------------------------------------
@@ -412,6 +475,30 @@ def test_queries_read_the_runs_only(finished, tmp_path):
         "SELECT 1; SELECT 2",
         "SELECT getenv('HOME')",
         "CALL pragma_version()",
+        f"DESCRIBE SELECT * FROM '{secret}'",
+        f"SUMMARIZE '{secret}'",
+        f"SELECT (SELECT content FROM read_text('{secret}'))",
+        f"SELECT * FROM query('FROM read_text(''{secret}'')')",
+        f"SELECT * FROM query('COPY (SELECT 1) TO ''{target}''')",
+        f"SELECT * FROM query_table('{secret}')",
+        f"SELECT * FROM read_text('{finished}/config.toml')",
+        f"EXPLAIN ANALYZE COPY (SELECT 1) TO '{target}'",
+        f"SELECT 1) ; COPY (SELECT 1) TO '{target}'; SELECT (1",
+        f"SELECT 1\n) AS q; COPY (SELECT 1) TO '{target}' --",
+        f"IMPORT DATABASE '{tmp_path}'",
+        "SELECT * FROM 'http://localhost/x.csv'",
+        "SELECT * FROM '/dev/stdin'",
+        "SELECT * FROM duckdb_secrets()",
+        "CREATE MACRO x() AS 1",
+        "PREPARE x AS SELECT 1",
+        "SET allowed_directories = ['/']",
+        "DETACH memory",
+        "CHECKPOINT",
+        "BEGIN",
+        "INSERT INTO runs SELECT * FROM runs",
+        "UPDATE runs SET loss = 0",
+        "DELETE FROM runs",
+        "SELECT * FROM runs /* unclosed",
         "",
         "--",
     ]

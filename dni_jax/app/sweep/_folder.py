@@ -12,7 +12,7 @@ from typing import Any
 import tomli_w
 
 from dni_jax.app.config import RunConfig
-from dni_jax.app.run_folder import RunFolder, config_to_dict, read_config
+from dni_jax.app.run_folder import RunFolder, check_place, config_to_dict, read_config
 from dni_jax.app.sweep._config import PlannedRun, SweepConfig, read_sweep
 from dni_jax.files import LOCK, FolderLock, atomic_write, remove, remove_leftovers
 
@@ -153,6 +153,7 @@ class SweepFolder:
             If the folder holds another sweep, a run with other settings, or no sweep.
         """
         folder = cls(config.path)
+        check_place(folder.path)
         if folder.is_taken and not force:
             folder.check(config)
         if folder.is_taken and force:

@@ -56,7 +56,7 @@ def read_state(path: Path) -> RunState:
     folder, name = RunFolder(path), path.name
     error = path / ERROR
     started = _modified(path / "config.toml")
-    summary = folder.summary()
+    summary = folder.summary()  # read first, and once: a run that has ended by now does not change below
     step, loss = _last_evaluation(folder.metrics)
     loss = summary.get("loss", loss)
     if error.is_file():
@@ -65,7 +65,7 @@ def read_state(path: Path) -> RunState:
     if started is None:
         return RunState(name, WAITING)
     auc = median_auc(folder.findings) if folder.findings.is_file() else None
-    if folder.is_finished:
+    if summary and summary.get("finished", True):
         return RunState(name, DONE, step, loss, auc, _elapsed(started, _modified(path / "summary.json")))
     stage = "training" if not folder.model.exists() else "inspecting"
     if folder.has_results("inspect"):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from dni_jax.app.config import InspectConfig, RunConfig, VerifyConfig
+from dni_jax.app.pipeline import Job
+from dni_jax.app.run_folder import RunFolder
 from dni_jax.app.sweep._comparison import compare_runs
 from dni_jax.app.sweep._config import SweepConfig
 from dni_jax.app.sweep._folder import POPULATIONS, Group, SweepFolder
@@ -17,6 +21,7 @@ from dni_jax.app.sweep._states import FAILED, RunMonitor
 from dni_jax.app.sweep._tables import sweep_table
 from dni_jax.app.sweep._workers import Outcome, Workers
 from dni_jax.app.texts import get_language
+from dni_jax.settings import TrainConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +83,30 @@ def sweep(
     configs = [run.config for run in config.runs]
     for one in {(one.language, one.grammar, one.start, one.parser_states): one for one in configs}.values():
         get_language(one)
+    if force:
+        _check_texts(config)
     folder = SweepFolder.claim(config, force)
     try:
         return _execute(config, folder, log, workers, monitor)
     finally:
         folder.release()
+
+
+def _check_texts(config: SweepConfig) -> None:
+    """Read the text of every run, and check that its settings fit it, before a sweep is replaced."""
+    sharing: dict[str, list[RunConfig]] = {}
+    parts: dict[str, Any] = {
+        "train": TrainConfig(),
+        "inspect": InspectConfig(),
+        "verify": VerifyConfig(),
+        "inspect_every": None,
+    }
+    for one in (run.config for run in config.runs):
+        sharing.setdefault(repr(replace(one, text_seed=one.resolved_text_seed, **parts)), []).append(one)
+    for configs in sharing.values():
+        language, text = get_language(configs[0]), None
+        for one in configs:
+            text = Job(one, RunFolder(config.path), language, text=text).check()
 
 
 def _execute(

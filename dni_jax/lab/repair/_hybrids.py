@@ -25,6 +25,26 @@ _BLOCK = 1_024  # states at a time
 _MANY = 8_192  # up to this many states scikit-learn fits class after class; its kernel matrix has half a gigabyte
 
 
+@jax.jit
+def _linear_scores(rows: Float[Array, "T N"], weights: Float[Array, "C N"], bias: Float[Array, " C"]) -> Array:
+    return rows @ weights.T + bias
+
+
+@jax.jit
+def _kernel_scores(
+    rows: Float[Array, "T N"],
+    center: Float[Array, " N"],
+    centers: Float[Array, "S N"],
+    coefficients: Float[Array, "C S"],
+    bias: Float[Array, " C"],
+    gamma: Float[Array, ""],
+) -> Array:
+    centered = rows - center
+    squares = (centered**2).sum(axis=1)[:, None] + (centers**2).sum(axis=1)
+    squares = squares - jnp.float32(2) * (centered @ centers.T)
+    return jnp.exp(-gamma * jnp.maximum(squares, jnp.float32(0))) @ coefficients.T + bias
+
+
 @dataclass(frozen=True, eq=False)
 class Hybrid:
     """A body that computes states, and a support vector machine that classifies them; made by `fit_hybrid`.
@@ -67,25 +87,21 @@ class Hybrid:
         ValueError
             For states of another shape.
         """
-        rows = jnp.asarray(states, jnp.float32)
+        rows = states if isinstance(states, jax.Array) else np.asarray(states)
         n_neurons = (self.support if self.weights is None else self.weights).shape[1]  # type: ignore[union-attr]
         if rows.ndim != 2 or rows.shape[1] != n_neurons:
             raise ValueError(f"expected states of shape (T, {n_neurons}), as in training, got {rows.shape}")
-        bias = jnp.asarray(self.bias, jnp.float32)
+        rows, bias = rows.astype(np.float32), self.bias.astype(np.float32)
         if self.weights is not None:
-            return rows @ jnp.asarray(self.weights.T, jnp.float32) + bias
+            return _linear_scores(rows, self.weights.astype(np.float32), bias)
         support, coefficients, gamma = self.support, self.coefficients, self.gamma
         assert support is not None  # an RBF kernel has all three
         assert coefficients is not None
         assert gamma is not None
         # Centered at the support vectors' mean, since |h|^2 + |s|^2 - 2 h s loses digits far from the origin.
         center = support.mean(axis=0)
-        centers = jnp.asarray(support - center, jnp.float32)
-        centered = rows - jnp.asarray(center, jnp.float32)
-        squares = (centered**2).sum(axis=1)[:, None] + (centers**2).sum(axis=1)
-        squares = squares - jnp.float32(2) * (centered @ centers.T)
-        kernel = jnp.exp(jnp.float32(-gamma) * jnp.maximum(squares, jnp.float32(0)))
-        return kernel @ jnp.asarray(coefficients.T, jnp.float32) + bias
+        arrays = (center, support - center, coefficients, bias)
+        return _kernel_scores(rows, *(array.astype(np.float32) for array in arrays), np.float32(gamma))
 
     def scores(self, inputs: Any) -> Float[Array, "T C"]:
         """Compute the scores of inputs; if the body is a function or None, `dni_jax.lab.repair.fgsm` accepts this."""

@@ -1,22 +1,22 @@
 """Support vector machines on many states: the optima of scikit-learn's, found for all classes at once.
 
-Linear machines (squared hinge, the bias penalized) are fitted by Newton's method with conjugate gradients (Keerthi &
-DeCoste 2005): every product with the states serves all classes. RBF machines are fitted by chunking (Boser et al.
-1992): libsvm fits a working set, states outside of it that violate the margin join it, and the rest leaves, until there
-is no violation. A state outside has coefficient 0, which is optimal where its margin is kept; so the optimum of the
-last working set is that of all states.
+Linear machines (squared hinge, the bias penalized) are fitted by Newton's method in the primal (Chapelle 2007): only
+the states inside a class's margin enter its linear system, and after two or three steps these are few. RBF machines are
+fitted by chunking (Boser et al. 1992): libsvm fits a working set, states outside of it that violate the margin join it,
+and the rest leaves, until there is no violation. A state outside has coefficient 0, which is optimal where its margin
+is kept; so the optimum of the last working set is that of all states.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.linalg import solve
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 
 _TOLERANCE = 1e-4  # of the first gradient, as liblinear's
 _NEWTON_STEPS = 50
-_CONJUGATE_STEPS = 60
 _FIRST_SET = 4_000  # states in the first working set
 _MARGIN = 1e-3  # libsvm's tolerance
 _ROWS = 2_048  # states at a time
@@ -28,9 +28,10 @@ def fit_linear_machines(
 ) -> tuple[Float[np.ndarray, "C N"], Float[np.ndarray, " C"]]:
     """Minimize ``(|w|^2 + b^2) / 2 + C sum_t max(0, 1 - y_t (w x_t + b))^2`` for each class; return weights and biases.
 
-    Products are computed in float32, sums over classes and the steps in float64.
+    Scores are computed in float32, steps in float64.
     """
-    x = np.concatenate([states, np.ones((len(states), 1))], axis=1).astype(np.float32)
+    x = np.ones((len(states), states.shape[1] + 1), np.float32)
+    x[:, :-1] = states
     y = np.where(positive, np.float32(1), np.float32(-1))
     weights = np.zeros((x.shape[1], y.shape[1]))
     scores = np.zeros(y.shape, np.float32)
@@ -38,14 +39,16 @@ def fit_linear_machines(
     first = None
     for _ in range(_NEWTON_STEPS):
         slack = np.maximum(1 - y * scores, 0)
-        gradient = weights - 2 * C * (x.T @ (y * slack)).astype(np.float64)
+        inside = np.flatnonzero(slack.any(axis=1))
+        near = x if len(inside) == len(x) else x[inside]
+        gradient = weights - 2 * C * (near.T @ (y * slack)[inside]).astype(np.float64)
         size = np.linalg.norm(gradient, axis=0)
         first = size if first is None else first
         going = size > least * first
         if not going.any():
             break
         direction = np.zeros_like(weights)
-        direction[:, going] = _newton_direction(x, slack[:, going] > 0, -gradient[:, going], C)
+        direction[:, going] = _newton_direction(near, slack[np.ix_(inside, going)] > 0, -gradient[:, going], C)
         moved = x @ direction.astype(np.float32)
         length = _line_search(weights, direction, y, scores, moved, C)
         weights = weights + length * direction
@@ -58,26 +61,27 @@ def fit_linear_machines(
 def _newton_direction(
     x: Float[np.ndarray, "T M"], active: Bool[np.ndarray, "T K"], right: Float[np.ndarray, "M K"], C: float
 ) -> Float[np.ndarray, "M K"]:
-    """Solve ``(I + 2 C X' A X) d = right`` by conjugate gradients, preconditioned by the diagonal."""
-    mask = active.astype(np.float32)
-    diagonal = 1 + 2 * C * ((x * x).T @ mask).astype(np.float64)
-    solution, residual = np.zeros_like(right), right.copy()
-    scaled = residual / diagonal
-    search, energy = scaled.copy(), (residual * scaled).sum(axis=0)
-    enough = (0.05**2) * energy
-    for _ in range(_CONJUGATE_STEPS):
-        image = search + 2 * C * (x.T @ (mask * (x @ search.astype(np.float32)))).astype(np.float64)
-        curvature = (search * image).sum(axis=0)
-        step = np.where(energy > enough, energy / np.where(curvature > 0, curvature, 1), 0.0)
-        solution += step * search
-        residual -= step * image
-        scaled = residual / diagonal
-        after = (residual * scaled).sum(axis=0)
-        if (after <= enough).all():
-            break
-        search = scaled + after / np.where(energy > 0, energy, 1) * search
-        energy = after
-    return solution
+    """Solve ``(I + 2 C X' A X) d = right`` for each class, in float64."""
+    if active.all():  # the first step, from weights of 0: one factor serves every class
+        return _solve_ridge(x, right, C)
+    return np.stack([_solve_ridge(x[rows], right[:, c], C) for c, rows in enumerate(active.T)], axis=1)
+
+
+def _solve_ridge(
+    x: Float[np.ndarray, "S M"], right: Float[np.ndarray, " M *K"], C: float
+) -> Float[np.ndarray, " M *K"]:
+    """Solve ``(I + 2 C X' X) d = right`` by a factor of M rows, or of S where there are fewer states than that."""
+    rows = x.astype(np.float64)
+    if len(rows) < rows.shape[1]:  # Woodbury's identity
+        return right - rows.T @ _solve_positive(rows @ rows.T, 1 / (2 * C), rows @ right)
+    return _solve_positive(rows.T @ rows, 1 / (2 * C), right / (2 * C))
+
+
+def _solve_positive(
+    gram: Float[np.ndarray, "M M"], ridge: float, right: Float[np.ndarray, " M *K"]
+) -> Float[np.ndarray, " M *K"]:
+    gram[np.diag_indices(len(gram))] += ridge
+    return solve(gram, right, assume_a="pos", overwrite_a=True, check_finite=False)
 
 
 def _line_search(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dni_jax.files import atomic_write
+from dni_jax.files import atomic_write, remove_leftovers
 from dni_jax.languages._parsing import ParseResult
 from dni_jax.text import NodeKind, ParseTrees
 
@@ -109,6 +109,7 @@ class ParseCache:
         if self._folder is None:
             return
         try:
+            remove_leftovers(self._folder)
             found = [(file.stat(), file) for file in self._folder.parent.glob("*/*.npz")]
             total = sum(status.st_size for status, _ in found)
             if total <= limit:

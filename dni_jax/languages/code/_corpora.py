@@ -230,7 +230,7 @@ def load_text(
     (('one two',), 7)
     """
     order = np.random.default_rng(seed).permutation(len(files))
-    chosen = choose_files((TextFile.read(Path(files[row])) for row in order), max_chars, language)
+    chosen = choose_files((TextFile.read(Path(files[row]), max_chars) for row in order), max_chars, language)
     results = parse_files(language, chosen, skip_unparsable, progress)
     unparsed = {file.name: one.error for file, one in zip(chosen.files, results, strict=True) if one.error}
     failed = chosen.failed | unparsed

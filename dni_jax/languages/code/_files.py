@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import numpy as np
 
-_MARGIN = 1 << 24  # bytes of an archive that are read beyond twice the characters wanted
+_MARGIN = 1 << 24  # bytes that are read beyond those that the characters wanted can take
 
 
 @dataclass(frozen=True)
@@ -26,25 +27,47 @@ class TextFile:
     error: str = ""
 
     @classmethod
-    def decode(cls, name: str, content: bytes) -> TextFile:
-        r"""Decode UTF-8 text, and Python in the coding that it declares (PEP 263); line ends become ``\\n``."""
+    def decode(cls, name: str, content: bytes, whole: bool = True) -> TextFile:
+        r"""Decode UTF-8 text, and Python in the coding that it declares (PEP 263); line ends become ``\\n``.
+
+        Of a content that is not whole, a last character that is cut is left out.
+        """
         coding = "utf-8-sig"
         try:
             if name.endswith((".py", ".pyi")):
                 coding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-            text = content.decode(coding)
+            text = content.decode(coding) if whole else _decode_beginning(content, coding)
         except (UnicodeDecodeError, SyntaxError, LookupError) as error:
             expected = "UTF-8 text" if coding == "utf-8-sig" else f"text in the declared coding {coding}"
             return cls(name, "", f"expected {expected}, got {error}")
         return cls(name, text.replace("\r\n", "\n").replace("\r", "\n"))
 
     @classmethod
-    def read(cls, path: Path) -> TextFile:
-        """Read a file."""
+    def read(cls, path: Path, max_chars: int | None = None) -> TextFile:
+        """Read a file, or of a much larger one as much as `max_chars` characters can need."""
         try:
-            return cls.decode(str(path), path.read_bytes())
+            if path.exists() and not path.is_file():
+                return cls(str(path), "", "expected a file that can be read, got a folder, pipe or device")
+            with path.open("rb") as file:
+                return cls._read(str(path), file, max_chars)
         except OSError as error:
             return cls(str(path), "", f"expected a file that can be read, got {error}")
+
+    @classmethod
+    def _read(cls, name: str, file: IO[bytes], max_chars: int | None) -> TextFile:
+        most = -1 if max_chars is None else 4 * max_chars + _MARGIN  # UTF-8 has at most four bytes a character
+        content = file.read(most)
+        return cls.decode(name, content, len(content) != most)
+
+
+def _decode_beginning(content: bytes, coding: str) -> str:
+    """Decode bytes that may end within a character."""
+    for missing in range(3):
+        try:
+            return content[: len(content) - missing].decode(coding)
+        except UnicodeDecodeError:
+            continue
+    return content[:-3].decode(coding)
 
 
 def find_files(path: str | Path, glob: str = "**/*") -> list[Path]:
@@ -91,7 +114,7 @@ def read_files(path: str | Path, glob: str, seed: int, max_chars: int | None) ->
         return
     files = find_files(path, glob)
     for row in np.random.default_rng(seed).permutation(len(files)):
-        yield TextFile.read(files[row])
+        yield TextFile.read(files[row], max_chars)
 
 
 def _read_archive(path: Path, glob: str, seed: int, max_chars: int | None) -> Iterator[TextFile]:
@@ -109,18 +132,21 @@ def _read_archive(path: Path, glob: str, seed: int, max_chars: int | None) -> It
                 sizes = np.cumsum([members[name].size for name in names])
                 names = names[: int(np.searchsorted(sizes, 2 * max_chars + _MARGIN)) + 1]
             # Members are read in the archive's order: seeking back in a compressed file decompresses it from the start.
-            texts = {name: _read_member(archive, members[name], name) for name in sorted(names, key=[*members].index)}
+            texts = {
+                name: _read_member(archive, members[name], name, max_chars)
+                for name in sorted(names, key=[*members].index)
+            }
     except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error) as error:
         raise ValueError(f"expected a tar archive that can be read, got {str(path)!r}: {error}") from error
     for name in names:
         yield texts.pop(name)
 
 
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> TextFile:
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, max_chars: int | None) -> TextFile:
     file = archive.extractfile(member) if member.isreg() else None
     if file is None:
         return TextFile(name, "", "expected a regular file in the archive, got a link or a device")
-    return TextFile.decode(name, file.read())
+    return TextFile._read(name, file, max_chars)
 
 
 def matches_glob(name: str, glob: str) -> bool:

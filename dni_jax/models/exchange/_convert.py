@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -187,7 +186,7 @@ def _import(stack: Stack, parsed: Parsed, said: Description, options: dict[str, 
 def _readout(head: Head | None, said: Description) -> Readout | None:
     per: Any = said.per
     if head is not None:
-        layers = jax.tree.map(jnp.asarray, head)
+        layers = jax.device_put(head, may_alias=False)
         return Readout(lambda trace: apply_head(layers, trace, per), per)
     readout = said.readout
     if readout is not None and not isinstance(readout, Readout):

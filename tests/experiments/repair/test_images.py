@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from experiments._shared.convolutional import Network, pure, trained
+from experiments._shared.convolutional import Network, convolved, keep, load, pooled, pure, trained
 from experiments._shared.images import BATCHES, cifar10, digits, mnist
 from experiments.repair.images import selected
+from tests.support.slow import slow_after
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (6, 5, 32, 32, 3), dtype=np.uint8)
@@ -35,6 +36,37 @@ def test_a_trained_network_is_kept(tmp_path):
     assert seconds == same > 0
     np.testing.assert_array_equal(pure(one)[1](x), pure(again)[1](x))
     assert np.abs(np.asarray(pure(one)[1](x)) - pure(Network("mnist", 3))[1](x)).max() > 1e-3
+
+
+def test_a_network_of_another_kind_is_refused(tmp_path):
+    keep(tmp_path / "small.npz", nnx.Linear(2, 3, rngs=nnx.Rngs(0)), 1.0)
+    with pytest.raises(ValueError, match=r"a network of kind 'mnist' in .*, got one of other shapes"):
+        load("mnist", tmp_path / "small.npz")
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_pooling_is_flax_s(size):
+    """Ties are common after a ReLU and in the background of a picture."""
+    x = np.maximum(RNG.normal(size=(2, size, size, 3)).round(), 0).astype(np.float32)
+    ours, back = jax.vjp(pooled, x)
+    theirs, their_back = jax.vjp(lambda y: nnx.max_pool(y, (2, 2), strides=(2, 2)), x)
+    np.testing.assert_array_equal(ours, theirs)
+    change = RNG.normal(size=ours.shape).astype(np.float32)
+    np.testing.assert_array_equal(back(change)[0], their_back(change)[0])
+
+
+@pytest.mark.parametrize("padding", slow_after(1, ["VALID", "SAME"]))
+def test_convolutions_are_xla_s(padding):
+    x, weight = RNG.normal(size=(20, 6, 7, 3)).astype(np.float32), RNG.normal(size=(3, 3, 3, 4)).astype(np.float32)
+    ours, back = jax.vjp(lambda x, w: convolved(x, w, padding), x, weight)
+    form = ("NHWC", "HWIO", "NHWC")
+    theirs, their_back = jax.vjp(
+        lambda x, w: jax.lax.conv_general_dilated(x, w, (1, 1), padding, dimension_numbers=form), x, weight
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    change = RNG.normal(size=ours.shape).astype(np.float32)
+    for one, other in zip(back(change), their_back(change), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", ["binary", "pickled"])

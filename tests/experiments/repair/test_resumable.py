@@ -26,9 +26,38 @@ def test_a_stopped_training_ends_with_the_same_network(tmp_path):
         scores = [np.asarray(pure(one)[1](PICTURES)) for one in (whole, pieces)]
         with pytest.raises(ValueError, match=r"expected a checkpoint of .*delete the checkpoint"):
             train_resumably("mnist", PICTURES, LABELS, SCHEDULE, tmp_path / "whole.npz", seed=1)
+        further, more = train_resumably(
+            "mnist",
+            PICTURES,
+            LABELS,
+            SCHEDULE,
+            tmp_path / "more.npz",
+            start=tmp_path / "whole.npz",
+            report=lines.append,
+        )
+        with pytest.raises(ValueError, match=r"expected a checkpoint of .*then"):
+            train_resumably("mnist", PICTURES, LABELS, SCHEDULE, tmp_path / "whole.npz", start=tmp_path / "whole.npz")
+    assert more["step"] == 4
+    assert more["seconds"] > took["seconds"]
+    assert np.abs(np.asarray(pure(further)[1](PICTURES)) - scores[0]).max() > 1e-3
     assert took["step"] == took["steps"] == 4
     np.testing.assert_array_equal(*scores)
     assert "goes on at step 3 of 4" in lines
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        ({"step": 3, "steps": 4}, "a finished training in .*, got step 3 of 4: finish it first"),
+        ({"step": 4, "steps": 4, "arr_0": np.zeros(3)}, "a checkpoint of the same network"),
+    ],
+)
+def test_a_training_starts_from_a_finished_one_of_the_same_network(tmp_path, kept, message):
+    np.savez(tmp_path / "start.npz", **kept)
+    with pytest.raises(ValueError, match=message):
+        train_resumably(
+            "mnist", PICTURES, LABELS, SCHEDULE, tmp_path / "none.npz", start=tmp_path / "start.npz", report=print
+        )
 
 
 @pytest.mark.parametrize(

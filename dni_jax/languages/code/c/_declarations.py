@@ -228,6 +228,8 @@ def read_typedefs(typedefs: Iterable[str] | str | Path | None) -> frozenset[str]
         return frozenset()
     if isinstance(typedefs, str | Path):
         try:
+            if Path(typedefs).exists() and not Path(typedefs).is_file():
+                raise OSError("a folder, pipe or device")
             names = Path(typedefs).read_text(encoding="utf-8").split()
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(
