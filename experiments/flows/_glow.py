@@ -26,10 +26,14 @@ def unsqueeze(x):
 
 
 def convolve(x, weights, bias):
-    """Convolve the last three axes ``(H, W, C)``, zeros beyond the edges."""
-    flat = x.reshape(-1, *x.shape[-3:])
-    found = jax.lax.conv_general_dilated(flat, weights, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    return found.reshape(*x.shape[:-1], -1) + bias
+    """Convolve ``(..., H, W, C)`` with weights ``(size, size, C, out)`` of odd size, zeros beyond the edges.
+
+    As a product of patches: on CPUs its gradient is several times faster than that of XLA's own convolution.
+    """
+    size, (height, width) = weights.shape[0], x.shape[-3:-1]
+    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [(size // 2,) * 2] * 2 + [(0, 0)])
+    patches = [padded[..., i : i + height, j : j + width, :] for i in range(size) for j in range(size)]
+    return jnp.concatenate(patches, axis=-1) @ weights.reshape(-1, weights.shape[-1]) + bias
 
 
 @jax.tree_util.register_dataclass

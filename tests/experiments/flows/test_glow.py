@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.flows._glow import Glow, Logit, squeeze, unsqueeze
+from experiments.flows._glow import Glow, Logit, convolve, squeeze, unsqueeze
 from experiments.flows.digits import bits
 from tests.support.slow import slow_after
 
@@ -16,6 +16,14 @@ def test_squeezing_moves_pixels_to_channels_and_back():
     assert small.shape == (2, 2, 2, 12)
     np.testing.assert_array_equal(np.sort(small[0, 0, 0]), np.sort(np.asarray(x[0, :2, :2]).ravel()))
     np.testing.assert_array_equal(unsqueeze(small), x)
+
+
+def test_the_convolution_is_xlas():
+    rng = np.random.default_rng(0)
+    x, weights = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 5, 4, 3), (3, 3, 3, 2)))
+    theirs = jax.lax.conv(x.transpose(0, 3, 1, 2), weights.transpose(3, 2, 0, 1), (1, 1), "SAME")
+    ours = jax.jit(convolve)(x, weights, np.asarray([1.0, 2.0], np.float32))
+    np.testing.assert_allclose(ours, theirs.transpose(0, 2, 3, 1) + np.asarray([1.0, 2.0]), atol=1e-5)
 
 
 @pytest.mark.parametrize("levels", slow_after(1, [1, 2]))
