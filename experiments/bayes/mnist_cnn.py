@@ -116,8 +116,8 @@ def judged(method, data, unseen, seed, steps, step_size=None):
         rate = DROPPED if "dropout" in method else 0.0
         params = by_adam(data, seed, steps, rate)
         keys = jax.random.split(jax.random.key(seed), DRAWS if rate else 1)
-        drop = jax.jit(lambda key: jax.nn.softmax(CNN(rate).apply(params, x, rngs={"dropout": key})[0]))
-        return measure_uncertainty(np.asarray(drop(key)) for key in keys), answers(params, x)[1], r_hat
+        drop = jax.jit(lambda params, key: jax.nn.softmax(CNN(rate).apply(params, x, rngs={"dropout": key})[0]))
+        return measure_uncertainty(np.asarray(drop(params, key)) for key in keys), answers(params, x)[1], r_hat
     draws = by_sampling(method, data, seed, steps, step_size)
     try:
         r_hat = float(convergence(draws.each(lambda params: loss(params, (x, jnp.asarray(unseen[1]))))).r_hat)
@@ -138,7 +138,7 @@ def calibration_error(probabilities, labels, bins=15):
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = [abs((right[place == one] - confidence[place == one]).sum()) for one in np.unique(place)]
-    return sum(gaps) / len(labels)
+    return float(sum(gaps)) / len(labels)
 
 
 def measured(method, read, seed, steps, step_size):
@@ -230,14 +230,15 @@ def main():
         "nats",
         "calibration error",
         "AUROC of errors",
-        "other classes near unsure pictures",
-        "near others",
+        "others near unsure",
+        "near sure",
         "R-hat",
     ]
-    table(head, [
-        [method, *(spread([row[name] for row in rows]) for name in columns), ", ".join(str(row["r_hat"]) for row in rows)]
+    cells = [
+        [method, *(spread([row[name] for row in rows]) for name in columns), [row["r_hat"] for row in rows]]
         for method, rows in found.items()
-    ])  # fmt: skip
+    ]
+    table(head, cells)
 
 
 if __name__ == "__main__":

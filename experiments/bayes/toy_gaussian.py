@@ -25,8 +25,8 @@ STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 CHAINS, LENGTH, BURN_IN = 500, 3_000, 1_000
 
 
-def covariance(make, step, gamma=False, variance=VARIANCE, at_origin=False):
-    """The 2 x 2 second moments of many chains behind the burn-in; they start at the origin, or one deviation away."""
+def covariance(make, step, gamma=False, variance=VARIANCE, away=1.0):
+    """The 2 x 2 second moments of many chains after the burn-in; they start `away` deviations from the mean."""
     precision = jnp.asarray(1 / variance, jnp.float32)
 
     def one(key, step):
@@ -40,8 +40,8 @@ def covariance(make, step, gamma=False, variance=VARIANCE, at_origin=False):
             w = optax.apply_updates(w, update)
             return (w, state), jnp.outer(w, w)
 
-        away = jnp.sqrt(jnp.asarray(variance, jnp.float32)) * jnp.sign(jax.random.normal(start_key, (2,)))
-        start = jnp.zeros(2) if at_origin else away
+        deviation = jnp.sqrt(jnp.asarray(variance, jnp.float32))
+        start = away * deviation * jnp.sign(jax.random.normal(start_key, (2,)))
         return jax.lax.scan(body, (start, sampler.init(start)), None, LENGTH)[1][BURN_IN:].mean(0)
 
     each = jax.jit(jax.vmap(jax.vmap(one, (0, None)), (None, 0)))
@@ -70,10 +70,10 @@ def endless_memory(step):
 
 
 def rescaled(samplers, step=0.02, scales=(0.01, 0.1, 1.0, 10.0, 100.0)):
-    """Errors relative to the covariance, of one step size on covariances of several scales, from the origin."""
+    """Errors relative to the covariance, of one step size on several scales; chains start three deviations away."""
     cells = []
     for name, make in samplers.items():
-        found = [covariance(make, [step], variance=scale * VARIANCE, at_origin=True)[0] / scale for scale in scales]
+        found = [covariance(make, [step], variance=scale * VARIANCE, away=3.0)[0] / scale for scale in scales]
         cells.append([name, *(f"{one:.4f}" for one in errors(np.stack(found)))])
     table([f"step size {step:g}", *(f"covariance times {scale:g}" for scale in scales)], cells)
 

@@ -187,6 +187,12 @@ def cyclegan(judges: Judges, batch: Batch, made: Walk, weight: Array) -> tuple[l
     return games, weight * two_sided_cycle(batch.x, made.x_again, batch.z, made.z_again)
 
 
+def cyclegan_and_pairs(judges: Judges, batch: Batch, made: Walk, weight: Array) -> tuple[list[Game], Array | float]:
+    """CycleGAN with the squared error of given pairs."""
+    games, error = cyclegan(judges, batch, made, weight)
+    return games, error + weight * paired_error(batch.x_given, batch.z_given, made.x_of_given, made.z_of_given)
+
+
 def slopes(method: Method, players: Players, judges: Judges, batch: Batch, weight: Array) -> tuple[Players, Judges]:
     """Gradients of both sides at the same point."""
 

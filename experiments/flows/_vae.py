@@ -1,0 +1,130 @@
+"""A variational autoencoder of binary pictures, whose decoder is plain or masked autoregressive."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dni_jax.lab.densities import elbo, free_bits, gaussian_kl, iwae, made_masks
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a model is, and how it is trained.
+
+    Attributes
+    ----------
+    masked
+        Whether the decoder of a pixel also sees the pixels before it.
+    k
+        Samples of the importance weighted bound that is maximized; 1 is the ELBO.
+    anneal
+        The share of the steps in which the weight of the KL term rises from 0 to 1.
+    floor
+        Nats that every latent dimension may cost for free.
+    hidden_share
+        The share of the pixels before it that a masked decoder does not get to see in training.
+    """
+
+    masked: bool = False
+    k: int = 1
+    anneal: float = 0.0
+    floor: float = 0.0
+    hidden_share: float = 0.0
+
+
+def init(key, variant, n=196, latent=16, width=100, wide=300):
+    """He-normal weights and zero biases of the encoder, and of a plain decoder or a `wide` masked one."""
+    hidden = wide if variant.masked else width
+    sizes = {"encode": (n, width), "q": (width, 2 * latent), "z": (latent, hidden), "out": (hidden, n)}
+    if variant.masked:
+        sizes["before"] = (n, hidden)
+    keys, normal = jax.random.split(key, len(sizes)), jax.nn.initializers.he_normal()
+    return {
+        name: (normal(one, size), jnp.zeros(size[1])) for one, (name, size) in zip(keys, sizes.items(), strict=True)
+    }
+
+
+def layer(weights, values):
+    return values @ weights[0] + weights[1]
+
+
+def encode(params, x):
+    """Return mean and log-variance of q(z|x)."""
+    return jnp.split(layer(params["q"], jax.nn.relu(layer(params["encode"], x))), 2, axis=-1)
+
+
+def decode(params, z, x):
+    """Return the logits of p(x_i = 1 | z), or of p(x_i = 1 | z, x_1 .. x_i-1) of a masked decoder.
+
+    Its first pixel, a corner, sees neither: no hidden unit precedes it.
+    """
+    hidden, (out, bias) = layer(params["z"], z), params["out"]
+    if "before" in params:
+        masks = made_masks(x.shape[-1], [hidden.shape[-1]], outputs=1)
+        hidden = hidden + x @ jnp.where(masks[0], params["before"][0], 0)
+        out = jnp.where(masks[1], out, 0)
+    return jax.nn.relu(hidden) @ out + bias
+
+
+def log_bernoulli(logits, x):
+    return (x * logits - jax.nn.softplus(logits)).sum(-1)
+
+
+def log_normal(z, mean=0.0, log_variance=0.0):
+    return -0.5 * (jnp.log(2 * jnp.pi) + log_variance + jnp.square(z - mean) * jnp.exp(-log_variance)).sum(-1)
+
+
+def log_weights(params, x, key, k):
+    """Return ``log p(x, z) - log q(z | x)`` of k samples from q, ``(B, k)``."""
+    mean, log_variance = (one[:, None] for one in encode(params, x))
+    z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, (len(x), k, mean.shape[-1]))
+    joint = log_normal(z) + log_bernoulli(decode(params, z, x[:, None]), x[:, None])
+    return joint - log_normal(z, mean, log_variance)
+
+
+def loss(params, x, key, variant, weight):
+    """Return minus the bound that a variant maximizes; `weight` is that of the KL term, 1 in the bound itself."""
+    if variant.k > 1:
+        return -iwae(log_weights(params, x, key, variant.k)).mean()
+    draw, hide = jax.random.split(key)
+    mean, log_variance = encode(params, x)
+    z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(draw, mean.shape)
+    seen = jnp.where(jax.random.bernoulli(hide, variant.hidden_share, x.shape), 0.0, x)
+    kl = gaussian_kl(mean, log_variance)
+    return -log_bernoulli(decode(params, z, seen), x).mean() + weight * free_bits(kl, variant.floor)
+
+
+def bounds(params, x, key, ks=(1, 5, 50, 500), rows=100):
+    """Return the mean bound L_K of pictures for several K; each by one estimate a picture."""
+    found = {}
+    for k in ks:
+        one = jax.jit(lambda x, key, k=k: (elbo if k == 1 else iwae)(log_weights(params, x, key, k)))
+        parts = [one(x[at : at + rows], jax.random.fold_in(key, at)) for at in range(0, len(x), rows)]
+        found[k] = float(np.concatenate(parts).mean(dtype=np.float64))
+    return found
+
+
+def usage(params, x, threshold=0.01):
+    """Return the mean KL of q(z|x) from the prior in nats, and how many latents are active (Burda et al. 2016).
+
+    A latent is active where its posterior mean varies over pictures by more than the threshold.
+    """
+    mean, log_variance = encode(params, x)
+    return float(gaussian_kl(mean, log_variance).sum(-1).mean()), int((mean.var(0) > threshold).sum())
+
+
+def sample(params, key, count):
+    """Draw pictures ``(count, n)``; a masked decoder draws pixel after pixel."""
+    first, rest = jax.random.split(key)
+    n, latent = params["encode"][0].shape[0], params["z"][0].shape[0]
+    z, uniform = jax.random.normal(first, (count, latent)), jax.random.uniform(rest, (count, n))
+
+    def pixel(i, x):
+        return x.at[:, i].set((uniform[:, i] < jax.nn.sigmoid(decode(params, z, x)[:, i])).astype(x.dtype))
+
+    x = jnp.zeros((count, n))
+    if "before" in params:
+        return jax.lax.fori_loop(0, n, pixel, x)
+    return (uniform < jax.nn.sigmoid(decode(params, z, x))).astype(x.dtype)
