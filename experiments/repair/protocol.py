@@ -531,7 +531,7 @@ def draw(parts, file):
         _draw_repairs(axes[3], found)
         title = {"mnist": "MNIST", "cifar": "CIFAR-10, from JPEG pictures"}[plan.kind]
         networks = "1 network" if len(found) == 1 else f"{len(found)} networks, bands from the least to the greatest"
-        axes[0].set_title(f"{title}; {networks}\n{axes[0].get_title()}", loc="left", fontsize=9)
+        axes[0].set_title(f"{title}; {networks}\n{axes[0].get_title(loc='left')}", loc="left", fontsize=9)
         below = figure.add_subplot(grid[2 * number + 1, :])
         below.axis("off")
         head = ["claim of the paper", "paper", "here: mean (least-greatest)", "verdict"]
@@ -570,6 +570,8 @@ def _draw_repairs(axis, found):
         )
     axis.plot(1, FIXED, "^", mfc="none", color="black", label="paper: at least")
     axis.set(xscale="log", xlabel="adversarials given", ylim=(0, 1.02))
+    axis.set_xticks((1, *GIVEN), labels=map(str, (1, *GIVEN)))
+    axis.minorticks_off()
     axis.set_title("share of the others corrected", loc="left", fontsize=9)
     axis.legend(fontsize=7)
 
