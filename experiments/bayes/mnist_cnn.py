@@ -2,6 +2,7 @@
 
 Claims    (a) The average of a sampler's draws predicts better than Adam's weights, and its probabilities are honest.
           (b) Pictures of high uncertainty lie at the boundaries between classes, and are those that it gets wrong.
+Data      2,000 pictures to learn, 2 x 2 pixels averaged to 14 x 14; 2,000 others to judge by.
 Measures  error, nats (cross entropy) and calibration (expected calibration error, 15 bins) on held-out pictures; area
           under the ROC curve of telling wrong answers by the disagreement of draws; of the tenth of pictures with the
           largest disagreement and of the others, which share of the ten nearest (by mean hidden state) are of another
@@ -49,19 +50,23 @@ class CNN(nn.Module):
     def __call__(self, x):
         """Give logits (batch, 10) and hidden states (batch, 64)."""
         for channels in (8, 16):
-            x = nn.max_pool(nn.relu(nn.Conv(channels, (5, 5), padding="VALID")(x)), (2, 2), (2, 2))
+            x = nn.max_pool(nn.relu(nn.Conv(channels, (3, 3), padding="VALID")(x)), (2, 2), (2, 2))
         hidden = nn.relu(nn.Dense(64)(x.reshape(len(x), -1)))
         return nn.Dense(10)(nn.Dropout(self.rate, deterministic=self.rate == 0)(hidden)), hidden
 
 
 def parts(read, seed):
     """Return pictures to learn, to choose step sizes by, and to judge by; float32 and int32."""
+
+    def small(x):
+        return x.reshape(len(x), 14, 2, 14, 2, 1).mean((2, 4))
+
     order = np.random.default_rng(seed).permutation(len(read.x_train))
     few, other = order[:PICTURES], order[PICTURES : PICTURES + JUDGED]
     return (
-        (read.x_train[few], read.y_train[few]),
-        (read.x_train[other], read.y_train[other]),
-        (read.x_test[:JUDGED], read.y_test[:JUDGED]),
+        (small(read.x_train[few]), read.y_train[few]),
+        (small(read.x_train[other]), read.y_train[other]),
+        (small(read.x_test[:JUDGED]), read.y_test[:JUDGED]),
     )
 
 
