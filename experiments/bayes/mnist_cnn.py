@@ -2,6 +2,7 @@
 
 Claims    (a) The average of a sampler's draws predicts better than Adam's weights, and its probabilities are honest.
           (b) Pictures of high uncertainty lie at the boundaries between classes, and are those that it gets wrong.
+Data      2,000 pictures to learn, 2 x 2 pixels averaged to 14 x 14; 2,000 others to judge by.
 Measures  error, nats (cross entropy) and calibration (expected calibration error, 15 bins) on held-out pictures; area
           under the ROC curve of telling wrong answers by the disagreement of draws; of the tenth of pictures with the
           largest disagreement and of the others, which share of the ten nearest (by mean hidden state) are of another
@@ -13,6 +14,7 @@ Run time  and results: README.md in this folder
 
 import argparse
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +37,7 @@ from experiments._shared.subjects import spread, table
 
 PICTURES, JUDGED = 2_000, 2_000  # learnt, and held out; as many others choose step sizes
 BATCH, DRAWS, DROPPED = 50, 20, 0.5
-STEP_SIZES = {"SGLD": (3e-6, 1e-5, 3e-5), "pSGLD": (1e-4, 3e-4, 1e-3), "pSGLD, Adagrad": (3e-3, 1e-2, 3e-2)}
+STEP_SIZES = {"SGLD": (3e-5, 1e-4), "pSGLD": (1e-3, 3e-3), "pSGLD, Adagrad": (1e-2, 3e-2)}
 OPTIONS = {"SGLD": {}, "pSGLD": {}, "pSGLD, Adagrad": {"preconditioner": "adagrad"}}
 METHODS = ("Adam", "Adam, dropout", *STEP_SIZES)
 
@@ -49,19 +51,23 @@ class CNN(nn.Module):
     def __call__(self, x):
         """Give logits (batch, 10) and hidden states (batch, 64)."""
         for channels in (8, 16):
-            x = nn.max_pool(nn.relu(nn.Conv(channels, (5, 5), padding="VALID")(x)), (2, 2), (2, 2))
+            x = nn.max_pool(nn.relu(nn.Conv(channels, (3, 3), padding="VALID")(x)), (2, 2), (2, 2))
         hidden = nn.relu(nn.Dense(64)(x.reshape(len(x), -1)))
         return nn.Dense(10)(nn.Dropout(self.rate, deterministic=self.rate == 0)(hidden)), hidden
 
 
 def parts(read, seed):
     """Return pictures to learn, to choose step sizes by, and to judge by; float32 and int32."""
+
+    def small(x):
+        return x.reshape(len(x), 14, 2, 14, 2, 1).mean((2, 4))
+
     order = np.random.default_rng(seed).permutation(len(read.x_train))
     few, other = order[:PICTURES], order[PICTURES : PICTURES + JUDGED]
     return (
-        (read.x_train[few], read.y_train[few]),
-        (read.x_train[other], read.y_train[other]),
-        (read.x_test[:JUDGED], read.y_test[:JUDGED]),
+        (small(read.x_train[few]), read.y_train[few]),
+        (small(read.x_train[other]), read.y_train[other]),
+        (small(read.x_test[:JUDGED]), read.y_test[:JUDGED]),
     )
 
 
@@ -76,7 +82,13 @@ def loss(params, batch):
 
 def by_adam(data, seed, steps, rate):
     """Train by Adam; with a rate, hidden units are dropped."""
-    adam, (x, y) = optax.adam(1e-3), jax.tree.map(jnp.asarray, data)
+    keys = jax.random.split(jax.random.key(seed), steps)
+    return _adam_steps(init(data, seed), *map(jnp.asarray, data), keys, rate)
+
+
+@partial(jax.jit, static_argnames="rate")
+def _adam_steps(params, x, y, keys, rate):
+    adam = optax.adam(1e-3)
 
     def step(state, key):
         params, memory = state
@@ -89,9 +101,7 @@ def by_adam(data, seed, steps, rate):
         update, memory = adam.update(jax.grad(dropped)(params), memory)
         return (optax.apply_updates(params, update), memory), None
 
-    params = init(data, seed)
-    run = jax.jit(lambda state: jax.lax.scan(step, state, jax.random.split(jax.random.key(seed), steps))[0])
-    return run((params, adam.init(params)))[0]
+    return jax.lax.scan(step, (params, adam.init(params)), keys)[0][0]
 
 
 def by_sampling(method, data, seed, steps, step_size):
@@ -119,10 +129,8 @@ def judged(method, data, unseen, seed, steps, step_size=None):
         drop = jax.jit(lambda params, key: jax.nn.softmax(CNN(rate).apply(params, x, rngs={"dropout": key})[0]))
         return measure_uncertainty(np.asarray(drop(params, key)) for key in keys), answers(params, x)[1], r_hat
     draws = by_sampling(method, data, seed, steps, step_size)
-    try:
+    with suppress(ImportError):  # without ArviZ everything else is measured all the same
         r_hat = float(convergence(draws.each(lambda params: loss(params, (x, jnp.asarray(unseen[1]))))).r_hat)
-    except ImportError:
-        print("R-hat needs the extra diagnostics")
     hidden = draws.each(lambda params: answers(params, x)[1]).mean((0, 1))
     return draws.uncertainty(lambda params: answers(params, x)[0]), hidden, r_hat
 

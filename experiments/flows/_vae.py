@@ -1,6 +1,7 @@
 """A variational autoencoder of binary pictures, whose decoder is plain or masked autoregressive."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -34,16 +35,20 @@ class Variant:
     hidden_share: float = 0.0
 
 
-def init(key, variant, n=196, latent=16, width=100, wide=300):
-    """He-normal weights and zero biases of the encoder, and of a plain decoder or a `wide` masked one."""
+def init(key, variant, n=196, latent=16, width=100, wide=200):
+    """He-normal weights and zero biases of the encoder, and of a plain decoder or a `wide` masked one.
+
+    A masked decoder has two hidden layers, and direct connections from pixels to pixels, which start at 0.
+    """
     hidden = wide if variant.masked else width
     sizes = {"encode": (n, width), "q": (width, 2 * latent), "z": (latent, hidden), "out": (hidden, n)}
     if variant.masked:
-        sizes["before"] = (n, hidden)
+        sizes |= {"before": (n, hidden), "between": (hidden, hidden)}
     keys, normal = jax.random.split(key, len(sizes)), jax.nn.initializers.he_normal()
-    return {
+    params = {
         name: (normal(one, size), jnp.zeros(size[1])) for one, (name, size) in zip(keys, sizes.items(), strict=True)
     }
+    return params | ({"direct": jnp.zeros((n, n))} if variant.masked else {})
 
 
 def layer(weights, values):
@@ -56,16 +61,21 @@ def encode(params, x):
 
 
 def decode(params, z, x):
-    """Return the logits of p(x_i = 1 | z), or of p(x_i = 1 | z, x_1 .. x_i-1) of a masked decoder.
+    """Return the logits of p(x_i = 1 | z), or of p(x_i = 1 | z, x_1 .. x_i-1) of a masked decoder (MADE).
 
     Its first pixel, a corner, sees neither: no hidden unit precedes it.
     """
-    hidden, (out, bias) = layer(params["z"], z), params["out"]
-    if "before" in params:
-        masks = made_masks(x.shape[-1], [hidden.shape[-1]], outputs=1)
-        hidden = hidden + x @ jnp.where(masks[0], params["before"][0], 0)
-        out = jnp.where(masks[1], out, 0)
-    return jax.nn.relu(hidden) @ out + bias
+    hidden = layer(params["z"], z)
+    if "before" not in params:
+        return layer(params["out"], jax.nn.relu(hidden))
+    width, n = hidden.shape[-1], x.shape[-1]
+    masked = {
+        name: jnp.where(mask, params[name][0], 0)
+        for name, mask in zip(("before", "between", "out"), made_masks(n, [width, width], outputs=1), strict=True)
+    }
+    hidden = jax.nn.relu(hidden + x @ masked["before"])
+    hidden = jax.nn.relu(hidden @ masked["between"] + params["between"][1])
+    return hidden @ masked["out"] + params["out"][1] + x @ jnp.triu(params["direct"], 1)
 
 
 def log_bernoulli(logits, x):
@@ -100,10 +110,14 @@ def bounds(params, x, key, ks=(1, 5, 50, 500), rows=100):
     """Return the mean bound L_K of pictures for several K; each by one estimate a picture."""
     found = {}
     for k in ks:
-        one = jax.jit(lambda x, key, k=k: (elbo if k == 1 else iwae)(log_weights(params, x, key, k)))
-        parts = [one(x[at : at + rows], jax.random.fold_in(key, at)) for at in range(0, len(x), rows)]
+        parts = [_bound(params, x[at : at + rows], jax.random.fold_in(key, at), k) for at in range(0, len(x), rows)]
         found[k] = float(np.concatenate(parts).mean(dtype=np.float64))
     return found
+
+
+@partial(jax.jit, static_argnames="k")
+def _bound(params, x, key, k):
+    return (elbo if k == 1 else iwae)(log_weights(params, x, key, k))
 
 
 def usage(params, x, threshold=0.01):

@@ -48,20 +48,24 @@ def binary(pictures):
 
 def train(variant, x, seed, steps):
     """Fit by Adam."""
-    adam, rows = optax.adam(1e-3), jnp.asarray(x)
     params = _vae.init(jax.random.key(seed), variant)
+    return _steps(params, jnp.asarray(x), jax.random.key(seed + 1), variant, steps)
+
+
+@partial(jax.jit, static_argnames=("variant", "steps"))
+def _steps(params, rows, key, variant, steps):
+    adam = optax.adam(1e-3)
 
     def step(state, at):
         params, memory = state
-        key = jax.random.fold_in(jax.random.key(seed + 1), at)
+        now = jax.random.fold_in(key, at)
         weight = kl_weight(at, round(variant.anneal * steps)) if variant.anneal else jnp.ones(())
-        chosen = rows[jax.random.randint(key, (BATCH,), 0, len(rows))]
-        slopes = jax.grad(_vae.loss)(params, chosen, jax.random.fold_in(key, 1), variant, weight)
+        chosen = rows[jax.random.randint(now, (BATCH,), 0, len(rows))]
+        slopes = jax.grad(_vae.loss)(params, chosen, jax.random.fold_in(now, 1), variant, weight)
         update, memory = adam.update(slopes, memory)
         return (optax.apply_updates(params, update), memory), None
 
-    run = jax.jit(lambda state: jax.lax.scan(step, state, jnp.arange(steps))[0])
-    return run((params, adam.init(params)))[0]
+    return jax.lax.scan(step, (params, adam.init(params)), jnp.arange(steps))[0][0]
 
 
 def measured(variant, read, seed, steps, ks):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -164,6 +165,7 @@ def sample_weights(
     return WeightDraws(drawn, np.stack(losses, axis=1), {k: v for k, v in about.items() if k != "window"})
 
 
+@lru_cache(maxsize=16)  # chains that differ in step size, seed or starts share one compiled program
 def _make_steps(loss: Callable[[Any, Any], Any], chain: ChainSampler) -> Callable[..., Any]:
     """Return a program of steps of all chains: rows ``(steps, C, B)`` of the examples."""
 
