@@ -190,8 +190,8 @@ def _moments_of(stats: GridMoments, hidden: Any, labels: np.ndarray, folds: np.n
         # The labels of a fold without positions range from infinity to minus infinity.
         low, high = (np.clip(np.asarray(part), -_LARGEST, _LARGEST).astype(np.int64) for part in limits)
     x, xx, xy = x[:, :n_neurons, 0], xx[:, :n_neurons, 0], xy[:, :n_neurons]
-    parts = {"n": n[:, 0, 0], "x": x, "xx": xx, "y": y[:, 0], "yy": yy[:, 0], "xy": xy, "low": low, "high": high}
-    return replace(stats, **parts, farthest=int(farthest), n_updates=0)
+    n, y, yy = n[:, 0, 0], y[:, 0], yy[:, 0]
+    return replace(stats, n=n, x=x, xx=xx, y=y, yy=yy, xy=xy, low=low, high=high, farthest=int(farthest), n_updates=0)
 
 
 def score(stats: GridMoments) -> Scores:

@@ -16,7 +16,7 @@ Result    MNIST, 200 steps of 128 pictures (so that the network is as good as th
           others fixed by repair from one    >= .20       .095   .130 from 5, .105 from 20, .244 from 200
 
           The last line is no test of the paper: here every picture moves by the full epsilon, and targets are 1 and 0.
-          `experiments.repair.protocol` does as the paper does, and reproduces the claim on one network.
+          `experiments.repair.protocol` does as the paper does, and reproduces the claim.
 
           Attacked at epsilon .15 the network keeps .533, the linear hybrid .200, the RBF hybrid .705: a linear hybrid
           is easier to fool than the network, an RBF one harder, at every epsilon.

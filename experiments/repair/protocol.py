@@ -53,7 +53,7 @@ from experiments._shared.subjects import spread, table
 class Plan:
     """What is measured: the pictures that machines learn from, and others that are judged, repaired from and held.
 
-    ``paper`` are its accuracies on Data.
+    ``paper`` are its accuracies on Data. The repair that holds also holds ``held_learned`` pictures of those learned.
     """
 
     kind: str
@@ -62,6 +62,7 @@ class Plan:
     tested: int
     pool: int
     held: int
+    held_learned: int = 20_000
     learned: int = 50_000
     batch: int = 500
 
@@ -73,7 +74,7 @@ PLANS = {
         {"NN": 0.9712, "LH": 0.9872, "KH": 0.9886},
         tested=10_000,
         pool=2_000,
-        held=5_000,
+        held=8_000,
     ),
     "cifar": Plan(
         "cifar",
@@ -243,13 +244,16 @@ def compare_repairs(body, svm, attack, pool, y_test):
     }
 
 
-def hold_stage(body, svm, pool, held, y_held):
-    """Repair from the same adversarials with the decisions about clean pictures held."""
+def hold_stage(body, svm, pool, x, y):
+    """Repair from the same adversarials with the decisions about many pictures held: none may be lost, net of others.
+
+    The promise is about these pictures. With 5,000 of them the accuracy on test pictures still fell by .011.
+    """
     head = svm.weights, svm.bias
     before, after, labels = (one[: GIVEN[-1]] for one in adversarials(body, head, *pool))
     wanted = make_targets(TARGETS[0], before, after, labels, head)
-    states = in_blocks(body, held).astype(float)
-    found = repair_and_hold(svm.weights, svm.bias, after, wanted, states, y_held, tolerance=0.01, cost=COST)
+    states = in_blocks(body, x).astype(float)
+    found = repair_and_hold(*head, after, wanted, states, y, tolerance=0.0, cost=COST)
     return {
         "weights": found.fix.weights,
         "held": np.array([found.accuracy_before, found.accuracy_after]),
@@ -372,7 +376,7 @@ def measure_seed(images, plan, seed, asked):
     """Measure everything of one network, or read what is there."""
     # Of CIFAR-10 the others are test pictures, so they depend on how many of these are judged.
     source = asked.steps if plan.kind == "mnist" else (Path(asked.cifar_network).stem, plan.tested)
-    sizes = plan.pool, plan.held, plan.learned
+    sizes = plan.pool, plan.learned
     stages = Stages(Path(asked.networks) / f"protocol-{plan.kind}-{seed}", (seed, sizes, source, plan.epsilons))
     tested = f", {plan.tested} tested"  # in the names of stages that depend on it
     images, others = split(images, plan)
@@ -393,14 +397,19 @@ def measure_seed(images, plan, seed, asked):
     attacks = {name: attack(name + tested, scores[name], x_test, y_test) for name in ("NN", "LH")}
     pool = attack("LH, pool", svm.scores, *others["pool"]), others["pool"][1]
     repairs = stages("repairs" + tested, lambda: compare_repairs(body, svm, attacks["LH"], pool, y_test))
-    kept = stages("held", lambda: hold_stage(body, svm, pool, *others["held"]))
+    held = [
+        np.concatenate([one, learned[: plan.held_learned]])
+        for one, learned in zip(others["held"], (images.x_train, images.y_train), strict=True)
+    ]
+    kept = stages(f"{len(held[0])} held", lambda: hold_stage(body, svm, pool, *held))
     weights = {REPAIRED[0]: repairs["weights_RLH"]}
     if not asked.core:
         weights[REPAIRED[1]] = repairs["weights_one"]
     weights[REPAIRED[2]] = kept["weights"]
     scores |= {name: linear_scores(body, one, svm.bias) for name, one in weights.items()}
     for name in weights:
-        attacks[name] = attack(name + tested, scores[name], x_test, y_test)
+        if name == "RLH" or not asked.core:
+            attacks[name] = attack(name + tested, scores[name], x_test, y_test)
 
     heads = [(one, svm.bias) for one in (svm.weights, *weights.values())]
 
@@ -408,7 +417,7 @@ def measure_seed(images, plan, seed, asked):
         return measure_matrix(body, full, heads, attacks, x_test, y_test)
 
     found = {
-        "matrix": stages(f"matrix of {len(scores)}{tested}", matrix),
+        "matrix": stages(f"matrix of {len(scores)} by {len(attacks)}{tested}", matrix),
         "classifiers": list(scores),
         "repairs": repairs,
         "held": kept,
@@ -522,7 +531,7 @@ def draw(parts, file):
         _draw_repairs(axes[3], found)
         title = {"mnist": "MNIST", "cifar": "CIFAR-10, from JPEG pictures"}[plan.kind]
         networks = "1 network" if len(found) == 1 else f"{len(found)} networks, bands from the least to the greatest"
-        axes[0].set_title(f"{title}; {networks}\n{axes[0].get_title()}", loc="left", fontsize=9)
+        axes[0].set_title(f"{title}; {networks}\n{axes[0].get_title(loc='left')}", loc="left", fontsize=9)
         below = figure.add_subplot(grid[2 * number + 1, :])
         below.axis("off")
         head = ["claim of the paper", "paper", "here: mean (least-greatest)", "verdict"]
@@ -561,6 +570,8 @@ def _draw_repairs(axis, found):
         )
     axis.plot(1, FIXED, "^", mfc="none", color="black", label="paper: at least")
     axis.set(xscale="log", xlabel="adversarials given", ylim=(0, 1.02))
+    axis.set_xticks((1, *GIVEN), labels=map(str, (1, *GIVEN)))
+    axis.minorticks_off()
     axis.set_title("share of the others corrected", loc="left", fontsize=9)
     axis.legend(fontsize=7)
 
@@ -575,8 +586,11 @@ def main():
     parser.add_argument("--steps", type=int, default=STEPS, help="of training, MNIST")
     parser.add_argument("--networks", default="runs/experiments", help="where networks and stages are kept")
     parser.add_argument("--quick", action="store_true", help="fewer pictures")
-    parser.add_argument("--core", action="store_true", help="leave out the RBF hybrid and attacks on a repair from one")
+    parser.add_argument(
+        "--core", action="store_true", help="leave out the RBF hybrid and attacks on the two other repairs"
+    )
     parser.add_argument("--tested", type=int, help="test pictures")
+    parser.add_argument("--learned", type=int, help="training pictures of the machines")
     parser.add_argument("--figure", help="draw accuracy against epsilon into this file")
     asked = parser.parse_args()
     if "cifar" in asked.part and not asked.cifar_network:
@@ -586,9 +600,8 @@ def main():
     for name in asked.part:
         plan = PLANS[name]
         if asked.quick:
-            plan = replace(plan, tested=300, pool=200, held=200, learned=1_000)
-        if asked.tested:
-            plan = replace(plan, tested=asked.tested)
+            plan = replace(plan, tested=300, pool=200, held=200, held_learned=500, learned=1_000)
+        plan = replace(plan, tested=asked.tested or plan.tested, learned=asked.learned or plan.learned)
         images = mnist(asked.mnist) if name == "mnist" else cifar10(asked.cifar)
         found = []
         for seed in asked.seeds if name == "mnist" else [0]:

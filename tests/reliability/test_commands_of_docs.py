@@ -31,7 +31,6 @@ ELSEWHERE = {
     "scripts/test": "runs the tests",
     "pytest": "runs these tests",
     "bench_accelerator": "for an accelerator",
-    "srun": "for a cluster",
     "gcloud": "for a cluster",
     "--coordinator": "for two machines",
     "HOST": "for a cluster",
@@ -135,6 +134,27 @@ def complete(command, folder):
     if command.startswith(("dni inspect", "dni verify")):
         return f"{command} --force"
     return command
+
+
+PYTHON = """#!/bin/sh
+case "$*" in
+    *venv*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+    *pip*) sleep 4 ;;
+esac
+"""
+
+
+def test_the_installation_of_the_quickstart_is_not_silent(tmp_path):
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "scripts" / "environment").write_text((ROOT / "scripts" / "environment").read_text())
+    (tmp_path / "python").write_text(PYTHON)
+    (tmp_path / "python").chmod(0o755)
+    surroundings = os.environ | {"PYTHON": str(tmp_path / "python")}
+    watched = watch("set -euo pipefail; source scripts/environment; install_once ''", tmp_path, surroundings, limit=60)
+    assert watched.code == 0, watched.output
+    assert watched.output.count("working") >= 3
+    assert (tmp_path / ".venv" / ".installed").exists()
 
 
 @pytest.mark.parametrize("command", HERE)

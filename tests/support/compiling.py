@@ -21,6 +21,7 @@ def compile_quickly() -> None:
     if library is None:
         return
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        # XLA ends the process where it does not know a flag, and some come and go.
-        known = [name for name in _FLAGS if name not in given and content.find(name.encode()) >= 0]
+        # XLA ends the process where it does not know a flag, and some come and go. The names of those that are gone
+        # stay in the library, but not as strings of their own.
+        known = [name for name in _FLAGS if name not in given and content.find(f"\0{name}\0".encode()) >= 0]
     os.environ["XLA_FLAGS"] = " ".join([given, *(f"--{name}={_FLAGS[name]}" for name in known)]).strip()

@@ -64,7 +64,7 @@ def generate_strings(model: TrainedModel, n: int, length: int, seed: int, prime:
     text = np.repeat(np.arange(n), sizes)
     place = np.arange(len(strings)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     ended = place < np.asarray(sizes)[text] - 1
-    nonempty = np.asarray([bool(string) for string in strings])
+    nonempty = np.asarray([bool(string) for string in strings], bool)
     keep = np.flatnonzero(ended | nonempty)  # a text that stops right after a boundary has not begun another string
     n_given = np.where(place == 0, len(prime), 0)
     return GeneratedStrings(

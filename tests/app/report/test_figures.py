@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 
 import dni_jax as dni
 from dni_jax.app.report import dynamics_figure, effects_figure, relevance_figure
@@ -25,8 +26,15 @@ def test_relevance_curves_are_the_sorted_scores(relevance):
     assert not any(name == "range:e0" for axis in shown.values() for name in texts(axis))  # constant: nothing to know
 
 
-def test_a_relevance_without_anything_known_still_draws(relevance):
-    assert relevance_figure(relevance.sel(feature=["range:e0"])) is not None
+def test_a_relevance_without_anything_known_says_so(relevance, tmp_path):
+    at_baseline = relevance.assign(score=0 * relevance["score"] + relevance["baseline"])
+    for nothing in (relevance.sel(feature=["range:e0"]), at_baseline):
+        figure = relevance_figure(nothing)
+        assert [text.get_text() for text in figure.axes[0].texts] == [
+            "No neuron alone predicts a feature better than its baseline"
+        ]
+        save(figure, tmp_path / "nothing.png")
+        assert min(imread(tmp_path / "nothing.png").shape[:2]) > 300
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from dni_jax.app.report._excerpt import make_excerpt
 from dni_jax.app.report._page import write_report
 from dni_jax.app.report._run_files import RunFiles
 from dni_jax.app.report._verdicts import knowledge, use
+from dni_jax.app.run_folder import RunFolder
 from dni_jax.inspection import read_relevance
 
 
@@ -20,7 +21,8 @@ def test_the_report_of_a_real_run(parentheses, tmp_path):
     held_out = parentheses.sample(4_000, seed=0).test.shuffle(0)
     labels, model = parentheses.features().label(held_out), dni.load(path / "checkpoint")
     relevance = read_relevance(path / "relevance.parquet")
-    make_excerpt(held_out, dni.record(model, held_out), labels, relevance=relevance).save(path / "excerpt.npz")
+    with RunFolder(path).writing("excerpt.npz") as excerpt:
+        make_excerpt(held_out, dni.record(model, held_out), labels, relevance=relevance).save(excerpt)
     page = write_report(path)
     assert page.stat().st_size < 1_000_000
     findings = pd.read_csv(path / "findings.csv", keep_default_na=False, na_values=[""])

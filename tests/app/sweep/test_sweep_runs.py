@@ -97,7 +97,7 @@ def test_the_sweep_is_compared(swept):
     assert np.isfinite(table["gap"][:2]).all()
     pd.testing.assert_series_equal(table["gap"], sweep_table(folder).set_index("run")["gap"][NAMES], check_index=False)
     (pair,) = stability_table(folder, ["hidden"]).to_dict("records")
-    relevances = [dni.inspection.store.read_relevance(folder / name / "relevance.parquet") for name in GOOD[:2]]
+    relevances = [dni.inspection.read_relevance(folder / name / "relevance.parquet") for name in GOOD[:2]]
     known = [set(pd.read_csv(folder / name / "findings.csv").query("same_as.isna()")["feature"]) for name in GOOD[:2]]
     common = [name for name in relevances[0]["feature"].values if name in known[0] & known[1]]
     ranks = dni.inspection.seed_stability([one.sel(feature=common) for one in relevances], k=10)
