@@ -35,7 +35,7 @@ class Variant:
     hidden_share: float = 0.0
 
 
-def init(key, variant, n=196, latent=16, width=100, wide=200):
+def init(key, variant, n=196, latent=16, width=100, wide=300):
     """He-normal weights and zero biases of the encoder, and of a plain decoder or a `wide` masked one.
 
     A masked decoder has two hidden layers, and direct connections from pixels to pixels, which start at 0.
