@@ -185,9 +185,9 @@ def test_predictions_are_means_of_probabilities(draws, held_out):
     assert unsure.disagreement.shape == (text.n_positions,)
 
 
-def test_one_seed_per_chain():
+def test_one_seed_per_chain(model, corpus):
     with pytest.raises(ValueError, match="one seed per chain, got 1 seeds and 2"):
-        sample_chains(None, None, SamplerConfig(), [1e-4, 1e-4], [0])
+        sample_chains(model, corpus, SamplerConfig(), [1e-4, 1e-4], [0])
 
 
 def test_intervals_and_ranks_over_draws():
@@ -293,7 +293,7 @@ def test_invalid_settings_say_what_to_try(model, corpus):
         "a schedule among": {"schedule": "linear"},
         "n_draws of at least 2": {"n_draws": 1},
         "prior_sd above 0": {"prior_sd": 0.0},
-        "arguments of psgld among damping, decay, got friction": {"friction": 0.1},
+        "arguments of psgld among damping, decay, preconditioner, got friction": {"friction": 0.1},
         "step sizes above 0": {"step_size": 0.0},
         "step_size= for the sampler 'sgld'": {"sampler": "sgld"},
     }
