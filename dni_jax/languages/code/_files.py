@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class TextFile:
             return cls(str(path), "", f"expected a file that can be read, got {error}")
 
     @classmethod
-    def _read(cls, name: str, file: IO[bytes], max_chars: int | None) -> TextFile:
+    def _read(cls, name: str, file: Any, max_chars: int | None) -> TextFile:
         most = -1 if max_chars is None else 4 * max_chars + _MARGIN  # UTF-8 has at most four bytes a character
         content = file.read(most)
         return cls.decode(name, content, len(content) != most)
