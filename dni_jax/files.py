@@ -86,6 +86,22 @@ def check_array_path(path: str | Path) -> Path:
     return absolute
 
 
+def read_text(path: str | Path) -> str:
+    """Read UTF-8 text from a file, but not from a pipe or device, which a reader would wait for.
+
+    Raises
+    ------
+    ValueError
+        For a folder, pipe or device, and for what is not UTF-8.
+    OSError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError("a folder, pipe or device")
+    return path.read_text(encoding="utf-8")
+
+
 def check_regular_files(folder: str | Path) -> None:
     """Raise an error if a folder holds a pipe or a device, which readers of arrays would wait for.
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dni_jax.files import FORMAT, atomic_write, check_format
+from dni_jax.files import FORMAT, atomic_write, check_format, read_text
 
 NAME = "manifest.json"
 
@@ -27,9 +27,7 @@ def read_manifest(folder: Path) -> Files | None:
     if not file.exists():
         return None
     try:
-        if not file.is_file():
-            raise ValueError("a folder, pipe or device")
-        held = json.loads(file.read_text(encoding="utf-8"))
+        held = json.loads(read_text(file))
         check_format(held.get("format"), file)
         files = held["files"]
         if not all(value is None or isinstance(value, str) for value in files.values()):

@@ -154,7 +154,7 @@ def _line(model: TrainedModel, edits: Sequence[Edit], n_steps: int) -> _Line:
         if edit.slopes is not None:
             slopes = np.zeros((*masks.shape, edit.slopes.shape[1]), np.float32) if slopes is None else slopes
             slopes[number, list(edit.neurons)] = edit.slopes
-    (override,), (drive,) = jax.tree.map(lambda *each: jnp.stack(each), *bound)
+    (override,), (drive,) = jax.tree.map(lambda *each: np.stack(each), *bound)
     return _Line(override, None if slopes is None else jax.device_put(slopes), drive)
 
 

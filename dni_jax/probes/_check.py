@@ -37,7 +37,8 @@ def check_hidden(hidden: Any, widen: bool = True) -> np.ndarray | jax.Array:
 def _all_finite(values: np.ndarray | jax.Array) -> bool:
     """Whether there is no NaN and no infinity, asked of the accelerator that holds the values, or row by row."""
     if isinstance(values, jax.Array) and any(device.platform != "cpu" for device in values.devices()):
-        return bool(_finite(values))
+        with jax.enable_x64(True):
+            return bool(_finite(values))
     values = np.asarray(values)
     rows = max(1, _CHECKED // values[0].size)
     return all(np.isfinite(values[first : first + rows]).all() for first in range(0, len(values), rows))

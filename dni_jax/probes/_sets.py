@@ -115,8 +115,8 @@ def score_sets(
         )
     fold_of, n_folds = folds[used], int(folds.max()) + 1
     with on_capable_device(spec):
-        doubles = hidden.astype(np.float64), labels[used].astype(np.float64)
-        rows = (doubles[0], used, doubles[1], fold_of, _layout.make_blocks(fold_of, n_folds))
+        y = labels[used].astype(np.float64)
+        rows = (hidden.astype(np.float64), used, y, fold_of, _layout.make_blocks(fold_of, n_folds))
         arrays = (*jax.device_put((rows, columns, before)), float(spec.strengths[0]))
         parallel = get_platform(spec) == "gpu"
         scores, last_step = _score_sets(*arrays, spec.probe, names, n_folds, parallel)

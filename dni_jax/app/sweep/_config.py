@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 
 from dni_jax.app.config import RunConfig, config_from_dict
 from dni_jax.app.run_folder import INVOCATION_SETTINGS, ROOT
+from dni_jax.files import read_text
 from dni_jax.settings import RENAMED_SETTINGS
 
 Values = tuple[Any, ...]
@@ -165,9 +166,7 @@ def read_sweep(file: str | Path) -> SweepConfig:
     """
     path = Path(file)
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError("a folder, pipe or device")
-        return parse_sweep(tomllib.loads(path.read_text(encoding="utf-8")), path.stem)
+        return parse_sweep(tomllib.loads(read_text(path)), path.stem)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValueError) as error:
         raise ValueError(f"expected a sweep in {str(path)!r}, got: {error}") from error
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dni_jax.files import read_text
 from dni_jax.languages.code.c._lexer import NUMBER, STRING, Token, names
 from dni_jax.languages.code.c._rewriting import BASE_TYPES, QUALIFIERS
 
@@ -228,10 +229,8 @@ def read_typedefs(typedefs: Iterable[str] | str | Path | None) -> frozenset[str]
         return frozenset()
     if isinstance(typedefs, str | Path):
         try:
-            if Path(typedefs).exists() and not Path(typedefs).is_file():
-                raise OSError("a folder, pipe or device")
-            names = Path(typedefs).read_text(encoding="utf-8").split()
-        except (OSError, UnicodeDecodeError) as error:
+            names = read_text(typedefs).split()
+        except (OSError, ValueError) as error:
             raise ValueError(
                 f"expected a file with one name of a type per line, or the names, got {str(typedefs)!r}: {error}"
             ) from error
