@@ -28,7 +28,7 @@ def run(config: RunConfig, config_file: ConfigFile = None, output: OutputConfig 
         dni run parentheses
         dni run arithmetic --hidden 64 --out runs/small
         dni run --grammar json.lark --start value --text data --glob '**/*.json'
-        dni run c --text linux-6.1.tar.xz --glob 'lib/**/*.c'
+        dni run c --text linux-6.1.tar.xz --glob '**/lib/**/*.c'
         dni run --config runs/small/config.toml --seed 1
         dni run --resume
         srun dni run parentheses --distributed --out runs/large
