@@ -18,10 +18,13 @@ class Variant:
     ----------
     masked
         Whether the decoder of a pixel also sees the pixels before it.
+    alone
+        The share of the steps in which the decoder first learns the pictures without latents. It then ignores them:
+        their weights start at 0, and q(z|x) at the prior.
     k
         Samples of the importance weighted bound that is maximized; 1 is the ELBO.
     anneal
-        The share of the steps in which the weight of the KL term rises from 0 to 1.
+        The share of the steps with latents in which the weight of the KL term rises from 0 to 1.
     floor
         Nats that every latent dimension may cost for free.
     hidden_share
@@ -29,6 +32,7 @@ class Variant:
     """
 
     masked: bool = False
+    alone: float = 0.0
     k: int = 1
     anneal: float = 0.0
     floor: float = 0.0
@@ -48,6 +52,8 @@ def init(key, variant, n=196, latent=16, width=100, wide=300):
     params = {
         name: (normal(one, size), jnp.zeros(size[1])) for one, (name, size) in zip(keys, sizes.items(), strict=True)
     }
+    if variant.alone:
+        params |= {name: jax.tree.map(jnp.zeros_like, params[name]) for name in ("q", "z")}
     return params | ({"direct": jnp.zeros((n, n))} if variant.masked else {})
 
 
@@ -92,6 +98,11 @@ def log_weights(params, x, key, k):
     z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, (len(x), k, mean.shape[-1]))
     joint = log_normal(z) + log_bernoulli(decode(params, z, x[:, None]), x[:, None])
     return joint - log_normal(z, mean, log_variance)
+
+
+def loss_alone(params, x):
+    """Return minus the log-likelihood of pictures under a decoder whose latents are all 0."""
+    return -log_bernoulli(decode(params, jnp.zeros((len(x), params["z"][0].shape[0])), x), x).mean()
 
 
 def loss(params, x, key, variant, weight):

@@ -60,6 +60,15 @@ def test_bounds_rise_to_the_evidence(masked):
     assert -loss == pytest.approx(first, abs=0.05)
 
 
+def test_a_decoder_that_learned_alone_starts_without_its_latents():
+    """Its bound is then its own likelihood: q(z|x) is the prior, and no latent reaches a pixel."""
+    params = _vae.init(jax.random.key(0), Variant(masked=True, alone=0.5), N, LATENT, wide=12)
+    x = jnp.asarray([[1.0, 0.0, 1.0, 1.0, 0.0]])
+    alone = _vae.loss_alone(params, x)
+    assert float(_vae.loss(params, x, jax.random.key(1), Variant(masked=True), 1.0)) == pytest.approx(float(alone))
+    assert _vae.usage(params, x) == (0.0, 0)
+
+
 def test_samples_follow_the_decoder(masked):
     """The second pixel's frequency is the mean, over z and the first pixel, of its probability."""
     drawn = np.asarray(jax.jit(_vae.sample, static_argnums=2)(masked, jax.random.key(3), 2_000))
