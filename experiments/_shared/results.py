@@ -1,4 +1,4 @@
-"""Rows of measurements in a file, so that a sweep that was stopped goes on, and later sessions add to it."""
+"""Rows of measurements in a file, so that a sweep that was stopped goes on, and a later one adds to it."""
 
 import json
 from collections.abc import Callable
