@@ -48,6 +48,19 @@ def test_the_reference_knows_what_each_public_name_is(house):
     assert kinds == expected
 
 
+def test_links_of_pages_lead_to_files_of_the_site():
+    """What lies outside docs/ is on no site; pages name it as code."""
+    pages = sorted((ROOT / "docs").rglob("*.md"))
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#:\s]+)[^):]*\)", page.read_text("utf-8"))]
+    assert len(links) > 30
+    missing = [
+        f"{page.name}: {link}"
+        for page, link in links
+        if not (page.parent / link).exists() or not (page.parent / link).resolve().is_relative_to(ROOT / "docs")
+    ]
+    assert not missing
+
+
 @pytest.mark.slow
 def test_the_site_builds_and_holds_every_public_name(tmp_path):
     pytest.importorskip("mkdocs", reason="pip install 'dni-jax[docs]'")

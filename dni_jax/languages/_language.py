@@ -129,6 +129,11 @@ class Language(BaseLanguage):
     ) -> Corpus:
         """Sample strings with their derivation trees; the vocabulary has every character of the language.
 
+        A text can be drawn that the parser reads otherwise: a name that is a keyword, two tokens that run together.
+        With an LALR parser, an ignored character such as a space is put between tokens where the lexer needs it, and a
+        text that is still read otherwise is rejected. ``corpus.coverage["read_back"]`` is the fraction of texts that
+        are read back as drawn. Where it is below 0.99, an `AmbiguityWarning` says so.
+
         Parameters
         ----------
         n_strings
@@ -138,11 +143,6 @@ class Language(BaseLanguage):
         max_length, max_depth
             Strings with more characters or deeper derivations are rejected, as are empty ones: the distribution is
             the grammar's, conditioned on this. ``corpus.coverage["accepted"]`` is the fraction of strings accepted.
-
-        A text can be drawn that the parser reads otherwise: a name that is a keyword, two tokens that run together.
-        With an LALR parser, an ignored character such as a space is put between tokens where the lexer needs it, and a
-        text that is still read otherwise is rejected. ``corpus.coverage["read_back"]`` is the fraction of texts that
-        are read back as drawn. Where it is below 0.99, an `AmbiguityWarning` says so.
 
         Raises
         ------
