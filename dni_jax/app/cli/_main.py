@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Invalid input ends with a message and exit code 2."""
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if arguments is None:
-        atexit.register(gc.freeze)  # Python would end with a search for cycles among JAX's millions of objects: 2 to 4 s
+        atexit.register(gc.freeze)  # at its end, Python would look for cycles among JAX's millions of objects: 2 to 4 s
     _escape_unprintable()
     if words == ["--version"]:
         print(f"dni_jax {version('dni_jax')}")
