@@ -1,5 +1,6 @@
 """What holds for every test: strict dtype promotion, two host devices as on a user's machine, one small network."""
 
+import atexit
 import fcntl
 import gc
 import os
@@ -46,6 +47,7 @@ def pytest_collection_finish():
     """Take what was imported and collected out of the garbage collector's sight: it lives to the end."""
     gc.collect()
     gc.freeze()
+    atexit.register(gc.freeze)  # the end, too, would look for cycles among all that the tests have made
 
 
 @pytest.fixture(scope="session")
