@@ -105,7 +105,7 @@ def draw(variants, read, steps, path):
         shown[name] = np.asarray(_vae.sample(train(variant, binary(read.x_train), 0, steps), jax.random.key(0), 25))
     for axis, (name, pictures) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
         axis.imshow(pictures.reshape(5, 5, 14, 14).swapaxes(1, 2).reshape(70, 70), cmap="gray_r")
-        axis.set_title(name.replace(", ", ",\n"), fontsize=8)
+        axis.set_title(name, fontsize=8)
         axis.set(xticks=[], yticks=[])
     figure.savefig(path, dpi=110)
 
