@@ -112,14 +112,13 @@ def train_resumably(kind, x, y, schedule, file, *, start=None, seed=0, seconds=6
         report(f"goes on at step {done} of {steps}")
     state = _init(kind, seed) if state is None else state
 
-    def save(step):
+    def save(step, total):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
         with atomic_write(Path(file)) as aside, aside.open("wb") as out:
-            cpu = spent + time.process_time() - began
-            np.savez(out, *arrays, step=step, steps=steps, seconds=cpu, identity=identity)
+            np.savez(out, *arrays, step=step, steps=steps, seconds=total, identity=identity)
 
-    began, saved, losses = time.process_time(), time.monotonic(), []
+    began, saved, losses, total = time.process_time(), time.monotonic(), [], spent
     last = steps if limit is None else min(steps, done + limit)
     for step in range(done, last):
         epoch, place = divmod(step, per_epoch)
@@ -133,11 +132,11 @@ def train_resumably(kind, x, y, schedule, file, *, start=None, seed=0, seconds=6
         state, loss = _step(state, jnp.asarray(pictures), jnp.asarray(labels[rows]), rate, schedule)
         losses.append(loss)
         if time.monotonic() - saved > seconds or step + 1 == last:
-            save(step + 1)
-            cpu = spent + time.process_time() - began
-            report(f"step {step + 1} of {steps}: loss {float(jnp.mean(jnp.stack(losses))):.3f}, {cpu:.0f} CPU seconds")
+            mean, total = float(jnp.mean(jnp.stack(losses))), spent + time.process_time() - began
+            save(step + 1, total)
+            report(f"step {step + 1} of {steps}: loss {mean:.3f}, {total:.0f} CPU seconds")
             saved, losses = time.monotonic(), []
-    took = {"step": max(done, last), "steps": steps, "seconds": spent + time.process_time() - began}
+    took = {"step": max(done, last), "steps": steps, "seconds": total}
     return fold(kind, state), took
 
 

@@ -81,7 +81,7 @@ def course(way, small, unseen, seed, steps):
     plan = TrainConfig(steps=steps, batch=BATCH, window=WINDOW, seed=seed).plan(1)
     train, losses = [], []
     for batch in make_batches(small, [plan], 0, LOOK):
-        state, loss = learn(state, [array[0] for array in batch], optimizer, way.keep)
+        state, loss = learn(state, [array[0] for array in batch[:4]], optimizer, way.keep)
         train.append(float(loss.mean()))
         losses.append(predictive_losses(jax.tree.map(lambda array: np.asarray(array)[None], state.weights), unseen)[0])
     alone = np.asarray([combine_losses(one[None]).average for one in losses])

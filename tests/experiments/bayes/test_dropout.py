@@ -24,7 +24,7 @@ def test_without_dropout_they_are_trainings_own_steps(model, corpus):
         init_state([model.weights], optimizer, 16), jnp.ones(1), batch, optimizer, make_grid(1, 16)
     )
     start = Learner(model.weights, optimizer.init(model.weights), zero_carries(model.weights, 16), jax.random.key(0))
-    ours, mine = learn(start, [array[0] for array in batch], optimizer)
+    ours, mine = learn(start, [array[0] for array in batch[:4]], optimizer)
     np.testing.assert_allclose(mine, loss[0], rtol=1e-5)
     for name, array in named_arrays(ours.weights).items():
         np.testing.assert_allclose(array, named_arrays(theirs.weights)[name][0], rtol=1e-4, atol=1e-6)

@@ -111,7 +111,7 @@ def test_what_each_method_asks(method, start, batch):
     both = np.abs(batch.x - made.x_again).sum(1).mean() + np.abs(batch.z - made.z_again).sum(1).mean()
     expected = {nets.explicit: cycle, nets.pairs: given, nets.explicit_and_pairs: cycle + given, nets.cyclegan: both}
     assert float(error) == pytest.approx(0.5 * float(expected.get(method, 0.0)), rel=1e-5)
-    assert len(games) == (2 if method in (nets.implicit, nets.cyclegan) else 1)
+    assert len(games) == {nets.implicit: 2, nets.cyclegan: 2, nets.judged_pairs: 3}.get(method, 1)
 
 
 def test_judged_pairs_play_given_pairs_against_made_ones(start, batch):
