@@ -62,7 +62,7 @@ def test_a_cold_chain_is_gradient_descent_on_the_posterior(model, corpus):
     found = run_chains(model, corpus, config, [step], [3], progress=False)
     plan = TrainConfig(steps=2, batch=16, window=32, seed=3).plan(1)
     batch = next(make_batches(corpus.train, [plan], 0, 1))
-    codes, targets, counts, resets = (array[0, 0] for array in batch[:4])
+    codes, targets, counts, resets = (jnp.asarray(array[0, 0]) for array in batch[:4])
 
     def loss_of(weights):
         hidden, _ = network_scan(weights, codes, resets, zero_carries(weights, 16))
