@@ -50,6 +50,14 @@ def pytest_collection_finish():
     atexit.register(gc.freeze)  # the end, too, would look for cycles among all that the tests have made
 
 
+def pytest_sessionfinish():
+    """End at once: Pytest would look for cycles five times over, and JAX free its programs one by one."""
+    gc.collect()
+    gc.freeze()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # whose exit code nobody reads
+        atexit.register(os._exit, 0)
+
+
 @pytest.fixture(scope="session")
 def parentheses():
     return dni.languages.get("parentheses")

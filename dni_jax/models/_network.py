@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import cast
 
 import jax
@@ -155,8 +155,8 @@ class CharNetwork(nnx.Module):
     @classmethod
     def from_weights(cls, weights: Weights) -> CharNetwork:
         """Return a network with these parameters, without drawing initial ones."""
-        n_symbols, settings = weights.head.shape[-1], (weights.sizes, weights.cell, weights.matmul_dtype)
-        module = nnx.eval_shape(lambda: cls(n_symbols, *settings, rngs=nnx.Rngs(0)))
+        settings = (weights.head.shape[-1], weights.sizes, weights.cell, weights.matmul_dtype)
+        module = nnx.clone(_abstract_network(*settings))
         module.set_weights(weights)
         return module
 
@@ -173,6 +173,12 @@ class CharNetwork(nnx.Module):
         zero = zero_carries(weights, codes.shape[0])
         hidden, _ = network_scan(weights, codes.T, jnp.zeros(codes.T.shape, bool), zero)
         return compute_logits(weights, hidden).swapaxes(0, 1)
+
+
+@lru_cache(maxsize=64)
+def _abstract_network(n_symbols: int, sizes: tuple[int, ...], cell: str, matmul_dtype: MatmulDtype) -> CharNetwork:
+    """Return a network of shapes instead of arrays. It is cached, because making one takes a tenth of a second."""
+    return nnx.eval_shape(lambda: CharNetwork(n_symbols, sizes, cell, matmul_dtype, rngs=nnx.Rngs(0)))
 
 
 @partial(jax.jit, static_argnames=("n_symbols", "sizes", "cell", "matmul_dtype"))

@@ -203,3 +203,12 @@ def test_compiled_initial_weights_are_flax_s_own(cell):
 def test_a_network_that_holds_weights_computes_with_them(codes):
     given = CharNetwork(V, (N,), rngs=nnx.Rngs(1))
     np.testing.assert_array_equal(CharNetwork.from_weights(given.weights)(codes), given(codes))
+
+
+def test_networks_that_hold_weights_share_nothing():
+    weights = CharNetwork(V, (N,), rngs=nnx.Rngs(1)).weights
+    one, other = CharNetwork.from_weights(weights), CharNetwork.from_weights(weights)
+    other.set_weights(jax.tree.map(lambda array: 2.0 * array, weights))
+    np.testing.assert_array_equal(one.head.kernel[...], weights.head)
+    np.testing.assert_array_equal(other.layers[0].wh[...], 2.0 * weights.layers[0].wh)
+    np.testing.assert_array_equal(CharNetwork.from_weights(weights).layers[0].wh[...], weights.layers[0].wh)
