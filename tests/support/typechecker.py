@@ -1,37 +1,44 @@
-"""The checker of argument and return types under test; as in typing, an int is a float.
+"""Types and shapes under test, by jaxtyping and beartype; as in typing, an int is a float.
 
-Its programs take a fiftieth of a second each to write, thousands of times over where a function is defined within
-another. So they are written when a function is first called, and only once for functions of one name and signature.
+Of each function the first hundred calls are checked, then one in a hundred: to check each call of a parser's smallest
+functions takes longer than the parsing. For the same reason, what checks a function is made when it is first called.
 """
 
 import functools
 import inspect
+from collections import Counter
 
+import jaxtyping
 from beartype import BeartypeConf, beartype
 
-_beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))
-_checkers = {}
+_ALL, _ONE_IN = 100, 100
+
+check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+_checked_always = jaxtyping.jaxtyped
+_calls = Counter()  # by where a function is defined: within another one it is made anew with every call of that
 
 
-def check(function):
-    """Check the types of the empty functions that jaxtyping makes for the signature of each real one."""
+def _checked_at_times(function=None, *, typechecker):
+    """Check arguments and results of some of a function's calls, or whenever an object of a dataclass is made."""
+    if function is None:
+        return functools.partial(_checked_at_times, typechecker=typechecker)
+    if not inspect.isfunction(function):
+        return _checked_always(function, typechecker=typechecker)
+    place = (function.__module__, function.__qualname__, function.__code__.co_firstlineno)
+    checked = None
 
     @functools.wraps(function)
-    def checked(*args, **kwargs):
-        nonlocal checker
-        if checker is None:
-            checker = _shared_checker(function)
-        return checker(*args, **kwargs)
+    def called(*args, **kwargs):
+        nonlocal checked
+        __tracebackhide__ = True
+        _calls[place] += 1
+        if _calls[place] > _ALL and _calls[place] % _ONE_IN:
+            return function(*args, **kwargs)
+        if checked is None:
+            checked = _checked_always(function, typechecker=typechecker)
+        return checked(*args, **kwargs)
 
-    checker = None
-    return checked
+    return called
 
 
-def _shared_checker(function):
-    signature = inspect.signature(function)
-    # By what they look like, because annotations of one array are equal to none but themselves.
-    arguments = ((one.name, one.kind, repr(one.annotation)) for one in signature.parameters.values())
-    key = (function.__module__, function.__qualname__, *arguments, repr(signature.return_annotation))
-    if key not in _checkers:
-        _checkers[key] = _beartype(function)
-    return _checkers[key]
+jaxtyping.jaxtyped = _checked_at_times  # which is what the import hook of --jaxtyping-packages decorates with
