@@ -24,6 +24,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from sklearn.manifold import TSNE
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
@@ -37,7 +38,11 @@ from experiments._shared.subjects import spread, table
 
 PICTURES, JUDGED = 2_000, 2_000  # learnt, and held out; as many others choose step sizes
 BATCH, DRAWS, DROPPED = 50, 20, 0.5
-STEP_SIZES = {"SGLD": (3e-5, 1e-4), "pSGLD": (1e-3, 3e-3), "pSGLD, Adagrad": (1e-2, 3e-2)}
+STEP_SIZES = {
+    "SGLD": (3e-5, 1e-4, 3e-4),
+    "pSGLD": (1e-3, 3e-3, 1e-2),
+    "pSGLD, Adagrad": (1e-2, 3e-2, 1e-1),
+}
 OPTIONS = {"SGLD": {}, "pSGLD": {}, "pSGLD, Adagrad": {"preconditioner": "adagrad"}}
 METHODS = ("Adam", "Adam, dropout", *STEP_SIZES)
 
@@ -197,7 +202,9 @@ def draw(read, steps, step_size, path, shown=600):
     left, right = figure.subplots(1, 2)
     left.scatter(*places, c=[PALETTE[one % len(PALETTE)] for one in unseen[1][:shown]], s=12)
     for digit in range(10):
-        left.text(*np.median(places[:, unseen[1][:shown] == digit], axis=1), digit, fontsize=15, weight="bold")
+        outlined = [withStroke(linewidth=3, foreground="white")]
+        center = np.median(places[:, unseen[1][:shown] == digit], axis=1)
+        left.text(*center, digit, fontsize=15, weight="bold", path_effects=outlined)
     order = np.argsort(unsure.disagreement)
     dots = right.scatter(*places[:, order], c=unsure.std.max(1)[order], s=12, cmap="viridis")
     figure.colorbar(dots, ax=right, label="standard deviation of the draws' probabilities")
