@@ -35,7 +35,7 @@ def studied():
     library = dni.char_feature("is 猫 $x_1$", lambda c: c == "猫") + dni.char_feature("digit", str.isdigit)
     labels = library.label(corpus)
     states = labels.values + np.arange(corpus.n_positions * 2).reshape(-1, 2) % 7 / 10
-    return corpus, labels, dni.inspect(states, labels, folds=2, groups=corpus.string_ids)
+    return corpus, labels, dni.inspect(states, labels, "ridge", folds=2, groups=corpus.string_ids)
 
 
 def drawn(figure):
