@@ -1,6 +1,7 @@
 """A small Glow (Kingma & Dhariwal 2018): a bijection of pictures by invertible 1 x 1 convolutions and splits."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 import jax
 import jax.numpy as jnp
@@ -88,49 +89,94 @@ class Step:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Glow:
-    """Levels of squeezing, steps, and a split: half of the channels become latents, the others go on.
+class Split:
+    """Half of the channels become latents, less a mean and over a scale that a convolution computes from the others."""
 
-    A bijection of flat pictures ``(..., side * side)``, as `dni_jax.lab.densities.fit` takes one.
+    weights: jax.Array
+    bias: jax.Array
+
+    @classmethod
+    def init(cls, channels):
+        """Start with means of 0 and scales of 1."""
+        return cls(jnp.zeros((3, 3, channels // 2, channels)), jnp.zeros(channels))
+
+    def forward(self, x):
+        """Give the latents, what goes on, and the log-determinant."""
+        done, x = jnp.split(x, 2, axis=-1)
+        mean, log_scale = self._mean_and_scale(x)
+        return (done - mean) * jnp.exp(-log_scale), x, -log_scale.sum((-3, -2, -1))
+
+    def inverse(self, latents, x):
+        """Map back, with the log-determinant of that."""
+        mean, log_scale = self._mean_and_scale(x)
+        return jnp.concatenate([latents * jnp.exp(log_scale) + mean, x], axis=-1), log_scale.sum((-3, -2, -1))
+
+    def _mean_and_scale(self, x):
+        mean, scale = jnp.split(convolve(x, self.weights, self.bias), 2, axis=-1)
+        return mean, _MAX_LOG_SCALE * jnp.tanh(scale / _MAX_LOG_SCALE)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Glow:
+    """Levels of squeezing, steps and a split; then each latent less its mean, over its scale.
+
+    A bijection of flat pictures ``(..., side * side)``, as `dni_jax.lab.densities.fit` takes one. The means and scales
+    are Glow's learned prior: they alone know where in the picture a latent is.
     """
 
     levels: tuple[tuple[Step, ...], ...]
+    splits: tuple[Split, ...]
+    mean: jax.Array
+    log_scale: jax.Array
     side: int = field(metadata={"static": True})
 
     @classmethod
     def init(cls, key, side, levels=2, steps=4, width=32):
         """Start with random rotations of channels."""
-        found, channels = [], 1
+        found, splits, channels = [], [], 1
         for level in range(levels):
             channels *= 4
             keys = jax.random.split(jax.random.fold_in(key, level), steps)
             found.append(tuple(Step.init(one, channels, width) for one in keys))
+            if level < levels - 1:
+                splits.append(Split.init(channels))
             channels //= 2
-        return cls(tuple(found), side)
+        return cls(tuple(found), tuple(splits), *jnp.zeros((2, side**2)), side)
+
+    def standardized(self, rows):
+        """Give the same with means and scales that make the latents of these pictures 0 on average, of variance 1."""
+        latents = np.asarray(jax.jit(self.forward)(rows)[0])
+        mean, log_scale = latents.mean(0), np.log(latents.std(0) + 1e-3)
+        scale = jnp.exp(self.log_scale)
+        return replace(self, mean=self.mean + scale * mean, log_scale=self.log_scale + log_scale)
 
     def forward(self, x):
         """Map pictures to latents, with the log-determinant."""
         batch = x.shape[:-1]
         x, total, latents = x.reshape(*batch, self.side, self.side, 1), jnp.zeros(batch, x.dtype), []
-        for level in self.levels:
+        for level, split in zip_longest(self.levels, self.splits):
             x = squeeze(x)
             for step in level:
                 x, log_det = step.forward(x)
                 total = total + log_det
-            if level is not self.levels[-1]:
-                done, x = jnp.split(x, 2, axis=-1)
+            if split is not None:
+                done, x, log_det = split.forward(x)
                 latents.append(done.reshape(*batch, -1))
-        return jnp.concatenate([*latents, x.reshape(*batch, -1)], axis=-1), total
+                total = total + log_det
+        y = jnp.concatenate([*latents, x.reshape(*batch, -1)], axis=-1)
+        return (y - self.mean) * jnp.exp(-self.log_scale), total - self.log_scale.sum()
 
     def inverse(self, y):
         """Map latents to pictures, with the log-determinant of that."""
         batch, sizes = y.shape[:-1], [self.side**2 // 2 ** (n + 1) for n in range(len(self.levels) - 1)]
-        *latents, x = jnp.split(y, np.cumsum(sizes), axis=-1)
-        total, side = jnp.zeros(batch, y.dtype), self.side // 2 ** len(self.levels)
+        *latents, x = jnp.split(y * jnp.exp(self.log_scale) + self.mean, np.cumsum(sizes), axis=-1)
+        total, side = jnp.zeros(batch, y.dtype) + self.log_scale.sum(), self.side // 2 ** len(self.levels)
         x = x.reshape(*batch, side, side, -1)
-        for level in reversed(self.levels):
-            if level is not self.levels[-1]:
-                x = jnp.concatenate([latents.pop().reshape(x.shape), x], axis=-1)
+        for level, split in reversed([*zip_longest(self.levels, self.splits)]):
+            if split is not None:
+                x, log_det = split.inverse(latents.pop().reshape(x.shape), x)
+                total = total + log_det
             for step in reversed(level):
                 x, log_det = step.inverse(x)
                 total = total + log_det
