@@ -47,6 +47,7 @@ def pytest_collection_finish():
     """Take what was imported and collected out of the garbage collector's sight: it lives to the end."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # tracing makes objects by the million, and hardly any that end in a cycle
     atexit.register(gc.freeze)  # the end, too, would look for cycles among all that the tests have made
 
 
