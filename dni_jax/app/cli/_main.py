@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Invalid input ends with a message and exit code 2."""
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if arguments is None:
-        # JAX makes objects by the million, and hardly any that end in a cycle: to look for cycles as often as Python does
-        # takes a tenth of a short run, and 2 to 4 s at its end.
+        # JAX makes objects by the million, and hardly any that end in a cycle: to look for cycles as often as Python
+        # does takes a tenth of a short run, and 2 to 4 s at its end.
         gc.set_threshold(50_000, 20, 20)
         atexit.register(gc.freeze)
     _escape_unprintable()
