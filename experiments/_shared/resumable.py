@@ -41,7 +41,7 @@ class Schedule:
         The share of the target probability that is spread over all classes.
     """
 
-    coarse: int = 5
+    coarse: int = 10
     fine: int = 3
     batch: int = 125
     rate: float = 0.1

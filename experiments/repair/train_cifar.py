@@ -10,7 +10,7 @@ def main():
     parser.add_argument("--cifar", help="a folder with CIFAR-10, or its cifar10_jpeg_bytes.npz")
     parser.add_argument("--networks", default="runs/experiments", help="where checkpoints and networks are kept")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--coarse", type=int, default=5, help="epochs at half the resolution")
+    parser.add_argument("--coarse", type=int, default=10, help="epochs at half the resolution")
     parser.add_argument("--fine", type=int, default=3, help="epochs at the full resolution")
     parser.add_argument("--rate", type=float, default=0.1, help="the highest of the schedule")
     parser.add_argument(
