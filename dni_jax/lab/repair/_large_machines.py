@@ -16,7 +16,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 
 _TOLERANCE = 1e-4  # of the first gradient, as liblinear's
-_NEWTON_STEPS = 50
+_NEWTON_STEPS = 200
 _FIRST_SET = 4_000  # states in the first working set
 _MARGIN = 1e-3  # libsvm's tolerance
 _ROWS = 2_048  # states at a time
