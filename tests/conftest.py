@@ -48,13 +48,12 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)  # tracing makes objects by the million, and hardly any that end in a cycle
-    atexit.register(gc.freeze)  # the end, too, would look for cycles among all that the tests have made
 
 
 def pytest_sessionfinish():
     """End at once: Pytest would look for cycles five times over, and JAX free its programs one by one."""
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # Python itself looks for cycles once more
     if "PYTEST_XDIST_WORKER" in os.environ:  # whose exit code nobody reads
         atexit.register(os._exit, 0)
 
