@@ -68,9 +68,9 @@ class Target:
             )
         from jax.experimental import topologies
 
-        if self.platform == "gpu":
+        if is_installed("jax_plugins.xla_cuda12"):  # which JAX starts, also where the target is another
             _prepare_cuda()
-        else:
+        if self.platform == "tpu":
             os.environ |= {
                 "TPU_SKIP_MDS_QUERY": "1",
                 "TPU_ACCELERATOR_TYPE": "v5litepod-4",

@@ -275,9 +275,10 @@ def test_p_values_are_uniform_for_random_rankings(model, held_out, relevance):
 def test_one_name_gives_no_feature_dimension(model, held_out, relevance, verdict):
     single = dni.verify(model, held_out, relevance, "digit", ks=(1, 3), n_random=8, match=None)
     assert "feature" not in single.sizes
-    # Other batches round float32 otherwise, which moves some class probabilities, kept in half precision, by a step.
+    # Other batches round float32 otherwise, which moves some class probabilities, kept in half precision, by a step of
+    # at most 2^-11; a measure is the mean of at least a few dozen of them.
     for name in ("intact", "top", "random", "top_effect_low", "p"):
-        np.testing.assert_allclose(single[name], verdict[name].sel(feature="digit"), atol=1e-5)
+        np.testing.assert_allclose(single[name], verdict[name].sel(feature="digit"), atol=2**-11 / 12)
 
 
 @pytest.mark.parametrize("kind", INTERVENTIONS[1:])

@@ -15,7 +15,7 @@ from scipy.linalg import solve
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 
-_TOLERANCE = 1e-4  # of the first gradient, as liblinear's
+_TOLERANCE = 1e-6  # of the first gradient; liblinear stops at 1e-4, but the last Newton steps are few
 _NEWTON_STEPS = 200
 _FIRST_SET = 4_000  # states in the first working set
 _MARGIN = 1e-3  # libsvm's tolerance
@@ -26,82 +26,89 @@ _ROUNDS = 50
 def fit_linear_machines(
     states: Float[np.ndarray, "T N"], positive: Bool[np.ndarray, "T C"], C: float
 ) -> tuple[Float[np.ndarray, "C N"], Float[np.ndarray, " C"]]:
-    """Minimize ``(|w|^2 + b^2) / 2 + C sum_t max(0, 1 - y_t (w x_t + b))^2`` for each class; return weights and biases.
+    """Minimize ``(|w|^2 + b^2) / 2 + C sum_t max(0, 1 - y_t (w x_t + b))^2`` for each class.
 
-    Scores are computed in float32, steps in float64.
+    Returns weights and biases.
     """
-    x = np.ones((len(states), states.shape[1] + 1), np.float32)
+    x = np.ones((len(states), states.shape[1] + 1))
     x[:, :-1] = states
-    y = np.where(positive, np.float32(1), np.float32(-1))
-    weights = np.zeros((x.shape[1], y.shape[1]))
-    scores = np.zeros(y.shape, np.float32)
-    least = _TOLERANCE * np.minimum(positive.sum(axis=0), (~positive).sum(axis=0)).clip(1) / len(x)
-    first = None
+    y = np.where(positive, 1.0, -1.0)
+    gram = x.T @ x
+    # Newton's first step, from weights of 0: every state is inside every margin, so one factor serves all classes.
+    first = _solve_positive(gram.copy(), 1 / (2 * C), x.T @ y)
+    fitted = np.stack([_fit_linear_machine(x, y[:, c], first[:, c], gram, C) for c in range(y.shape[1])])
+    return fitted[:, :-1].copy(), fitted[:, -1].copy()
+
+
+def _fit_linear_machine(
+    x: Float[np.ndarray, "T M"],
+    y: Float[np.ndarray, " T"],
+    direction: Float[np.ndarray, " M"],
+    gram: Float[np.ndarray, "M M"],
+    C: float,
+) -> Float[np.ndarray, " M"]:
+    """Return the weights of one class, by Newton steps from 0; ``direction`` is the first, ``gram`` is ``x.T @ x``."""
+    counted = np.ones(len(x), bool)  # the states of which `gram` is the Gram matrix
+    share = float(np.mean(y > 0))
+    rare = max(min(share, 1 - share), 1 / len(y))
+    least = _TOLERANCE * rare * np.linalg.norm(2 * C * (y @ x))
+    weights, scores = np.zeros(x.shape[1]), np.zeros(len(x))
     for _ in range(_NEWTON_STEPS):
-        slack = np.maximum(1 - y * scores, 0)
-        inside = np.flatnonzero(slack.any(axis=1))
-        near = x if len(inside) == len(x) else x[inside]
-        gradient = weights - 2 * C * (near.T @ (y * slack)[inside]).astype(np.float64)
-        size = np.linalg.norm(gradient, axis=0)
-        first = size if first is None else first
-        going = size > least * first
-        if not going.any():
-            break
-        direction = np.zeros_like(weights)
-        direction[:, going] = _newton_direction(near, slack[np.ix_(inside, going)] > 0, -gradient[:, going], C)
-        moved = x @ direction.astype(np.float32)
+        moved = x @ direction
         length = _line_search(weights, direction, y, scores, moved, C)
-        weights = weights + length * direction
-        scores = x @ weights.astype(np.float32)
-    else:
-        raise ValueError("the support vector machines did not converge: scale the states, or lower C")
-    return weights[:-1].T.copy(), weights[-1].copy()
+        weights, scores = weights + length * direction, scores + length * moved
+        slack = np.maximum(1 - y * scores, 0)
+        inside = slack > 0
+        near, bound = x[inside], (y * slack)[inside]
+        gradient = weights - 2 * C * (bound @ near)
+        if np.linalg.norm(gradient) <= least:
+            return weights
+        # The direction d solves (I + 2 C X' X) d = -gradient, X being the states inside the margin.
+        if len(near) < x.shape[1] / 2:  # Woodbury's identity: a smaller system
+            direction = near.T @ _solve_positive(near @ near.T, 1 / (2 * C), near @ gradient) - gradient
+        else:
+            gram, counted = _gram_of(x, inside, gram, counted), inside
+            direction = _solve_positive(gram.copy(), 1 / (2 * C), -gradient / (2 * C))
+    raise ValueError("the support vector machines did not converge: scale the states, or lower C")
 
 
-def _newton_direction(
-    x: Float[np.ndarray, "T M"], active: Bool[np.ndarray, "T K"], right: Float[np.ndarray, "M K"], C: float
-) -> Float[np.ndarray, "M K"]:
-    """Solve ``(I + 2 C X' A X) d = right`` for each class, in float64."""
-    if active.all():  # the first step, from weights of 0: one factor serves every class
-        return _solve_ridge(x, right, C)
-    return np.stack([_solve_ridge(x[rows], right[:, c], C) for c, rows in enumerate(active.T)], axis=1)
-
-
-def _solve_ridge(
-    x: Float[np.ndarray, "S M"], right: Float[np.ndarray, " M *K"], C: float
-) -> Float[np.ndarray, " M *K"]:
-    """Solve ``(I + 2 C X' X) d = right`` by a factor of M rows, or of S where there are fewer states than that."""
-    rows = x.astype(np.float64)
-    if len(rows) < rows.shape[1]:  # Woodbury's identity
-        return right - rows.T @ _solve_positive(rows @ rows.T, 1 / (2 * C), rows @ right)
-    return _solve_positive(rows.T @ rows, 1 / (2 * C), right / (2 * C))
+def _gram_of(
+    x: Float[np.ndarray, "T M"],
+    rows: Bool[np.ndarray, " T"],
+    gram: Float[np.ndarray, "M M"],
+    counted: Bool[np.ndarray, " T"],
+) -> Float[np.ndarray, "M M"]:
+    """Return the Gram matrix of some rows; from that of others, where fewer came and went than there are."""
+    came, went = x[rows & ~counted], x[counted & ~rows]
+    if len(came) + len(went) < rows.sum():
+        return gram + came.T @ came - went.T @ went
+    return x[rows].T @ x[rows]
 
 
 def _solve_positive(
     gram: Float[np.ndarray, "M M"], ridge: float, right: Float[np.ndarray, " M *K"]
 ) -> Float[np.ndarray, " M *K"]:
+    """Solve ``(gram + ridge I) d = right``; overwrites ``gram``."""
     gram[np.diag_indices(len(gram))] += ridge
     return solve(gram, right, assume_a="pos", overwrite_a=True, check_finite=False)
 
 
 def _line_search(
-    weights: Float[np.ndarray, "M C"],
-    direction: Float[np.ndarray, "M C"],
-    y: Float[np.ndarray, "T C"],
-    scores: Float[np.ndarray, "T C"],
-    moved: Float[np.ndarray, "T C"],
+    weights: Float[np.ndarray, " M"],
+    direction: Float[np.ndarray, " M"],
+    y: Float[np.ndarray, " T"],
+    scores: Float[np.ndarray, " T"],
+    moved: Float[np.ndarray, " T"],
     C: float,
-) -> Float[np.ndarray, " C"]:
-    """Find the zero of the slope along each direction: it is convex and piecewise quadratic, so Newton finds it."""
-    length = np.ones(y.shape[1])
-    along, squares = (weights * direction).sum(axis=0), (direction**2).sum(axis=0)
-    for _ in range(10):
-        slack = np.maximum(1 - y * (scores + length.astype(np.float32) * moved), 0).astype(np.float64)
-        slope = along + length * squares - 2 * C * (slack * (y * moved)).sum(axis=0)
-        curvature = squares + 2 * C * ((slack > 0) * moved.astype(np.float64) ** 2).sum(axis=0)
-        change = np.where(curvature > 0, slope / np.where(curvature > 0, curvature, 1), 0.0)
-        length = np.maximum(length - change, 0.0)
-        if (np.abs(change) < 1e-3).all():
+) -> float:
+    """Find the zero of the slope along a direction: it is convex and piecewise quadratic, so Newton finds it."""
+    length, along, square = 1.0, weights @ direction, direction @ direction
+    for _ in range(20):
+        slack = np.maximum(1 - y * (scores + length * moved), 0)
+        slope = along + length * square - 2 * C * (slack @ (y * moved))
+        change = slope / (square + 2 * C * (moved[slack > 0] ** 2).sum())
+        length = max(length - change, 0.0)
+        if abs(change) < 1e-3:
             break
     return length
 
