@@ -12,7 +12,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.linalg import solve
-from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 
 _TOLERANCE = 1e-6  # of the first gradient; liblinear stops at 1e-4, but the last Newton steps are few
@@ -128,8 +127,9 @@ def fit_rbf_machines(
     for _ in range(_ROUNDS):
         for c in np.flatnonzero(going):
             rows = working[c]
-            kernel = rbf_kernel(states[rows], gamma=gamma)
+            kernel = _rbf_kernel(x[rows], squares[rows], x[rows], squares[rows], gamma)
             machine = SVC(C=C, kernel="precomputed", cache_size=1_000).fit(kernel, positive[rows, c])
+            del kernel  # the largest array there is
             coefficients[:, c] = 0.0
             coefficients[rows[machine.support_], c] = machine.dual_coef_[0]
             bias[c] = machine.intercept_[0]
@@ -163,6 +163,20 @@ def _rbf_scores(
     scores = np.empty((len(x), weights.shape[1]))
     for start in range(0, len(x), _ROWS):
         block = slice(start, start + _ROWS)
-        distances = squares[block, None] + squares[kept] - 2 * (x[block] @ support.T)
-        scores[block] = np.exp(np.float32(-gamma) * np.maximum(distances, 0)) @ weights
+        scores[block] = _rbf_kernel(x[block], squares[block], support, squares[kept], gamma) @ weights
     return scores
+
+
+def _rbf_kernel(
+    x: Float[np.ndarray, "T N"],
+    x_squares: Float[np.ndarray, " T"],
+    z: Float[np.ndarray, "S N"],
+    z_squares: Float[np.ndarray, " S"],
+    gamma: float,
+) -> Float[np.ndarray, "T S"]:
+    """Compute ``exp(-gamma |x - z|^2)`` in float32, which is twice as fast as scikit-learn's."""
+    exponent = x @ z.T
+    exponent *= np.float32(2 * gamma)
+    exponent -= np.float32(gamma) * x_squares[:, None]
+    exponent -= np.float32(gamma) * z_squares
+    return np.exp(np.minimum(exponent, 0, out=exponent), out=exponent)
