@@ -4,30 +4,30 @@ import argparse
 import os
 from pathlib import Path
 
+import numpy as np
+
+from experiments._shared.convolutional import in_blocks, keep, pure
+from experiments._shared.images import cifar10
+from experiments._shared.resumable import Schedule, train_resumably
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cifar", help="a folder with CIFAR-10, or its cifar10_jpeg_bytes.npz")
     parser.add_argument("--networks", default="runs/experiments", help="where checkpoints and networks are kept")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--coarse", type=int, default=10, help="epochs at half the resolution")
-    parser.add_argument("--fine", type=int, default=3, help="epochs at the full resolution")
-    parser.add_argument("--rate", type=float, default=0.1, help="the highest of the schedule")
+    parser.add_argument("--coarse", type=int, default=Schedule.coarse, help="epochs at half the resolution")
+    parser.add_argument("--fine", type=int, default=Schedule.fine, help="epochs at the full resolution")
+    parser.add_argument("--rate", type=float, default=Schedule.rate, help="the highest of the schedule")
     parser.add_argument(
         "--start", type=Path, help="the checkpoint of a finished training, to go on by another schedule"
     )
     parser.add_argument("--limit", type=int, help="stop after this many steps, with a checkpoint")
     parser.add_argument("--one-thread", action="store_true", help="leave the other cores to others")
     asked = parser.parse_args()
-    if asked.one_thread:
+    if asked.one_thread:  # XLA reads its flags at the first computation
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1".strip()
-
-    import numpy as np
-
-    from experiments._shared.convolutional import in_blocks, keep, pure
-    from experiments._shared.images import cifar10
-    from experiments._shared.resumable import Schedule, train_resumably
 
     images = cifar10(asked.cifar)
     schedule = Schedule(coarse=asked.coarse, fine=asked.fine, rate=asked.rate)
