@@ -3,7 +3,7 @@
 Claim     A network's last layers, replaced by a support vector machine, classify better. Its head can be repaired from
           one adversarial picture; at least a fifth of the others are then classified correctly as well.
 Command   python -m experiments.repair.protocol            (MNIST)
-          python -m experiments.repair.protocol --part cifar --core --tested 1000 --cifar-network FILE
+          python -m experiments.repair.protocol --part cifar --core --cifar-network FILE
           where FILE is what `experiments.repair.train_cifar` keeps
 Result    README.md in this folder
 
@@ -372,6 +372,13 @@ def measure_matrix(body, full, heads, attacks, x, y):
     return found
 
 
+def measure_clean(body, full, machines, x, y):
+    """Compute the accuracy of the network and of machines on its states; none of them learned from these pictures."""
+    states = in_blocks(body, x)
+    scores = {"NN": full} | {name: machine.decision_function for name, machine in machines.items()}
+    return {name: np.mean(in_blocks(one, states).argmax(axis=1) == y) for name, one in scores.items()}
+
+
 def measure_seed(images, plan, seed, asked):
     """Measure everything of one network, or read what is there."""
     # Of CIFAR-10 the others are test pictures, so they depend on how many of these are judged.
@@ -379,6 +386,7 @@ def measure_seed(images, plan, seed, asked):
     sizes = plan.pool, plan.learned
     stages = Stages(Path(asked.networks) / f"protocol-{plan.kind}-{seed}", (seed, sizes, source, plan.epsilons))
     tested = f", {plan.tested} tested"  # in the names of stages that depend on it
+    every = images.x_test, images.y_test
     images, others = split(images, plan)
     x_test, y_test = images.x_test, images.y_test
     network, training = get_network(plan, seed, stages, images, asked)
@@ -429,9 +437,11 @@ def measure_seed(images, plan, seed, asked):
         "own head" + tested,
         lambda: repair_own_head(layers, network, own, others["pool"][1], attacks["NN"], y_test),
     )
+    machines = {"LH": svm}
     if not asked.core:
-        rbf = hybrid_stage(stages, "rbf", body, learned_states, images.y_train)
-        found["KH"] = float(stages("rbf accuracy" + tested, lambda: {"Data": rbf.accuracy(x_test, y_test)})["Data"])
+        machines["KH"] = hybrid_stage(stages, "rbf", body, learned_states, images.y_train)
+    clean = f"{' and '.join(machines)} on {len(every[0])} test pictures"
+    found["clean"] = stages(clean, lambda: measure_clean(body, full, machines, *every))
     found["seconds"] = {"training": training, **stages.seconds}
     return found
 
@@ -439,9 +449,8 @@ def measure_seed(images, plan, seed, asked):
 def judge_claims(found, plan):
     """Compare the paper's claims with what was measured: rows of claim, paper, here, verdict."""
 
-    def data(name):
-        place = found[0]["classifiers"].index(name)
-        return np.array([one["matrix"]["Data"][place] for one in found])
+    def clean(name):
+        return np.array([float(one["clean"][name]) for one in found])
 
     def verdict(holds):
         return "reproduced" if np.all(holds) else f"on {np.sum(holds)} of {len(found)} networks"
@@ -454,10 +463,10 @@ def judge_claims(found, plan):
         learned = PLANS[plan.kind].learned
         return verdict(holds) if plan.learned == learned else f"open: machines of {plan.learned:,}, not {learned:,}"
 
-    nn, lh = data("NN"), data("LH")
+    nn, lh = clean("NN"), clean("LH")
     rows = [["the linear hybrid is more accurate than the network", *both("LH", lh, "NN", nn), of_all(lh > nn)]]
-    if "KH" in found[0]:
-        kh = np.array([one["KH"] for one in found])
+    if "KH" in found[0]["clean"]:
+        kh = clean("KH")
         more = plan.paper["KH"] > plan.paper["LH"]
         claim = f"the RBF hybrid is {'more' if more else 'less'} accurate than the linear one"
         rows.append([claim, *both("KH", kh, "LH", lh), of_all(kh > lh if more else kh < lh)])

@@ -177,8 +177,8 @@ def fit_hybrid(
     Multiclass problems are solved one-vs-rest. ``"linear"`` is scikit-learn's ``LinearSVC`` (squared hinge, the bias
     penalized like a weight): a head ``(C, N)`` like a network's, which `dni_jax.repair_head` can repair. scikit-learn's
     ``SVC`` would vote among pairs of classes, which is not such a head. ``"rbf"`` is a binary ``SVC`` for each class;
-    its scores are smooth, and JAX differentiates through them. With more than 8,192 states, the same optima are found
-    by solvers for all classes at once, up to the solvers' tolerances.
+    its scores are smooth, and JAX differentiates through them. With more than 8,192 states, other solvers find the same
+    optima, up to their tolerances.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""Support vector machines on many states: the optima of scikit-learn's, found for all classes at once.
+"""Support vector machines on many states: the optima of scikit-learn's, found faster.
 
 Linear machines (squared hinge, the bias penalized) are fitted by Newton's method in the primal (Chapelle 2007): only
-the states inside a class's margin enter its linear system, and after two or three steps these are few. RBF machines are
-fitted by chunking (Boser et al. 1992): libsvm fits a working set, states outside of it that violate the margin join it,
-and the rest leaves, until there is no violation. A state outside has coefficient 0, which is optimal where its margin
-is kept; so the optimum of the last working set is that of all states.
+the states inside a class's margin enter its linear system, and its matrix is updated by the few that come and go. RBF
+machines are fitted by chunking (Boser et al. 1992): libsvm fits a working set, states outside of it that violate the
+margin join it, and the rest leaves, until there is no violation. A state outside has coefficient 0, which is optimal
+where its margin is kept; so the optimum of the last working set is that of all states.
 """
 
 from __future__ import annotations

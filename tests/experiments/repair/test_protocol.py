@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dni_jax.lab.repair import MinimalAttack
+from dni_jax.lab.repair import MinimalAttack, fit_hybrid
 from experiments._shared.images import Images
 from experiments.repair.protocol import (
     PLANS,
@@ -17,6 +17,7 @@ from experiments.repair.protocol import (
     judge_claims,
     main,
     make_targets,
+    measure_clean,
     measure_matrix,
     split,
 )
@@ -90,6 +91,15 @@ def test_the_matrix_is_the_accuracy_on_each_replaced_set():
     np.testing.assert_array_equal(found["Data"][:2], [0.75, 0.75])
 
 
+def test_machines_are_judged_on_the_states_that_the_network_reads():
+    states = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    y = states.argmax(axis=1)
+    machine = fit_hybrid(None, states, y)
+    found = measure_clean(lambda x: x / 2, lambda x: -x, {"LH": machine}, 2 * states, y)
+    assert found["NN"] == 0
+    assert found["LH"] == machine.accuracy(states, y) > 0.9
+
+
 def results(lh, fixed):
     sets = ["Data", *(f"{kind} {e}" for kind in ("NADV", "HADV", "RHADV") for e in EPSILONS)]
     rows = [(0, 1, fixed, 0.9, 0.4, 1, 10, fixed - 0.1, fixed + 0.1), (1, 1, 0.3, 0.9, 0.4, 1, 10, 0.2, 0.4)]
@@ -97,7 +107,7 @@ def results(lh, fixed):
         "matrix": {key: np.array([0.97, lh, 0.95]) for key in sets},
         "classifiers": ["NN", "LH", "RLH"],
         "repairs": {"table": np.array([*rows, (2, 1, 0.1, 0.9, 0.4, 1, 10, 0.1, 0.1)])},
-        "KH": 0.985,
+        "clean": {"NN": 0.97, "LH": lh, "KH": 0.985},
     }
 
 
