@@ -1,4 +1,4 @@
-"""Small HTML tables for notebooks: values are escaped, colours inherited, so that they suit light and dark themes."""
+"""Small HTML tables for notebooks: values are escaped, colors inherited, so that they suit light and dark themes."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def grammar_texts(draws: int, seed: int) -> Iterator[Data]:
     short = min(len(pool) for pool in pools)
     if short < 2 * each * draws + 10 * fresh:
         raise RuntimeError(f"expected {2 * each * draws + 10 * fresh} strings of each length, got {short}: sample more")
-    # (draws, length, each): every string is read once, or labelled once; the fresh ones are drawn from what is left.
+    # (draws, length, each): every string is read once, or labeled once; the fresh ones are drawn from what is left.
     taken = np.stack([pool[: 2 * each * draws].reshape(draws, 2 * each) for pool in pools], axis=1)
     left = [pool[2 * each * draws :] for pool in pools]
     read, groups = taken[:, :, :each], numbered(np.repeat(lengths, each))
@@ -292,8 +292,8 @@ def draw(rates: list[dict], found: list[dict], path: Path) -> None:
 
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
     names = [f"{row['data']}: {row['null']}" for row in rates]
-    colours = ["tab:blue" if row["valid"] else "tab:red" for row in rates]
-    axes[0].barh(names, [row["p"] for row in rates], color=colours)
+    colors = ["tab:blue" if row["valid"] else "tab:red" for row in rates]
+    axes[0].barh(names, [row["p"] for row in rates], color=colors)
     axes[0].axvspan(rates[0]["low"], rates[0]["high"], color="0.8", zorder=0)
     axes[0].invert_yaxis()
     axes[0].set(xlabel="false positives at 5 % (red: not valid there)", xscale="log", xlim=(0.02, 1))

@@ -1,4 +1,4 @@
-"""Coverage and speed of labelling text: C source code, Python's library, sampled languages.
+"""Coverage and speed of labeling text: C source code, Python's library, sampled languages.
 
     python scripts/bench_languages.py --c linux.tar.xz --parts kernel lib mm    # each part of a tree of C files
     python scripts/bench_languages.py --c linux.tar.xz --characters 2000000     # one corpus, all features, memory
@@ -88,10 +88,10 @@ def bench_sampled(name: str, n_strings: int = 20_000) -> None:
     language.sample(100, seed=1)
     corpus, _, sampling = clock(lambda: language.sample(n_strings, seed=0))
     library.label(corpus.head(1_000))
-    labels, _, labelling = clock(lambda: library.label(corpus))
+    labels, _, labeling = clock(lambda: library.label(corpus))
     print(
         f"{name}: {corpus.n_positions:,} characters sampled with trees at {corpus.n_positions / sampling:,.0f}/s, "
-        f"{len(labels.names)} features labelled at {corpus.n_positions / labelling:,.0f}/s"
+        f"{len(labels.names)} features labeled at {corpus.n_positions / labeling:,.0f}/s"
     )
 
 

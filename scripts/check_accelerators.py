@@ -2,11 +2,11 @@
 
     python scripts/check_accelerators.py --target h200                    # every program at real sizes
     python scripts/check_accelerators.py --target v5e --program svm       # one of them
-    python scripts/check_accelerators.py --target h200 --dump programs    # and write NAME.hlo, the optimised program
+    python scripts/check_accelerators.py --target h200 --dump programs    # and write NAME.hlo, the optimized program
 
 Needs the plugins that compile: pip install "dni-jax[accelerators]". Launches are kernels times the trips of their
 loops; one whose trips depend on data is counted with 16, and makes a GPU's host wait. A TPU runs its loops itself:
-nothing is launched in them. The modelled time is the larger of launches times the time of one (4 us) and the bytes that
+nothing is launched in them. The modeled time is the larger of launches times the time of one (4 us) and the bytes that
 XLA counts over the bandwidth: it is a bound to compare programs by, not a measurement.
 
 JAX's own setting says how much work XLA puts into a program: JAX_OPTIMIZATION_LEVEL=O1 compiles faster.
@@ -24,7 +24,7 @@ from accelerators.launches import count_launches
 from accelerators.programs import NARROW, ON_HOST, PROGRAMS, SMALL, Site, Sizes
 from accelerators.targets import TARGETS, Target
 
-COLUMNS = ("launches", "per_character", "waiting", "collectives", "temporary", "bytes", "compile_s", "modelled_s")
+COLUMNS = ("launches", "per_character", "waiting", "collectives", "temporary", "bytes", "compile_s", "modeled_s")
 
 
 def check(name: str, target: Target, devices: list, sizes: Sizes, dump: Path | None = None) -> dict:
@@ -42,14 +42,14 @@ def check(name: str, target: Target, devices: list, sizes: Sizes, dump: Path | N
     cost = compiled.cost_analysis() or {}
     n_bytes = program.calls * float((cost[0] if isinstance(cost, list) else cost).get("bytes accessed", 0.0))
     row: dict[str, Any] = {"program": name, "collectives": count.collectives}
-    modelled = n_bytes / target.bandwidth
+    modeled = n_bytes / target.bandwidth
     if target.launch:
         row |= {"launches": count.launches, "waiting": count.waiting}
-        modelled = max(modelled, count.launches * target.launch)
+        modeled = max(modeled, count.launches * target.launch)
         if program.characters:
             row["per_character"] = round(count.launches / program.characters, 1)
     row |= {"temporary": getattr(memory, "temp_size_in_bytes", 0), "bytes": n_bytes}
-    return row | {"compile_s": round(seconds, 1), "modelled_s": modelled}
+    return row | {"compile_s": round(seconds, 1), "modeled_s": modeled}
 
 
 def show(row: dict) -> str:
@@ -59,7 +59,7 @@ def show(row: dict) -> str:
         value = row.get(name, "")
         if name in ("temporary", "bytes"):
             value = f"{value / 2**20:,.0f} MiB"
-        elif name == "modelled_s":
+        elif name == "modeled_s":
             value = f"{1e3 * value:,.2f} ms"
         cells.append(f"{value:>13,}" if isinstance(value, int) else f"{value:>13}")
     return "".join(cells)
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--program", action="append", choices=tuple(PROGRAMS), help="only these")
     parser.add_argument("--small", action="store_true", help="at sizes that compile quickly")
     parser.add_argument("--json", action="store_true", help="one JSON object per line instead of a table")
-    parser.add_argument("--dump", type=Path, metavar="FOLDER", help="write NAME.hlo, the optimised programs")
+    parser.add_argument("--dump", type=Path, metavar="FOLDER", help="write NAME.hlo, the optimized programs")
     options = parser.parse_args()
     target = TARGETS[options.target]
     try:

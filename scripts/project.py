@@ -30,13 +30,13 @@ from dni_jax.text import Corpus
 ASSUMPTIONS = """
 - A device works like the core measured here: no other device has been measured. What another one does, the same script
   tells there.
-- Operations of the network grow with the square of its neurons beyond the largest one measured; labelling grows with
+- Operations of the network grow with the square of its neurons beyond the largest one measured; labeling grows with
   characters x features, counting with characters x neurons x (features + 1), fitting with neurons x features x folds.
 - Training reads every character once, in one layer of {neurons:,} LSTM cells and {symbols} symbols, with a batch of at
   least 8 texts per device.
 - Devices share the work evenly, and wait for each other only in the sums of gradients, the gathering of scores and of
   measures, at {bandwidth:g} bytes/s per device (--bandwidth). Reading and writing files is not in it.
-- Labelling is done by every host for itself: its time does not fall with the number of devices.
+- Labeling is done by every host for itself: its time does not fall with the number of devices.
 - Verification reads {verified:,} characters under {sets:,} sets of neurons (--verified, --sets).
 """
 
@@ -47,7 +47,7 @@ class Rates(NamedTuple):
     training: float  # floating-point operations
     recording: float
     verifying: float
-    labelling: float  # characters x features
+    labeling: float  # characters x features
     counting: float  # characters x neurons x (features + 1)
     fitting: float  # neurons x features x folds
 
@@ -114,7 +114,7 @@ def probing(args: argparse.Namespace) -> dict[str, float]:
     counts = count()
     fitted = seconds(lambda: engine.score(counts)["auc"], args.repeats)
     return {
-        "labelling": some.n_positions * len(library) / labels,
+        "labeling": some.n_positions * len(library) / labels,
         "counting": n * n_neurons * (n_features + 1) / counted,
         "fitting": n_neurons * n_features * args.folds / fitted,
     }
@@ -138,7 +138,7 @@ def project(args: argparse.Namespace, rates: Rates, n_symbols: int) -> list[dict
             "training": 3 * forward * args.characters / rates.training / devices,
             "sums of gradients": steps * summed,
             "recording": forward * args.characters / rates.recording / devices,
-            "labelling": args.characters * args.features / rates.labelling,
+            "labeling": args.characters * args.features / rates.labeling,
             "counting": args.characters * args.neurons * (args.features + 1) / rates.counting / devices,
             "fitting": args.neurons * args.features * args.folds / rates.fitting / devices,
             "gathering scores": share * scores / args.bandwidth,

@@ -70,7 +70,7 @@ def corpus(parentheses):
 
 @pytest.fixture(scope="session")
 def model(corpus):
-    """A network that has learnt something: 24 neurons, a few seconds."""
+    """A network that has learned something: 24 neurons, a few seconds."""
     return dni.train(corpus, hidden=24, steps=150, batch=16, window=32, evaluate_every=50, progress=False)
 
 

@@ -348,7 +348,7 @@ def test_central_differences_are_best_near_the_cube_root_of_eps(page):
         "forward": [abs((page["curve"](0.7 + h) - page["curve"](0.7)) / h - slope) for h in steps],
         "central": [abs((page["curve"](0.7 + h) - page["curve"](0.7 - h)) / (2 * h) - slope) for h in steps],
     }
-    # A median over neighbours: single errors of rounding can be 0 by luck.
+    # A median over neighbors: single errors of rounding can be 0 by luck.
     typical = {
         name: [np.median(values[max(0, at - 2) : at + 3]) for at in range(40)] for name, values in errors.items()
     }

@@ -149,7 +149,7 @@ class RunConfig:
     characters
         Number of characters to read from files.
     symbols
-        Number of different characters that the network knows, the most frequent ones of the files; all others are
+        Size of the vocabulary: the most frequent characters in the files; all others are
         read as one. Raise it for text in a script of many characters. Default: 128.
     text_seed
         Seed for drawing the text and its held-out part. Default: the training seed. Runs with the same text seed
@@ -203,7 +203,7 @@ class RunConfig:
                 "expected --symbols only with text from files, got it with sampled text, which has its own"
             )
         if self.grammar is not None and self.language != RunConfig.language:
-            raise ValueError(f"expected a language or --grammar, got both: {self.language} and {self.grammar}")
+            raise ValueError(f"expected a language or --grammar, got {self.language} and {self.grammar}: omit one")
         if self.skip_unparsable and self.text is None:
             raise ValueError("expected --text along with --skip-unparsable, got none: sampled text always parses")
         reads = self.grammar is not None or self.language in _FILE_LANGUAGES

@@ -104,7 +104,7 @@ def resume_config(config: RunConfig) -> RunConfig:
     Raises
     ------
     ValueError
-        If there is no run to resume, its config cannot be read, or `config` sets something else than it does.
+        If there is no run to resume, its config cannot be read, or `config` conflicts with it.
     """
     return processes.broadcast(lambda: _resume_config(config))
 

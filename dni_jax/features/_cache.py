@@ -1,4 +1,4 @@
-"""Intermediate results that several features of one corpus share, computed once while the corpus is labelled."""
+"""Intermediate results that several features of one corpus share, computed once while the corpus is labeled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dni_jax.text import Corpus, Vocabulary, check_corpus
 
 
 class LabelCache(Corpus):
-    """A corpus while it is being labelled, with the results of `compute_once`.
+    """A corpus while it is being labeled, with the results of `compute_once`.
 
     It lives as long as one call that labels, so nothing has to be invalidated.
     """
@@ -35,7 +35,7 @@ class LabelCache(Corpus):
 
 
 def compute_once(corpus: Corpus, key: Hashable, compute: Callable[[Corpus], Any]) -> Any:
-    """Return ``compute(corpus)``, computed once for all features that are labelled together.
+    """Return ``compute(corpus)``, computed once for all features that are labeled together.
 
     Use it in the function of a `Feature` for what several features need, such as a parse.
 

@@ -103,7 +103,7 @@ def _line_seen(corpus: Corpus) -> np.ndarray:
 def control_task(source: Feature | FeatureLibrary, corpus: Corpus, seed: int = 0) -> FeatureLibrary:
     """Return a control task for each feature: a random but fixed map from symbols to labels, at the feature's rate.
 
-    If a neuron scores no better on a feature than on its control task, its score shows only what a probe can memorise
+    If a neuron scores no better on a feature than on its control task, its score shows only what a probe can memorize
     about the current symbol. The map is never the feature itself, nor its opposite.
 
     Parameters
@@ -122,7 +122,7 @@ def control_task(source: Feature | FeatureLibrary, corpus: Corpus, seed: int = 0
 
     - The control task of a binary feature has about the same fraction of ones in the corpus: the difference is at most
       0.01, and at most a tenth of the fraction of the rarer label, or else as small as possible. At least one symbol is
-      labelled 1 and one 0, unless the feature is constant. With few symbols there are few such maps, so that different
+      labeled 1 and one 0, unless the feature is constant. With few symbols there are few such maps, so that different
       seeds may draw the same one.
     - For a continuous feature, its sorted values are divided among the symbols in random order, and each symbol gets
       the median of its part.
@@ -223,7 +223,7 @@ def _draw_values(
 def _draw_map(
     name: str, counts: Int[np.ndarray, " V"], on: Float[np.ndarray, " V"], rng: np.random.Generator
 ) -> Bool[np.ndarray, " V"]:
-    """Draw the symbols labelled 1, with about as many positions as the feature; absent symbols are drawn freely."""
+    """Draw the symbols labeled 1, with about as many positions as the feature; absent symbols are drawn freely."""
     target, present = on.sum(), np.flatnonzero(counts)
     chosen = rng.random(len(counts)) < target / counts.sum()
     if target in (0, counts.sum()):

@@ -35,11 +35,11 @@ class Labels:
     columns
         int8 ``(T,)`` for each binary feature, float32 ``(T,)`` for each continuous one.
     mask
-        bool ``(T,)``: False if a position could not be labelled; it counts in no score.
+        bool ``(T,)``: False if a position could not be labeled; it counts in no score.
     library
         The features that made the labels, which can label another corpus; None if they are unknown.
     text_digest
-        The ``text_digest`` of the corpus that was labelled; None if it is unknown.
+        The ``text_digest`` of the corpus that was labeled; None if it is unknown.
     """
 
     names: tuple[str, ...]
@@ -148,7 +148,7 @@ class Labels:
 
         Returns
         -------
-        Labels whose mask is False at all other characters, and at tokens without a labelled character.
+        Labels whose mask is False at all other characters, and at tokens without a labeled character.
 
         Raises
         ------
@@ -246,7 +246,7 @@ class Labels:
         Parameters
         ----------
         corpus
-            The corpus that was labelled; needed to count strings.
+            The corpus that was labeled; needed to count strings.
 
         Returns
         -------
@@ -286,21 +286,21 @@ class Labels:
         return row
 
     def check_corpus(self, corpus: Corpus) -> None:
-        """Refuse a corpus with other text than was labelled.
+        """Refuse a corpus with other text than was labeled.
 
         Raises
         ------
         ValueError
-            If it has another number of characters, or, where the labelled text is known, other ones.
+            If it has another number of characters, or, where the labeled text is known, other ones.
         """
         if corpus.n_positions != len(self.mask):
             raise ValueError(
-                f"expected the corpus that was labelled, of {len(self.mask)} characters, got {corpus!r}: "
+                f"expected the corpus that was labeled, of {len(self.mask)} characters, got {corpus!r}: "
                 "label it with library.label(corpus)"
             )
         if self.text_digest is not None and self.text_digest != corpus.text_digest:
             raise ValueError(
-                f"expected the corpus that was labelled, got another one of as many characters, {corpus!r}: "
+                f"expected the corpus that was labeled, got another one of as many characters, {corpus!r}: "
                 "label it with library.label(corpus)"
             )
 
@@ -313,7 +313,7 @@ class Labels:
         Raises
         ------
         ValueError
-            If the corpus is not the one that was labelled, or a feature has the name of one of these columns.
+            If the corpus is not the one that was labeled, or a feature has the name of one of these columns.
 
         Examples
         --------

@@ -21,14 +21,14 @@ class LazyLabels:
 
     They are equal to those that `FeatureLibrary.label` computes at once. The labels of the last request stay in memory:
     one byte for a binary label, four for a continuous one. If the corpus was cut into segments, all segments of a text
-    are labelled together, whichever of them are requested.
+    are labeled together, whichever of them are requested.
 
     Attributes
     ----------
     library
         The features, each with its kind; those that depend on the whole corpus are fitted to it.
     corpus
-        The corpus that is labelled.
+        The corpus that is labeled.
     kinds
         For each feature ``"binary"`` or ``"continuous"``. If a feature does not declare its kind, its labels on the
         first 65,536 characters determine it; later labels that do not fit raise an error.

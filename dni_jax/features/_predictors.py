@@ -87,7 +87,7 @@ def predictor_feature(
         A fitted scikit-learn estimator or pipeline, or a function that takes ``(B, D)`` inputs and returns B labels.
         It gets one-hot inputs in batches of at most 64 MiB, so each prediction must depend on its row only.
     inputs
-        ``"one_hot"``: the last `window` characters, in the vocabulary of the corpus that is labelled. A
+        ``"one_hot"``: the last `window` characters, in the vocabulary of the corpus that is labeled. A
         `CharacterWindow`: the same in a fixed vocabulary, for a predictor that should label other corpora. Or a
         function that takes a corpus and returns ``(T, D)``, which are passed to the predictor in one batch.
     window
@@ -121,7 +121,7 @@ def predictor_feature(
         raise ValueError(f"feature {name!r}: expected inputs 'one_hot' or a function of a corpus, got {inputs!r}")
     if window < 1:
         raise ValueError(f"feature {name!r}: expected a window of at least 1 character, got {window}")
-    labeller = _Labeller(name, predictor, call, column)
+    labeler = _Labeler(name, predictor, call, column)
 
     def windows(corpus: Corpus) -> CharacterWindow | None:
         if isinstance(inputs, CharacterWindow):
@@ -130,7 +130,7 @@ def predictor_feature(
 
     def compute(corpus: Corpus) -> np.ndarray:
         characters = windows(corpus)
-        return labeller.whole(corpus, inputs) if characters is None else labeller.batches(corpus, characters)
+        return labeler.whole(corpus, inputs) if characters is None else labeler.batches(corpus, characters)
 
     def known(corpus: Corpus) -> np.ndarray:
         characters = windows(corpus)
@@ -162,7 +162,7 @@ def _method(name: str, predictor: Any, method: str) -> Callable[[np.ndarray], An
 
 
 @dataclass(frozen=True)
-class _Labeller:
+class _Labeler:
     """A predictor whose results are checked to be one number per position."""
 
     name: str

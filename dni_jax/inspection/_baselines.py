@@ -45,10 +45,10 @@ def baselines(
     labels
         As for `inspect`; control tasks need their library.
     corpus
-        What was recorded and labelled.
+        What was recorded and labeled.
     model
-        The network; one of the same shape, with the weights that its training began from, is recorded as a baseline. Of
-        a network from elsewhere it is one of the same architecture with fresh weights.
+        The network. A network of the same shape, with the weights that training started from, is the baseline; for
+        an imported network, one of the same architecture with fresh weights.
     untrained_states
         States ``(T, N')`` of an untrained network of your own instead.
     symbols

@@ -58,7 +58,7 @@ def load_data(states: Any, labels: Labels, groups: np.ndarray | None = None) -> 
 
 
 def check_states(states: Any, labels: Labels) -> np.ndarray:
-    """Return the states (T, N) on the labelled positions.
+    """Return the states (T, N) on the labeled positions.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def check_states(states: Any, labels: Labels) -> np.ndarray:
     if activations.n_models is not None or activations.n_positions != len(labels.mask):
         models = "" if activations.n_models is None else f" of {activations.n_models} models"
         raise ValueError(
-            f"expected states of shape (T, N) on the T = {len(labels.mask)} labelled positions, got "
+            f"expected states of shape (T, N) on the T = {len(labels.mask)} labeled positions, got "
             f"{activations.n_positions} positions{models}: record and label the same corpus, one model at a time"
         )
     if len(labels) == 0:

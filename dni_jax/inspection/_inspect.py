@@ -1,4 +1,4 @@
-"""Scores of all neurons for all features, as one labelled dataset."""
+"""Scores of all neurons for all features, as one labeled dataset."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def inspect(
     2017, section 3), or with ridge regression if `probe` is "ridge". With "ols", binary features are scored by R^2 too.
 
     States on disk (`dni_jax.models.open_states`) or of a network that runs meanwhile (`dni_jax.models.stream`) are read
-    chunk by chunk, labelled in a thread, and scored by the binned engine in memory that does not depend on T.
+    chunk by chunk, labeled in a thread, and scored by the binned engine in memory that does not depend on T.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def inspect(
     Notes
     -----
     The binned engine chooses levels from some 200,000 positions from all over the text; then every chunk is read (or
-    computed) and labelled in threads while the one before is counted. With n neurons and f features per pass, memory
+    computed) and labeled in threads while the one before is counted. With n neurons and f features per pass, memory
     holds
 
     - counts: ``4 n B K (f + 1)`` bytes for B levels and K folds, and ``8 K n c`` for the c continuous features;
@@ -107,7 +107,7 @@ def inspect(
 
     By default n is as large as lets the counts fit into 1.5 GiB. Each pass reads the states once more.
 
-    With a tolerance, folds are made of whole blocks of neighbouring strings (some 8,192 positions, 16 or more per fold)
+    With a tolerance, folds are made of whole blocks of neighboring strings (some 8,192 positions, 16 or more per fold)
     and blocks are read in random order, equally many from each fold. Each time the amount read has grown by half, each
     pair gets an interval for the score that all positions would give, with the same folds; reading stops when all are
     narrower than the tolerance to each side. The interval is `dni_jax.probes.fold_margin`'s: from the spread between

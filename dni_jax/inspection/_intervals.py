@@ -46,7 +46,7 @@ def intervals(
     -------
     The dataset with ``score_low``, ``score_high``, ``auc_low`` and ``auc_high`` ``(neuron, feature)``: the score less
     and plus what the draws' quantiles differ from their mean. Probes are not fitted again. The interval of the AUC is
-    that of the AUC over all positions, centred on the dataset's.
+    that of the AUC over all positions, centered on the dataset's.
 
     Raises
     ------

@@ -57,7 +57,7 @@ def in_order(states: ChunkedActivations, folds: int | np.ndarray, groups: np.nda
 
 
 def at_random(states: ChunkedActivations, folds: int | np.ndarray, groups: np.ndarray | None, seed: int) -> ReadPlan:
-    """Read blocks of neighbouring strings in random order, equally many from each fold; a fold is made of whole blocks.
+    """Read blocks of neighboring strings in random order, equally many from each fold; a fold is made of whole blocks.
 
     Blocks are drawn at random from what there is, so scores of folds differ by all that distinguishes blocks, whatever
     the order of the strings. Strings of one group are never in two blocks.

@@ -59,7 +59,7 @@ def significance(
     labels
         As for `inspect`. For fresh strings they must know their library, as those from ``library.label`` do.
     corpus
-        The strings that were recorded and labelled. Without it `groups` take their place.
+        The strings that were recorded and labeled. Without it `groups` take their place.
     null
         ``"fresh"``: labels of fresh strings of the same lengths; the default for sampled corpora, and where `language`
         or `fresh` is given. ``"string_permutation"``: labels of other recorded strings of the same length; the default
@@ -142,7 +142,7 @@ def significance(
     if (used < 0).all():
         raise ValueError(
             f'expected strings without a masked position for null="{null}", got one in every string (without a state, '
-            "or not labelled): strings of another text cannot be matched with them position by position"
+            "or not labeled): strings of another text cannot be matched with them position by position"
         )
     if null == "shift":
         _warn_of_short_groups(used)

@@ -99,7 +99,7 @@ def seed_stability(relevances: Sequence[xr.Dataset] | xr.Dataset, *, k: int | No
     Parameters
     ----------
     relevances
-        One dataset from `dni_jax.inspect` a network, on the same features; or one dataset with a dimension ``model``.
+        One dataset from `dni_jax.inspect` per network, on the same features; or one dataset with a dimension ``model``.
     k
         How many of the best neurons, and of the best-known features, to compare. Default: 10, or as many as there are.
 

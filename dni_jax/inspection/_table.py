@@ -1,4 +1,4 @@
-"""Scores of all pairs as one labelled dataset, filled group by group."""
+"""Scores of all pairs as one labeled dataset, filled group by group."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Edit:
     Attributes
     ----------
     neurons
-        Their numbers.
+        Indices of the neurons.
     low, high
         float32 ``(k,)`` for the k neurons.
     drive
@@ -283,7 +283,7 @@ def ablate(
     Parameters
     ----------
     neurons
-        Their numbers.
+        Indices of the neurons.
     mode
         ``"zero"``; ``"mean"``: each is held at its mean over `reference`; ``"resample"``: at each position all take
         the values they have together at a random position of `reference`.
@@ -357,16 +357,16 @@ def clamp(
     Parameters
     ----------
     neurons
-        Their numbers.
+        Indices of the neurons.
     value
-        A number, one for each neuron, or ``"plausible"``: from their medians towards their extremes as far as the
+        A number, one for each neuron, or ``"plausible"``: from their medians toward their extremes as far as the
         median state with the neurons held there has at least a given percentile among visited states.
     density, states
         For plausible: from `dni_jax.plausibility`, and visited states (an ``Activations`` or an array ``(T, N)``).
     percentile
         For plausible, 0 to 100.
     sign
-        For plausible: 1 towards the greatest visited values, -1 towards the least; one for all or one each. None: for
+        For plausible: 1 toward the greatest visited values, -1 toward the least; one for all or one each. None: for
         each neuron the extreme farther from its median.
     where, part, when
         See `ablate`; plausible values are of ``"h"``.
@@ -414,7 +414,7 @@ def clamp_to_labels(
     Parameters
     ----------
     neurons
-        Their numbers.
+        Indices of the neurons.
     signal
         ``(T,)`` in [0, 1]: one number per position of the corpus (or a step of the generated text). Between strings,
         where there is no label, neurons are left alone.
@@ -457,7 +457,7 @@ def patch(
     Parameters
     ----------
     neurons
-        Their numbers.
+        Indices of the neurons.
     states
         The other run: an ``Activations`` or an array ``(T, N)`` over the same positions.
     where, part, when
@@ -472,12 +472,12 @@ def patch(
 def follow(
     neurons: Iterable[int], program: Program, slopes: Any, rest: Any = 0.0, *, where: str = "recurrent", part: str = "h"
 ) -> Intervention:
-    """Let a program that runs along say what neurons do, while a text is read and while it is written.
+    """Drive neurons by a program that runs alongside the network, as text is read or written.
 
     Parameters
     ----------
     neurons
-        Their numbers.
+        Indices of the neurons.
     program
         From `dni_jax.programs`.
     slopes

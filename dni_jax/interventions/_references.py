@@ -100,10 +100,10 @@ def fit_line(
     ValueError
         Where the signal never varies.
     """
-    centred = signal.astype(np.float64) - signal.mean(dtype=np.float64)
-    if not centred.any():
+    centered = signal.astype(np.float64) - signal.mean(dtype=np.float64)
+    if not centered.any():
         raise ValueError("expected a signal that varies with reference=, got a constant one: pass low= and high=")
     values = states.astype(np.float64)
-    slope = centred @ (values - values.mean(0)) / (centred @ centred)
+    slope = centered @ (values - values.mean(0)) / (centered @ centered)
     low = values.mean(0) - slope * signal.mean(dtype=np.float64)
     return low.astype(np.float32), (low + slope).astype(np.float32)

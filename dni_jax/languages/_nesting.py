@@ -39,7 +39,7 @@ def match_brackets(
     opens = partner >= 0
     after = np.cumsum(np.where(opens, 1, -1))
     # A pair has one depth inside it. A stable sort by that depth lists the brackets of each level as opening, closing,
-    # opening, ...: in balanced text, neighbours are partners.
+    # opening, ...: in balanced text, neighbors are partners.
     order = np.argsort(after + ~opens, kind="stable")
     first, last = order[0::2], order[1::2]
     balanced = len(first) == len(last) and bool(

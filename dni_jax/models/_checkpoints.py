@@ -25,7 +25,7 @@ _ADDED = {"window_start": "carried", "loss_on": "all", "optimizer": "adam"}
 def fingerprint(plans: Sequence[TrainPlan], corpus: Corpus, more: Sequence[np.ndarray] = ()) -> str:
     """Return a short name of everything that a training depends on."""
     digest = hashlib.sha256()
-    old_name = {new: old for old, new in RENAMED_SETTINGS.items()}  # so that old checkpoints are still recognised
+    old_name = {new: old for old, new in RENAMED_SETTINGS.items()}  # so that old checkpoints are still recognized
     for plan in plans:
         settings = {old_name.get(name, name): value for name, value in asdict(plan).items()}
         settings = {name: value for name, value in settings.items() if _ADDED.get(name) != value}

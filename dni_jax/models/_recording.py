@@ -25,7 +25,7 @@ from dni_jax.text import BOUNDARY, Corpus, check_corpus
 
 _STEPS = 256  # time steps in one call of the compiled program
 _LANES = 256  # texts read in parallel
-_EMITTED = {"c": "cell", "n": "normaliser", "m": "stabiliser"}  # what a rollout calls the parts of a memory
+_EMITTED = {"c": "cell", "n": "normalizer", "m": "stabiliser"}  # what a rollout calls the parts of a memory
 
 
 @overload

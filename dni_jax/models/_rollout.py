@@ -163,7 +163,7 @@ class Emit:
     ----------
     names
         Among ``"hidden"`` ``(B, N)``, ``"cell"`` ``(B, N)``, ``"gates"`` ``(B, g, N)`` and ``"logits"`` ``(B, V)``;
-        of a memory with three parts, ``"normaliser"`` and ``"stabiliser"`` ``(B, N)``;
+        of a memory with three parts, ``"normalizer"`` and ``"stabiliser"`` ``(B, N)``;
         ``"loss"`` ``(B,)``, of the symbol that follows; ``"best"`` ``(B,)``, the code of the most probable symbol;
         ``"class_probability"`` ``(B, X)``; ``"best_type"`` ``(B,)``, the type with the largest total probability;
         ``"best_of_type"`` ``(B,)``, whether the symbol that follows is the most probable one of its type;
@@ -207,7 +207,7 @@ def _memory(step: Step, part: int) -> Float[Array, "B N"]:
 _EMITTERS: dict[str, Callable[[Step, Emit], Array]] = {
     "hidden": lambda step, emit: all_hidden(step.carries).astype(emit.dtype),
     "cell": lambda step, emit: _memory(step, 0).astype(emit.dtype),
-    "normaliser": lambda step, emit: _memory(step, 1).astype(emit.dtype),
+    "normalizer": lambda step, emit: _memory(step, 1).astype(emit.dtype),
     "stabiliser": lambda step, emit: _memory(step, 2).astype(emit.dtype),
     "gates": lambda step, emit: jnp.concatenate([jnp.stack(each, axis=1) for each in step.gates], axis=-1).astype(
         emit.dtype

@@ -184,7 +184,7 @@ def make_reader(
     Raises
     ------
     ValueError
-        For something that is no network of ours or taken over, and for kinds of states that it does not have.
+        For a model that dni_jax cannot run, or kinds of states that the model does not have.
     """
     if isinstance(model, ImportedModel):
         return ImportedReader(model, corpus, what, intervention, dtype)
@@ -193,7 +193,7 @@ def make_reader(
 
 
 def check_model(model: Any) -> None:
-    """Refuse what is no network that we run ourselves."""
+    """Raise a ValueError unless the model is one that dni_jax can run."""
     if not isinstance(model, (TrainedModel, ImportedModel)):
         raise ValueError(
             f"expected a network that dni_jax runs itself, got {type(model).__name__}: take it over with "

@@ -78,7 +78,7 @@ def train(
         Called with the step and the network at that step, to inspect it during training. A training that resumes calls
         it again for the step that it resumes at.
     auxiliary
-        What the states of the top layer are asked to say as well, at every character of the corpus: labels of features,
+        What the states of the top layer must also predict, at every character of the corpus: labels of features,
         a library that labels them, or an array ``(T, A)``, such as another network's states. A linear readout of the
         states is trained with the network to predict them, each scaled to variance 1, and then thrown away.
     weight
@@ -304,7 +304,7 @@ class _Training:
         if processes.count() > 1 and not processes.spans_processes(devices) and processes.is_first():
             warnings.warn(
                 f"a batch of {plan.batch} texts is too small to be split over {processes.count()} processes: each of "
-                "them trains the same network by itself. A batch that 8 times the number of devices divides is split",
+                "them trains the same network by itself. Pass a batch divisible by 8 times the device count",
                 stacklevel=4,
             )
         return devices
@@ -358,7 +358,7 @@ class _Training:
         if run.evaluations[model] and run.diverged[model] == run.evaluations[model][-1].step:
             loss = min(evaluation.validation_loss for evaluation in run.evaluations[model])
             return (
-                f"expected a loss near {math.log(len(self.vocabulary)):.3g} nats per symbol, which guessing has, or "
+                f"expected a loss near {math.log(len(self.vocabulary)):.3g} nats per symbol (that of guessing) or "
                 f"below, got {loss:.3g} at best after {run.diverged[model]} steps: the training diverged; lower the "
                 "learning rate, or clip gradients at a smaller norm"
             )

@@ -27,7 +27,7 @@ _MARGIN, _HEAD = 0.25, 0.75  # inches: the margin; title, column numbers and tex
 _SHADES = " \u2591\u2592\u2593\u2588"  # from 0 to 1: ░▒▓█
 
 
-def labelling_text(
+def labeling_text(
     labels: Labels,
     corpus: Corpus,
     string: int = 0,
@@ -42,14 +42,14 @@ def labelling_text(
     Parameters
     ----------
     labels, corpus, string, start, width, features
-        As for `labelling_figure`.
+        As for `labeling_figure`.
 
     Examples
     --------
     >>> import dni_jax as dni
     >>> corpus = dni.Corpus.from_strings(["0 (12)"])
     >>> labels = (dni.char_feature("digit", str.isdigit) + dni.regex_feature("pair", r"[(].*[)]")).label(corpus)
-    >>> print(labelling_text(labels, corpus))
+    >>> print(labeling_text(labels, corpus))
            0␣(12)
     digit  █··██·
     pair   ··████
@@ -70,7 +70,7 @@ def _shade(value: float) -> str:
     return _SHADES[max(1, min(4, int(value * 4 + 0.5)))]
 
 
-def labelling_figure(
+def labeling_figure(
     labels: Labels,
     corpus: Corpus,
     string: int = 0,
@@ -81,12 +81,12 @@ def labelling_figure(
     """Draw the labels of a string below its text, one row per feature (Figure 1 of Lin & Wu 2017).
 
     A filled cell is a label of 1. Continuous labels are shaded from their lowest value in the corpus (white) to their
-    highest. Characters without known labels are hatched. Each family of features has a colour.
+    highest. Characters without known labels are hatched. Each family of features has a color.
 
     Parameters
     ----------
     labels, corpus
-        The labels, and the corpus that was labelled.
+        The labels, and the corpus that was labeled.
     string
         Which string of the corpus.
     start, width

@@ -26,7 +26,7 @@ def relevance(
 ) -> Axes:
     """Draw the scores of all neurons for some features, the best neuron first.
 
-    Each feature has a solid line, and a dotted line of the same colour for what is possible without any neuron: the
+    Each feature has a solid line, and a dotted line of the same color for what is possible without any neuron: the
     accuracy of the majority class, .5 for the AUC, 0 for R². A feature without values of the metric (a continuous one
     has no AUC) is drawn by its R², as its label then says.
 
@@ -68,12 +68,12 @@ def relevance(
     axis = new_axes(ax, 7.5, 3.7)
     curves = [_curve(relevance, name, metric) for name in names]
     for place, (name, (values, baseline, by_r2)) in enumerate(zip(names, curves, strict=True)):
-        colour, style = PALETTE[place % len(PALETTE)], STYLES[place // len(PALETTE) % len(STYLES)]
+        color, style = PALETTE[place % len(PALETTE)], STYLES[place // len(PALETTE) % len(STYLES)]
         ranks, label = np.arange(1, len(values) + 1), display_name(name) + (" (R²)" if by_r2 else "")
         marker = "o" if len(values) == 1 else None
-        axis.plot(ranks, np.sort(values)[::-1], style, color=colour, label=label, linewidth=1.6, marker=marker)
+        axis.plot(ranks, np.sort(values)[::-1], style, color=color, label=label, linewidth=1.6, marker=marker)
         if np.isfinite(baseline):
-            axis.axhline(baseline, color=colour, linestyle=":", linewidth=1)
+            axis.axhline(baseline, color=color, linestyle=":", linewidth=1)
     others = ", or R²" if any(by_r2 for *_, by_r2 in curves) else ""
     axis.set(xlabel="neurons, best first", ylabel=_LABELS.get(metric, metric) + others)
     if names:

@@ -25,7 +25,7 @@ from dni_jax.plot._style import (
 from dni_jax.text import Corpus, to_string
 
 CELL, LETTER, ROW = 0.15, 0.07, 0.21  # inches: a column, a letter of a feature's name, a feature's row
-_FAMILY_COLOURS = {"nesting": PALETTE[2], "range": PALETTE[0], "impulse": PALETTE[1]}
+_FAMILY_COLORS = {"nesting": PALETTE[2], "range": PALETTE[0], "impulse": PALETTE[1]}
 _OTHERS, _ZERO, _FAINT = "#333333", "#F0F0F0", "#AAAAAA"
 TITLE: dict[str, Any] = {"fontsize": 9, "color": "#444444", "parse_math": False}
 
@@ -84,7 +84,7 @@ def label_rows(
     Parameters
     ----------
     labels, corpus
-        The labels, and the corpus that was labelled.
+        The labels, and the corpus that was labeled.
     segment
         From `cut_segment`.
     features
@@ -97,7 +97,7 @@ def label_rows(
     """
     if corpus.n_positions != len(labels.mask):
         raise ValueError(
-            f"expected the corpus that was labelled, of {len(labels.mask)} characters, got {corpus!r}: "
+            f"expected the corpus that was labeled, of {len(labels.mask)} characters, got {corpus!r}: "
             "label it with library.label(corpus)"
         )
     part = segment.positions
@@ -117,14 +117,14 @@ def _scaled(column: np.ndarray, kind: str, part: slice) -> np.ndarray:
     return ((column[part] - low) / ((high - low) or 1)).astype(np.float32)
 
 
-def _family_colour(name: str) -> str:
-    return _FAMILY_COLOURS.get(feature_family(name), _OTHERS)
+def _family_color(name: str) -> str:
+    return _FAMILY_COLORS.get(feature_family(name), _OTHERS)
 
 
 def draw_labels(axis: Axes, rows: LabelRows) -> None:
-    """Draw labels as rows of cells, from near white (0) to the colour of the feature's family (1), top row at 0."""
+    """Draw labels as rows of cells, from near white (0) to the color of the feature's family (1), top row at 0."""
     zero = np.asarray(to_rgb(_ZERO))
-    one = np.asarray([to_rgb(_family_colour(name)) for name in rows.names])
+    one = np.asarray([to_rgb(_family_color(name)) for name in rows.names])
     cells = zero + rows.values[:, :, None] * (one[:, None, :] - zero)
     cells[:, ~rows.known] = 1.0
     draw_cells(axis, cells, 0, rows.known)
@@ -143,11 +143,11 @@ def draw_cells(axis: Axes, cells: Float[np.ndarray, "rows W 3"], top: float, kno
 
 
 def name_rows(axis: Axes, names: Sequence[str], tops: Sequence[float]) -> None:
-    """Write the names of rows to their left, in the colours of their families."""
+    """Write the names of rows to their left, in the colors of their families."""
     axis.set_yticks([top + 0.5 for top in tops], list(names), fontsize=8)
     fit_tick_labels(axis.yaxis)
     for tick, name in zip(axis.get_yticklabels(), names, strict=True):
-        tick.set_color(_family_colour(name))
+        tick.set_color(_family_color(name))
 
 
 def write_characters(
@@ -155,10 +155,10 @@ def write_characters(
     characters: Sequence[str],
     y: float,
     size: float = 9,
-    colours: Sequence[Any] | None = None,
+    colors: Sequence[Any] | None = None,
     va: str = "bottom",
 ) -> None:
-    """Write one character a column; without `colours` in black, and stand-ins for white space in grey."""
+    """Write one character a column; without `colors` in black, and stand-ins for white space in gray."""
     for column, character in enumerate(characters):
         plain = _FAINT if character in INVISIBLE.values() else "black"
         axis.text(
@@ -169,7 +169,7 @@ def write_characters(
             va=va,
             family=choose_fonts(character),
             fontsize=size,
-            color=plain if colours is None else colours[column],
+            color=plain if colors is None else colors[column],
             parse_math=False,
         )
 

@@ -1,4 +1,4 @@
-"""What all drawings share: colours, fonts, axes and legends."""
+"""What all drawings share: colors, fonts, axes and legends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.text import Text
 
 from dni_jax.characters import UNKNOWN, make_visible
 
-# The palette of Okabe & Ito (2008), which colour-blind readers can tell apart.
+# The palette of Okabe & Ito (2008), which color-blind readers can tell apart.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 STYLES = ("-", "--", "-.")
 FONT = "DejaVu Sans Mono"
@@ -59,7 +59,7 @@ def place_legend(ax: Axes) -> None:
 
 @cache
 def _glyphs(file: str) -> frozenset[int]:
-    """Return the code points that a font draws; none where it cannot be read, as fonts of coloured emoji."""
+    """Return the code points that a font draws; none where it cannot be read, as fonts of colored emoji."""
     try:
         return frozenset(get_font(file).get_charmap())
     except (OSError, RuntimeError):

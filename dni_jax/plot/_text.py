@@ -1,4 +1,4 @@
-"""Text whose characters are coloured by the activation of a neuron."""
+"""Text whose characters are colored by the activation of a neuron."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def text(
     features: str | re.Pattern[str] | Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a segment of a string, each character coloured by a neuron's activation, with labels below it.
+    """Draw a segment of a string, each character colored by a neuron's activation, with labels below it.
 
     White is 0, red is positive, blue is negative. The scale is symmetric and extends to the neuron's largest absolute
     value in the whole corpus, so that drawings of several strings can be compared. Characters without a state, or
@@ -104,9 +104,9 @@ def text(
 
     limit = float(np.abs(values[known]).max(initial=0.0)) or 1.0
     shown, seen = values[segment.positions], known[segment.positions]
-    colours = colormaps[_MAP](Normalize(-limit, limit)(shown))[:, :3]
-    colours[~seen] = 1.0
-    draw_cells(axis, colours[None], _TOP, seen)
+    colors = colormaps[_MAP](Normalize(-limit, limit)(shown))[:, :3]
+    colors[~seen] = 1.0
+    draw_cells(axis, colors[None], _TOP, seen)
     if rows:
         draw_labels(axis, rows)
 
@@ -146,7 +146,7 @@ def _values(corpus: Corpus, states: Any, neuron: int | None) -> tuple[Float[np.n
 
 
 def _draw_scale(axis: Axes, limit: float, columns: int) -> None:
-    """Draw the colour scale to the right of the text."""
+    """Draw the color scale to the right of the text."""
     scale = axis.inset_axes((columns + 2, -1.3, 5, 0.4), transform=axis.transData)
     scale.imshow(np.linspace(-limit, limit, 101)[None], cmap=_MAP, extent=(-limit, limit, 0, 1), aspect="auto")
     scale.set_xticks([-limit, 0, limit], [f"{-limit:.2g}", "0", f"{limit:.2g}"], fontsize=6)

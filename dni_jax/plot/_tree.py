@@ -27,7 +27,7 @@ def tree(
     """Draw the parse tree of a string: the text above, and one bar for each node below it, parents above children.
 
     A bar covers the characters of its node, where the node's ``range:`` feature is 1. A node without characters is a
-    thin line. Names that do not fit are shortened and end in ``…``. Each symbol has a colour; in a language with many
+    thin line. Names that do not fit are shortened and end in ``…``. Each symbol has a color; in a language with many
     symbols, some share one. The pairs of brackets that the parser records in addition to the grammar's nodes are not
     drawn.
 
@@ -85,7 +85,7 @@ def tree(
     for node in nodes.tolist():
         kind = trees.kinds[trees.rule[rows][node]]
         low, high = max(int(begins[node]), first) - first, min(int(ends[node]), last) - first
-        # The last two colours of the palette, black and grey, would be taken for text.
+        # The last two colors of the palette, black and gray, would be taken for text.
         _draw_bar(axis, low, high, int(depths[node]), PALETTE[symbols.index(kind.symbol) % (len(PALETTE) - 2)])
         name = _shorten(kind.name if rules else kind.symbol, (high - low) * column)
         middle = ((low + high) / 2, depths[node] + 0.5)
@@ -98,10 +98,10 @@ def tree(
     return axis
 
 
-def _draw_bar(axis: Axes, low: int, high: int, level: int, colour: str) -> None:
+def _draw_bar(axis: Axes, low: int, high: int, level: int, color: str) -> None:
     left, wide = (low + _GAP, high - low - 2 * _GAP) if high > low else (low - _EMPTY / 2, _EMPTY)
     alpha = 0.3 if high > low else 1.0
-    axis.add_patch(Rectangle((left, level + 0.08), wide, 0.84, facecolor=colour, alpha=alpha, linewidth=0))
+    axis.add_patch(Rectangle((left, level + 0.08), wide, 0.84, facecolor=color, alpha=alpha, linewidth=0))
 
 
 def _shorten(name: str, points: float) -> str:

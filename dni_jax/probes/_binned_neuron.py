@@ -16,8 +16,8 @@ class BinnedNeuron(NamedTuple):
     Attributes
     ----------
     x : float64 (B,)
-        Increasing levels less `centre`.
-    centre : float64 ()
+        Increasing levels less `center`.
+    center : float64 ()
     train_positive, train_all : int32 (B + 1, K, F), (B + 1, K)
         Counts of the training sets, which leave fold k out, below each level.
     sum_positive, sum_all, square_positive, square_all : float64
@@ -27,7 +27,7 @@ class BinnedNeuron(NamedTuple):
     """
 
     x: Float[Array, " B"]
-    centre: Float[Array, ""]
+    center: Float[Array, ""]
     train_positive: Int[Array, "B1 K F"]
     train_all: Int[Array, "B1 K"]
     sum_positive: Float[Array, "B1 K F"]
@@ -71,8 +71,8 @@ def bin_neuron(
     levels: Float[Array, " B"], positive: Int[Array, "B K F"], everything: Int[Array, "B K"], parallel: bool = False
 ) -> BinnedNeuron:
     """Accumulate a neuron's counts over its levels, level after level or all at once."""
-    centre = levels[levels.shape[0] // 2]
-    x = levels - centre
+    center = levels[levels.shape[0] // 2]
+    x = levels - center
     prefix = prefix_sums if parallel else _prefix
     held_positive, held_all = prefix(positive), prefix(everything)
     train_positive = jnp.sum(positive, axis=1, keepdims=True, dtype=jnp.int32) - positive
@@ -83,7 +83,7 @@ def bin_neuron(
         return of_positives, prefix(train_all.astype(jnp.float64) * values[:, None])
 
     return BinnedNeuron(
-        x, centre, prefix(train_positive), prefix(train_all), *sums(x), *sums(x * x), held_positive, held_all
+        x, center, prefix(train_positive), prefix(train_all), *sums(x), *sums(x * x), held_positive, held_all
     )
 
 

@@ -1,6 +1,6 @@
 """Sets of positions as words of bits: pack, transpose, count and select without touching single positions.
 
-A sorted neuron is cut into words of W neighbouring ranks. One word per feature holds its positives, one per fold
+A sorted neuron is cut into words of W neighboring ranks. One word per feature holds its positives, one per fold
 its positions. The training positives of feature f without fold k are then ``positives & ~fold``, counted by a popcount.
 W is 64, or 32 for devices whose integers have 32 bits.
 """
@@ -55,7 +55,7 @@ def transpose_words(words: UInt[Array, "*batch W"]) -> UInt[Array, "*batch W"]:
 
 
 def words_by_rank(packed: UInt[Array, "T V"], order: Int[Array, " T"], n_columns: int) -> UInt[Array, "B {n_columns}"]:
-    """Reorder the rows and turn them into one word per column for every W neighbouring rows."""
+    """Reorder the rows and turn them into one word per column for every W neighboring rows."""
     n_bits = width(packed)
     n_words = -(-packed.shape[0] // n_bits)
     rows = jnp.pad(packed[order], ((0, n_words * n_bits - packed.shape[0]), (0, 0)))

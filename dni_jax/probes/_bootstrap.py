@@ -1,6 +1,6 @@
 """How much scores would differ with other strings: the bootstrap over groups of positions (Efron 1979).
 
-Whole strings are drawn with replacement, so that what neighbouring positions share stays together. The positions are
+Whole strings are drawn with replacement, so that what neighboring positions share stays together. The positions are
 read once: an AUC follows from weighted counts on blocks of ranks, a held-out score from one sum per string.
 """
 

@@ -53,10 +53,10 @@ def check_columns(labels: Any, n_positions: int, metric: str) -> np.ndarray:
 
 
 def prepare(hidden: Any, metric: str, strata: Int[np.ndarray, " T"] | None = None) -> Sides:
-    """Rank the neurons, or centre them; within strata 0, 1, ... where there are any. Needs 64-bit mode."""
+    """Rank the neurons, or center them; within strata 0, 1, ... where there are any. Needs 64-bit mode."""
     codes = np.zeros(len(hidden), np.int32) if strata is None else strata
     arrays, n_strata = jax.device_put((hidden, codes.astype(np.int32))), int(codes.max()) + 1
-    return _ranked(*arrays, n_strata, devices.get_platform()) if metric == "auc" else _centred(*arrays, n_strata)
+    return _ranked(*arrays, n_strata, devices.get_platform()) if metric == "auc" else _centered(*arrays, n_strata)
 
 
 @partial(jax.jit, static_argnames=("n_strata", "platform"))
@@ -81,7 +81,7 @@ def _ranked(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int
 
 
 @partial(jax.jit, static_argnames="n_strata")
-def _centred(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int) -> Sides:
+def _centered(hidden: Float[Array, "T N"], strata: Int[Array, " T"], n_strata: int) -> Sides:
     return _with_spread(_without_means(hidden.astype(jnp.float64), strata, n_strata))
 
 

@@ -292,7 +292,7 @@ def _score(levels: Array, cells: Array, strengths: Array, spec: ProbeSpec, plan:
             scores["auc_error"] = metrics.tie_bound(tied, counts)
             scores["accuracy_error"] = share_at_threshold(binned, fit)
             scores[SETTLED] = jnp.asarray(fit.spread().settled)
-            return scores | fit.moved(binned.centre).line()
+            return scores | fit.moved(binned.center).line()
 
         return lax.map(solve, strengths)
 

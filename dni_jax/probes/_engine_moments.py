@@ -28,7 +28,7 @@ class ExactMoments:
     shape : (int, int, int)
         Numbers of neurons, features and folds.
     origin : float64 arrays (N,) and (F,)
-        What moments are about: a position of the sample, which keeps sums of large, close values from cancelling.
+        What moments are about: a position of the sample, which keeps sums of large, close values from canceling.
     moments, limits
         Sums of each fold, and its smallest and largest labels; NumPy arrays.
     n_updates : int

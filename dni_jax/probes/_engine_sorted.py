@@ -209,18 +209,18 @@ def _score_batch(
         def solve(strength: Array) -> tuple:
             fit: Fit = probe.classify(neuron, strength, solver)  # type: ignore[misc]
             counts = confusion(neuron, fit)
-            return fit.moved(neuron.centre).spread(), counts, direction(neuron, fit.weight)
+            return fit.moved(neuron.center).spread(), counts, direction(neuron, fit.weight)
 
         ranks = midranks(neuron) if "auc" in spec.names else None
         return *lax.map(solve, data.strength), ranks
 
-    fit, counts, towards, ranks = plan.map(one, x)
+    fit, counts, toward, ranks = plan.map(one, x)
     scores = {name: metrics.FROM_COUNTS[name](counts) for name in spec.names if name != "auc"}
     if ranks is not None:
         # One product for all neurons of the batch: the sum of the held-out positives' ranks gives their AUC.
         sums = _layout.fold_products(ranks.T, labels, data.blocks, n_folds, plan.parallel)
         sums = jnp.broadcast_to(jnp.swapaxes(sums, 0, 1)[:, None], fit.weight.shape)
-        scores["auc"] = metrics.auc(sums, counts, towards)
+        scores["auc"] = metrics.auc(sums, counts, toward)
     return scores | fit.line() | {SETTLED: fit.settled}
 
 

@@ -28,7 +28,7 @@ def make_folds(
         Positions that belong together, such as the string each character comes from; -1 leaves a position out.
         Needed by "grouped".
     scheme : {"grouped", "shuffled", "stratified_contiguous"}
-        "grouped" keeps each group in one fold and balances the folds by size: neighbouring characters are not
+        "grouped" keeps each group in one fold and balances the folds by size: neighboring characters are not
         independent, so this is the honest choice. "shuffled" deals single positions at random.
         "stratified_contiguous" is what scikit-learn's ``cross_val_score(cv=k)`` does for a classifier
         (``StratifiedKFold`` without shuffling), which depends on the feature.

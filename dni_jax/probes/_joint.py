@@ -33,8 +33,8 @@ class Grams(NamedTuple):
         others = 1.0 - jnp.eye(self.zz.shape[0], dtype=jnp.float64)
         return Grams(*(jnp.tensordot(others, part, axes=1) for part in self))
 
-    def centred(self) -> tuple[Array, Array, Array, Array, Array]:
-        """Return centred x'x, x'y and y'y, and the means of x and y, for each set."""
+    def centered(self) -> tuple[Array, Array, Array, Array, Array]:
+        """Return centered x'x, x'y and y'y, and the means of x and y, for each set."""
         n = self.zz[:, -1, -1]
         x, y = self.zz[:, :-1, -1] / n[:, None], self.zy[:, -1] / n[:, None]
         xx = self.zz[:, :-1, :-1] - n[:, None, None] * x[:, :, None] * x[:, None, :]
@@ -43,7 +43,7 @@ class Grams(NamedTuple):
 
 
 class JointData(NamedTuple):
-    """Positions in use, fold after fold: centred neurons with a column of ones, labels, and blocks of rows."""
+    """Positions in use, fold after fold: centered neurons with a column of ones, labels, and blocks of rows."""
 
     z: Float[Array, "T N1"]
     y: Float[Array, "T F"]
@@ -65,7 +65,7 @@ def grams(data: JointData, n_folds: int, parallel: bool = False) -> Grams:
 
 def ridge(train: Grams, alphas: Float[Array, " A"]) -> Float[Array, "A K N1 F"]:
     """Compute ridge coefficients for every alpha from one eigendecomposition per fold; the intercept, last, is free."""
-    xx, xy, _, x, y = train.centred()
+    xx, xy, _, x, y = train.centered()
     values, vectors = jnp.linalg.eigh(xx)
     values = jnp.maximum(values, 0.0)
     rotated = jnp.einsum("kne,knf->kef", vectors, xy)
@@ -89,13 +89,13 @@ def r2(held: Grams, w: Float[Array, "K N1 F"]) -> Float[Array, "K F"]:
     """Compute the held-out R^2 of lines; NaN for constant labels."""
     fit = jnp.einsum("knf,knm,kmf->kf", w, held.zz, w)
     residual = held.yy - 2.0 * jnp.sum(w * held.zy, axis=1) + fit
-    spread = held.centred()[2]
+    spread = held.centered()[2]
     return jnp.where(spread > 1e-12 * held.yy, 1.0 - residual / jnp.where(spread > 0, spread, 1.0), jnp.nan)
 
 
 @contextmanager
 def on_capable_device(spec: ProbeSpec) -> Iterator[None]:
-    """Compute in float64, and on the host what a TPU would take minutes to compile: factorisations in float64."""
+    """Compute in float64, and on the host what a TPU would take minutes to compile: factorizations in float64."""
     with in_float64(on_host=get_platform(spec) == "tpu"):
         yield
 
@@ -262,7 +262,7 @@ def score_jointly(
         The group of neurons to take; all by default.
     settings
         `metrics`, `C`, `alpha` and `plan` as in `ProbeSpec`. Of the metrics for continuous labels only r2; several
-        alphas share one factorisation.
+        alphas share one factorization.
 
     Returns
     -------
@@ -329,10 +329,10 @@ def warn_of_unfinished(last_step: Float[np.ndarray, "A K F"]) -> int:
 
 @partial(jax.jit, static_argnames=("k", "n_folds", "parallel"))
 def _select(data: JointData, k: int, n_folds: int, parallel: bool) -> tuple[Array, Array]:
-    """Greedy choice by a pivoted Cholesky factorisation of each training set's Gram matrix."""
+    """Greedy choice by a pivoted Cholesky factorization of each training set's Gram matrix."""
     held = grams(data, n_folds, parallel)
     train = held.without_each()
-    xx, xy, _, x, y = train.centred()
+    xx, xy, _, x, y = train.centered()
     diagonal = jnp.diagonal(xx, axis1=1, axis2=2)
     n_neurons = diagonal.shape[1]
 

@@ -23,13 +23,13 @@ class Line(NamedTuple):
 
 
 def fit(train: Moments, alpha: Float[Array, ""]) -> Line:
-    """Minimise ``sum((y - a - slope * x) ** 2) + alpha * slope ** 2``; the intercept a is free.
+    """Minimize ``sum((y - a - slope * x) ** 2) + alpha * slope ** 2``; the intercept a is free.
 
     A neuron that is constant in training gets slope 0: it predicts the mean.
     """
-    centred = train.centred()
-    spread = centred.xx + alpha
-    slope = jnp.where(centred.xx > 0, centred.xy / jnp.where(spread > 0, spread, 1.0), 0.0)
+    centered = train.centered()
+    spread = centered.xx + alpha
+    slope = jnp.where(centered.xx > 0, centered.xy / jnp.where(spread > 0, spread, 1.0), 0.0)
     return Line(slope, train.x / train.n, train.y / train.n)
 
 
@@ -52,17 +52,17 @@ def r2(held: Moments, line: Line, constant: Bool[Array, "K 1 F"], same: Bool[Arr
     """
     moved = held.about(line.x_mean, line.y_mean)
     residual = moved.yy - 2.0 * line.slope * moved.xy + line.slope**2 * moved.xx
-    spread = jnp.where(constant, 1.0, held.centred().yy)
+    spread = jnp.where(constant, 1.0, held.centered().yy)
     score = jnp.where(constant, same.astype(jnp.float64), 1.0 - residual / spread)
     return jnp.where(held.n < 2, jnp.nan, score)
 
 
 def pearson(held: Moments, line: Line, constant: Bool[Array, "K 1 F"]) -> Array:
     """Correlation of prediction and label on held-out positions; NaN where either is constant."""
-    centred = held.centred()
-    spread = jnp.sqrt(centred.xx) * jnp.sqrt(centred.yy)
+    centered = held.centered()
+    spread = jnp.sqrt(centered.xx) * jnp.sqrt(centered.yy)
     defined = ~constant & (spread > 0) & (line.slope != 0)
-    correlation = jnp.sign(line.slope) * centred.xy / jnp.where(defined, spread, 1.0)
+    correlation = jnp.sign(line.slope) * centered.xy / jnp.where(defined, spread, 1.0)
     return jnp.where(defined, jnp.clip(correlation, -1.0, 1.0), jnp.nan)
 
 
@@ -111,7 +111,7 @@ def score_moments(
 def classify(neuron: Neuron, alpha: Float[Array, ""], solver: Solver) -> Fit:
     """Solve scikit-learn's ``RidgeClassifier(alpha=alpha)`` for every fold and feature on one neuron.
 
-    Minimises ``sum(c_y * (y - a - w * x) ** 2) + alpha * w ** 2`` for y in {-1, +1}; the intercept a is free.
+    Minimizes ``sum(c_y * (y - a - w * x) ** 2) + alpha * w ** 2`` for y in {-1, +1}; the intercept a is free.
     """
     classes = both_classes(neuron)
     size = classes.sizes()
@@ -123,8 +123,8 @@ def classify(neuron: Neuron, alpha: Float[Array, ""], solver: Solver) -> Fit:
     spread = squares - total * x_mean**2
     spread = jnp.where(spread <= ROUNDING * squares, 0.0, spread)
     cross = s[0] - s[1] - total * x_mean * y_mean
-    penalised = spread + alpha
-    w = jnp.where(spread > 0, cross / jnp.where(penalised > 0, penalised, 1.0), 0.0)
+    penalized = spread + alpha
+    w = jnp.where(spread > 0, cross / jnp.where(penalized > 0, penalized, 1.0), 0.0)
     # Equal means leave a cross product of rounding only.
     w = jnp.where(jnp.abs(cross) <= ROUNDING * jnp.sqrt(squares * total), 0.0, w)
     shape = neuron.train_positive.shape[1:]

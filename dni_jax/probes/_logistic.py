@@ -1,6 +1,6 @@
-"""Logistic regression on one neuron, by Newton's method on a few hundred blocks of neighbouring values.
+"""Logistic regression on one neuron, by Newton's method on a few hundred blocks of neighboring values.
 
-A step over all positions would cost T exponentials for every fold and feature. Within a block of neighbouring values
+A step over all positions would cost T exponentials for every fold and feature. Within a block of neighboring values
 ``log(1 + exp(w * x + b))`` is nearly a polynomial in x, so its sum over the block is a Taylor series in the block's
 moments. These do not depend on w and b, and a step costs one exponential per block. The terms linear in the labels are
 known exactly. Where a weight is too large for the series to hold, the neuron is fitted again over every position.
@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from dni_jax.probes import _bits
 from dni_jax.probes._neuron import Fit, Neuron, Solver, both_classes, class_weights, from_line
-from dni_jax.probes._newton import Surface, minimise
+from dni_jax.probes._newton import Surface, minimize
 from dni_jax.probes._value_blocks import ValueBlocks
 
 # Powers of a block's moments, and the largest weight times radius: the series' error stays below 1e-8 per position.
@@ -122,7 +122,7 @@ def _surface(sums: _Sums, linear: tuple[Array, Array], w: Array, b: Array) -> Su
 def fit(neuron: Neuron, cost: Float[Array, ""], solver: Solver) -> Fit:
     """Solve scikit-learn's ``LogisticRegression(C=cost)`` for every fold and feature on one neuron.
 
-    Minimises ``w ** 2 / 2 + cost * sum(c_y * log(1 + exp(-y * (w * x + b))))``; the bias is free.
+    Minimizes ``w ** 2 / 2 + cost * sum(c_y * log(1 + exp(-y * (w * x + b))))``; the bias is free.
     """
     shape = neuron.train_positive.shape[1:]
     size = both_classes(neuron).sizes().reshape(2, *shape)
@@ -140,7 +140,7 @@ def fit(neuron: Neuron, cost: Float[Array, ""], solver: Solver) -> Fit:
     words, parallel = blocks.words, solver.parallel
     if words is None:
         exact = objective(lambda w, b: _block_sums(blocks, w, b, parallel))
-        w, b, done = minimise(exact, 0 * start, start, 1e-14, parallel)
+        w, b, done = minimize(exact, 0 * start, start, 1e-14, parallel)
         return from_line(w, b, size, done)
 
     def quick(w: Array, b: Array) -> _Sums:
@@ -149,9 +149,9 @@ def fit(neuron: Neuron, cost: Float[Array, ""], solver: Solver) -> Fit:
         return jnp.where(jnp.abs(w) * blocks.radius <= 2.0 * _REACH, value, jnp.inf), *rest
 
     def again(line: tuple[Array, Array]) -> tuple[Array, Array]:
-        return minimise(objective(lambda w, b: _position_sums(words, each, w, b)), *line, 1e-14)[:2]
+        return minimize(objective(lambda w, b: _position_sums(words, each, w, b)), *line, 1e-14)[:2]
 
-    w, b, done = minimise(objective(quick), 0 * start, start, 1e-14, parallel)
+    w, b, done = minimize(objective(quick), 0 * start, start, 1e-14, parallel)
     reached = jnp.abs(w) * blocks.radius <= _REACH
     if parallel:
         return from_line(w, b, size, done & reached)

@@ -43,7 +43,7 @@ class Moments(NamedTuple):
             self.xy - x * self.y - y * self.x + self.n * x * y,
         )
 
-    def centred(self) -> "Moments":
+    def centered(self) -> "Moments":
         """Move each set's origin to its own mean; squares that are only rounding become 0."""
         moved = self.about(self.x / self.n, self.y / self.n)
         return moved._replace(
@@ -81,7 +81,7 @@ def fold_moments(
 
     `scaled` is applied to the states first. `parallel` computes all blocks at once instead of one after the other.
 
-    An origin among the values, the first position for example, keeps sums of large, close values from cancelling, and
+    An origin among the values, the first position for example, keeps sums of large, close values from canceling, and
     constant neurons exactly at 0.
     """
     x0, y0 = x0.astype(jnp.float64), y0.astype(jnp.float64)

@@ -34,7 +34,7 @@ class Solver(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """One line ``weight * (x - threshold)`` per fold and feature; x is measured from the neuron's centre.
+    """One line ``weight * (x - threshold)`` per fold and feature; x is measured from the neuron's center.
 
     Positions with a positive value are predicted to be in class 1. Where the weight is 0, `constant` is the
     prediction everywhere. `settled` is False where a parallel solver has to be followed by another one.
@@ -45,9 +45,9 @@ class Fit(NamedTuple):
     constant: Bool[Array, "*fits"]
     settled: Bool[Array, "*fits"] | bool = True
 
-    def moved(self, centre: Float[Array, ""]) -> "Fit":
+    def moved(self, center: Float[Array, ""]) -> "Fit":
         """Return the fit in the neuron's original units."""
-        return self._replace(threshold=self.threshold + centre)
+        return self._replace(threshold=self.threshold + center)
 
     def spread(self) -> "Fit":
         """Return the fit with a `settled` for each line."""
@@ -94,7 +94,7 @@ class Neuron(Protocol):
 
     Attributes
     ----------
-    centre : float64 ()
+    center : float64 ()
         The value that is subtracted from all others.
     train_positive, train_all : int32 (B + 1, K, F), (B + 1, K)
         Counts of the training sets in the prefixes; the last row counts whole sets.
@@ -103,7 +103,7 @@ class Neuron(Protocol):
     """
 
     @property
-    def centre(self) -> Float[Array, ""]: ...
+    def center(self) -> Float[Array, ""]: ...
 
     @property
     def train_positive(self) -> Int[Array, "B1 K F"]: ...
@@ -135,7 +135,7 @@ class Neuron(Protocol):
         ...
 
     def blocks(self, cost: Float[Array, "2 K F"] | None, n_powers: int) -> ValueBlocks:
-        """Blocks of neighbouring values; see `SortedNeuron.blocks`."""
+        """Blocks of neighboring values; see `SortedNeuron.blocks`."""
         ...
 
 

@@ -42,7 +42,7 @@ def _direction(at: Surface) -> tuple[Array, Array, Array]:
     return w, b, w * at.dw + b * at.db
 
 
-def minimise(
+def minimize(
     surface: Callable[[Array, Array], Surface],
     w: Float[Array, "*fits"],
     b: Float[Array, "*fits"],
@@ -50,7 +50,7 @@ def minimise(
     parallel: bool = False,
     max_steps: int = 200,
 ) -> tuple[Float[Array, "*fits"], Float[Array, "*fits"], Bool[Array, "*fits"]]:
-    """Minimise from a starting point, halving steps that do not descend (Armijo); return also which have converged.
+    """Minimize from a starting point, halving steps that do not descend (Armijo); return also which have converged.
 
     Stops where the squared Newton decrement, twice the distance to the smallest value, is at most `tolerance` times
     the value; a parallel solver always takes as many steps as nearly all problems need.

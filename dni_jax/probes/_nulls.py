@@ -13,7 +13,7 @@ string_permutation   As fresh, among the recorded strings: also on their labels,
 shift                Each group's labels as a closed circle, rotated by a random angle. Holds where a group's labels are
                      stationary and the seam is one place of many: long texts. The position in the text is not kept, so
                      that it finds what states and labels of short strings have in common: their place in the string.
-iid                  The labels as a set. Wrong wherever neighbouring positions are alike, as in all sequences: far too
+iid                  The labels as a set. Wrong wherever neighboring positions are alike, as in all sequences: far too
                      many neurons pass. Here for comparison only.
 labels               Whatever the null labels that are passed keep.
 ===================  ==================================================================================================
@@ -41,7 +41,7 @@ _ALTERNATIVES = 20  # strings a length class should have to choose from
 
 @dataclass(frozen=True, eq=False)
 class NullSpec:
-    """What labels would look like that have nothing to do with the states.
+    """How to generate null labels: labels that are unrelated to the states.
 
     Attributes
     ----------

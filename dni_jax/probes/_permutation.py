@@ -64,8 +64,8 @@ def p_values(
 
 def distances(scores: Float[np.ndarray, "R1 N G"], two_sided: bool) -> Float[np.ndarray, "R1 N G"]:
     """Compute distances from the mean over rows in units of their spread; 0 where all rows are equal."""
-    centre = scores.mean(0)
-    off = scores - centre
+    center = scores.mean(0)
+    off = scores - center
     spread = np.sqrt((off * off).mean(0))
     flat = spread <= 1e-12 * np.maximum(np.abs(scores).max(0), 1.0)
     off = np.where(flat, 0.0, off / np.where(flat, 1.0, spread))
@@ -117,7 +117,7 @@ def permutation_test(
     groups : integer array (T,), optional
         The string (or file) of each position; -1 leaves a position out. Needed by all nulls but "labels" and "iid".
     null : {"shift", "fresh", "string_permutation", "iid", "labels"}, or NullSpec
-        What labels would look like that have nothing to do with the states: a name, or a whole
+        How labels unrelated to the states are generated: the name of a null, or a
         `dni_jax.probes.NullSpec`.
     metric : str, or one for each feature
         Without folds "auc" or "pearson", over all positions used; with folds, a metric of `score_neurons`, its mean
@@ -173,7 +173,7 @@ def permutation_test(
     Benjamini-Hochberg needs small p-values: with M pairs, of which k are findings, none of them can have a q below
     ``M / (k (R + 1))``. Where few of many pairs are expected to be findings, take more repetitions.
 
-    A feature that is given up has the p of its family in place of "p", which is never less, and "p_global" is then
+    If testing a feature stops early, its "p" is its "p_family", which is never smaller, and its "p_global" is
     Bonferroni's: the number of features times "p_family".
 
     Examples

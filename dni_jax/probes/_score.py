@@ -98,7 +98,7 @@ def score_neurons(
 
 
 def fit_neurons(hidden: Any, labels: Any, folds: Any, *, probe: str | ProbeSpec = "svm", **settings: Any) -> Scores:
-    """Return the fitted lines themselves: decision or prediction is ``weight * x + bias``.
+    """Fit one probe for every neuron, feature and fold, and return its weight and bias.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ def score_sets(
 
     Examples
     --------
-    The label is the product's sign of a neuron's change; neither state alone knows it:
+    The label is the sign of a neuron's change, which neither state alone predicts:
 
     >>> import numpy as np
     >>> from dni_jax.probes import make_folds, score_sets

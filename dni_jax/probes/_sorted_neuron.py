@@ -47,8 +47,8 @@ class SortedNeuron(NamedTuple):
     Attributes
     ----------
     x : float64 (B, W)
-        Sorted values less `centre`; the padding repeats the largest.
-    centre : float64 ()
+        Sorted values less `center`; the padding repeats the largest.
+    center : float64 ()
         The median, subtracted to avoid cancellation in sums of large, close values.
     order : int32 (T,)
         The position at each rank.
@@ -68,7 +68,7 @@ class SortedNeuron(NamedTuple):
     """
 
     x: Float[Array, "B W"]
-    centre: Float[Array, ""]
+    center: Float[Array, ""]
     order: Int[Array, " T"]
     fold_of: Int[Array, " T"]
     positive: UInt[Array, "B F"]
@@ -115,7 +115,7 @@ class SortedNeuron(NamedTuple):
         return TrainingClass(self, negate)
 
     def blocks(self, cost: Float[Array, "2 K F"] | None, n_powers: int) -> ValueBlocks:
-        """Cut the neuron into blocks of neighbouring values.
+        """Cut the neuron into blocks of neighboring values.
 
         `cost` weighs the positives and the negatives of each fold and feature; without it every position has mass 1,
         and all features share their moments.
@@ -159,8 +159,8 @@ def sort_neuron(
     n_words, n_bits = layout.valid.shape[0], _bits.width(layout.valid)
     order = sort_order(x, n_bits)
     ranked = x[order].astype(jnp.float64)
-    centre = ranked[x.shape[0] // 2]
-    ranked = jnp.pad(ranked - centre, (0, n_words * n_bits - x.shape[0]), mode="edge").reshape(n_words, n_bits)
+    center = ranked[x.shape[0] // 2]
+    ranked = jnp.pad(ranked - center, (0, n_words * n_bits - x.shape[0]), mode="edge").reshape(n_words, n_bits)
     positive = _bits.words_by_rank(layout.labels, order, n_features)
     fold = _bits.words_by_rank(layout.folds, order, n_folds)
     words = (positive, fold, layout.valid)
@@ -172,7 +172,7 @@ def sort_neuron(
     square_positive, square_all = prefix_values((ranked * ranked, *words)) if squares else (None, None)
     return SortedNeuron(
         x=ranked,
-        centre=centre,
+        center=center,
         order=order,
         fold_of=layout.fold_of[order],
         positive=positive,

@@ -20,7 +20,7 @@ class _Problem(NamedTuple):
     """One SVM a (fold, feature), flat; row 0 is the "upper" class, which should lie high, row 1 the lower one.
 
     Masses are integers, `mass` a member in multiples of `unit`, so that equal masses of both classes are
-    recognised exactly. `limit` is the smaller class's.
+    recognized exactly. `limit` is the smaller class's.
     """
 
     negate: Bool[Array, "2 KF"]
@@ -132,7 +132,7 @@ def _threshold(
 def fit(neuron: Neuron, cost: Float[Array, ""], solver: Solver) -> Fit:
     """Solve the SVM of every fold and feature on one neuron.
 
-    Minimises ``w ** 2 / 2 + cost * sum(c_y * max(0, 1 - y * (w * x + b)))`` over w and b for y in {-1, +1}, with
+    Minimizes ``w ** 2 / 2 + cost * sum(c_y * max(0, 1 - y * (w * x + b)))`` over w and b for y in {-1, +1}, with
     class weights c of 1, or ``n / (2 * n_class)`` where `balanced`. Where a whole interval of biases is optimal,
     the middle is taken, as libsvm does. w = 0 predicts the majority of the training set, class 0 in a tie.
     """

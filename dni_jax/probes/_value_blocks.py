@@ -1,4 +1,4 @@
-"""A neuron in a few hundred blocks of neighbouring values, each summarised by its moments about its middle."""
+"""A neuron in a few hundred blocks of neighboring values, each summarized by its moments about its middle."""
 
 from typing import NamedTuple
 

@@ -282,7 +282,7 @@ class Corpus:
 
 
 def check_corpus(value: Any) -> None:
-    """Refuse what is no corpus.
+    """Raise a ValueError unless the value is a Corpus.
 
     Raises
     ------

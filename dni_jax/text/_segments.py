@@ -35,8 +35,8 @@ def segment_corpus(corpus: Corpus, size: int) -> Corpus:
     ``begins`` and ``ends`` say whether a segment begins and ends where its string did. A node that extends beyond a
     segment is kept in every segment that it overlaps, with its true start and end, so that a segment's first
     character is not mistaken for the node's. A node without characters goes to the segment of the node around it.
-    The record ``"source position"`` numbers the characters of the corpus, so that `join_segments` can recognise
-    neighbours after `Corpus.take` too.
+    The record ``"source position"`` numbers the characters of the corpus, so that `join_segments` can recognize
+    neighbors after `Corpus.take` too.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def join_segments(corpus: Corpus) -> Texts:
     r"""Find the segments that follow each other in the corpus as they did in their string.
 
     The order of the segments does not show this: `Corpus.take` and `Corpus.shuffle` can place any two segments next
-    to each other. Neighbours are joined where the record ``"source position"`` continues from one to the next.
+    to each other. Neighbors are joined where the record ``"source position"`` continues from one to the next.
 
     Examples
     --------

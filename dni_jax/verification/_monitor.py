@@ -244,8 +244,8 @@ def monitor(
     Raises
     ------
     ValueError
-        For neurons that are no distinct numbers of the network, a program that fails or says the same everywhere, a
-        single string, or a rate that is no share.
+        For duplicate or out-of-range neurons, a program that fails or whose output never varies, a
+        single string, or an alarm_rate outside (0, 1).
 
     Examples
     --------
@@ -257,7 +257,7 @@ def monitor(
     True
     """
     if not isinstance(model, TrainedModel):
-        raise ValueError(f"expected a network that dni_jax trains and writes with, got {type(model).__name__}")
+        raise ValueError(f"expected a TrainedModel, got {type(model).__name__}: train one with dni.train")
     if not 0 < alarm_rate < 1:
         raise ValueError(f"expected alarm_rate between 0 and 1, got {alarm_rate}")
     chosen = ablate(neurons).edits[0].neurons

@@ -71,7 +71,7 @@ class Replacement(Intervention):
 
     @property
     def n_weights_removed(self) -> int:
-        """How many weights lead into the cluster, which nobody needs any more."""
+        """The number of weights that lead into the cluster, which the program makes unnecessary."""
         return sum(int(mask.sum()) for mask in named_arrays(_incoming(self.model.weights, self.neurons)).values())
 
     @property
@@ -123,7 +123,7 @@ class Replacement(Intervention):
         language
             Decides which written strings parse.
         n_texts, length, seed
-            Of the texts that are written: their number and length; 0 texts write none. The seed also draws clusters.
+            Number, length and seed of the generated texts; 0 generates none. The seed also draws the random clusters.
 
         Returns
         -------
@@ -209,7 +209,7 @@ def _length(measures: TextMeasures) -> float:
 def replace(
     model: TrainedModel, neurons: Sequence[int], program: Program, corpus: Corpus, *, where: str = "recurrent"
 ) -> Replacement:
-    """Let a program stand for a cluster of neurons (Lin & Wu 2017, section 5, as future work).
+    """Replace a cluster of neurons by a program (future work in section 5 of Lin & Wu 2017).
 
     The program reads along, symbol by symbol. Each neuron takes the value on its own line through what the program
     says, the least squares fit to its states on a text; between strings it takes the network's own value.
@@ -234,7 +234,7 @@ def replace(
     Raises
     ------
     ValueError
-        For a network from elsewhere, neurons that are no distinct numbers of it, a program that fails or that says
+        For an imported network, duplicate or out-of-range neurons, a program that fails or whose output is
         the same everywhere, or text whose beginning is missing.
 
     Examples
@@ -247,9 +247,7 @@ def replace(
     (2, 136)
     """
     if not isinstance(model, TrainedModel):
-        raise ValueError(
-            f"expected a network that dni_jax trains, writes with and takes apart, got {type(model).__name__}"
-        )
+        raise ValueError(f"expected a TrainedModel, got {type(model).__name__}: train one with dni.train")
     chosen = ablate(neurons).edits[0].neurons
     if max(chosen) >= model.n_neurons:
         raise ValueError(f"expected neurons 0 to {model.n_neurons - 1}, got {max(chosen)}")
@@ -293,12 +291,12 @@ def fit_lines(
             f"{program.name!r}: pass text in which they occur"
         )
     y = hidden.astype(np.float64)
-    centre = y.mean(axis=0)
-    coefficients, *_ = np.linalg.lstsq(x, y - centre, rcond=None)
-    left, spread = ((y - centre - x @ coefficients) ** 2).sum(axis=0), ((y - centre) ** 2).sum(axis=0)
+    center = y.mean(axis=0)
+    coefficients, *_ = np.linalg.lstsq(x, y - center, rcond=None)
+    left, spread = ((y - center - x @ coefficients) ** 2).sum(axis=0), ((y - center) ** 2).sum(axis=0)
     varies = spread > 1e-12 * len(y)
     r2 = np.where(varies, 1 - left / np.where(varies, spread, 1.0), 1.0)
-    intercept = centre - mean @ coefficients
+    intercept = center - mean @ coefficients
     return np.concatenate([coefficients, intercept[None]]).T, r2
 
 

@@ -130,7 +130,7 @@ def verify(
     - ``random_effect`` (mean over draws), ``random_effect_low`` and ``random_effect_high`` (the draws' 2.5th and
       97.5th percentile);
     - ``p`` ``(feature, k, measure)``: share of random sets that harm at least as much, the top set counted in; and
-      ``p_differs``: share that lie at least as far from the middle of all sets, on either side; ``p_smallest``
+      ``p_differs``: share that lie at least as far from the mean of all sets, on either side; ``p_smallest``
       ``(feature, k)``: the least that both can be, 1 / (1 + number of random sets). Where fewer than `n_random` exist,
       the others' values in ``random`` are NaN;
     - ``neurons`` ``(feature, k, place)``: the neurons overridden, -1 after the k-th;
@@ -176,7 +176,7 @@ def verify(
     task: Task
     if isinstance(model, TrainedModel):
         if targets is not None:
-            raise ValueError("expected targets only with a network from elsewhere, got some with one of our own")
+            raise ValueError("expected targets= only with an ImportedModel, got it with a TrainedModel: omit it")
         corpus = model.encode(corpus)
         task = NextSymbolTask.of(model, corpus)
     else:
@@ -235,7 +235,7 @@ class _Request(NamedTuple):
 
 
 def check_network(model: Any) -> None:
-    """Refuse what is no network to verify."""
+    """Raise a ValueError unless the model is a network that can be verified."""
     if not isinstance(model, (TrainedModel, ImportedModel)):
         hint = "pass the network first: dni.verify(model, corpus, relevance, ...)"
         raise ValueError(f"expected a network that dni_jax runs itself, got {type(model).__name__}: {hint}")
@@ -304,7 +304,7 @@ def _effects(request: _Request, labels: Labels, orders: Int[np.ndarray, "F N"]) 
     counted = outcome.measured & labels.mask & request.at
     if not counted.any():
         raise ValueError(
-            "expected positions that are predicted and labelled among those that at= names, got none: is a symbol "
+            "expected positions that are predicted and labeled among those that at= names, got none: is a symbol "
             "missing in this text?"
         )
     groups = corpus.position_groups

@@ -80,7 +80,7 @@ def measure_texts(texts: Sequence[str], boundary: str = "", language: BaseLangua
     strings = [(part, end < len(parts) - 1) for parts in _split(texts, boundary) for end, part in enumerate(parts)]
     characters = sum(len(part) for part, _ in strings)
     if not characters:
-        raise ValueError("expected texts with at least one character that is no boundary, got none")
+        raise ValueError("expected at least one character besides boundaries, got none: generate longer texts")
     walks = [_walk(part, whole) for part, whole in strings]
     partners, alone = sum(walk[0] for walk in walks), sum(walk[1] for walk in walks)
     depths = np.bincount(np.concatenate([np.asarray(walk[2], np.int64) for walk in walks]))

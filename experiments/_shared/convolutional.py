@@ -166,7 +166,7 @@ class Network(nnx.Module):
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers are learnt."""
+        """How many numbers are learned."""
         return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(self, nnx.Param)))
 
 

@@ -136,10 +136,10 @@ def draw(results, path):
     for column, (case, found) in enumerate(results.items()):
         lags = list(CASES[case][2])
         for axis, name in zip(axes[:, column], ("share", "effect"), strict=True):
-            for one, colour in zip(found, PALETTE, strict=False):
+            for one, color in zip(found, PALETTE, strict=False):
                 low, high = np.quantile(one[name][1:], [0.025, 0.975], axis=0)
-                axis.fill_between(lags, low, high, color=colour, alpha=0.15, linewidth=0, label="random 10, 95 %")
-                axis.plot(lags, one[name][0], "o-", color=colour, markersize=3, label="10 best encoders")
+                axis.fill_between(lags, low, high, color=color, alpha=0.15, linewidth=0, label="random 10, 95 %")
+                axis.plot(lags, one[name][0], "o-", color=color, markersize=3, label="10 best encoders")
             axis.set_xticks(lags)
             axis.set_xlabel("characters before the prediction")
             axis.set_ylim(bottom=0)
@@ -147,9 +147,7 @@ def draw(results, path):
         axes[0, column].set_ylabel("share of attribution")
         axes[1, column].set_ylabel("change when resampled, nats")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    axes[0, 0].legend(
-        handles[:2], labels[:2], frameon=False, fontsize=8, title="one colour a network", title_fontsize=8
-    )
+    axes[0, 0].legend(handles[:2], labels[:2], frameon=False, fontsize=8, title="one color a network", title_fontsize=8)
     figure.savefig(path, dpi=120)
 
 

@@ -36,7 +36,7 @@ from experiments._shared.images import mnist
 from experiments._shared.results import Results
 from experiments._shared.subjects import spread, table
 
-PICTURES, JUDGED = 2_000, 2_000  # learnt, and held out; as many others choose step sizes
+PICTURES, JUDGED = 2_000, 2_000  # learned, and held out; as many others choose step sizes
 BATCH, DRAWS, DROPPED = 50, 20, 0.5
 STEP_SIZES = {
     "SGLD": (3e-5, 1e-4, 3e-4),

@@ -52,10 +52,10 @@ def draw(results: pd.DataFrame, path: Path) -> None:
         rows = results[(results["language"] == language) & (results["what"] == what)]
         for (setting, hidden), some in rows.groupby(["setting", "hidden"]):
             sizes = sorted(rows["hidden"].unique())
-            colour, size = ("C0", "C1")[list(SETTINGS).index(setting)], 14 + 30 * sizes.index(hidden)
+            color, size = ("C0", "C1")[list(SETTINGS).index(setting)], 14 + 30 * sizes.index(hidden)
             effect = some["value"] - some["reference"]
             axis.scatter(
-                some["gap"], effect, s=size, color=colour, alpha=0.7, linewidths=0, label=f"{setting}, {hidden}"
+                some["gap"], effect, s=size, color=color, alpha=0.7, linewidths=0, label=f"{setting}, {hidden}"
             )
         random = rows[["low", "high"]].sub(rows["reference"], axis=0).dropna()
         if len(random):

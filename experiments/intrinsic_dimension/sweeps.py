@@ -27,7 +27,7 @@ from experiments.intrinsic_dimension._models import LeNet, ResNet, accuracy_on, 
 DEPTHS, WIDTHS = (1, 2, 3, 4, 5), (50, 100, 200, 400)
 MNIST_DIMS = (300, 500, 800, 1_200)
 # Pictures: the dimensions to try, steps of 250 pictures, and the rate. More pictures take more steps, and smaller ones:
-# of 10,000 shuffled labels, the full network memorises .57 in 4,000 steps at .01.
+# of 10,000 shuffled labels, the full network memorizes .57 in 4,000 steps at .01.
 MEMORIES = {
     500: ((200, 400, 800, 1_600), 600, 0.01),
     2_000: ((1_000, 2_000, 4_000, 8_000), 2_000, 0.01),
@@ -167,7 +167,7 @@ def main():
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--core", action="store_true", help="few networks, few pictures: minutes")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--pictures", type=int, nargs="+", choices=MEMORIES, help="numbers of pictures to memorise")
+    parser.add_argument("--pictures", type=int, nargs="+", choices=MEMORIES, help="numbers of pictures to memorize")
     parser.add_argument("--networks", nargs="+", choices=CIFAR_DIMS, default=list(CIFAR_DIMS))
     parser.add_argument("--pixels", type=int, choices=(8, 16, 32), default=32, help="height and width for CIFAR-10")
     parser.add_argument("--steps", type=int, help="of training: 400 for networks, 4,000 for CIFAR-10")

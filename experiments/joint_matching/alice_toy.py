@@ -34,7 +34,7 @@ from experiments._shared.subjects import spread, table
 from experiments.joint_matching import _networks as nets
 from experiments.joint_matching._networks import Batch, Setting, ask, train_many
 
-CENTRES = jnp.asarray([[0, 0], [2, 2], [-2, -2], [2, -2], [-2, 2]], jnp.float32)  # as in the paper's code
+CENTERS = jnp.asarray([[0, 0], [2, 2], [-2, -2], [2, -2], [-2, 2]], jnp.float32)  # as in the paper's code
 SPREAD = 0.2
 NOISE = 2  # coordinates of noise that encoder and decoder are given
 VARIANCE = 2 * (3.2 + SPREAD**2)  # of x, both coordinates: the squared error of always answering with the mean
@@ -73,22 +73,22 @@ def all_settings():
 
 
 def mixture(key, mode):
-    return CENTRES[mode] + SPREAD * jax.random.normal(key, (len(mode), 2))
+    return CENTERS[mode] + SPREAD * jax.random.normal(key, (len(mode), 2))
 
 
 def draw(key, _):
-    """A batch of x and z, not paired; the pairs that are given are the centres and their own places in z."""
+    """A batch of x and z, not paired; the pairs that are given are the centers and their own places in z."""
     keys = jax.random.split(key, 5)
-    x = mixture(keys[0], jax.random.randint(keys[1], (BATCH,), 0, len(CENTRES)))
+    x = mixture(keys[0], jax.random.randint(keys[1], (BATCH,), 0, len(CENTERS)))
     noise = jax.random.normal(keys[3], (2, BATCH, NOISE))
-    given = jax.random.normal(keys[4], (2, len(CENTRES), NOISE))
-    return Batch(x, jax.random.normal(keys[2], (BATCH, 2)), noise, CENTRES, -CENTRES / 2, given)
+    given = jax.random.normal(keys[4], (2, len(CENTERS), NOISE))
+    return Batch(x, jax.random.normal(keys[2], (BATCH, 2)), noise, CENTERS, -CENTERS / 2, given)
 
 
 def shown(players, noise, n=SAMPLES):
     """Unseen x with their modes, the same to z and back, their z, and generated samples."""
     keys = jax.random.split(jax.random.key(99), 3)
-    mode = jnp.arange(n, dtype=jnp.int32) % len(CENTRES)
+    mode = jnp.arange(n, dtype=jnp.int32) % len(CENTERS)
     x, z = mixture(keys[0], mode), jax.random.normal(keys[1], (n, 2))
     noise = noise * jax.random.normal(keys[2], (3, n, NOISE))
     inferred = ask(players.encoder, x, noise[0])
@@ -97,7 +97,7 @@ def shown(players, noise, n=SAMPLES):
 
 def inception(samples):
     """``exp E KL(p(mode | x) || p(mode))`` by the mixture's own posterior: 1 to 5 (Salimans et al. 2016)."""
-    log_p = jax.nn.log_softmax(-jnp.square(samples[:, None] - CENTRES).sum(-1) / (2 * SPREAD**2), axis=-1)
+    log_p = jax.nn.log_softmax(-jnp.square(samples[:, None] - CENTERS).sum(-1) / (2 * SPREAD**2), axis=-1)
     marginal = jax.nn.logsumexp(log_p, axis=0) - jnp.log(len(samples))
     return jnp.exp((jnp.exp(log_p) * (log_p - marginal)).sum(-1).mean())
 
@@ -109,9 +109,9 @@ def measured(players, noise):
     nearest to the place that the pairs give to its mode, whether or not the method was shown them.
     """
     mode, x, inferred, again, samples = shown(players, noise)
-    apart = jnp.linalg.norm(samples[:, None] - CENTRES, axis=-1)
+    apart = jnp.linalg.norm(samples[:, None] - CENTERS, axis=-1)
     near = (apart < 3 * SPREAD).mean(0)
-    place = jnp.linalg.norm(inferred[:, None] + CENTRES / 2, axis=-1).argmin(1)
+    place = jnp.linalg.norm(inferred[:, None] + CENTERS / 2, axis=-1).argmin(1)
     error = jnp.square(x - again).sum(-1).mean()
     return error, (near > 0.02).sum().astype(jnp.float32), near.sum(), inception(samples), (place == mode).mean()
 
@@ -130,7 +130,7 @@ def trained(method, settings):
 def verdicts(found):
     """Which settings reconstruct well (error below 5 % of x's variance), which generate well, which do both."""
     reconstructs = found["error"] < 0.05 * VARIANCE
-    generates = (found["score"] > 4.5) & (found["modes"] == len(CENTRES))
+    generates = (found["score"] > 4.5) & (found["modes"] == len(CENTERS))
     return reconstructs, generates, reconstructs & generates
 
 

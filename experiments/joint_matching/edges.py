@@ -1,12 +1,12 @@
-"""From edges to coloured digits and back, with no pairs and with one pair a digit (after Li et al. 2017, section 5.3).
+"""From edges to colored digits and back, with no pairs and with one pair a digit (after Li et al. 2017, section 5.3).
 
-Pictures x are threes in red and sevens in blue; z are the edges of digits, in no colour. Pictures and edges are of
+Pictures x are threes in red and sevens in blue; z are the edges of digits, in no color. Pictures and edges are of
 different digits, so nothing but a few given pairs says which belong together.
 
 Claim     Without pairs, matching distributions leaves open whether the edges of a three become a red three or a blue
           seven. One pair a digit settles it.
 Measures  on unseen edges: the share whose picture is the right digit (by the nearest of 1,000 pictures, without
-          colours), has the right colour, and both; the worst and the best seed tell whether digits are exchanged
+          colors), has the right color, and both; the worst and the best seed tell whether digits are exchanged
           (near 0) or mixed (near .5). error is that of pictures to edges and back.
 Command   python -m experiments.joint_matching.edges [--seeds 6] [--core] [--picture]
           Measures what is missing in results_edges.json beside this file; --results FILE starts one of your own.
@@ -41,7 +41,7 @@ METHODS = {
 }
 
 
-def coloured(gray, digit):
+def colored(gray, digit):
     """Return two planes, red and blue, side by side: threes are in the first, sevens in the second."""
     is_second = (digit == DIGITS[1])[:, None]
     return np.concatenate([np.where(is_second, 0, gray), np.where(is_second, gray, 0)], axis=1)
@@ -76,9 +76,9 @@ def parts(read):
 
 def batches(data):
     """Return a function that draws a batch of pictures and of edges, not paired, with the given pairs."""
-    x = jnp.asarray(coloured(*data["x"]), jnp.float32)
+    x = jnp.asarray(colored(*data["x"]), jnp.float32)
     z = jnp.asarray(edges_of(data["z"][0]), jnp.float32)
-    given = [jnp.asarray(one, jnp.float32) for one in (coloured(*data["given"]), edges_of(data["given"][0]))]
+    given = [jnp.asarray(one, jnp.float32) for one in (colored(*data["given"]), edges_of(data["given"][0]))]
 
     def draw(key, _):
         rows, others, noise, more = jax.random.split(key, 4)
@@ -94,7 +94,7 @@ def batches(data):
 
 
 def judged(made, gray, digit, reference):
-    """Return the shares of pictures of the right digit, of the right colour, and of both.
+    """Return the shares of pictures of the right digit, of the right color, and of both.
 
     Parameters
     ----------
@@ -107,8 +107,8 @@ def judged(made, gray, digit, reference):
     """
     red, blue = np.split(made, 2, axis=1)
     nearest = reference[1][cdist(red + blue, reference[0]).argmin(1)]
-    right_digit, right_colour = nearest == digit, (blue.sum(1) > red.sum(1)) == (digit == DIGITS[1])
-    return right_digit.mean(), right_colour.mean(), (right_digit & right_colour).mean()
+    right_digit, right_color = nearest == digit, (blue.sum(1) > red.sum(1)) == (digit == DIGITS[1])
+    return right_digit.mean(), right_color.mean(), (right_digit & right_color).mean()
 
 
 def trained(method, draw, seeds, steps):
@@ -123,7 +123,7 @@ def measured(name, with_pairs, data, seeds, steps):
     began = time.process_time()
     players = trained(METHODS[name][with_pairs], batches(data), seeds, steps)
     gray, digit = data["unseen"]
-    x, z = jnp.asarray(coloured(gray, digit), jnp.float32), jnp.asarray(edges_of(gray), jnp.float32)
+    x, z = jnp.asarray(colored(gray, digit), jnp.float32), jnp.asarray(edges_of(gray), jnp.float32)
     noise = jax.random.normal(jax.random.key(9), (2, len(gray), NOISE))
 
     @jax.jit
@@ -136,7 +136,7 @@ def measured(name, with_pairs, data, seeds, steps):
     for seed in range(seeds):
         made, error = both(jax.tree.map(lambda array, at=seed: array[at], players))
         rows.append([*judged(np.asarray(made), gray, digit, reference), error])
-    columns = ("right_digit", "right_colour", "right", "error")
+    columns = ("right_digit", "right_color", "right", "error")
     shares = {
         key: [round(float(one), 3) for one in column]
         for key, column in zip(columns, zip(*rows, strict=True), strict=True)
@@ -159,7 +159,7 @@ def draw_pictures(data, steps, path, shown=8):
         decoder = jax.tree.map(lambda array: array[0], players.decoder)
         made = np.asarray(ask(decoder, z, jnp.zeros((shown, NOISE)))).reshape(shown, 2, SIDE, SIDE).clip(0, 1)
         for axis, (red, blue) in zip(row, made, strict=True):
-            axis.imshow(1 - np.stack([blue, np.maximum(red, blue), red], axis=-1))  # white paper, coloured ink
+            axis.imshow(1 - np.stack([blue, np.maximum(red, blue), red], axis=-1))  # white paper, colored ink
         row[0].set_ylabel(name + (", 2 pairs" if with_pairs else ""), fontsize=7)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
@@ -185,9 +185,9 @@ def main():
                 partial(measured, name, with_pairs, data, asked.seeds, asked.steps),
                 method=name, pairs=2 * with_pairs, seeds=asked.seeds, steps=asked.steps,
             )  # fmt: skip
-            shares = [spread(row[key], 2) for key in ("right_digit", "right_colour", "right", "error")]
+            shares = [spread(row[key], 2) for key in ("right_digit", "right_color", "right", "error")]
             rows.append([name, row["pairs"], *shares])
-    table(["method", "pairs", "right digit", "right colour", "both", "squared error"], rows)
+    table(["method", "pairs", "right digit", "right color", "both", "squared error"], rows)
     if asked.picture:
         draw_pictures(data, asked.steps, Path(__file__).with_name("edges.png"))
 

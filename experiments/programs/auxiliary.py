@@ -1,4 +1,4 @@
-"""Section 5 of Lin & Wu 2017, future work: features found on a small language regularise a network on a larger one.
+"""Section 5 of Lin & Wu 2017, future work: features found on a small language regularize a network on a larger one.
 
 Question  (y) A network on nested parentheses knows some features well. Does a network on arithmetic learn faster, or
           better from little text, if its states are asked to say these features too?

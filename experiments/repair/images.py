@@ -52,7 +52,7 @@ PARTS = {
     "mnist": {
         "steps": 200,
         "training": {"batch": 128},
-        "learnt": {"linear": 8_000, "rbf": 8_000},  # training pictures
+        "learned": {"linear": 8_000, "rbf": 8_000},  # training pictures
         "tested": 10_000,
         "attacked": 1_000,
         "pool": 2_000,  # other test pictures, attacked to repair from
@@ -62,7 +62,7 @@ PARTS = {
     "cifar": {
         "steps": 500,
         "training": {"batch": 64, "flip": True},
-        "learnt": {"linear": 4_000, "rbf": 4_000},
+        "learned": {"linear": 4_000, "rbf": 4_000},
         "tested": 2_000,
         "attacked": 200,
         "pool": 600,
@@ -89,9 +89,9 @@ class Subject:
         self.plan = plan
         self.body, whole = pure(network)
         self.hybrids, self.fitting = {}, {}
-        order = np.random.default_rng(seed).permutation(len(images.x_train))[: max(plan["learnt"].values())]
+        order = np.random.default_rng(seed).permutation(len(images.x_train))[: max(plan["learned"].values())]
         states = in_blocks(self.body, images.x_train[order])
-        for kernel, count in plan["learnt"].items():
+        for kernel, count in plan["learned"].items():
             began = time.process_time()
             self.hybrids[kernel] = dni.lab.repair.fit_hybrid(
                 self.body, states[:count], images.y_train[order[:count]], kernel
@@ -253,7 +253,7 @@ def main():
     if asked.steps:
         plan["steps"] = asked.steps
     if asked.quick:
-        plan |= {"attacked": 200, "pool": 600, "learnt": {"linear": 1_000, "rbf": 1_000}, "epsilons": (plan["at"],)}
+        plan |= {"attacked": 200, "pool": 600, "learned": {"linear": 1_000, "rbf": 1_000}, "epsilons": (plan["at"],)}
     images = mnist(asked.mnist) if asked.part == "mnist" else cifar10(asked.cifar)
     found = []
     for seed in asked.seeds:

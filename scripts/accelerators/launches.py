@@ -50,7 +50,7 @@ class Count:
 
 
 def count_launches(hlo: str) -> Count:
-    """Count the launches of an optimised program, given as text."""
+    """Count the launches of an optimized program, given as text."""
     computations: dict[str, list[tuple[str, str]]] = {}
     current, entry = None, ""
     for line in hlo.splitlines():

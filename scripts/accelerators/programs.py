@@ -385,7 +385,7 @@ PROGRAMS: dict[str, Callable[[Site, Sizes], Program]] = {
     "verify": _verify,
     "generate": _generate,
 }
-# A TPU leaves these to its host: factorisations and series in float64, which it emulates.
+# A TPU leaves these to its host: factorizations and series in float64, which it emulates.
 ON_HOST = (
     *(name for name, probe in PROBES.items() if not probe.on_tpu),
     *("joint_ridge", "joint_logistic", "sets_ridge", "sets_logistic", "select"),

@@ -26,7 +26,7 @@ PLACES = {
     "dni_jax.lab.repair": "fgsm gradient_sign one_hot_targets",
     "dni_jax.languages": "find_files load_c load_text",
     "dni_jax.models": "cross_entropy generate_each load_population open_states record_module stream to_flax",
-    "dni_jax.plot": "labelling_text",
+    "dni_jax.plot": "labeling_text",
     "dni_jax.probes": "benjamini_hochberg bootstrap_auc bootstrap_held_out direct_scores fit_neurons score_jointly "
     "score_stream select_neurons string_weights weighted_pearson",
     "dni_jax.verification": "measure_texts",

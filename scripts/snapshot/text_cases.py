@@ -231,5 +231,5 @@ def libraries() -> Any:
         "distinct": [list(distinct.names), found.duplicates],
         "lazily": label_parts(lazy.label([(3, 5), (9, 10)])),
         "selected": label_parts(found.select("depth", "digit").drop("digit")),
-        "shown": names.labelling_text(labels(), text(), 0),
+        "shown": names.labeling_text(labels(), text(), 0),
     }

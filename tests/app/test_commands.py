@@ -171,7 +171,7 @@ def test_settings_survive_the_file_and_old_files_are_read():
         ({"train": {"clip": "x"}}, r"train\.clip to be float"),
         ({"verify": {"headlines": [1]}}, r"verify\.headlines to be a list"),
         ({"skip_unparsable": 1}, "skip_unparsable to be bool"),
-        ({"colour": 1}, "got colour"),
+        ({"color": 1}, "got color"),
     ],
 )
 def test_config_to_dict_the_wrong_type_are_named(settings, words):
@@ -202,7 +202,7 @@ def test_generating_holds_the_best_neurons(finished, capsys):
     assert "got both" in refused(["generate", str(finished), "--feature", "digit", "--neurons", "1"], capsys)
 
 
-def test_labelling_shows_figure_1(capsys, monkeypatch, tmp_path):
+def test_labeling_shows_figure_1(capsys, monkeypatch, tmp_path):
     main(["label", "parentheses", "0(1((3(44))2))", "--features", "depth=*", "digit"])
     rows = dict(line.rsplit(None, 1) for line in capsys.readouterr().out.splitlines()[1:] if line.strip())
     assert rows["digit"] == "█·█··█·██··█··"
@@ -251,7 +251,7 @@ def test_further_questions_are_asked_and_shown(copied, capsys):
         "Which neurons predictions depend on",
         "How certain the ranking is",
         "How many dimensions",
-        "What a program can stand for",
+        "Which neurons a program can replace",
         "Whether errors show",
         "What earlier states add",
         "What a small change",

@@ -440,7 +440,7 @@ def test_a_backslash_in_a_path_is_named(tmp_path, model, capsys):
     assert check_array_path(tmp_path) == tmp_path.resolve()
 
 
-def test_a_full_disk_is_recognised_in_any_error(run, capsys, monkeypatch):
+def test_a_full_disk_is_recognized_in_any_error(run, capsys, monkeypatch):
     def full(*arguments, **options):
         raise RuntimeError("RESOURCE_EXHAUSTED: Failed to write file [OS error 28: ENOSPC No space left on device]")
 

@@ -9,7 +9,7 @@ from dni_jax.text import Corpus, Vocabulary, segment_corpus
 
 
 @pytest.fixture(scope="module", params=["parentheses", "arithmetic"])
-def labelled(request):
+def labeled(request):
     corpus = get(request.param).sample(300, seed=0)
     library = get(request.param).features()
     return corpus, library, library.label(corpus)
@@ -26,8 +26,8 @@ def tables(labels, corpus):
     return found
 
 
-def test_control_labels_are_a_function_of_the_symbol_at_the_features_rate(labelled):
-    corpus, library, labels = labelled
+def test_control_labels_are_a_function_of_the_symbol_at_the_features_rate(labeled):
+    corpus, library, labels = labeled
     controls = dni.features.control_task(library, corpus, seed=0)
     assert controls.names == tuple(f"control:{name}" for name in library.names)
     control = controls.label(corpus)
@@ -58,8 +58,8 @@ def test_control_labels_are_a_function_of_the_symbol_at_the_features_rate(labell
         assert abs(its.mean() - column.mean()) <= allowed + 1e-6, name
 
 
-def test_seeds_and_names_decide(labelled):
-    corpus, library, labels = labelled
+def test_seeds_and_names_decide(labeled):
+    corpus, library, labels = labeled
     first, again, other = (dni.features.control_task(library, corpus, seed=s).label(corpus) for s in (0, 0, 1))
     for one, two in zip(first.columns, again.columns, strict=True):
         np.testing.assert_array_equal(one, two)

@@ -90,7 +90,7 @@ def test_coverage_counts_positions_in_use_and_strings():
     assert two[["count", "share", "strings"]].isna().all()
     assert labels.coverage()["strings"].isna().all()
     assert "<table" in labels._repr_html_()
-    with pytest.raises(ValueError, match=r"the corpus that was labelled, of 6 characters, got Corpus\(text: 1 strings"):
+    with pytest.raises(ValueError, match=r"the corpus that was labeled, of 6 characters, got Corpus\(text: 1 strings"):
         labels.coverage(dni.Corpus.from_strings(["abc"]))
 
 

@@ -21,7 +21,7 @@ def text(nested):
 
 
 def pieces_of(n_strings, rng):
-    """Some neighbouring stretches that cover the strings."""
+    """Some neighboring stretches that cover the strings."""
     bounds = np.unique(np.concatenate([[0, n_strings], rng.integers(0, n_strings, 7)]))
     return [[(int(first), int(last))] for first, last in itertools.pairwise(bounds)]
 
@@ -55,7 +55,7 @@ def test_every_kind_of_feature_of_sampled_text(nested, text):
     check(library, text, np.random.default_rng(0))
 
 
-def test_pieces_of_one_text_are_labelled_together(nested):
+def test_pieces_of_one_text_are_labeled_together(nested):
     """Lags look across pieces, and masks where text is missing are those of the whole."""
     whole = nested.sample(60, seed=3)
     pieces = segment_corpus(whole, 7)

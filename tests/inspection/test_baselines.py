@@ -75,7 +75,7 @@ def test_columns_of_top(compared):
 
 
 def test_bad_input_is_named(scored, states, few, held_out):
-    with pytest.raises(ValueError, match="the corpus that was labelled"):
+    with pytest.raises(ValueError, match="the corpus that was labeled"):
         dni.baselines(scored, states, few, held_out.head(50))
     with pytest.raises(ValueError, match="know their library"):
         dni.baselines(scored, states, replace(few, library=None), held_out)

@@ -66,7 +66,7 @@ def test_bad_input_is_named(states, few, held_out):
         dni.inspection.lags(states, few, held_out, [])
     with pytest.raises(ValueError, match="expected corpus="):
         dni.inspection.lags(states.hidden, few)
-    with pytest.raises(ValueError, match="the corpus that was labelled"):
+    with pytest.raises(ValueError, match="the corpus that was labeled"):
         dni.inspection.lags(states, few, held_out.head(30))
 
 

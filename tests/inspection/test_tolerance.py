@@ -12,7 +12,7 @@ METRICS = ("accuracy", "auc", "r2")
 
 
 def problem(seed, drift, n_strings=3000, signal=1.0):
-    """Three neurons that know a feature well, a little and not at all; strings, and neighbouring ones, are alike."""
+    """Three neurons that know a feature well, a little and not at all; strings, and neighboring ones, are alike."""
     rng = np.random.default_rng(seed)
     lengths = np.random.default_rng(0).integers(10, 31, n_strings)  # the same for all: programs are compiled once
     offsets = np.concatenate([[0], np.cumsum(lengths)])

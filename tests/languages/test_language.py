@@ -96,20 +96,20 @@ def test_a_language_that_only_parses_says_so():
 
 
 @pytest.fixture(scope="module")
-def travelled():
+def traveled():
     return pickle.loads(pickle.dumps(get("python")))
 
 
 @pytest.mark.slow
-def test_a_language_travels_to_other_processes(travelled):
-    language, copy = get("python"), travelled
+def test_a_language_travels_to_other_processes(traveled):
+    language, copy = get("python"), traveled
     text = "def f(x):\n    return [x]\n"
     np.testing.assert_array_equal(copy.parse(text).start, language.parse(text).start)
     assert copy.fingerprint == language.fingerprint
 
 
-def test_where_an_indenter_is_in_a_text_is_no_setting(travelled):
-    language = travelled
+def test_where_an_indenter_is_in_a_text_is_no_setting(traveled):
+    language = traveled
     before = fingerprint(language.engine.lark, language.options)
     language.options["postlex"].indent_level = [0, 4]  # as a text leaves it that is given up inside a block
     assert fingerprint(language.engine.lark, language.options) == before

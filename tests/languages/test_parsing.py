@@ -42,7 +42,7 @@ def test_lalr_where_it_fits_earley_where_it_does_not():
     assert repr(get("arithmetic")) == "Language(arithmetic, start='_text', Earley)"
 
 
-def test_nodes_without_characters_stand_beside_their_neighbour():
+def test_nodes_without_characters_stand_beside_their_neighbor():
     language = Language.from_lark('start: none "a" none none "b" none | none\nnone: none_\nnone_:')
     places = [(n["start"], n["end"]) for n in nodes_of(language.parse("ab"), 0) if n["kind"].symbol == "none"]
     assert places == [(0, 0), (1, 1), (1, 1), (2, 2)]

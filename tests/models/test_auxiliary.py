@@ -52,7 +52,7 @@ def plain(corpus):
 
 
 @pytest.mark.slow
-def test_a_weight_of_zero_is_no_regulariser(corpus, depth, plain):
+def test_a_weight_of_zero_is_no_regularizer(corpus, depth, plain):
     without = dni.train(corpus, auxiliary=depth, weight=0.0, **SMALL)
     for one, other in zip(_arrays(plain), _arrays(without), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)

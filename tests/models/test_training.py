@@ -364,7 +364,7 @@ def test_checkpoints_keep_their_fingerprint(corpus):
 
 
 def test_a_loss_far_above_guessing_is_a_divergence(corpus):
-    with pytest.raises(ValueError, match=r"near 2\.\d+ nats .* which guessing has, or below, got .*diverged"):
+    with pytest.raises(ValueError, match=r"near 2\.\d+ nats .* that of guessing, or below, got .*diverged"):
         dni.train(corpus, learning_rate=1e30, **SMALL)
 
 

@@ -67,7 +67,7 @@ def figures(studied, effect):
     rows = Figure(figsize=(8, 3))
     plot.text(corpus, np.zeros(corpus.n_positions), labels=labels, ax=rows.subplots())
     yield "text", rows
-    yield "labels", plot.labelling_figure(labels, corpus)
+    yield "labels", plot.labeling_figure(labels, corpus)
     one = Figure(figsize=(8, 3))
     plot.effects(effect, FEATURE, ax=one.subplots())
     yield "effects", one

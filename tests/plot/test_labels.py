@@ -8,20 +8,20 @@ import pytest
 import dni_jax as dni
 from dni_jax.app.report import save
 from dni_jax.languages import get
-from dni_jax.plot import _style, labelling_figure, labelling_text
+from dni_jax.plot import _style, labeling_figure, labeling_text
 
 SOURCE = "x = '$a$ 日\u0301é\x01'  # (\n"
 
 
 @pytest.fixture(scope="module")
-def labelled():
+def labeled():
     corpus = get("arithmetic").corpus(["1+(2)", "((3)), 4*5"])
     return get("arithmetic").features().label(corpus), corpus
 
 
-def test_text(labelled):
-    labels, corpus = labelled
-    drawn = labelling_text(labels, corpus, 1, features=["digit", "depth", "symbol: ", "impulse:e"])
+def test_text(labeled):
+    labels, corpus = labeled
+    drawn = labeling_text(labels, corpus, 1, features=["digit", "depth", "symbol: ", "impulse:e"])
     assert drawn.splitlines() == [
         "           ((3)),␣4*5",
         "digit      ··█····█·█",
@@ -29,15 +29,15 @@ def test_text(labelled):
         "symbol:␣   ······█···",
         "impulse:e  █████··█·█",
     ]
-    assert labelling_text(labels, corpus, 0, start=2, width=2, features="digit") == "       (2\ndigit  ·█"
-    shown = labelling_text(labels, corpus, 0, width=2).splitlines()[1:]
+    assert labeling_text(labels, corpus, 0, start=2, width=2, features="digit") == "       (2\ndigit  ·█"
+    shown = labeling_text(labels, corpus, 0, width=2).splitlines()[1:]
     assert all("█" in line for line in shown)  # without names: what is on
 
 
-def test_figure_holds_the_labels(labelled):
-    labels, corpus = labelled
+def test_figure_holds_the_labels(labeled):
+    labels, corpus = labeled
     names = ["digit", "depth", "range:e"]
-    figure = labelling_figure(labels, corpus, 1, features=names)
+    figure = labeling_figure(labels, corpus, 1, features=names)
     axis = figure.axes[0]
     assert [tick.get_text() for tick in axis.get_yticklabels()] == names
     assert [text.get_text() for text in axis.texts] == list("((3)),␣4*5")
@@ -61,21 +61,21 @@ def test_masked_and_unprintable_characters_draw(tmp_path, monkeypatch):
     symbols = dni.char_feature("symbol:\n日 ", lambda c: c == "\n")
     labels = (get("python").features() + symbols).label(corpus)
     with pytest.warns(UserWarning, match=r"no installed font has U\+65E5, drawn as □"):
-        figure = labelling_figure(labels, corpus)
+        figure = labeling_figure(labels, corpus)
     hatched = [patch for patch in figure.axes[0].patches if patch.get_hatch()]
     assert [(patch.get_x(), patch.get_width()) for patch in hatched] == [(3, 3), (9, 1)]
     assert figure.axes[0].get_yticklabels()[-1].get_text() == "symbol:↵□␣"
     save(figure, tmp_path / "labels.png")
     assert (tmp_path / "labels.png").read_bytes()[:4] == b"\x89PNG"
-    text = labelling_text(labels, corpus, features="range:string").splitlines()
+    text = labeling_text(labels, corpus, features="range:string").splitlines()
     assert text[0].endswith("x␣=␣'$a$␣□□é□'␣␣#␣(↵")
     assert text[1] == "range:string  ···???███?████······"
 
 
-def test_bad_input(labelled):
-    labels, corpus = labelled
-    for draw in (labelling_figure, labelling_text):
-        with pytest.raises(ValueError, match=r"corpus that was labelled, of 15 characters, got Corpus\(arithmetic: 1 "):
+def test_bad_input(labeled):
+    labels, corpus = labeled
+    for draw in (labeling_figure, labeling_text):
+        with pytest.raises(ValueError, match=r"corpus that was labeled, of 15 characters, got Corpus\(arithmetic: 1 "):
             draw(labels, corpus.take(np.array([0])))
         with pytest.raises(ValueError, match="a string from 0 to 1, got 2"):
             draw(labels, corpus, 2)

@@ -54,7 +54,7 @@ def test_nothing_known_and_nothing_else_draws(relevance, ax):
     assert len(ax.get_lines()) == 0
 
 
-def test_more_features_than_colours_differ_by_style(relevance, ax):
+def test_more_features_than_colors_differ_by_style(relevance, ax):
     names = relevance["feature"].values[:10].tolist()
     plot.relevance(relevance, names, ax)
     looks = {(line.get_color(), line.get_linestyle()) for name, line in curves(ax).items() if name[:7] != "without"}

@@ -1,4 +1,4 @@
-"""A text by a neuron: every character in its place, in the colour of its value, above its labels."""
+"""A text by a neuron: every character in its place, in the color of its value, above its labels."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def painted(axis):
     return [np.asarray(image.get_array()) for image in axis.get_images()]
 
 
-def test_colours_diverge_from_white_at_zero(corpus, ax):
+def test_colors_diverge_from_white_at_zero(corpus, ax):
     values = np.zeros(corpus.n_positions)
     values[[1, 3]] = 0.5, -0.5
     values[7] = -2  # of the other string: the scale is the corpus'

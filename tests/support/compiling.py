@@ -15,7 +15,7 @@ _FLAGS = {
 
 
 def compile_quickly() -> None:
-    """Turn off XLA's optimisations, before JAX is first used; flags that are set already stay as they are."""
+    """Turn off XLA's optimizations, before JAX is first used; flags that are set already stay as they are."""
     given = os.environ.get("XLA_FLAGS", "")
     library = next(Path(jaxlib.__file__).parent.glob("libjax_common*"), None)
     if library is None:

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _ignore_closed_loop(unraisable: sys.UnraisableHookArgs) -> None:
-    """Print an error that nobody can handle, but not that TensorStore's threads report to a loop that has ended."""
+    """Report an unraisable error, unless it is TensorStore's use of an event loop that is already closed."""
     error = unraisable.exc_value
     if not isinstance(error, RuntimeError) or str(error) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)

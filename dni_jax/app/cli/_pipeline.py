@@ -166,7 +166,7 @@ def analyse(
 
     Results are added to the run's folder (attribution.parquet, posterior.parquet, step_sizes.csv, dimension.parquet,
     programs.parquet, monitor.parquet, lags.parquet, repair.parquet) and to its report. Programs are the language's
-    parser, or a count of brackets: they stand for neurons, and are compared with them.
+    parser, or a count of brackets, which replaces neurons and is compared with them.
     A repair needs a language that detects errors in text, as sampled ones do.
 
     Args:

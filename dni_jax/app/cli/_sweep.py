@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dni_jax.app.sweep import RunMonitor, RunState, SweepConfig, SweepFolder, SweepResult
 
 _INTERVAL = 1.0  # seconds between two checks of the run folders
-_COLOURS = {"done": "green", "failed": "bold red", "waiting": "dim"}
+_COLORS = {"done": "green", "failed": "bold red", "waiting": "dim"}
 
 
 def sweep(
@@ -197,7 +197,7 @@ def make_states_table(states: Sequence[RunState], height: int | None = None) -> 
     for state in shown:
         table.add_row(
             Text(state.name),
-            Text(state.stage, _COLOURS.get(state.stage, "cyan")),
+            Text(state.stage, _COLORS.get(state.stage, "cyan")),
             "" if state.step is None else f"{state.step:,}",
             "" if state.loss is None else f"{state.loss:.4f}",
             "" if state.auc is None else f"{state.auc:.3f}",

@@ -53,7 +53,7 @@ def label(
     from dni_jax.app.cli._console import open_console
     from dni_jax.app.report import save
     from dni_jax.app.texts import get_features, get_language
-    from dni_jax.plot import labelling_figure, labelling_text
+    from dni_jax.plot import labeling_figure, labeling_text
 
     name = language if grammar is None else RunConfig.language
     config = RunConfig(name, grammar=grammar, start=start, parser_states=parser_states)
@@ -66,12 +66,12 @@ def label(
     names = list(dict.fromkeys(name for pattern in features for name in labels.select(pattern).names)) or None
     with open_console(output) as console:
         if out is not None:
-            save(labelling_figure(labels, corpus, string=0, width=width, features=names), out)
+            save(labeling_figure(labels, corpus, string=0, width=width, features=names), out)
             console.show({"figure": out}, f"Figure: {out}")
             return
         selected = labels if names is None else labels.select(names)
         rows = {name: column.tolist() for name, column in zip(selected.names, selected.columns, strict=True)}
-        shown = labelling_text(labels, corpus, string=0, width=width, features=names)
+        shown = labeling_text(labels, corpus, string=0, width=width, features=names)
         console.show({"text": source, "labels": rows}, shown)
 
 

@@ -166,7 +166,7 @@ def program_stage(job: Job, inspection: Inspection) -> pd.DataFrame | None:
     fitted, corpus, seed = fitted.head(_FITTED), job.verified, job.config.train.seed
     language = job.language if isinstance(job.language, Language) else None
     if len(fitted) < 2 or not np.ptp(run_program(program, fitted).values, axis=0).any():
-        job.log(f"no program: {program.name} says the same everywhere, or there is a single string to fit to")
+        job.log(f"no program: the output of {program.name} never varies, or there is only one string to fit to")
         return None
     job.log(f"comparing neurons with a program: {program.name}")
     rows = []

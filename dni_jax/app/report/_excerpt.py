@@ -52,7 +52,7 @@ class Excerpt:
     names, kinds
         The features' names, and ``"binary"`` or ``"continuous"``.
     known
-        bool ``(T,)``: False if a character could not be labelled, or has no state.
+        bool ``(T,)``: False if a character could not be labeled, or has no state.
     """
 
     text: np.ndarray

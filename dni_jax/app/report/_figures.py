@@ -34,7 +34,7 @@ def save(figure: Figure, path: str | Path) -> None:
 def relevance_figure(relevance: xr.Dataset) -> Figure:
     """Draw the scores of all neurons, best first, for the features that are known best.
 
-    Each family of features has a panel. A feature has a solid line, and a dotted line of the same colour for its
+    Each family of features has a panel. A feature has a solid line, and a dotted line of the same color for its
     baseline: the accuracy of the majority class, or 0 for R².
 
     Parameters
@@ -97,10 +97,10 @@ def effects_figure(effects: Mapping[str, xr.Dataset], features: Sequence[str]) -
 
 
 def _effect_panel(axis: Axes, effects: Mapping[str, xr.Dataset], name: str, measure: str) -> None:
-    for colour, (kind, dataset) in zip(PALETTE, effects.items(), strict=False):
+    for color, (kind, dataset) in zip(PALETTE, effects.items(), strict=False):
         sets = ("top", "random") if kind == "ablate" else ("top",)
         label = f"top k {_INTERVENTIONS.get(kind, kind)}"
-        draw_effects(dataset, name, measure, axis, sets=sets, color=colour, label=label)
+        draw_effects(dataset, name, measure, axis, sets=sets, color=color, label=label)
     legend = axis.get_legend()
     if legend is not None:
         legend.remove()  # the figure has one legend for all panels

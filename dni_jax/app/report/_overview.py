@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from dni_jax.app.report._colours import LEVELS
+from dni_jax.app.report._colors import LEVELS
 from dni_jax.app.report._feature_table import describe
 from dni_jax.app.report._numbers import MISSING, decimals
 from dni_jax.app.report._page import NAME, render
@@ -21,7 +21,7 @@ _SCRIPTS = ("theme.js", "overview.js")
 
 
 class Cell(NamedTuple):
-    """The best neuron of one run for a feature: score, level of the colour, tooltip, link.
+    """The best neuron of one run for a feature: score, level of the color, tooltip, link.
 
     ``distinct`` is False if the feature has the same labels as an earlier one.
     """
@@ -38,7 +38,7 @@ def write_overview(
 ) -> Path:
     """Write one page that compares several runs.
 
-    The page has a table of the runs (loss, lower bound, number of features known and used) and a coloured table of the
+    The page has a table of the runs (loss, lower bound, number of features known and used) and a colored table of the
     best neuron's AUC (R² for continuous features) for every feature and run, with links to the ``report.html`` of
     each run.
 

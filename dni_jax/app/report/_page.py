@@ -20,7 +20,7 @@ from dni_jax.app.report._analyses import (
     programs_view,
     repair_view,
 )
-from dni_jax.app.report._colours import heat_css
+from dni_jax.app.report._colors import heat_css
 from dni_jax.app.report._feature_table import describe, families, table_columns, table_rows
 from dni_jax.app.report._page_data import page_data, safe_json
 from dni_jax.app.report._run_files import RunFiles

@@ -185,7 +185,7 @@ def relevance_strengths(relevance: xr.Dataset) -> Float[np.ndarray, "N F"]:
 
 
 def cluster_rows(rows: Float[np.ndarray, "N F"]) -> Int[np.ndarray, " N"]:
-    """Order rows so that similar ones are neighbours: average linkage of Euclidean distances, leaves in optimal order.
+    """Order rows so that similar ones are neighbors: average linkage of Euclidean distances, leaves in optimal order.
 
     Examples
     --------

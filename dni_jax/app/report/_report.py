@@ -26,7 +26,7 @@ def report(
     path: str | Path = "report.html",
     title: str = "",
 ) -> Path:
-    """Write a page about any network: the findings in sentences, every feature, the text coloured by any neuron.
+    """Write a page about any network: the findings in sentences, every feature, the text colored by any neuron.
 
     Parameters
     ----------

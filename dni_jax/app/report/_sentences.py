@@ -115,7 +115,7 @@ def feature_sentences(row: Row, k: int, random_sets: int) -> list[str]:
 
 
 def headline(row: Row, k: int, meaning: str = "") -> str:
-    """Summarise a known feature in a sentence or two; `meaning` says in words what the feature is."""
+    """Summarize a known feature in a sentence or two; `meaning` says in words what the feature is."""
     continuous = row["kind"] == "continuous"
     score = f"R² {row['score']:.3f}" if continuous else f"AUC {row['auc']:.3f}"
     object_ = f"whether {meaning}" if meaning and not continuous else meaning or "it"

@@ -104,10 +104,10 @@ def gap_figure(table: pd.DataFrame) -> Figure:
     axis = figure.subplots()
     has_ideal = bool(table["gap"].notna().any())
     column, label = ("gap", "loss above the best possible") if has_ideal else ("loss", "loss (nats per symbol)")
-    for colour, (language, rows) in zip(PALETTE, _by_language(table[table[column].notna()]), strict=False):
-        axis.plot(rows["hidden"], rows[column], "o", color=colour, markersize=4, alpha=0.6)
+    for color, (language, rows) in zip(PALETTE, _by_language(table[table[column].notna()]), strict=False):
+        axis.plot(rows["hidden"], rows[column], "o", color=color, markersize=4, alpha=0.6)
         means = rows.groupby("hidden")[column].mean()
-        axis.plot(means.index, means, color=colour, label=language)
+        axis.plot(means.index, means, color=color, label=language)
     if has_ideal:
         axis.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     _format_sizes(axis, table["hidden"])
@@ -158,9 +158,9 @@ def _score_figure(table: pd.DataFrame, along: str, label: str, title: str, log: 
         # Show the features that change most; one that every network encodes is uninformative.
         for place, name in enumerate(change.sort_values(ascending=False, kind="stable").index[:_MAX_CURVES]):
             curve = rows[rows["feature"] == name].groupby(along)["shown"].agg(["mean", "min", "max"])
-            style, colour = ("-", "--")[place // len(PALETTE)], PALETTE[place % len(PALETTE)]
-            axis.plot(curve.index, curve["mean"], style, color=colour, marker=".", label=display_name(name))
-            axis.fill_between(curve.index, curve["min"], curve["max"], color=colour, alpha=0.12, linewidth=0)
+            style, color = ("-", "--")[place // len(PALETTE)], PALETTE[place % len(PALETTE)]
+            axis.plot(curve.index, curve["mean"], style, color=color, marker=".", label=display_name(name))
+            axis.fill_between(curve.index, curve["min"], curve["max"], color=color, alpha=0.12, linewidth=0)
         if log:
             _format_sizes(axis, rows[along])
         axis.set(xlabel=label, ylabel="AUC (or R²) of the best neuron", title=language)

@@ -59,7 +59,7 @@ def attribute(
         difference (Sundararajan, Taly & Yan 2017); `steps` passes per lag.
     part
         ``"hidden"``, the memory ``"cell"`` of an LSTM or sLSTM, or ``"state"``: all that is carried on, with a neuron's
-        attributions added (an sLSTM's normaliser and stabiliser included). The memory is the one that is carried
+        attributions added (an sLSTM's normalizer and stabiliser included). The memory is the one that is carried
         on, with the hidden state of the same step fixed (an override of ``"c"`` changes both).
     positions
         Where in the corpus: None (everywhere), their number (drawn at random), their numbers, or a mask ``(T,)``.

@@ -26,7 +26,7 @@ def elbo(log_weights: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
 def iwae(log_weights: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
     """Estimate the importance weighted bound L_K (Burda et al. 2016): the log of the mean weight.
 
-    L_1 is the ELBO. L_K increases with K towards log p(x), and the exponential of its estimate is unbiased for p(x)
+    L_1 is the ELBO. L_K increases with K toward log p(x), and the exponential of its estimate is unbiased for p(x)
     (their theorem 1).
 
     Examples

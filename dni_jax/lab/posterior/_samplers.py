@@ -139,7 +139,7 @@ def psgld(
 ) -> optax.GradientTransformationExtraArgs:
     """SGLD preconditioned by RMSprop (Li et al. 2016, algorithm 1) or by Adagrad.
 
-    ``V = decay V + (1 - decay) g^2``, ``G = 1 / (damping + sqrt(V))`` (with V's bias towards 0 removed, as in Adam),
+    ``V = decay V + (1 - decay) g^2``, ``G = 1 / (damping + sqrt(V))`` (with V's bias toward 0 removed, as in Adam),
     and ``w' = w - eta (G g - Gamma) + sqrt(2 eta T G) z``.
 
     Adagrad's V is the sum of all squares (Duchi, Hazan & Singer 2011). So after t steps its G is about ``1 / sqrt(t)``

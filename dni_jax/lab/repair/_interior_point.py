@@ -159,7 +159,7 @@ def _factor_with_diagonal(
 
 
 def _newton_step(problem: Problem, point: InteriorPoint, solve: Solve, target: float, predictor: _Step | None) -> _Step:
-    """Return Newton's step towards products of slack and multiplier that all equal `target`.
+    """Return Newton's step toward products of slack and multiplier that all equal `target`.
 
     Linearizing a product of slack and multiplier drops the product of their changes. The predictor step estimates it,
     and the corrector subtracts it: this second-order correction saves steps and needs no new factorization.

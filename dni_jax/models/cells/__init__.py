@@ -1,6 +1,6 @@
 """The recurrent cells by name: LSTM, GRU, plain, minGRU, RG-LRU, sLSTM; one interface."""
 
-from dni_jax.models.cells._cell import Carry, Cell, Edit, LinearCell, NormalisedMemory, SequentialCell, no_edit
+from dni_jax.models.cells._cell import Carry, Cell, Edit, LinearCell, NormalizedMemory, SequentialCell, no_edit
 from dni_jax.models.cells._gru import GRU
 from dni_jax.models.cells._lstm import LSTM
 from dni_jax.models.cells._mingru import MINGRU
@@ -29,7 +29,7 @@ __all__ = [
     "Cell",
     "Edit",
     "LinearCell",
-    "NormalisedMemory",
+    "NormalizedMemory",
     "SequentialCell",
     "no_edit",
 ]

@@ -21,7 +21,7 @@ class Carry(NamedTuple):
     Attributes
     ----------
     c
-        The memory: an array ``(..., N)``, a `NormalisedMemory` of such arrays, or None for cells that have none.
+        The memory: an array ``(..., N)``, a `NormalizedMemory` of such arrays, or None for cells that have none.
     h
         The hidden state, which the readout and the layer above read.
     """
@@ -30,7 +30,7 @@ class Carry(NamedTuple):
     h: Float[Array, "*batch N"]
 
 
-class NormalisedMemory(NamedTuple):
+class NormalizedMemory(NamedTuple):
     """A memory in units of ``exp(m)``, which keep exponential gates within the range of float32 (see `SLSTM`).
 
     Attributes
@@ -38,7 +38,7 @@ class NormalisedMemory(NamedTuple):
     c
         The weighted sum of what was written.
     n
-        The normaliser: the sum of the weights; 0 as long as nothing is stored.
+        The normalizer: the sum of the weights; 0 as long as nothing is stored.
     m
         The stabiliser: the logarithm of the unit.
     """
@@ -95,7 +95,7 @@ class Cell:
         """Return a carry's ``c`` that consists of these parts; ``jax.tree.leaves`` undoes it."""
         if len(parts) != len(self.memory):
             raise ValueError(f"expected the parts {self.memory} of a {self.name!r} cell's memory, got {len(parts)}")
-        return NormalisedMemory(*parts) if len(parts) > 1 else parts[0] if parts else None
+        return NormalizedMemory(*parts) if len(parts) > 1 else parts[0] if parts else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ parameter Lambda per neuron::
 
 Of Griffin's recurrent block, the linear projection into the unit is here (it is the branch x; the gates read the
 block's input where Griffin's read x, which can express the same). Left out are the temporal convolution (width 4)
-before the unit, the GeLU branch that multiplies its output, the output projection, the normalisation and residual
+before the unit, the GeLU branch that multiplies its output, the output projection, the normalization and residual
 stream around the block, the feed-forward block, and local attention: a layer is the unit, and the readout reads its
 state.
 """

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from dni_jax.models.cells._cell import Carry, Edit, NormalisedMemory, SequentialCell
+from dni_jax.models.cells._cell import Carry, Edit, NormalizedMemory, SequentialCell
 
 
 def _forward(from_input: Array, from_state: Array, old: Carry, edit: Edit) -> tuple[Carry, tuple[Array, ...]]:
@@ -38,7 +38,7 @@ def _forward(from_input: Array, from_state: Array, old: Carry, edit: Edit) -> tu
     c, n = edit("c", f * old.c.c + i * z), f * old.c.n + i
     # Only an override of i can leave the memory empty after a step.
     h = edit("h", o * c / jnp.where(n == 0, 1.0, n))
-    return Carry(NormalisedMemory(c, n, m), h), (i, f, z, o, jax.nn.sigmoid(-before_f))
+    return Carry(NormalizedMemory(c, n, m), h), (i, f, z, o, jax.nn.sigmoid(-before_f))
 
 
 def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> tuple[Array, Array, Carry]:
@@ -51,7 +51,7 @@ def _backward(kept: tuple[Array, ...], new: Carry, old: Carry, d_new: Carry) -> 
     d_log_i = jnp.where(keeps, flow_i, d_new.c.m - flow_f)
     d_log_kept = jnp.where(keeps, d_new.c.m - flow_i, flow_f)
     d_z = jnp.concatenate([d_log_i, d_log_kept * closing, d_c * i * (1 - z**2), d_new.h * ratio * o * (1 - o)], axis=-1)
-    return d_z, d_z, Carry(NormalisedMemory(d_c * f, d_n * f, d_log_kept), jnp.zeros_like(d_c))
+    return d_z, d_z, Carry(NormalizedMemory(d_c * f, d_n * f, d_log_kept), jnp.zeros_like(d_c))
 
 
 def _initial_forget_bias(n_neurons: int) -> Array:

@@ -45,7 +45,7 @@ class Outputs(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ImportedModel:
-    """A recurrent network from elsewhere: to record, intervene, verify, report and generate with, not to train.
+    """A recurrent network from another framework, for everything except training.
 
     Attributes
     ----------
@@ -81,12 +81,12 @@ class ImportedModel:
         return self.stack.parts
 
     def __getattr__(self, name: str) -> Any:
-        """Say what such a network cannot do, where what our own networks have is asked for."""
+        """Raise an AttributeError that says why an imported network lacks this attribute."""
         own = ("weights", "module", "vocabulary", "config", "encode", "boundary", "history")
         if name not in own:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         raise AttributeError(
-            f"expected a network of our own cells, which has {name!r}, got {self!r}: an imported network can be "
+            f"expected a TrainedModel, which has {name!r}, got {self!r}: an ImportedModel can be "
             "recorded, overridden, verified, reported and generated with, but not trained or taken apart"
         )
 

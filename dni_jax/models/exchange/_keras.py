@@ -124,7 +124,7 @@ def from_keras(
 
     Notes
     -----
-    What an activation is, its values at 13 points tell: ``hard_sigmoid`` is one function in Keras 2 and another in
+    An activation is identified by its values at 13 points: ``hard_sigmoid`` is one function in Keras 2 and another in
     Keras 3.
     """
     views = [view for layer in _flat(recurrent) for view in [_View.of(layer)]]
@@ -415,11 +415,11 @@ def _between(view: _View) -> list[Pointwise]:
         size = len(weights[0]) if weights else 0
         if not size:
             raise ValueError(
-                "expected LayerNormalization with a scale or a centre, got neither: record its states instead"
+                "expected LayerNormalization with a scale or a center, got neither: record its states instead"
             )
         scale = weights.pop(0) if view.config.get("scale", True) else np.ones(size, np.float32)
-        centre = weights.pop(0) if view.config.get("center", True) else np.zeros(size, np.float32)
-        return [LayerNorm(scale, centre, float(view.config.get("epsilon", 1e-3)))]
+        center = weights.pop(0) if view.config.get("center", True) else np.zeros(size, np.float32)
+        return [LayerNorm(scale, center, float(view.config.get("epsilon", 1e-3)))]
     raise ValueError(f"expected a Keras layer among {_KNOWN}, got {name}: record its states instead")
 
 

@@ -140,14 +140,14 @@ class Bidirectional:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class LayerNorm:
-    """Layer normalisation over the last axis: ``(x - mean) / sqrt(variance + epsilon) * scale + bias``."""
+    """Layer normalization over the last axis: ``(x - mean) / sqrt(variance + epsilon) * scale + bias``."""
 
     scale: Any
     bias: Any
     epsilon: float = field(default=1e-5, metadata=_STATIC)
 
     def __call__(self, values: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
-        """Normalise."""
+        """Normalize."""
         off = values - values.mean(axis=-1, keepdims=True)
         return off * jax.lax.rsqrt(jnp.square(off).mean(axis=-1, keepdims=True) + self.epsilon) * self.scale + self.bias
 

@@ -203,7 +203,7 @@ def _check_parametrizations(module: Any) -> None:
 
 
 def _recurrent_part(state: Mapping[str, Any], nonlinearity: str | None) -> list[Layer]:
-    """Return the layers of a state dict. Which cells they are, only the shapes tell."""
+    """Return the layers of a state dict, whose cells are inferred from the shapes of the weights."""
     matches = {name: _KEY.fullmatch(name) for name in state}
     strange = [name for name, match in matches.items() if match is None]
     cell_like = bool(matches) and all(match is not None and match[3] is None for match in matches.values())

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dni_jax.app.report._colours import LEVELS, THEMES, diverging, ink, luminance
+from dni_jax.app.report._colors import LEVELS, THEMES, diverging, ink, luminance
 from dni_jax.app.report._excerpt import Excerpt
 from dni_jax.app.report._feature_table import describe, families
 from dni_jax.app.report._page import write_report
@@ -225,19 +225,19 @@ def test_lone_surrogates_and_no_feature_known(constructed, tmp_path):
     table.attrs = held
     table.to_parquet(folder / "relevance.parquet")
     text = "".join(Page(write_report(folder).read_text(encoding="utf-8")).text)
-    assert "No feature is known to a single neuron." in text
+    assert "No single neuron encodes a feature." in text
 
 
 @pytest.mark.parametrize("theme", list(THEMES))
 def test_heat_is_even_and_can_be_read_on(theme):
-    colours = diverging(theme)
-    light = [luminance(colour) for colour in colours]
+    colors = diverging(theme)
+    light = [luminance(color) for color in colors]
     middle = light[LEVELS]
     away = [abs(value - middle) for value in light]
     assert all(a < b for a, b in itertools.pairwise(away[LEVELS:]))
     assert all(a > b for a, b in itertools.pairwise(away[: LEVELS + 1]))
-    for colour, value in zip(colours, light, strict=True):
-        other = 0.0 if ink(colour) == "#000000" else 1.0
+    for color, value in zip(colors, light, strict=True):
+        other = 0.0 if ink(color) == "#000000" else 1.0
         high, low = max(value, other) + 0.05, min(value, other) + 0.05
         assert high / low >= 4.5  # WCAG AA
 

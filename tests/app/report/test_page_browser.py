@@ -64,9 +64,9 @@ def test_it_opens_with_what_is_known_and_used(opened, constructed):
     assert selected(opened) == "depth=1"
     assert opened.input_value("#neuron") == "1"
     assert "Neuron 1 on depth=1" in opened.inner_text("#pair")
-    colours = heat(opened)
-    assert None in colours  # characters that are not labelled
-    assert len(set(colours)) > 10
+    colors = heat(opened)
+    assert None in colors  # characters that are not labeled
+    assert len(set(colors)) > 10
     assert opened.locator("#curve polyline, #effect polyline, #losses polyline, #dynamics polyline").count() >= 7
     assert opened.locator("img").count() == 0
     assert constructed.evil.replace('"', "") in opened.inner_text("#table").replace('"', "")
@@ -162,7 +162,7 @@ def test_it_can_be_used_by_keyboard(opened):
     assert selected(opened) != feature
 
 
-def test_examples_and_colours(opened):
+def test_examples_and_colors(opened):
     opened.click("#next-example")
     assert "depth=1: holds" in opened.inner_text("#readout")
     before = heat(opened)

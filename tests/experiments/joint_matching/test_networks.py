@@ -138,7 +138,7 @@ def test_measures_of_a_lossless_pair(there, coupling):
     error, _, good, score, found = MEASURED(players, jnp.float32(0.0))
     assert float(error) < 1e-10
     assert float(found) == pytest.approx(coupling, abs=1e-6)
-    apart = np.square(np.asarray(alice_toy.CENTRES)).sum(1) / 4
+    apart = np.square(np.asarray(alice_toy.CENTERS)).sum(1) / 4
     expected = ncx2.cdf((3 * alice_toy.SPREAD) ** 2 / 4, 2, apart + 1e-12).sum()
     assert float(good) == pytest.approx(expected, abs=5 * np.sqrt(expected / alice_toy.SAMPLES))
     assert 4 < float(score) <= 5
@@ -146,9 +146,9 @@ def test_measures_of_a_lossless_pair(there, coupling):
 
 def test_measures_of_a_decoder_that_knows_one_mode_only():
     (first, (second, _)) = scaled(0.0)
-    players = nets.Players(scaled(0.5), (first, (second, alice_toy.CENTRES[1])))
+    players = nets.Players(scaled(0.5), (first, (second, alice_toy.CENTERS[1])))
     error, modes, good, score, _ = MEASURED(players, jnp.float32(1.0))
-    apart = np.square(np.asarray(alice_toy.CENTRES - alice_toy.CENTRES[1])).sum(1).mean()
+    apart = np.square(np.asarray(alice_toy.CENTERS - alice_toy.CENTERS[1])).sum(1).mean()
     assert float(error) == pytest.approx(apart + 2 * alice_toy.SPREAD**2, rel=0.02)
     assert (float(modes), float(good)) == (1, 1)
     assert float(score) == pytest.approx(1, abs=1e-5)
@@ -156,9 +156,9 @@ def test_measures_of_a_decoder_that_knows_one_mode_only():
 
 def test_the_score_counts_modes():
     rng = np.random.default_rng(0)
-    inception, centres = jax.jit(alice_toy.inception), np.asarray(alice_toy.CENTRES)
+    inception, centers = jax.jit(alice_toy.inception), np.asarray(alice_toy.CENTERS)
     for modes in (1, 2, 5):
-        samples = centres[np.arange(500) % modes] + 0.1 * rng.normal(size=(500, 2)).astype(np.float32)
+        samples = centers[np.arange(500) % modes] + 0.1 * rng.normal(size=(500, 2)).astype(np.float32)
         assert float(inception(samples)) == pytest.approx(modes, rel=1e-4)
 
 

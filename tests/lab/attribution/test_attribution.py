@@ -68,7 +68,7 @@ def test_integrated_gradients_are_complete(model, text, some, part):
 
 @pytest.mark.slow
 def test_all_four_parts_of_an_slstm_are_explained(text):
-    """Along the line to a state, its normaliser and its stabiliser change, too."""
+    """Along the line to a state, its normalizer and its stabiliser change, too."""
     rng, size = np.random.default_rng(1), len(text.vocabulary)
 
     def draw(*shape):

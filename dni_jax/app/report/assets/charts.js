@@ -25,7 +25,7 @@ const extent = (values) => values.reduce(([a, b], v) => [Math.min(a, v), Math.ma
 
 /**
  * Draw lines into a host.
- * spec: {series: [{points: [[x, y]], colour, dash, name, band: [[x, low, high]], bars: [[x, low, high]], faint, dots}],
+ * spec: {series: [{points: [[x, y]], color, dash, name, band: [[x, low, high]], bars: [[x, low, high]], faint, dots}],
  *        levels: [{y, name}], marks: [[x, y]], xName, yName, xTicks, xRange, yRange, describe(x) -> text, pick(x), about}
  */
 function plot(host, spec) {
@@ -79,24 +79,24 @@ function axes(svg, spec, { x0, x1, y0, y1, px, py, width }) {
 function bandOf(one, px, py) {
   const there = [...one.band.map(([x, , high]) => [x, high]), ...[...one.band].reverse().map(([x, low]) => [x, low])];
   const path = there.map(([x, y]) => `${px(x)},${py(y)}`).join(" ");
-  return shape("polygon", { points: path, fill: one.colour, opacity: 0.16 });
+  return shape("polygon", { points: path, fill: one.color, opacity: 0.16 });
 }
 
 function lineOf(svg, one, px, py) {
   const path = one.points.map(([x, y]) => `${px(x).toFixed(1)},${py(y).toFixed(1)}`).join(" ");
-  svg.append(shape("polyline", { points: path, fill: "none", stroke: one.colour, "stroke-width": one.faint ? 1.2 : 2.2, "stroke-linejoin": "round", ...(one.dash && { "stroke-dasharray": one.dash }), ...(one.faint && { opacity: 0.5 }) }));
+  svg.append(shape("polyline", { points: path, fill: "none", stroke: one.color, "stroke-width": one.faint ? 1.2 : 2.2, "stroke-linejoin": "round", ...(one.dash && { "stroke-dasharray": one.dash }), ...(one.faint && { opacity: 0.5 }) }));
   for (const [x, low, high] of one.bars ?? []) {
-    svg.append(shape("line", { x1: px(x), x2: px(x), y1: py(low), y2: py(high), stroke: one.colour, "stroke-width": 1.6 }));
+    svg.append(shape("line", { x1: px(x), x2: px(x), y1: py(low), y2: py(high), stroke: one.color, "stroke-width": 1.6 }));
   }
-  if (one.dots) for (const [x, y] of one.points) svg.append(shape("circle", { cx: px(x), cy: py(y), r: 3.2, fill: one.colour }));
+  if (one.dots) for (const [x, y] of one.points) svg.append(shape("circle", { cx: px(x), cy: py(y), r: 3.2, fill: one.color }));
 }
 
 function keysOf(spec) {
   const keys = make("ul", { class: "keys" });
-  const entries = [...spec.series.filter((one) => one.name), ...(spec.levels ?? []).map((level) => ({ ...level, colour: "var(--c7)", dash: "1.5 3.5" }))];
+  const entries = [...spec.series.filter((one) => one.name), ...(spec.levels ?? []).map((level) => ({ ...level, color: "var(--c7)", dash: "1.5 3.5" }))];
   for (const one of entries) {
     const sample = shape("svg", { viewBox: "0 0 24 10", "aria-hidden": "true" });
-    sample.append(shape("line", { x1: 0, x2: 24, y1: 6, y2: 6, stroke: one.colour, "stroke-width": 2.4, ...(one.dash && { "stroke-dasharray": one.dash }) }));
+    sample.append(shape("line", { x1: 0, x2: 24, y1: 6, y2: 6, stroke: one.color, "stroke-width": 2.4, ...(one.dash && { "stroke-dasharray": one.dash }) }));
     keys.append(make("li", {}, sample, one.name));
   }
   return keys;

@@ -15,7 +15,7 @@ function relevanceCurve() {
   const level = name === "auc" ? { y: 0.5, name: "chance" } : { y: data.baseline[feature], name: "without any neuron" };
   const describe = (x) => `rank ${x}: neuron ${ranked[x - 1][0]}, ${what} ${three(ranked[x - 1][1])}`;
   chartIn("curve", {
-    series: [{ points: ranked.map((one, place) => [place + 1, one[1]]), colour: "var(--c0)", name: what }],
+    series: [{ points: ranked.map((one, place) => [place + 1, one[1]]), color: "var(--c0)", name: what }],
     levels: level.y === null ? [] : [level],
     marks: at < 0 ? [] : [[at + 1, ranked[at][1]]],
     xName: "neurons, best first",
@@ -41,10 +41,10 @@ function effectCurve() {
   const ends = (ks, low, high) => ks.map((k, at) => [k, low[at], high[at]]).filter((bar) => bar[1] !== null && bar[2] !== null);
   there.forEach(([kind, one], number) => {
     const curve = one[measure];
-    const colourOf = `var(--c${[1, 0, 2, 3, 4, 5][number % 6]})`;
-    series.push({ points: from0(one.k, curve.top), bars: ends(one.k, curve.top_low, curve.top_high), colour: colourOf, name: `top k ${NAMES[kind] ?? kind}`, dots: true });
+    const colorOf = `var(--c${[1, 0, 2, 3, 4, 5][number % 6]})`;
+    series.push({ points: from0(one.k, curve.top), bars: ends(one.k, curve.top_low, curve.top_high), color: colorOf, name: `top k ${NAMES[kind] ?? kind}`, dots: true });
     if (number === 0) {
-      series.unshift({ points: from0(one.k, curve.random), band: [[0, 0, 0], ...ends(one.k, curve.random_low, curve.random_high)], colour: "var(--c7)", dash: "5 4", name: `random k ${NAMES[kind] ?? kind}, 95 % of sets` });
+      series.unshift({ points: from0(one.k, curve.random), band: [[0, 0, 0], ...ends(one.k, curve.random_low, curve.random_high)], color: "var(--c7)", dash: "5 4", name: `random k ${NAMES[kind] ?? kind}, 95 % of sets` });
     }
   });
   const describe = (k) => k === 0 ? `without intervention: ${three(there[0][1][measure].intact)}` : there.map(([kind, one]) => {
@@ -106,7 +106,7 @@ function trainingCurves() {
       return `step ${x.toLocaleString("en")}: training ${three(training.train_loss?.[row])}, validation ${three(training.validation_loss?.[row])}`;
     };
     chartIn("losses", {
-      series: ["train_loss", "validation_loss"].filter((name) => training[name]).map((name, number) => ({ points: line(name), colour: `var(--c${number ? 1 : 0})`, name: name === "train_loss" ? "training text" : "validation text", dots: training.step.length < 30 })),
+      series: ["train_loss", "validation_loss"].filter((name) => training[name]).map((name, number) => ({ points: line(name), color: `var(--c${number ? 1 : 0})`, name: name === "train_loss" ? "training text" : "validation text", dots: training.step.length < 30 })),
       levels: ideal === null ? [] : [{ y: ideal, name: "best possible" }],
       xName: "steps", yName: "nats per symbol", describe, rest: describe(training.step[training.step.length - 1]), about: "Loss by training step",
     });
@@ -121,11 +121,11 @@ function dynamicsCurve() {
   const some = [...shown].sort((a, b) => spread(b) - spread(a)).slice(0, 6);
   const lines = shown.includes(chosen.feature) ? [chosen.feature, ...some.filter((one) => one !== chosen.feature)] : some;
   const points = (feature) => steps.map((at, row) => [at, best[feature][row]]);
-  const rest = shown.filter((one) => !lines.includes(one)).map((feature) => ({ points: points(feature), colour: "var(--c7)", faint: true }));
+  const rest = shown.filter((one) => !lines.includes(one)).map((feature) => ({ points: points(feature), color: "var(--c7)", faint: true }));
   const describe = (x) => `step ${x.toLocaleString("en")}: ${lines.map((one) => `${features[one].shown} ${three(best[one][steps.indexOf(x)])}`).join(" · ")}`;
   chartIn("dynamics", {
-    series: [...rest, ...lines.map((one, number) => ({ points: points(one), colour: `var(--c${[1, 0, 2, 3, 4, 5, 6][number]})`, name: features[one].shown, dots: true }))],
-    xName: "steps", describe, rest: "The chosen feature, the six that changed most, and all others in grey.", about: "Score of the best neuron of some features by training step",
+    series: [...rest, ...lines.map((one, number) => ({ points: points(one), color: `var(--c${[1, 0, 2, 3, 4, 5, 6][number]})`, name: features[one].shown, dots: true }))],
+    xName: "steps", describe, rest: "The chosen feature, the six that changed most, and all others in gray.", about: "Score of the best neuron of some features by training step",
   });
 }
 

@@ -1,4 +1,4 @@
-// The text, coloured by the activation of a neuron, with the labels of a feature below it.
+// The text, colored by the activation of a neuron, with the labels of a feature below it.
 const excerpt = data.excerpt ?? null;
 const LEVELS = 15;
 const SHADES = 5;
@@ -26,7 +26,7 @@ const holdsAt = (feature, at) => labelAt(feature, at) > 0.5;
 function labelText(feature, at) {
   const label = excerpt.labels[feature];
   const value = labelAt(feature, at);
-  if (value === null) return "not labelled";
+  if (value === null) return "not labeled";
   if (label.bits) return value ? "holds" : "does not hold";
   return three(label.low + value * (label.high - label.low));
 }
@@ -34,7 +34,7 @@ function labelText(feature, at) {
 const statesOf = (column) => excerpt.states.subarray(column * excerpt.size, (column + 1) * excerpt.size);
 const stateAt = (column, at) => excerpt.states[column * excerpt.size + at] * excerpt.scale[column];
 
-/** The centre of the colour scale and its reach on either side, in int8 steps of the neuron. */
+/** The center of the color scale and its reach on either side, in int8 steps of the neuron. */
 function rangeOf(column) {
   const way = $("neutral").value;
   const scale = excerpt.scale[column] || 1;
@@ -78,7 +78,7 @@ function labelClass(feature, at) {
   return shade ? ` s${shade}` : "";
 }
 
-function colour() {
+function color() {
   const column = excerpt.column.get(chosen.neuron);
   reader.column = column;
   const { middle, reach } = column === undefined ? { middle: 0, reach: 1 } : rangeOf(column);
@@ -88,7 +88,7 @@ function colour() {
     if (states && isKnown(at)) heat = ` h${Math.round(((states[at] - middle) / reach) * LEVELS) + LEVELS}`;
     span.className = `c${heat}${labelClass(chosen.feature, at)}${at === reader.at ? " here" : ""}`;
   });
-  colourbar(column, middle, reach);
+  colorbar(column, middle, reach);
   writeNotes(column);
   if (reader.feature !== chosen.feature) {
     reader.feature = chosen.feature;
@@ -97,7 +97,7 @@ function colour() {
   if (reader.at >= 0) describeCharacter(reader.at);
 }
 
-function colourbar(column, middle, reach) {
+function colorbar(column, middle, reach) {
   const bar = make("span", {});
   for (let level = 0; level <= 2 * LEVELS; level++) bar.append(make("i", { class: `h${level}` }));
   const scale = column === undefined ? 0 : excerpt.scale[column];
@@ -199,8 +199,8 @@ function startReader() {
     event.preventDefault();
     act();
   });
-  $("neutral").addEventListener("change", colour);
+  $("neutral").addEventListener("change", color);
   $("previous-example").addEventListener("click", () => example(-1));
   $("next-example").addEventListener("click", () => example(1));
-  watchers.push(colour);
+  watchers.push(color);
 }

@@ -247,7 +247,7 @@ class CLanguage(BaseLanguage):
     name
         What the language is called in results.
     typedefs
-        Names of types, in addition to a base set and to those recognised from their position.
+        Names of types, in addition to a base set and to those recognized from their position.
     harvested
         Names treated as types only in declarations that do not parse otherwise.
 

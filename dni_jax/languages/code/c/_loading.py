@@ -34,7 +34,7 @@ def load_c(
 
     Files are chosen, parsed, cached, cut and grouped as in `load_text`. A declaration that does not parse is masked,
     and so are branches that are not compiled (``#else``, ``#if 0``): ``Corpus.parsed`` is False there, so that they
-    are not labelled 0. It is None if everything is parsed. ``dni.languages.get("c").features()`` has the features.
+    are not labeled 0. It is None if everything is parsed. ``dni.languages.get("c").features()`` has the features.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def load_c(
     seed
         Decides the order of the files and the split.
     typedefs
-        Names of types, or the path of a file with one per line. Few are needed: most are recognised from their
+        Names of types, or the path of a file with one per line. Few are needed: most are recognized from their
         position, and a declaration that does not parse is parsed again with all names that the files declare.
     max_symbols
         The size of the vocabulary; rarer symbols are read as U+FFFD.

@@ -1,17 +1,17 @@
-"""Colours of the page: perceptually uniform diverging colour maps, for light and dark pages."""
+"""Colors of the page: perceptually uniform diverging color maps, for light and dark pages."""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
-LEVELS = 15  # colours on either side of neutral
+LEVELS = 15  # colors on either side of neutral
 
-_COOL, _WARM = 252.0, 52.0  # hues in OKLCH: blue and orange, which colour-blind readers can tell apart
+_COOL, _WARM = 252.0, 52.0  # hues in OKLCH: blue and orange, which color-blind readers can tell apart
 
 
 class Theme(NamedTuple):
-    """Lightness of the neutral colour, and lightness and chroma of the two ends, in OKLCH."""
+    """Lightness of the neutral color, and lightness and chroma of the two ends, in OKLCH."""
 
     neutral: float
     end: float
@@ -22,35 +22,35 @@ THEMES = {"light": Theme(0.972, 0.62, 0.15), "dark": Theme(0.27, 0.76, 0.15)}
 
 
 def diverging(theme: str) -> list[str]:
-    """Return the ``2 * LEVELS + 1`` colours of a theme from the lowest level to the highest, as ``#rrggbb``.
+    """Return the ``2 * LEVELS + 1`` colors of a theme from the lowest level to the highest, as ``#rrggbb``.
 
     Lightness and chroma change in equal steps of OKLCH (Ottosson 2020) from the neutral middle to blue below and
     orange above, so that equal differences look equal.
 
     Examples
     --------
-    >>> colours = diverging("light")
-    >>> len(colours), colours[15]
+    >>> colors = diverging("light")
+    >>> len(colors), colors[15]
     (31, '#f6f6f6')
     """
     neutral, end, chroma = THEMES[theme]
-    colours = []
+    colors = []
     for level in range(-LEVELS, LEVELS + 1):
         share = abs(level) / LEVELS
         lightness = neutral + (end - neutral) * share
-        colours.append(_in_gamut(lightness, chroma * share, _WARM if level > 0 else _COOL))
-    return colours
+        colors.append(_in_gamut(lightness, chroma * share, _WARM if level > 0 else _COOL))
+    return colors
 
 
-def ink(colour: str) -> str:
-    """Return black or white, whichever has more contrast on a colour (by the relative luminance of WCAG 2)."""
-    light = luminance(colour)
+def ink(color: str) -> str:
+    """Return black or white, whichever has more contrast on a color (by the relative luminance of WCAG 2)."""
+    light = luminance(color)
     return "#000000" if (light + 0.05) ** 2 >= 1.05 * 0.05 else "#ffffff"
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """Return the relative luminance of ``#rrggbb``, from 0 to 1."""
-    linear = [_linear(int(colour[at : at + 2], 16) / 255) for at in (1, 3, 5)]
+    linear = [_linear(int(color[at : at + 2], 16) / 255) for at in (1, 3, 5)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -59,7 +59,7 @@ def _linear(value: float) -> float:
 
 
 def _in_gamut(lightness: float, chroma: float, hue: float) -> str:
-    """Return a colour with as much of the chroma as sRGB can show."""
+    """Return a color with as much of the chroma as sRGB can show."""
     while True:
         red, green, blue = _srgb(lightness, chroma, hue)
         if min(red, green, blue) >= -1e-4 and max(red, green, blue) <= 1 + 1e-4:
@@ -92,5 +92,5 @@ def heat_css() -> str:
     return f':root{{{rules["light"]}}}{dark}:root[data-theme="dark"]{{{rules["dark"]}}}{classes}'
 
 
-def _variables(colours: list[str]) -> str:
-    return "".join(f"--h{n}:{colour};--i{n}:{ink(colour)};" for n, colour in enumerate(colours))
+def _variables(colors: list[str]) -> str:
+    return "".join(f"--h{n}:{color};--i{n}:{ink(color)};" for n, color in enumerate(colors))
