@@ -289,7 +289,7 @@ def draw(curves: dict[str, list[tuple[int, float]]], path: Path) -> None:
     ticks = (0.03, 0.1, 0.3, 1, 3)
     axes[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes[0].minorticks_off()
-    axes[0].set_ylabel("seconds a call")
+    axes[0].set_ylabel("seconds per call")
     axes[0].legend()
     figure.savefig(path, dpi=150)
 

@@ -158,7 +158,7 @@ def test_model_and_states(model, states):
     assert "polyline" in page.tags
     assert "seed 0" in page.row("training")[0]
     elsewhere = read(replace(model, config=None, history=(), boundary=False))
-    assert "from elsewhere" in elsewhere.text
+    assert "imported" in elsewhere.text
     assert elsewhere.row("boundary") == ["no"]
     page = read(states)
     assert page.row("hidden") == [

@@ -326,7 +326,7 @@ class RunFolder:
         return self.path / "training"
 
     def remove_training(self) -> None:
-        """Remove the checkpoints of a finished training."""
+        """Remove the checkpoints of a finished training run."""
         if processes.is_first():
             shutil.rmtree(self.training, ignore_errors=True)
 
@@ -382,7 +382,7 @@ class RunFolder:
 
     @property
     def monitor(self) -> Path:
-        """What disagreement between neurons and a program foretells."""
+        """What disagreement between neurons and a program predicts."""
         return self.path / "monitor.parquet"
 
     @property

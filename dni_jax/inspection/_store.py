@@ -115,7 +115,7 @@ def _unreadable(path: str | Path, error: Exception) -> ValueError:
 
 
 def dynamics_table(relevance: xr.Dataset, step: int) -> pd.DataFrame:
-    """Return one row for each neuron and feature: the means over folds at one step of a training."""
+    """Return one row for each neuron and feature: the means over folds at one step of a training run."""
     means = relevance[[name for name in ("score", "auc", "baseline") if name in relevance]].mean("fold")
     table = means.drop_vars(["kind", "share"], errors="ignore").to_dataframe().reset_index()
     table.insert(0, "step", step)
@@ -125,7 +125,7 @@ def dynamics_table(relevance: xr.Dataset, step: int) -> pd.DataFrame:
 def continue_table(path: str | Path, rows: pd.DataFrame) -> None:
     """Add the rows of a step to a table on disk, CSV or Parquet by the path's suffix.
 
-    Rows of this step and of later ones, which an interrupted training has left there, are replaced. With several
+    Rows of this step and of later ones, which an interrupted training run has left there, are replaced. With several
     processes, only the first writes.
     """
     if not processes.is_first():

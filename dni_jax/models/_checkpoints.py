@@ -1,4 +1,4 @@
-"""Checkpoints of a training: saved whole or not at all, and restored."""
+"""Checkpoints of a training run: saved whole or not at all, and restored."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Checkpoints:
         return None if step is None or self.path is None else self.path / str(step)
 
     def save(self, run: TrainingRun, step: int) -> None:
-        """Save the state of a training."""
+        """Save the state of a training run."""
         if self.path is None:
             return
         arrays = processes.to_host({"state": run.state, "best": run.best})
@@ -103,7 +103,7 @@ class Checkpoints:
         self._manager.save(step, args=parts)
 
     def restore_into(self, run: TrainingRun) -> int:
-        """Restore a training from its last whole checkpoint, and return its step (0 without a checkpoint).
+        """Restore a training run from its last whole checkpoint, and return its step (0 without a checkpoint).
 
         Raises
         ------

@@ -38,7 +38,7 @@ def generate(
     Parameters
     ----------
     model
-        The network. One from elsewhere reads its text again for each symbol, as its readout may depend on all of it:
+        The network. An imported one reads its text again for each symbol, as its readout may depend on all of it:
         ``length`` squared in time. It must read from left to right and predict the next symbol. Its strings end with a
         line break, symbols that ``split`` has cut are joined by spaces, and a code without a text is ``□``. If nothing
         begins its strings, a text ends with the first one.

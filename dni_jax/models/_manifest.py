@@ -32,7 +32,7 @@ class Manifest:
     gate_names
         As of `Activations`.
     with_symbols
-        Whether the store says which symbol was read at each position: those of networks from elsewhere do, which may
+        Whether the store says which symbol was read at each position: those of imported networks do, which may
         have none.
     done
         How many positions are durably on disk, from the first: always the end of a chunk.

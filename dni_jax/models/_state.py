@@ -1,4 +1,4 @@
-"""The state of a training: of one network, or of a population that trains as one program."""
+"""The state of a training run: of one network, or of a population that trains as one program."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TrainState(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Losses at one step of a training.
+    """Losses at one step of a training run.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ def count_since_best(evaluations: list[Evaluation]) -> int:
 
 @dataclass(eq=False)
 class TrainingRun:
-    """A training in progress: its state, the weights of each model's best evaluation, and all evaluations.
+    """A training run in progress: its state, the weights of each model's best evaluation, and all evaluations.
 
     Every step consumes the arrays of `state`; `best` is kept on the host.
 

@@ -47,7 +47,7 @@ def record_into(
     check_array_path(folder)
     if isinstance(model, ImportedModel) and "logits" in what:
         raise ValueError(
-            "expected no 'logits' in a store with a network from elsewhere, got them: its readout is a function, and "
+            "expected no 'logits' in a store with an imported network, got them: its readout is a function, and "
             "an interrupted recording cannot tell whether it is continued with the same one. Record them in memory, "
             "without store="
         )

@@ -38,12 +38,12 @@ class TrainedModel:
     vocabulary
         The symbols it reads.
     config
-        How it was trained; None for a network that came from elsewhere.
+        How it was trained; None for a network that was imported.
     history
         One row per evaluation: ``step``, ``characters``, ``train_loss``, ``validation_loss`` (nats per symbol),
         ``seconds``, ``learning_rate``, ``gradient_norm``.
     boundary
-        Whether the network reads a boundary before a string and predicts one after it. A network from elsewhere may
+        Whether the network reads a boundary before a string and predicts one after it. An imported network may
         have none: it then reads a string's first symbol in the zero state.
     """
 
@@ -123,7 +123,7 @@ class TrainedModel:
                 f"{plan.steps:,} steps planned, {plan.batch} texts x {plan.window} characters, "
                 f"learning rate {plan.learning_rate:g}, seed {plan.seed}"
             )
-        origin = "from elsewhere" if self.config is None else "trained" if self.history else "untrained"
+        origin = "imported" if self.config is None else "trained" if self.history else "untrained"
         return card(f"TrainedModel ({origin})", facts(about))
 
     def encode(self, corpus: Corpus) -> Corpus:

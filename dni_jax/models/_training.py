@@ -33,7 +33,7 @@ from dni_jax.settings import TrainConfig, TrainPlan
 from dni_jax.text import Corpus, check_corpus
 
 VALIDATION_CHARACTERS = 50_000
-_WORSE = 10  # times the loss of guessing: a training that was never better than that has diverged
+_WORSE = 10  # times the loss of guessing: a training run that was never better than that has diverged
 _CHUNK = 10  # steps in one call of the compiled program
 
 
@@ -75,7 +75,7 @@ def train(
     inspect_every
         Steps between two calls of `on_inspect`; None never calls it.
     on_inspect
-        Called with the step and the network at that step, to inspect it during training. A training that resumes calls
+        Called with the step and the network at that step, to inspect it during training. A resumed run calls
         it again for the step that it resumes at.
     auxiliary
         What the states of the top layer must also predict, at every character of the corpus: labels of features,
@@ -248,7 +248,7 @@ class _Training:
         """Take all steps, or stop early by the validation loss.
 
         `hook` is called after each chunk of steps with the run, the step, its evaluations, and whether these are new:
-        a training that resumes calls it with the restored ones, because it may have been killed before the call.
+        a training run that resumes calls it with the restored ones, because it may have been killed before the call.
         """
         try:
             return self._fit(hook, every, progress)
@@ -291,7 +291,7 @@ class _Training:
         return run
 
     def _mark_diverged(self, run: TrainingRun) -> None:
-        """Mark the networks that a training has made far worse than guessing, although their losses are finite."""
+        """Mark the networks that training has made far worse than guessing, although their losses are finite."""
         guessing = math.log(max(len(self.vocabulary), 2))
         for model, evaluations in enumerate(run.evaluations):
             best = min((evaluation.validation_loss for evaluation in evaluations), default=0.0)

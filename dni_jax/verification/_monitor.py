@@ -159,7 +159,7 @@ class Monitor:
         length: int = 200,
         seed: int = 0,
     ) -> xr.Dataset:
-        """Measure whether disagreement foretells what goes wrong next, compared with the prediction's entropy.
+        """Measure whether disagreement predicts what goes wrong next, compared with the prediction's entropy.
 
         Parameters
         ----------
@@ -182,7 +182,7 @@ class Monitor:
         - ``events`` and ``positions`` ``(outcome,)``: how often it happens, of how many;
         - ``flagged`` and ``precision`` ``(outcome,)``: the share of events whose position is flagged, and of flagged
           positions that are events;
-        - ``microseconds_program`` and ``microseconds_network``: CPU time a character.
+        - ``microseconds_program`` and ``microseconds_network``: CPU time per character.
         """
         record(self.model, corpus, ("hidden", "logits"))  # compiles; the time of that is not the network's
         began = time.process_time()
@@ -194,13 +194,15 @@ class Monitor:
         best = np.asarray(states.logits).argmax(axis=-1)
         follows = np.diff(corpus.string_ids, append=-1) == 0
         came = np.append(self.model.encode(corpus).flat_codes[1:], 0)
-        rows = [_foretold(watched, np.asarray(states.logits), (best != came) & follows, follows, seed)]
+        rows = [_score_event(watched, np.asarray(states.logits), (best != came) & follows, follows, seed)]
         if violation is not None:
             texts = generate(self.model, n_texts, length, seed)
             written = written_corpus(self.model, texts)
             states = record(self.model, written, ("hidden", "logits"))
             event, counted = next_violations(violation, written)
-            rows.append(_foretold(self._watch(written, states.hidden), np.asarray(states.logits), event, counted, seed))
+            rows.append(
+                _score_event(self._watch(written, states.hidden), np.asarray(states.logits), event, counted, seed)
+            )
         merged = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         scale = 1e6 / corpus.n_positions
         return xr.Dataset(
@@ -325,14 +327,14 @@ def next_violations(violation: Violation, corpus: Corpus) -> tuple[Bool[np.ndarr
     return following & counted, counted
 
 
-def _foretold(
+def _score_event(
     watched: Watched,
     logits: Float[np.ndarray, "T V"],
     event: Bool[np.ndarray, " T"],
     counted: Bool[np.ndarray, " T"],
     seed: int,
 ) -> dict[str, Any]:
-    """Score how well disagreement and entropy foretell an event at the counted positions."""
+    """Score how well disagreement and entropy predict an event at the counted positions."""
     entropy = entr(softmax(logits[counted].astype(np.float64), axis=-1)).sum(axis=-1)
     # The logarithm of disagreements, which spread over orders of magnitude, keeps their ranks.
     apart = np.log(np.maximum(watched.disagreement[counted].astype(np.float64), 1e-9))

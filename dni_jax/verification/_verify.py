@@ -101,7 +101,7 @@ def verify(
         Whose probability ``class_probability`` is: symbols (a string, or a list), or numbers of a network's outputs.
         None: the class for which the feature holds most often.
     targets
-        For a network from elsewhere whose output is not the next symbol: the wanted outputs, as codes ``(T,)`` for each
+        For an imported network whose output is not the next symbol: the wanted outputs, as codes ``(T,)`` for each
         symbol or ``(S, *x)`` for each string (-1 where none is wanted), or as values ``(T, C)`` of a regression;
         ``"own"``: what the intact network's outputs are. An output for each string belongs to the string's last
         character, and the feature holds there if it holds anywhere in the string.

@@ -26,7 +26,7 @@ SHAPES = {
 }
 
 
-_TOGETHER = 10  # pictures whose patches stay in the cache
+_TOGETHER = 10  # images whose patches stay in the cache
 _FEW = 32  # channels: for more, XLA's convolution is as fast as a product of patches
 
 
@@ -61,7 +61,7 @@ pooled.defvjp(lambda x: (pooled(x), x), _pooled_backward)
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolved(x, weight, padding):
-    """Convolve pictures ``(T, height, width, channels)``, a few at a time, so that their patches stay in the cache.
+    """Convolve images ``(T, height, width, channels)``, a few at a time, so that their patches stay in the cache.
 
     On CPUs a product of patches is two to three times as fast as XLA's convolution where channels are few.
     """
@@ -84,7 +84,7 @@ def _convolved(x, weight, padding):
 
 
 def _edges(weight, padding):
-    """Return what is added around pictures, as `jnp.pad` takes it."""
+    """Return what is added around images, as `jnp.pad` takes it."""
     same = padding == "SAME"
     return ((0, 0), *(((n - 1) // 2, n // 2) if same else (0, 0) for n in weight.shape[:2]), (0, 0))
 
@@ -144,14 +144,14 @@ class Network(nnx.Module):
         return x.reshape(len(x), -1)
 
     def __call__(self, x):
-        """Give the scores ``(T, 10)`` of pictures."""
+        """Give the scores ``(T, 10)`` of images."""
         x = self.states(x)
         for layer in self.full[:-1]:
             x = nnx.relu(layer(x))
         return self.full[-1](x)
 
     def layers(self, x):
-        """Give the states of every layer by name: pictures, each block after its pooling, full layers, scores."""
+        """Give the states of every layer by name: images, each block after its pooling, full layers, scores."""
         found = {"pictures": x}
         for number, block in enumerate(self.blocks, 1):
             for layer in block:
@@ -171,7 +171,7 @@ class Network(nnx.Module):
 
 
 def train(network, x, y, steps, *, batch=128, rate=1e-3, seed=0, flip=False, report=0):
-    """Fit by Adam, its rate falling to 0 along a cosine; `flip` mirrors every other picture. Gives seconds."""
+    """Fit by Adam, its rate falling to 0 along a cosine; `flip` mirrors every other image. Gives seconds."""
     optimizer = nnx.Optimizer(network, optax.adam(optax.cosine_decay_schedule(rate, steps)), wrt=nnx.Param)
 
     @nnx.jit
@@ -198,14 +198,14 @@ def train(network, x, y, steps, *, batch=128, rate=1e-3, seed=0, flip=False, rep
 
 
 def pure(network):
-    """Give two functions of JAX arrays, from pictures to states and to scores, that hold the network as it now is."""
+    """Give two functions of JAX arrays, from images to states and to scores, that hold the network as it now is."""
     graph, state = nnx.split(network)
     state = jax.tree.map(jnp.array, state)
     return (lambda x: nnx.merge(graph, state).states(x)), (lambda x: nnx.merge(graph, state)(x))
 
 
 def in_blocks(function, x, block=500):
-    """Apply a function to pictures, some at a time; float32."""
+    """Apply a function to images, some at a time; float32."""
     jitted = jax.jit(function)
     return np.concatenate([np.asarray(jitted(x[start : start + block])) for start in range(0, len(x), block)])
 

@@ -16,7 +16,7 @@ BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 
 
 class Images(NamedTuple):
-    """Pictures float32 ``(T, height, width, channels)`` from 0 to 1, and labels int32 ``(T,)`` from 0 to 9."""
+    """Images float32 ``(T, height, width, channels)`` from 0 to 1, and labels int32 ``(T,)`` from 0 to 9."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -36,7 +36,7 @@ def mnist(path: str | Path | None = None) -> Images:
 
 
 def digits() -> Images:
-    """Give scikit-learn's digits, 8 x 8 pixels drawn up to 28 x 28 by straight lines; every fifth is a test picture."""
+    """Give scikit-learn's digits, 8 x 8 pixels drawn up to 28 x 28 by straight lines; every fifth is a test image."""
     pixels, labels = load_digits(return_X_y=True)
     large = zoom(pixels.reshape(-1, 8, 8) * (255 / 16), (1, 3.5, 3.5), order=1)[..., None]
     tested = np.arange(len(labels)) % 5 == 0
@@ -46,7 +46,7 @@ def digits() -> Images:
 def cifar10(path: str | Path | None = None) -> Images:
     """Read CIFAR-10 from a folder: its binary or Python version, or ``cifar10_jpeg_bytes.npz`` (or that file itself).
 
-    The last holds JPEG pictures (quality about 75, median PSNR to the originals 30.5 dB): say so beside any result.
+    The last holds JPEG images (quality about 75, median PSNR to the originals 30.5 dB): say so beside any result.
     The Python version is a pickle; open only one that you trust.
 
     Raises
@@ -75,7 +75,7 @@ def _images(x_train, y_train, x_test, y_test) -> Images:
 
 
 def _planes(train, test) -> Images:
-    """Both versions keep a picture as three planes of 32 x 32."""
+    """Both versions keep an image as three planes of 32 x 32."""
     (x_train, y_train), (x_test, y_test) = train, test
     x_train, x_test = (x.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1) for x in (x_train, x_test))
     return _images(x_train, y_train, x_test, y_test)

@@ -83,7 +83,7 @@ def unseen(language: str, scored: int, verified: int) -> tuple[dni.Corpus, dni.C
 
 
 def train(plan: Plan, seeds: Sequence[int], folder: Path) -> None:
-    """Train the networks that are not there yet as one population; a training that was killed goes on."""
+    """Train the networks that are not there yet as one population; a training run that was killed goes on."""
     missing = [seed for seed in seeds if not (folder / plan.name / str(seed) / "network").exists()]
     if not missing:
         return

@@ -2,7 +2,7 @@
 
 The network is trained with batch normalization after every layer but the last. What a layer and its normalization
 compute together, once trained, is a layer again, so the network that comes out is the paper's: 5,851,338 parameters
-for CIFAR-10. Pictures are mirrored and shifted by up to two pixels. The first epochs see them at half the resolution,
+for CIFAR-10. Images are mirrored and shifted by up to two pixels. The first epochs see them at half the resolution,
 a quarter of the cost.
 """
 
@@ -20,7 +20,7 @@ from dni_jax.files import atomic_write
 from experiments._shared.convolutional import SHAPES, Network
 
 _EPSILON = 1e-5  # of a variance
-_CHUNK = 5  # pictures whose patches stay in the cache
+_CHUNK = 5  # images whose patches stay in the cache
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Schedule:
     coarse, fine
         Epochs at half the resolution, then at the full one.
     batch
-        Pictures at a time.
+        Images at a time.
     rate, momentum, decay
         Of Nesterov's stochastic gradient descent; `decay` is the penalty on the weights of the layers.
     rise
@@ -75,7 +75,7 @@ def train_resumably(kind, x, y, schedule, file, *, start=None, seed=0, seconds=6
     file
         The checkpoint, written atomically.
     start
-        The checkpoint of a finished training, to train its network further by another schedule; None: a new network.
+        The checkpoint of a finished training run, to train its network further; None: a new network.
     seconds
         Between checkpoints.
     limit
@@ -90,7 +90,7 @@ def train_resumably(kind, x, y, schedule, file, *, start=None, seed=0, seconds=6
     Raises
     ------
     ValueError
-        For pictures outside 0 to 1, labels outside of the classes, fewer pictures than a batch, a checkpoint of
+        For images outside 0 to 1, labels outside of the classes, fewer images than a batch, a checkpoint of
         another training, or a `start` that is not finished or has another network.
     """
     pixels, labels = _checked(kind, x, y, schedule.batch)
@@ -141,7 +141,7 @@ def train_resumably(kind, x, y, schedule, file, *, start=None, seed=0, seconds=6
 
 
 def distort(pictures, rng):
-    """Mirror every other picture, and shift all by up to a sixteenth of their height over reflected edges."""
+    """Mirror every other image, and shift all by up to a sixteenth of their height over reflected edges."""
     count, height = pictures.shape[:2]
     most = height // 16
     padded = np.pad(pictures, ((0, 0), (most, most), (most, most), (0, 0)), mode="reflect")
@@ -176,10 +176,10 @@ def _checked(kind, x, y, batch):
     pixels, labels = np.asarray(x, np.float32), np.asarray(y)
     if pixels.ndim != 4 or pixels.shape[3] != shape["channels"] or len(pixels) < batch:
         raise ValueError(
-            f"expected at least {batch} pictures (T, height, width, {shape['channels']}), got {pixels.shape}"
+            f"expected at least {batch} images (T, height, width, {shape['channels']}), got {pixels.shape}"
         )
     if not (pixels.min() >= 0 and pixels.max() <= 1):
-        raise ValueError(f"expected pictures from 0 to 1, got {pixels.min()} to {pixels.max()}: divide by 255")
+        raise ValueError(f"expected images from 0 to 1, got {pixels.min()} to {pixels.max()}: divide by 255")
     classes = shape["full"][-1]
     if labels.shape != (len(pixels),) or labels.dtype.kind not in "iu":
         raise ValueError(f"expected integer labels of shape ({len(pixels)},), got {labels.dtype} {labels.shape}")
@@ -208,11 +208,11 @@ def _read_state(read, like):
 
 
 def _finished(file, like):
-    """Return the state of a finished training, with no velocity, its CPU seconds and its identity."""
+    """Return the state of a finished training run, with no velocity, its CPU seconds and its identity."""
     with np.load(file) as read:
         step, steps = int(read["step"]), int(read["steps"])
         if step < steps:
-            raise ValueError(f"expected a finished training in {file}, got step {step} of {steps}: finish it first")
+            raise ValueError(f"expected a finished training run in {file}, got step {step} of {steps}: finish it first")
         shapes = [read[name].shape for name in read.files if name.startswith("arr_")]
         if shapes != [leaf.shape for leaf in jax.tree.leaves(like)]:
             raise ValueError(f"expected a checkpoint of the same network in {file}, got one of another")

@@ -18,7 +18,7 @@ Result    closing  In two of three networks yes: four characters before, resampl
                    in all three), but one to three characters before no more than random sets, but for one network
                    (p = .005 and .02 at lags 2 and 3; mean p of the three .22 to .29).
           rank     Relevance hardly tells which neurons matter (mean .07 to .28); attribution does (.63 to .99).
-          For all lags, and the picture carried_forward.png, see README.md in this folder.
+          For all lags, and the image carried_forward.png, see README.md in this folder.
 """
 
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""A convolutional network on few pictures of MNIST, by Adam, dropout and samplers (after Li et al. 2016, section 5).
+"""A convolutional network on few images of MNIST, by Adam, dropout and samplers (after Li et al. 2016, section 5).
 
 Claims    (a) The average of a sampler's draws predicts better than Adam's weights, and its probabilities are honest.
-          (b) Pictures of high uncertainty lie at the boundaries between classes, and are those that it gets wrong.
-Data      2,000 pictures to learn, 2 x 2 pixels averaged to 14 x 14; 2,000 others to judge by.
-Measures  error, nats (cross entropy) and calibration (expected calibration error, 15 bins) on held-out pictures; area
-          under the ROC curve of telling wrong answers by the disagreement of draws; of the tenth of pictures with the
+          (b) Images of high uncertainty lie at the boundaries between classes, and are those that it gets wrong.
+Data      2,000 images to learn, 2 x 2 pixels averaged to 14 x 14; 2,000 others to judge by.
+Measures  error, nats (cross entropy) and calibration (expected calibration error, 15 bins) on held-out images; area
+          under the ROC curve of telling wrong answers by the disagreement of draws; of the tenth of images with the
           largest disagreement and of the others, which share of the ten nearest (by mean hidden state) are of another
           class; R-hat of the loss over chains from two starts (with ArviZ).
 Command   python -m experiments.bayes.mnist_cnn [--seeds 0 1 2] [--core]
@@ -62,7 +62,7 @@ class CNN(nn.Module):
 
 
 def parts(read, seed):
-    """Return pictures to learn, to choose step sizes by, and to judge by; float32 and int32."""
+    """Return images to learn, to choose step sizes by, and to judge by; float32 and int32."""
 
     def small(x):
         return x.reshape(len(x), 14, 2, 14, 2, 1).mean((2, 4))
@@ -125,7 +125,7 @@ def answers(params, x):
 
 
 def judged(method, data, unseen, seed, steps, step_size=None):
-    """Return the uncertainty of held-out pictures, the mean hidden states, and R-hat of the loss."""
+    """Return the uncertainty of held-out images, the mean hidden states, and R-hat of the loss."""
     x, r_hat = jnp.asarray(unseen[0]), None
     if method.startswith("Adam"):
         rate = DROPPED if "dropout" in method else 0.0
@@ -141,13 +141,13 @@ def judged(method, data, unseen, seed, steps, step_size=None):
 
 
 def of_other_classes(hidden, labels, neighbors=10):
-    """Return the share of each picture's nearest ones that are of another class."""
+    """Return the share of each image's nearest ones that are of another class."""
     near = NearestNeighbors(n_neighbors=neighbors + 1).fit(hidden).kneighbors(hidden, return_distance=False)[:, 1:]
     return (labels[near] != labels[:, None]).mean(1)
 
 
 def calibration_error(probabilities, labels, bins=15):
-    """Return the mean distance of confidence and accuracy, over bins of confidence weighted by their pictures."""
+    """Return the mean distance of confidence and accuracy, over bins of confidence weighted by their images."""
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = [abs((right[place == one] - confidence[place == one]).sum()) for one in np.unique(place)]
@@ -178,7 +178,7 @@ def measured(method, read, seed, steps, step_size):
 
 
 def best_step_size(method, read, results, steps):
-    """Return the step size of the lowest loss on pictures that are used for nothing else, seed 0."""
+    """Return the step size of the lowest loss on images that are used for nothing else, seed 0."""
 
     def nats(step_size):
         data, choosing, _ = parts(read, 0)

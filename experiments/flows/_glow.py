@@ -1,4 +1,4 @@
-"""A small Glow (Kingma & Dhariwal 2018): a bijection of pictures by invertible 1 x 1 convolutions and splits."""
+"""A small Glow (Kingma & Dhariwal 2018): a bijection of images by invertible 1 x 1 convolutions and splits."""
 
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
@@ -65,7 +65,7 @@ class Step:
         return cls(PLU.from_matrix(matrix, np.zeros(channels)), weights, biases)
 
     def forward(self, x):
-        """Map pictures, with the log-determinant."""
+        """Map images, with the log-determinant."""
         x, log_det = self.mix.forward(x)
         fixed, moved = jnp.split(x, [x.shape[-1] // 2], axis=-1)
         log_scale, shift = self._scale_and_shift(fixed)
@@ -121,8 +121,8 @@ class Split:
 class Glow:
     """Levels of squeezing, steps and a split; then each latent less its mean, over its scale.
 
-    A bijection of flat pictures ``(..., side * side)``, as `dni_jax.lab.densities.fit` takes one. The means and scales
-    are Glow's learned prior: they alone know where in the picture a latent is.
+    A bijection of flat images ``(..., side * side)``, as `dni_jax.lab.densities.fit` takes one. The means and scales
+    are Glow's learned prior: they alone know where in the image a latent is.
     """
 
     levels: tuple[tuple[Step, ...], ...]
@@ -145,14 +145,14 @@ class Glow:
         return cls(tuple(found), tuple(splits), *jnp.zeros((2, side**2)), side)
 
     def standardized(self, rows):
-        """Give the same with means and scales that make the latents of these pictures 0 on average, of variance 1."""
+        """Give the same with means and scales that make the latents of these images 0 on average, of variance 1."""
         latents = np.asarray(jax.jit(self.forward)(rows)[0])
         mean, log_scale = latents.mean(0), np.log(latents.std(0) + 1e-3)
         scale = jnp.exp(self.log_scale)
         return replace(self, mean=self.mean + scale * mean, log_scale=self.log_scale + log_scale)
 
     def forward(self, x):
-        """Map pictures to latents, with the log-determinant."""
+        """Map images to latents, with the log-determinant."""
         batch = x.shape[:-1]
         x, total, latents = x.reshape(*batch, self.side, self.side, 1), jnp.zeros(batch, x.dtype), []
         for level, split in zip_longest(self.levels, self.splits):
@@ -168,7 +168,7 @@ class Glow:
         return (y - self.mean) * jnp.exp(-self.log_scale), total - self.log_scale.sum()
 
     def inverse(self, y):
-        """Map latents to pictures, with the log-determinant of that."""
+        """Map latents to images, with the log-determinant of that."""
         batch, sizes = y.shape[:-1], [self.side**2 // 2 ** (n + 1) for n in range(len(self.levels) - 1)]
         *latents, x = jnp.split(y * jnp.exp(self.log_scale) + self.mean, np.cumsum(sizes), axis=-1)
         total, side = jnp.zeros(batch, y.dtype) + self.log_scale.sum(), self.side // 2 ** len(self.levels)

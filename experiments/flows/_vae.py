@@ -1,4 +1,4 @@
-"""A variational autoencoder of binary pictures, whose decoder is plain or masked autoregressive."""
+"""A variational autoencoder of binary images, whose decoder is plain or masked autoregressive."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ class Variant:
     masked
         Whether the decoder of a pixel also sees the pixels before it.
     alone
-        The share of the steps in which the decoder first learns the pictures without latents. It then ignores them:
+        The share of the steps in which the decoder first learns the images without latents. It then ignores them:
         their weights start at 0, and q(z|x) at the prior.
     k
         Samples of the importance weighted bound that is maximized; 1 is the ELBO.
@@ -101,7 +101,7 @@ def log_weights(params, x, key, k):
 
 
 def loss_alone(params, x):
-    """Return minus the log-likelihood of pictures under a decoder whose latents are all 0."""
+    """Return minus the log-likelihood of images under a decoder whose latents are all 0."""
     return -log_bernoulli(decode(params, jnp.zeros((len(x), params["z"][0].shape[0])), x), x).mean()
 
 
@@ -118,7 +118,7 @@ def loss(params, x, key, variant, weight):
 
 
 def bounds(params, x, key, ks=(1, 5, 50, 500), rows=100):
-    """Return the mean bound L_K of pictures for several K; each by one estimate a picture."""
+    """Return the mean bound L_K of images for several K; each by one estimate per image."""
     found = {}
     for k in ks:
         parts = [_bound(params, x[at : at + rows], jax.random.fold_in(key, at), k) for at in range(0, len(x), rows)]
@@ -134,14 +134,14 @@ def _bound(params, x, key, k):
 def usage(params, x, threshold=0.01):
     """Return the mean KL of q(z|x) from the prior in nats, and how many latents are active (Burda et al. 2016).
 
-    A latent is active where its posterior mean varies over pictures by more than the threshold.
+    A latent is active where its posterior mean varies over images by more than the threshold.
     """
     mean, log_variance = encode(params, x)
     return float(gaussian_kl(mean, log_variance).sum(-1).mean()), int((mean.var(0) > threshold).sum())
 
 
 def sample(params, key, count):
-    """Draw pictures ``(count, n)``; a masked decoder draws pixel after pixel."""
+    """Draw images ``(count, n)``; a masked decoder draws pixel after pixel."""
     first, rest = jax.random.split(key)
     n, latent = params["encode"][0].shape[0], params["z"][0].shape[0]
     z, uniform = jax.random.normal(first, (count, latent)), jax.random.uniform(rest, (count, n))

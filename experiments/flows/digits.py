@@ -1,10 +1,10 @@
 """Flows that write digits: a small Glow beside RealNVP, a masked autoregressive flow and a Gaussian.
 
-Claim     Invertible 1 x 1 convolutions with splits, which know that neighboring pixels are neighbors, model pictures
+Claim     Invertible 1 x 1 convolutions with splits, which know that neighboring pixels are neighbors, model images
           better than flows of unordered numbers, with fewer weights (Kingma & Dhariwal 2018).
 Data      MNIST, padded to 32 x 32 and averaged to 16 x 16 pixels of 256 values, with uniform noise below one value.
-Measures  bits a pixel of held-out pictures (8 for uniform values); the share of 500 samples and 500 held-out pictures
-          whose nearest other picture is of their own kind (.5 where both are alike).
+Measures  bits per pixel of held-out images (8 for uniform values); the share of 500 samples and 500 held-out images
+          whose nearest other image is of their own kind (.5 where both are alike).
 Command   python -m experiments.flows.digits [--seeds 0 1 2] [--core] [--picture]
           Measures what is missing in results_digits.json beside this file; --results FILE starts one of your own.
 Run time  and results: README.md in this folder
@@ -70,7 +70,7 @@ def drawn(flow, seed, count):
 
 
 def bits(log_prob):
-    """Return bits a pixel of a log-density of pixels from 0 to 1, in nats."""
+    """Return bits per pixel of a log-density of pixels from 0 to 1, in nats."""
     return math.log2(VALUES) - float(np.mean(log_prob, dtype=np.float64)) / (math.log(2) * PIXELS)
 
 
@@ -88,7 +88,7 @@ def measured(kind, read, seed, steps):
 
 
 def draw(read, steps, path):
-    """Real pictures, and samples of every flow, seed 0."""
+    """Real images, and samples of every flow, seed 0."""
     shown = {"real": pictures(read.x_test[:36], np.random.default_rng(0))}
     shown |= {kind: drawn(fitted(kind, read, 0, steps), 1, 36) for kind in KINDS}
     figure = Figure(figsize=(2.2 * len(shown), 2.4), layout="constrained")
@@ -120,7 +120,7 @@ def main():
         ]
         numbers = [spread([row[key] for row in some]) for key in ("bits", "own_neighbor")]
         rows.append([kind, f"{some[0]['weights']:,}", *numbers])
-    table(["", "weights", "bits a pixel", "own nearest"], rows)
+    table(["", "weights", "bits per pixel", "own nearest"], rows)
     if asked.picture:
         draw(read, asked.steps, Path(__file__).with_name("digits.png"))
 

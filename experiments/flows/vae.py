@@ -1,7 +1,7 @@
 """Variational autoencoders of MNIST: posterior collapse and its cures, and bounds with more samples.
 
 Claims    collapse  A strong decoder, masked autoregressive, ignores the latents: the KL term stays at 0 (Bowman et al.
-                    2016, Chen et al. 2017), here where the decoder has learned the pictures first, as a language model
+                    2016, Chen et al. 2017), here where the decoder has learned the images first, as a language model
                     does. Annealing the KL term, free bits, or a weakened decoder bring the latents back.
           bounds    Training and evaluating with K = 1, 5, 50 samples tightens the bound (Burda et al. 2016, table 1).
 Data      MNIST, 2 x 2 pixels averaged to 14 x 14, binary at one half. One bit a pixel is what a coin needs.
@@ -44,7 +44,7 @@ BOUNDS = {f"K = {k}": Variant(k=k) for k in (1, 5, 50)}
 
 
 def binary(pictures):
-    """Return 14 x 14 pictures of zeros and ones, as rows."""
+    """Return 14 x 14 images of zeros and ones, as rows."""
     return (pictures.reshape(-1, 14, 2, 14, 2).mean((2, 4)) > 0.5).astype(np.float32).reshape(-1, PIXELS)
 
 
@@ -98,9 +98,9 @@ def bits(nats):
 
 
 def draw(variants, read, steps, path):
-    """Samples of every variant, seed 0, beside real pictures."""
+    """Samples of every variant, seed 0, beside real images."""
     figure = Figure(figsize=(1.9 * (len(variants) + 1), 2.2), layout="constrained")
-    shown = {"real pictures": binary(read.x_test[:25])}
+    shown = {"real images": binary(read.x_test[:25])}
     for name, variant in variants.items():
         shown[name] = np.asarray(_vae.sample(train(variant, binary(read.x_train), 0, steps), jax.random.key(0), 25))
     for axis, (name, pictures) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
@@ -115,7 +115,7 @@ def main():
     parser.add_argument("part", choices=("collapse", "bounds"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=10_000)
-    parser.add_argument("--core", action="store_true", help="seed 0, 500 steps, no picture")
+    parser.add_argument("--core", action="store_true", help="seed 0, 500 steps, no image")
     parser.add_argument("--picture", action="store_true", help="draw samples of every variant")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results_vae.json"))
     parser.add_argument("--mnist", help="your copy of mnist.npz")
@@ -139,7 +139,14 @@ def main():
             name, *(spread(one, 2) for one in each), f"{bits(np.mean(each[-1])):.4f}",
             *(spread([row[key] for row in some], 2) for key in ("kl", "active", "own_neighbor")),
         ])  # fmt: skip
-    head = ["", *(f"L_{k}, nats" for k in ks), f"bits a pixel by L_{ks[-1]}", "KL, nats", "active of 16", "own nearest"]
+    head = [
+        "",
+        *(f"L_{k}, nats" for k in ks),
+        f"bits per pixel by L_{ks[-1]}",
+        "KL, nats",
+        "active of 16",
+        "own nearest",
+    ]
     table(head, rows)
     if asked.picture:
         draw(variants, read, asked.steps, Path(__file__).with_name(f"vae_{asked.part}.png"))

@@ -1,6 +1,6 @@
 """Claims a to j of Lin & Wu 2017: when do they hold? One sweep over training steps, sizes, two settings and seeds.
 
-Command   python -m experiments.inspection.conditions       (goes on where it was stopped)
+Command   python -m experiments.inspection.conditions       (resumes where it stopped)
           python -m experiments.inspection.conditions --hidden 128 --steps 30 200 1000 --seeds 0 1 2 3 4
 Run time  see README.md in this folder
 Result    its tables, and conditions.png: the effect against random sets, by the distance from the best possible loss

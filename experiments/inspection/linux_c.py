@@ -5,7 +5,7 @@ Claim     (k) Neurons know ten kinds of nodes, by range and by impulse; and with
           statement terminators.
 Command   python -m experiments.inspection.linux_c --text linux-6.1.tar.xz     (a tar archive or folder of C)
           python -m experiments.inspection.linux_c --text PATH --glob '**/*.c' (other files than kernel/)
-Run time  see README.md in this folder; trainings and measurements go on where they were stopped
+Run time  see README.md in this folder; training and measurements resume where they stopped
 Result    its tables
 """
 
@@ -51,7 +51,7 @@ KS = (1, 10)
 
 
 def networks(corpus: dni.Corpus, asked: argparse.Namespace) -> list[dni.models.TrainedModel]:
-    """Train the networks as one population, go on with a training that was stopped, or take those that are there."""
+    """Train the networks as one population, resume a run that was stopped, or take those that are there."""
     paths = [asked.folder / f"{asked.hidden}-{asked.steps}" / str(seed) for seed in asked.seeds]
     missing = [seed for seed, path in zip(asked.seeds, paths, strict=True) if not (path / "network").exists()]
     if missing:

@@ -24,7 +24,7 @@ def logits(params, x):
 
 
 class LeNet(nn.Module):
-    """Two convolutions and three fully connected layers: 62,006 weights for pictures of 32 x 32 x 3."""
+    """Two convolutions and three fully connected layers: 62,006 weights for images of 32 x 32 x 3."""
 
     @nn.compact
     def __call__(self, x):
@@ -67,7 +67,7 @@ def loss_of(network):
 
 
 def accuracy_on(network, x, y, rows=2_000):
-    """Return the accuracy on some pictures as a function of parameters; `rows` at a time bound the memory."""
+    """Return the accuracy on some images as a function of parameters; `rows` at a time bound the memory."""
     at_once = jax.jit(lambda params, x, y: (network(params, x).argmax(-1) == y).sum())
 
     def accuracy(params):

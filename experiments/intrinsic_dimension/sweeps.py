@@ -2,7 +2,7 @@
 
 Claims    networks  twenty fully connected networks of depth 1 to 5 and width 50 to 400 have nearly one d90 on MNIST,
                     while their numbers of weights differ 24-fold.
-          labels    with shuffled labels d90 grows with the number of pictures (190,000 for all 60,000).
+          labels    with shuffled labels d90 grows with the number of images (190,000 for all 60,000).
           cifar     50 % of CIFAR-10 takes a fully connected network 9,000 dimensions, LeNet 2,900, a ResNet 1,000.
 Command   python -m experiments.intrinsic_dimension.sweeps networks (or labels, cifar) [--core] [--seeds 0 1 2]
           Measures what is missing in results_PART.json beside this file, and prints the table of all rows there;
@@ -26,7 +26,7 @@ from experiments.intrinsic_dimension._models import LeNet, ResNet, accuracy_on, 
 
 DEPTHS, WIDTHS = (1, 2, 3, 4, 5), (50, 100, 200, 400)
 MNIST_DIMS = (300, 500, 800, 1_200)
-# Pictures: the dimensions to try, steps of 250 pictures, and the rate. More pictures take more steps, and smaller ones:
+# Images: the dimensions to try, steps of 250 images, and the rate. More images take more steps, and smaller ones:
 # of 10,000 shuffled labels, the full network memorizes .57 in 4,000 steps at .01.
 MEMORIES = {
     500: ((200, 400, 800, 1_600), 600, 0.01),
@@ -94,7 +94,7 @@ def networks(asked, results):
 
 
 def labels(asked, results):
-    """Some pictures with labels dealt anew, and with their own; accuracy on these very pictures."""
+    """Some images with labels dealt anew, and with their own; accuracy on these very images."""
     read = mnist(asked.mnist)
     for count in asked.pictures or ([500] if asked.core else list(MEMORIES)):
         dims, steps, rate = MEMORIES[count]
@@ -119,7 +119,7 @@ def labels(asked, results):
 
 
 def cifar(asked, results):
-    """Fully connected, LeNet, ResNet; the dimension that reaches half of all held-out pictures, as in the paper."""
+    """Fully connected, LeNet, ResNet; the dimension that reaches half of all held-out images, as in the paper."""
     read = cifar10(asked.cifar)
     pictures = {"train": read.x_train, "test": read.x_test}
     if asked.pixels != 32:
@@ -165,9 +165,9 @@ PARTS = {"networks": networks, "labels": labels, "cifar": cifar}
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=PARTS)
-    parser.add_argument("--core", action="store_true", help="few networks, few pictures: minutes")
+    parser.add_argument("--core", action="store_true", help="few networks, few images: minutes")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--pictures", type=int, nargs="+", choices=MEMORIES, help="numbers of pictures to memorize")
+    parser.add_argument("--pictures", type=int, nargs="+", choices=MEMORIES, help="numbers of images to memorize")
     parser.add_argument("--networks", nargs="+", choices=CIFAR_DIMS, default=list(CIFAR_DIMS))
     parser.add_argument("--pixels", type=int, choices=(8, 16, 32), default=32, help="height and width for CIFAR-10")
     parser.add_argument("--steps", type=int, help="of training: 400 for networks, 4,000 for CIFAR-10")

@@ -14,7 +14,7 @@ Command   python -m experiments.joint_matching.alice_toy [--methods "ALI, 5 pair
 Run time  12 minutes of CPU time, measured beside other work: about 7 minutes on 2 CPU cores
 Result    Settings of 576 that reconstruct, generate, do both: ALI 2, 116, 1; ALICE explicit 495, 290, 277, implicit
           564, 259, 257; CycleGAN 475, 308, 299; with 5 pairs ALI 41, 354, 31, ALICE explicit 515, 459, 432.
-          Coupling .25, .28, .31, .34, and with pairs .90 and .98. For the quartiles, and the picture alice_toy.png,
+          Coupling .25, .28, .31, .34, and with pairs .90 and .98. For the quartiles, and the image alice_toy.png,
           see README.md in this folder.
 """
 
@@ -117,7 +117,7 @@ def measured(players, noise):
 
 
 def trained(method, settings):
-    """Encoders and decoders of all settings, and what each measures; a training that ran away has error infinity."""
+    """Encoders and decoders of all settings, and what each measures; one that ran away has error infinity."""
     players = train_many(method, settings, draw, jax.random.split(jax.random.key(5), STEPS))
     found = jax.jit(jax.vmap(measured))(players, settings.noise)
     found = {name: np.asarray(values, np.float64) for name, values in zip(MEASURES, found, strict=True)}
@@ -220,7 +220,7 @@ def main():
         longer(Results(asked.results))
         return
     settings, methods = all_settings(), {name: METHODS[name] for name in asked.methods}
-    print(f"{len(settings.seed)} settings a method, {STEPS} steps of {BATCH} samples\n")
+    print(f"{len(settings.seed)} settings per method, {STEPS} steps of {BATCH} samples\n")
     # Two methods at a time: much of a step keeps one core busy only.
     with ThreadPoolExecutor(2) as pool:
         results = dict(zip(methods, pool.map(lambda method: trained(method, settings), methods.values()), strict=True))

@@ -1,13 +1,13 @@
-"""From edges to colored digits and back, with no pairs and with one pair a digit (after Li et al. 2017, section 5.3).
+"""From edges to colored digits and back, with no pairs and with one pair per digit (after Li et al. 2017, section 5.3).
 
-Pictures x are threes in red and sevens in blue; z are the edges of digits, in no color. Pictures and edges are of
+Images x are threes in red and sevens in blue; z are the edges of digits, in no color. Images and edges are of
 different digits, so nothing but a few given pairs says which belong together.
 
 Claim     Without pairs, matching distributions leaves open whether the edges of a three become a red three or a blue
-          seven. One pair a digit settles it.
-Measures  on unseen edges: the share whose picture is the right digit (by the nearest of 1,000 pictures, without
+          seven. One pair per digit settles it.
+Measures  on unseen edges: the share whose image is the right digit (by the nearest of 1,000 images, without
           colors), has the right color, and both; the worst and the best seed tell whether digits are exchanged
-          (near 0) or mixed (near .5). error is that of pictures to edges and back.
+          (near 0) or mixed (near .5). error is that of images to edges and back.
 Command   python -m experiments.joint_matching.edges [--seeds 6] [--core] [--picture]
           Measures what is missing in results_edges.json beside this file; --results FILE starts one of your own.
 Run time  and results: README.md in this folder
@@ -48,14 +48,14 @@ def colored(gray, digit):
 
 
 def edges_of(gray):
-    """Return the length of the gradient of each picture (Sobel), at most 1."""
-    # One picture at a time: scipy's Sobel filter smooths along all other axes, also from picture to picture.
+    """Return the length of the gradient of each image (Sobel), at most 1."""
+    # One image at a time: scipy's Sobel filter smooths along all other axes, also from image to image.
     lengths = [np.hypot(sobel(one, 0), sobel(one, 1)) for one in gray.reshape(-1, SIDE, SIDE)]
     return np.minimum(np.stack(lengths) / 2, 1).reshape(len(gray), -1)
 
 
 def parts(read):
-    """Return gray pictures and digits: of pictures, of edges, two that are given as pairs, and unseen ones."""
+    """Return gray images and digits: of images, of edges, two that are given as pairs, and unseen ones."""
 
     def of(x, y, many):
         chosen = np.flatnonzero(np.isin(y, DIGITS))[:many]
@@ -75,7 +75,7 @@ def parts(read):
 
 
 def batches(data):
-    """Return a function that draws a batch of pictures and of edges, not paired, with the given pairs."""
+    """Return a function that draws a batch of images and of edges, not paired, with the given pairs."""
     x = jnp.asarray(colored(*data["x"]), jnp.float32)
     z = jnp.asarray(edges_of(data["z"][0]), jnp.float32)
     given = [jnp.asarray(one, jnp.float32) for one in (colored(*data["given"]), edges_of(data["given"][0]))]
@@ -94,16 +94,16 @@ def batches(data):
 
 
 def judged(made, gray, digit, reference):
-    """Return the shares of pictures of the right digit, of the right color, and of both.
+    """Return the shares of images of the right digit, of the right color, and of both.
 
     Parameters
     ----------
     made
-        Pictures made of the edges of `gray`, ``(n, 2 * 196)``.
+        Images made of the edges of `gray`, ``(n, 2 * 196)``.
     gray, digit
         What they should be.
     reference
-        Gray pictures and digits; the nearest one is the digit that a picture is of.
+        Gray images and digits; the nearest one is the digit that an image is of.
     """
     red, blue = np.split(made, 2, axis=1)
     nearest = reference[1][cdist(red + blue, reference[0]).argmin(1)]

@@ -4,7 +4,7 @@ Question  (y) A network on nested parentheses knows some features well. Does a n
           better from little text, if its states are asked to say these features too?
 Command   python -m experiments.programs.auxiliary
           python -m experiments.programs.auxiliary --texts all little   (also from 300 strings)
-Run time  see README.md in this folder; trainings and measurements go on where they were stopped
+Run time  see README.md in this folder; training and measurements resume where they stopped
 Result    its tables
 """
 

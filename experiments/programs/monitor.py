@@ -1,7 +1,7 @@
 """Section 5 of Lin & Wu 2017, future work: neurons that show when a network is about to err.
 
 Question  (x) Neurons are decoded into what a parser says about the text so far. Does their disagreement with the parser
-          foretell a wrong prediction, or an ungrammatical continuation, better than the prediction's entropy?
+          predict a wrong prediction, or an ungrammatical continuation, better than the prediction's entropy?
 Command   python -m experiments.programs.monitor
 Run time  see README.md in this folder; networks and measurements that are there already are not made again
 Result    its table

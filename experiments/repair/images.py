@@ -1,13 +1,13 @@
 """Hybrids of a convolutional network and a support vector machine, attacked and repaired (Guidotti & Leofante 2019).
 
 Claim     With the layers after the convolutions replaced by a support vector machine, a network decides better; its
-          head can be repaired from one adversarial picture with few changed weights, and others are then right as well.
+          head can be repaired from one adversarial image with few changed weights, and others are then right as well.
 Command   python -m experiments.repair.images            (MNIST)
           python -m experiments.repair.images --part cifar --seeds 0 --steps 250
 Run time  MNIST 231 seconds for three seeds on 2 CPU cores, 20 CPU seconds per seed of them training;
           CIFAR-10 480 CPU seconds, 209 of them training
-Result    MNIST, 200 steps of 128 pictures (so that the network is as good as the paper's), machines that learn from
-          8,000 pictures, 1,000 test pictures attacked, 2,000 others to repair from; means over three networks:
+Result    MNIST, 200 steps of 128 images (so that the network is as good as the paper's), machines that learn from
+          8,000 images, 1,000 test images attacked, 2,000 others to repair from; means over three networks:
 
                                               paper   measured   reproduced
           network, accuracy                    .971       .972   (set by the steps)
@@ -15,21 +15,21 @@ Result    MNIST, 200 steps of 128 pictures (so that the network is as good as th
           RBF hybrid                           .989       .982   yes: above the linear one
           others fixed by repair from one    >= .20       .095   .130 from 5, .105 from 20, .244 from 200
 
-          The last line is no test of the paper: here every picture moves by the full epsilon, and targets are 1 and 0.
+          The last line is no test of the paper: here every image moves by the full epsilon, and targets are 1 and 0.
           `experiments.repair.protocol` does as the paper does, and reproduces the claim.
 
           Attacked at epsilon .15 the network keeps .533, the linear hybrid .200, the RBF hybrid .705: a linear hybrid
           is easier to fool than the network, an RBF one harder, at every epsilon.
 
-          Repair toward scores of 1 and 0, at a cost of 1, corrects the given pictures, at a cost: from 20,
-          accuracy on clean pictures falls from .981 to .805, and under a fresh attack at .15 from .200 to .046. That
+          Repair toward scores of 1 and 0, at a cost of 1, corrects the given images, at a cost: from 20,
+          accuracy on clean images falls from .981 to .805, and under a fresh attack at .15 from .200 to .046. That
           the right class's score alone is raised costs less and gives more: .911 and .169 from 20 (others fixed .154),
           .969 and .215 from 200 (.296; .902 of the given ones corrected). Features selected by Wilcoxon's test at .1
           make no difference (771 of 800, by all pairs) or a worse one (425 to 463, by 20 pairs: .784 and .049 from 20).
 
-          CIFAR-10, from JPEG pictures (median PSNR to the originals 30.5 dB): the paper's 5,851,338 parameters, but
-          only 250 steps of 64 pictures, a third of an epoch, one network, machines that learn from 4,000 pictures, 200
-          test pictures attacked. So its accuracies are far below the paper's (.854, .856, .8551) and say little about
+          CIFAR-10, from JPEG images (median PSNR to the originals 30.5 dB): the paper's 5,851,338 parameters, but
+          only 250 steps of 64 images, a third of an epoch, one network, machines that learn from 4,000 images, 200
+          test images attacked. So its accuracies are far below the paper's (.854, .856, .8551) and say little about
           them: network .434, linear hybrid .452, RBF hybrid .483. At epsilon .01 they keep .250, .050, .270; repair
           from 1, 5, 20, 200 puts .062, .074, .049, .086 of the others right toward 1 and 0, with the right class
           raised .025, .136, .074, .198; from 20 clean accuracy falls from .455 to .335, with the right class raised it
@@ -52,10 +52,10 @@ PARTS = {
     "mnist": {
         "steps": 200,
         "training": {"batch": 128},
-        "learned": {"linear": 8_000, "rbf": 8_000},  # training pictures
+        "learned": {"linear": 8_000, "rbf": 8_000},  # training images
         "tested": 10_000,
         "attacked": 1_000,
-        "pool": 2_000,  # other test pictures, attacked to repair from
+        "pool": 2_000,  # other test images, attacked to repair from
         "epsilons": (0.05, 0.1, 0.15, 0.2, 0.25, 0.3),
         "at": 0.15,
     },
@@ -80,7 +80,7 @@ WAYS = ("1 and 0", ALL, FEW, OWN, RAISED)
 
 
 class Subject:
-    """A trained network, its two hybrids, and test pictures: some to be judged on, others to repair from."""
+    """A trained network, its two hybrids, and test images: some to be judged on, others to repair from."""
 
     def __init__(self, plan, images, seed, folder, kind):
         network, self.training = trained(
@@ -111,11 +111,11 @@ class Subject:
         self.pool_sign = gradient_sign(self.scores["linear"], *self.pool)
 
     def attacked(self, signs, epsilon):
-        """Give the pictures that are judged on, moved along signs and clipped to 0 and 1 (as `dni.lab.repair.fgsm`)."""
+        """Give the images that are judged on, moved along signs and clipped to 0 and 1 (as `dni.lab.repair.fgsm`)."""
         return np.clip(self.x + np.float32(epsilon) * signs, 0, 1)
 
     def adversarials(self, epsilon):
-        """Pictures of the pool that the linear hybrid knows and, attacked, no more: states before and after, labels."""
+        """Images of the pool that the linear hybrid knows and, attacked, no more: states before and after, labels."""
         svm, (pictures, labels) = self.hybrids["linear"], self.pool
         changed = np.clip(pictures + np.float32(epsilon) * self.pool_sign, 0, 1)
         before, after = in_blocks(self.body, pictures), in_blocks(self.body, changed)
@@ -129,7 +129,7 @@ def accuracy(svm, states, labels):
 
 
 def selected(before, after):
-    """Features that differ between pictures and their adversarials (NaN, no difference anywhere: they do not)."""
+    """Features that differ between images and their adversarials (NaN, no difference anywhere: they do not)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         p = wilcoxon(before.astype(float) - after, axis=0, method="asymptotic").pvalue
     return np.flatnonzero(p < SELECTED)
@@ -147,7 +147,7 @@ def repaired(svm, states, labels, way, features):
 
 
 def judged(case, fix, epsilon, clean, fresh=True):
-    """What the repaired head reaches: on pictures, on adversarials of the network, of the hybrid, and of itself."""
+    """What the repaired head reaches: on images, on adversarials of the network, of the hybrid, and of itself."""
     svm = case.hybrids["linear"]
     mended = svm.with_repair(fix)
     own = in_blocks(case.body, case.attacked(case.signs["linear"], epsilon))
@@ -208,9 +208,9 @@ def over(found, *path):
 
 
 def report(found, plan):
-    print(f"Accuracy on {plan['tested']} test pictures\n")
+    print(f"Accuracy on {plan['tested']} test images\n")
     table(("network", "linear hybrid", "RBF hybrid"), [[over(found, "accuracy", name) for name in MODELS]])
-    print(f"Accuracy on {plan['attacked']} pictures attacked through the classifier itself\n")
+    print(f"Accuracy on {plan['attacked']} images attacked through the classifier itself\n")
     rows = [[e, *(over(found, "attacked", e, name) for name in MODELS)] for e in plan["epsilons"]]
     table(("epsilon", *MODELS), rows)
     print(f"The linear hybrid's head repaired from {TYPICAL} of its adversarials toward 1 and 0; before -> after\n")
@@ -246,7 +246,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one network each")
     parser.add_argument("--steps", type=int, help="of training")
     parser.add_argument("--networks", default="runs/experiments", help="where trained networks are kept")
-    parser.add_argument("--quick", action="store_true", help="fewer pictures and epsilons")
+    parser.add_argument("--quick", action="store_true", help="fewer images and epsilons")
     asked = parser.parse_args()
     dni.devices.use_all_cores()
     plan = dict(PARTS[asked.part])

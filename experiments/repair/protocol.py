@@ -1,17 +1,17 @@
 """Repair in the protocol of Guidotti & Leofante 2019: minimal adversarials, and every classifier on every test set.
 
 Claim     A network's last layers, replaced by a support vector machine, classify better. Its head can be repaired from
-          one adversarial picture; at least a fifth of the others are then classified correctly as well.
+          one adversarial image; at least a fifth of the others are then classified correctly as well.
 Command   python -m experiments.repair.protocol            (MNIST)
           python -m experiments.repair.protocol --part cifar --core --cifar-network FILE
           where FILE is what `experiments.repair.train_cifar` keeps
 Result    README.md in this folder
 
-An adversarial is the first picture along the sign of the gradient that is misclassified (`minimal_fgsm`), as the
-authors' tool makes them. The test sets are the 10,000 test pictures (Data), and these with all pictures replaced for
+An adversarial is the first image along the sign of the gradient that is misclassified (`minimal_fgsm`), as the
+authors' tool makes them. The test sets are the 10,000 test images (Data), and these with all images replaced for
 which an adversarial up to epsilon was found: of the network (NADV), of the linear hybrid (HADV), of the repaired one
-(RHADV). Networks and machines are trained on the first 50,000 training pictures. Repairs are made from adversarials of
-others: of MNIST's other 10,000 training pictures; CIFAR-10 has no more, so there test pictures that are not judged take
+(RHADV). Networks and machines are trained on the first 50,000 training images. Repairs are made from adversarials of
+others: of MNIST's other 10,000 training images; CIFAR-10 has no more, so there test images that are not judged take
 part. Every stage is kept: a run that was killed goes on with the next.
 """
 
@@ -51,9 +51,9 @@ from experiments._shared.subjects import spread, table
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: the pictures that machines learn from, and others that are judged, repaired from and held.
+    """What is measured: the images that machines learn from, and others that are judged, repaired from and held.
 
-    ``paper`` are its accuracies on Data. The repair that holds also holds ``held_learned`` pictures of those learned.
+    ``paper`` are its accuracies on Data. The repair that holds also holds ``held_learned`` images of those learned.
     """
 
     kind: str
@@ -86,13 +86,13 @@ PLANS = {
         batch=100,
     ),
 }
-STEPS = 200  # of 128 pictures: the MNIST network is then about as accurate as the paper's
+STEPS = 200  # of 128 images: the MNIST network is then about as accurate as the paper's
 FIXED = 0.2  # the paper: the least share of the others that is correct after a repair from one
 SINGLES = 20  # repairs from one adversarial each
 GIVEN = (5, 20, 200)
 COST = 1.0  # the paper's
 TARGETS = ("clean scores", "1 and 0", "correct class raised")
-REPAIRED = ("RLH", "RLH from one", "RLH, clean pictures held")  # from 200, 1 and 200 adversarials
+REPAIRED = ("RLH", "RLH from one", "RLH, clean images held")  # from 200, 1 and 200 adversarials
 SETS = {"NN": "NADV", "LH": "HADV", "RLH": "RHADV", "RLH from one": "RHADV, from one", REPAIRED[2]: "RHADV, held"}
 
 
@@ -121,7 +121,7 @@ class Stages:
 
 
 def split(images, plan):
-    """Return the pictures to learn from, to judge on, to repair from and to hold; those are no part of the others."""
+    """Return the images to learn from, to judge on, to repair from and to hold; those are no part of the others."""
     learned, tested = slice(plan.learned), slice(plan.tested)
     x, y = (
         np.concatenate([train[plan.learned :], test[plan.tested :]])
@@ -129,7 +129,7 @@ def split(images, plan):
     )
     if len(images.x_train) < plan.learned or len(images.x_test) < plan.tested or len(x) < plan.pool + plan.held:
         raise SystemExit(
-            f"expected {plan.learned} training pictures, {plan.tested} test pictures and {plan.pool + plan.held} "
+            f"expected {plan.learned} training images, {plan.tested} test images and {plan.pool + plan.held} "
             f"others, got {len(images.x_train)} and {len(images.x_test)}: take fewer, with --tested or --quick"
         )
     pool, held = slice(plan.pool), slice(plan.pool, plan.pool + plan.held)
@@ -140,7 +140,7 @@ def split(images, plan):
 
 
 def attack_stage(stages, name, scores, x, y, plan):
-    """Search the minimal adversarials of pictures up to the largest epsilon."""
+    """Search the minimal adversarials of images up to the largest epsilon."""
 
     def compute():
         found = minimal_fgsm(scores, x, y, plan.epsilons, batch=plan.batch)
@@ -151,7 +151,7 @@ def attack_stage(stages, name, scores, x, y, plan):
 
 
 def hybrid_stage(stages, kernel, body, states, y):
-    """Fit a machine to the states of all training pictures."""
+    """Fit a machine to the states of all training images."""
 
     def compute():
         svm = fit_hybrid(body, states(), y, kernel)
@@ -165,7 +165,7 @@ def hybrid_stage(stages, kernel, body, states, y):
 
 
 def linear_scores(body, weights, bias):
-    """Return a function of pictures to the scores of a linear head on the body's states."""
+    """Return a function of images to the scores of a linear head on the body's states."""
     weights, bias = jnp.asarray(weights.T, jnp.float32), jnp.asarray(bias, jnp.float32)
     return lambda x: body(x) @ weights + bias
 
@@ -186,9 +186,9 @@ def accuracy(head, states, labels):
 
 
 def adversarials(states, head, attack, y):
-    """Return the states, float64, of pictures and of their adversarials, with the labels.
+    """Return the states, float64, of images and of their adversarials, with the labels.
 
-    Left out are pictures that are as good as tied: the search calls them classified, but their scores are no targets.
+    Left out are images that are as good as tied: the search calls them classified, but their scores are no targets.
     """
     weights, bias = head
     at = attack.epsilons[-1]
@@ -245,9 +245,9 @@ def compare_repairs(body, svm, attack, pool, y_test):
 
 
 def hold_stage(body, svm, pool, x, y):
-    """Repair from the same adversarials with the decisions about many pictures held: none may be lost, net of others.
+    """Repair from the same adversarials with the decisions about many images held: none may be lost, net of others.
 
-    The promise is about these pictures. With 5,000 of them the accuracy on test pictures still fell by .011.
+    The promise is about these images. With 5,000 of them the accuracy on test images still fell by .011.
     """
     head = svm.weights, svm.bias
     before, after, labels = (one[: GIVEN[-1]] for one in adversarials(body, head, *pool))
@@ -303,12 +303,12 @@ def measure_layers(layers, attack, seed):
 
 
 def compare_categories(body, one, other):
-    """Compare the adversarials of two classifiers: which pictures have them, and whether states tell whose they are.
+    """Compare the adversarials of two classifiers: which images have them, and whether states tell whose they are.
 
     Returns
     -------
     ``cross`` (rows: not found, found for one; columns: for the other), ``auc`` of a logistic probe on states, in five
-    folds with both adversarials of a picture in the same.
+    folds with both adversarials of an image in the same.
     """
     at = one.epsilons[-1]
     use = (one.sizes > 0) & (other.sizes > 0)
@@ -338,7 +338,7 @@ def get_network(plan, seed, stages, images, asked):
 
 
 def get_parts(network):
-    """Return two functions: from pictures to the states of every layer, and from states of the body to scores."""
+    """Return two functions: from images to the states of every layer, and from states of the body to scores."""
     graph, state = nnx.split(network)
     state = jax.tree.map(jnp.array, state)
 
@@ -355,10 +355,10 @@ def get_parts(network):
 
 
 def measure_matrix(body, full, heads, attacks, x, y):
-    """Compute the accuracy of the network and of each linear head on pictures, and on all test sets of all attacks."""
+    """Compute the accuracy of the network and of each linear head on images, and on all test sets of all attacks."""
 
     def decide(pictures):
-        """Return which pictures each classifier decides correctly: bool (classifiers, T)."""
+        """Return which images each classifier decides correctly: bool (classifiers, T)."""
         states = in_blocks(body, pictures)
         scores = [in_blocks(full, states), *(states @ weights.T + bias for weights, bias in heads)]
         return np.stack([one.argmax(axis=1) == y for one in scores])
@@ -366,14 +366,14 @@ def measure_matrix(body, full, heads, attacks, x, y):
     clean = decide(x)
     found = {"Data": clean.mean(axis=1)}
     for attacker, attack in attacks.items():
-        moved = decide(attack.inputs_at(attack.epsilons[-1]))  # a picture is moved by the same step at every epsilon
+        moved = decide(attack.inputs_at(attack.epsilons[-1]))  # an image is moved by the same step at every epsilon
         for epsilon in attack.epsilons:
             found[f"{SETS[attacker]} {epsilon}"] = np.where(attack.found(epsilon), moved, clean).mean(axis=1)
     return found
 
 
 def measure_clean(body, full, machines, x, y):
-    """Compute the accuracy of the network and of machines on its states; none of them learned from these pictures."""
+    """Compute the accuracy of the network and of machines on its states; none of them learned from these images."""
     states = in_blocks(body, x)
     scores = {"NN": full} | {name: machine.decision_function for name, machine in machines.items()}
     return {name: np.mean(in_blocks(one, states).argmax(axis=1) == y) for name, one in scores.items()}
@@ -381,7 +381,7 @@ def measure_clean(body, full, machines, x, y):
 
 def measure_seed(images, plan, seed, asked):
     """Measure everything of one network, or read what is there."""
-    # Of CIFAR-10 the others are test pictures, so they depend on how many of these are judged.
+    # Of CIFAR-10 the others are test images, so they depend on how many of these are judged.
     source = asked.steps if plan.kind == "mnist" else (Path(asked.cifar_network).stem, plan.tested)
     sizes = plan.pool, plan.learned
     stages = Stages(Path(asked.networks) / f"protocol-{plan.kind}-{seed}", (seed, sizes, source, plan.epsilons))
@@ -440,7 +440,7 @@ def measure_seed(images, plan, seed, asked):
     machines = {"LH": svm}
     if not asked.core:
         machines["KH"] = hybrid_stage(stages, "rbf", body, learned_states, images.y_train)
-    clean = f"{' and '.join(machines)} on {len(every[0])} test pictures"
+    clean = f"{' and '.join(machines)} on {len(every[0])} test images"
     found["clean"] = stages(clean, lambda: measure_clean(body, full, machines, *every))
     found["seconds"] = {"training": training, **stages.seconds}
     return found
@@ -459,7 +459,7 @@ def judge_claims(found, plan):
         return f"{plan.paper[name]:.4f}, {plan.paper[other]:.4f}", f"{spread(values, 4)}, {spread(others, 4)}"
 
     def of_all(holds):
-        """Machines that learned from fewer pictures than the network say nothing of those that learn from all."""
+        """Machines that learned from fewer images than the network say nothing of those that learn from all."""
         learned = PLANS[plan.kind].learned
         return verdict(holds) if plan.learned == learned else f"open: machines of {plan.learned:,}, not {learned:,}"
 
@@ -493,7 +493,7 @@ def print_report(found, plan):
     ]
     table(["test set", *names], rows)
     counts = [one["repairs"]["counts"].tolist() for one in found]
-    print(f"Repairs of the linear hybrid; [adversarials of test pictures, of the pool]: {counts}\n")
+    print(f"Repairs of the linear hybrid; [adversarials of test images, of the pool]: {counts}\n")
     rows = []
     for place in range(len(found[0]["repairs"]["table"])):
         each = np.array([one["repairs"]["table"][place] for one in found])
@@ -522,7 +522,7 @@ def print_report(found, plan):
     print(f"AUC of a probe that tells them apart: {spread(auc)}; share of pixels with the same sign: {spread(agree)}\n")
     held = [one["held"] for one in found]
     print(
-        f"Held pictures: accuracy {spread([one['held'][0] for one in held], 4)} -> "
+        f"Held images: accuracy {spread([one['held'][0] for one in held], 4)} -> "
         f"{spread([one['held'][1] for one in held], 4)}, {[int(one['rounds']) for one in held]} rounds, "
         f"given ones corrected {spread([float(one['corrected']) for one in held])}\n"
     )
@@ -543,7 +543,7 @@ def draw(parts, file):
         axes = [figure.add_subplot(grid[2 * number, column]) for column in range(4)]
         _draw_accuracies(axes[:3], plan, found)
         _draw_repairs(axes[3], found)
-        title = {"mnist": "MNIST", "cifar": "CIFAR-10, from JPEG pictures"}[plan.kind]
+        title = {"mnist": "MNIST", "cifar": "CIFAR-10, from JPEG images"}[plan.kind]
         networks = "1 network" if len(found) == 1 else f"{len(found)} networks, bands from the least to the greatest"
         axes[0].set_title(f"{title}; {networks}\n{axes[0].get_title(loc='left')}", loc="left", fontsize=9)
         below = figure.add_subplot(grid[2 * number + 1, :])
@@ -599,12 +599,12 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one network of MNIST each")
     parser.add_argument("--steps", type=int, default=STEPS, help="of training, MNIST")
     parser.add_argument("--networks", default="runs/experiments", help="where networks and stages are kept")
-    parser.add_argument("--quick", action="store_true", help="fewer pictures")
+    parser.add_argument("--quick", action="store_true", help="fewer images")
     parser.add_argument(
         "--core", action="store_true", help="leave out the RBF hybrid and attacks on the two other repairs"
     )
-    parser.add_argument("--tested", type=int, help="test pictures")
-    parser.add_argument("--learned", type=int, help="training pictures of the machines")
+    parser.add_argument("--tested", type=int, help="test images")
+    parser.add_argument("--learned", type=int, help="training images of the machines")
     parser.add_argument("--figure", help="draw accuracy against epsilon into this file")
     asked = parser.parse_args()
     if "cifar" in asked.part and not asked.cifar_network:

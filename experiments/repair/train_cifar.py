@@ -1,4 +1,4 @@
-"""Train the paper's CIFAR-10 network; killed, it goes on where it stopped when it is started again."""
+"""Train the paper's CIFAR-10 network; killed, it resumes where it stopped when it is started again."""
 
 import argparse
 import os
@@ -20,7 +20,7 @@ def main():
     parser.add_argument("--fine", type=int, default=Schedule.fine, help="epochs at the full resolution")
     parser.add_argument("--rate", type=float, default=Schedule.rate, help="the highest of the schedule")
     parser.add_argument(
-        "--start", type=Path, help="the checkpoint of a finished training, to go on by another schedule"
+        "--start", type=Path, help="the checkpoint of a finished training run, to go on by another schedule"
     )
     parser.add_argument("--limit", type=int, help="stop after this many steps, with a checkpoint")
     parser.add_argument("--one-thread", action="store_true", help="leave the other cores to others")
@@ -48,7 +48,7 @@ def main():
         report=lambda line: print(line, flush=True),
     )
     accuracy = np.mean(in_blocks(pure(network)[1], images.x_test).argmax(axis=1) == images.y_test)
-    print(f"step {took['step']} of {took['steps']}: accuracy on test pictures {accuracy:.4f}", flush=True)
+    print(f"step {took['step']} of {took['steps']}: accuracy on test images {accuracy:.4f}", flush=True)
     if took["step"] == took["steps"]:
         file = folder / f"{name}.npz"
         keep(file, network, took["seconds"])

@@ -1,4 +1,4 @@
-"""Training, recording, interventions, predictions, generation, verification, and networks from elsewhere."""
+"""Training, recording, interventions, predictions, generation, verification, and imported networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks from elsewhere: the same states and predictions as where they were trained."""
+"""Imported networks: the same states and predictions as where they were trained."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Networks from elsewhere that our own cells do not describe: exact, or refused by name."""
+"""Imported networks that our own cells do not describe: exact, or refused by name."""
 
 import inspect
 import os
@@ -71,7 +71,7 @@ def test_keras_networks_compute_what_they_compute_in_keras(kind, monkeypatch):
     keras = keras_or_skip(monkeypatch)
     layers = KERAS_NETWORKS[kind](keras)
     top = built(keras, layers)
-    # The reference compares the top layer's output; a Sequential of two layers is taken over whole.
+    # The reference compares the top layer's output; a Sequential of two layers is imported whole.
     model = from_keras(keras.Sequential(layers), None, SYMBOLS, reference=(CODES, top))
     assert isinstance(model, ImportedModel)
     assert model.reference_difference < 1e-5

@@ -1,4 +1,4 @@
-"""What a network from elsewhere can be used for: stores, streams, gates and texts."""
+"""What an imported network can be used for: stores, streams, gates and texts."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A network from elsewhere reads as it was trained to read: its symbols, padding, windows, initial states."""
+"""An imported network reads as it was trained to read: its symbols, padding, windows, initial states."""
 
 import numpy as np
 import pytest

@@ -21,7 +21,7 @@ from dni_jax.models._steps import rate_schedule
 from dni_jax.text import Corpus, segment_corpus
 from tests.support.slow import slow_after
 
-# As in the other tests of this folder: most trainings run through one compiled program.
+# As in the other tests of this folder: most training runs go through one compiled program.
 SMALL = {"hidden": 8, "batch": 4, "window": 16, "evaluate_every": 4, "steps": 20, "progress": False}
 
 
@@ -36,7 +36,7 @@ def assert_same(one, other):
 
 @pytest.fixture(scope="module")
 def whole(corpus):
-    """A training that nothing has interrupted."""
+    """A training run that nothing has interrupted."""
     return dni.train(corpus, **SMALL)
 
 

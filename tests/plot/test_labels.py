@@ -1,4 +1,4 @@
-"""The picture of a string's labels shows every character and every feature, in their places."""
+"""The image of a string's labels shows every character and every feature, in their places."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A few strings, and weights of recurrent layers, for networks from elsewhere."""
+"""A few strings, and weights of recurrent layers, for imported networks."""
 
 import numpy as np
 

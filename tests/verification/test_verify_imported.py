@@ -1,4 +1,4 @@
-"""What a network from elsewhere does with its neurons, through its own output; and where it is measured."""
+"""What an imported network does with its neurons, through its own output; and where it is measured."""
 
 import numpy as np
 import pytest

@@ -157,7 +157,7 @@ def program_stage(job: Job, inspection: Inspection) -> pd.DataFrame | None:
     """Let a program stand for the neurons that know a feature best, and compare it with all neurons.
 
     The program is the language's parser, or counts brackets. Writes ``programs.parquet``: one row per cluster of
-    neurons, and ``monitor.parquet``: one row per outcome that disagreement may foretell. Returns None if the program
+    neurons, and ``monitor.parquet``: one row per outcome that disagreement may predict. Returns None if the program
     says the same everywhere.
     """
     start = time.perf_counter()

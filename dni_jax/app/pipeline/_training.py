@@ -24,7 +24,7 @@ _DYNAMICS_CHARACTERS = 5_000  # held-out characters to inspect a network on duri
 
 
 def train_stage(job: Job) -> TrainedModel:
-    """Train the network, or resume an interrupted training, and compute its loss on held-out text.
+    """Train the network, or resume an interrupted training run, and compute its loss on held-out text.
 
     Writes ``checkpoint/``, ``training.csv`` and, with ``inspect_every``, ``dynamics.parquet``. Adds to the summary:
     ``loss``, ``ideal`` (the best possible loss, for sampled text), ``unigram`` and ``coverage``.
@@ -107,7 +107,7 @@ def make_dynamics_hook(job: Job) -> Callable[[int, TrainedModel], None]:
 def train_together(
     jobs: Sequence[Job], seeds: Sequence[int], rates: Sequence[float] | None, checkpoints: Path
 ) -> dict[int, str]:
-    """Train the networks of several runs as one population. Each run's folder gets the files of a training alone.
+    """Train the networks of several runs as one population. Each run's folder gets the files of a training run alone.
 
     Parameters
     ----------

@@ -201,7 +201,7 @@ _OUTCOMES = {
 
 
 def monitor_view(table: pd.DataFrame | None) -> dict[str, Any] | None:
-    """Return how well disagreement between neurons and a program foretells what goes wrong.
+    """Return how well disagreement between neurons and a program predicts what goes wrong.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ def _falls(shown: Any) -> UInt8[np.ndarray, "F N"]:
 
 
 def _matrix(scores: xr.DataArray) -> dict[str, Any]:
-    """Pack the scores of all features and neurons as int16, with one scale a feature; -32768 stands for NaN."""
+    """Pack the scores of all features and neurons as int16, with one scale per feature; -32768 stands for NaN."""
     variable = scores.mean("fold") if "fold" in scores.dims else scores
     values = variable.transpose("feature", "neuron").values.astype(np.float64)
     finite = np.isfinite(values)

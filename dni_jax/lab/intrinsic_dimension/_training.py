@@ -92,7 +92,7 @@ def _check_leaf(name: str, leaf: Any) -> None:
 
 
 class TrainingResult(NamedTuple):
-    """The outcome of M trainings.
+    """The outcome of M training runs.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Networks that other frameworks trained, taken over into ours; and ours in Flax's cells. One file per framework."""
+"""Networks that other frameworks trained, converted into ours; and ours in Flax's cells. One file per framework."""
 
 from dni_jax.models.exchange._flax import from_flax, to_flax
 from dni_jax.models.exchange._imported import ImportedModel

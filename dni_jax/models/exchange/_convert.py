@@ -240,7 +240,7 @@ def _check_finite(stack: Stack, head: Head | None) -> None:
         bad = int((~np.isfinite(np.asarray(array))).sum())
         if bad:
             raise ValueError(
-                f"expected finite weights in the network to take over, got {bad} of {np.size(array)} numbers NaN or "
+                f"expected finite weights in the network to import, got {bad} of {np.size(array)} numbers NaN or "
                 f"infinite in {jax.tree_util.keystr(path)}: use a checkpoint from before the training diverged"
             )
 
@@ -266,7 +266,7 @@ def _convert(stack: Stack, head: Head, characters: Sequence[str], boundary: int 
         np.concatenate([bias_first, bias[codes]]).astype(np.float32),
         stack.recurrent[0].cell,
     )
-    check_finite_weights(weights, "the network to take over")
+    check_finite_weights(weights, "the network to import")
     vocabulary = Vocabulary(tuple(characters[code] for code in codes))
     return TrainedModel.from_weights(weights, vocabulary, boundary=boundary is not None)
 

@@ -52,7 +52,7 @@ def from_flax(
     pad: int | None = None,
     initial_state: Any = None,
 ) -> TrainedModel | ImportedModel:
-    """Take over a recurrent network made of Flax NNX cells.
+    """Import a recurrent network made of Flax NNX cells.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A network from elsewhere that none of our own cells describes: its own layers, symbols, conditions and output."""
+"""An imported network that none of our own cells describes: its own layers, symbols, conditions and output."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def from_keras(
     pad: int | None = None,
     initial_state: Any = None,
 ) -> TrainedModel | ImportedModel:
-    """Take over a recurrent network that Keras trained.
+    """Import a recurrent network that Keras trained.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ class _View:
             raise ValueError(
                 f"expected a built Keras layer, got {self.class_name} without weights: call the network once, or "
                 "load its "
-                "weights, before it is taken over"
+                "weights, before it is imported"
             )
         return weights
 

@@ -1,4 +1,4 @@
-"""How well a network from elsewhere computes its output, under many sets of overrides."""
+"""How well an imported network computes its output, under many sets of overrides."""
 
 from __future__ import annotations
 

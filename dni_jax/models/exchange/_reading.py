@@ -1,4 +1,4 @@
-"""How a network from elsewhere reads a corpus: begin and end codes, padding, windows, initial states."""
+"""How an imported network reads a corpus: begin and end codes, padding, windows, initial states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The states of a network from elsewhere: in memory, or some strings at a time."""
+"""The states of an imported network: in memory, or some strings at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = ("hidden", "cell", "gates", "logits")
 
 
 class ImportedReader:
-    """A network from elsewhere that reads some strings of a corpus at a time.
+    """An imported network that reads some strings of a corpus at a time.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ def record_imported(
     intervention: Intervention | None = None,
     dtype: str = "float32",
 ) -> Activations:
-    """Return the states of a network from elsewhere; see `dni_jax.record`.
+    """Return the states of an imported network; see `dni_jax.record`.
 
     A symbol's state belongs to its last character; other characters, and those that are not read, have none.
     """

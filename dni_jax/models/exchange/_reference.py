@@ -1,4 +1,4 @@
-"""A few strings on which a network that was taken over is compared with the original."""
+"""A few strings on which an imported network is compared with the original."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The symbols of a network from elsewhere: its codes, and how a string becomes a sequence of them."""
+"""The symbols of an imported network: its codes, and how a string becomes a sequence of them."""
 
 from __future__ import annotations
 

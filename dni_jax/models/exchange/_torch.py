@@ -75,7 +75,7 @@ def from_torch(
     initial_state: Any = None,
     nonlinearity: str | None = None,
 ) -> TrainedModel | ImportedModel:
-    """Take over a recurrent network that PyTorch trained.
+    """Import a recurrent network that PyTorch trained.
 
     Parameters
     ----------

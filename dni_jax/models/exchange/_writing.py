@@ -1,4 +1,4 @@
-"""Texts sampled from a network from elsewhere, symbol by symbol, each read as the network reads any text."""
+"""Texts sampled from an imported network, symbol by symbol, each read as the network reads any text."""
 
 from __future__ import annotations
 

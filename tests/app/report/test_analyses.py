@@ -138,7 +138,7 @@ def test_programs_are_told_by_what_they_restore():
     assert (shown["recovered"], shown["random"], shown["removed"]) == ("86 %", "–", "8 %")  # noqa: RUF001
 
 
-def test_a_monitor_is_told_by_what_disagreement_foretells():
+def test_a_monitor_is_told_by_what_disagreement_predicts():
     row = {"outcome": "ungrammatical", "program": "parser", "r2": 0.9, "auc_disagreement": 0.8, "auc_entropy": 0.75,
            "auc_both": np.nan, "events": 3.0, "positions": 1_500.0, "flagged": 0.5, "precision": 0.1,
            "microseconds_program": 0.6, "microseconds_network": 2.5}  # fmt: skip

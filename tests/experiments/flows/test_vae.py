@@ -33,7 +33,7 @@ def test_a_masked_decoder_sees_earlier_pixels_and_the_latents(masked):
 
 
 def test_a_masked_decoder_is_a_distribution(masked):
-    """Its probabilities of all 32 pictures sum to 1, whatever z is."""
+    """Its probabilities of all 32 images sum to 1, whatever z is."""
     every = jnp.asarray(list(itertools.product([0.0, 1.0], repeat=N)))
     z = jnp.broadcast_to(jnp.asarray([0.5, -1.0]), (len(every), LATENT))
     log_p = jax.jit(lambda z, x: _vae.log_bernoulli(_vae.decode(masked, z, x), x))(z, every)

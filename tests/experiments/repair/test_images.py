@@ -1,4 +1,4 @@
-"""Pictures as they are stored in each form, the paper's counts of parameters, the selection of features."""
+"""Images as they are stored in each form, the paper's counts of parameters, the selection of features."""
 
 import pickle
 
@@ -46,7 +46,7 @@ def test_a_network_of_another_kind_is_refused(tmp_path):
 
 @pytest.mark.parametrize("size", [4, 5])
 def test_pooling_is_flax_s(size):
-    """Ties are common after a ReLU and in the background of a picture."""
+    """Ties are common after a ReLU and in the background of an image."""
     x = np.maximum(RNG.normal(size=(2, size, size, 3)).round(), 0).astype(np.float32)
     ours, back = jax.vjp(pooled, x)
     theirs, their_back = jax.vjp(lambda y: nnx.max_pool(y, (2, 2), strides=(2, 2)), x)

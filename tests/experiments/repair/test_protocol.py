@@ -1,4 +1,4 @@
-"""Stages of a measurement are computed once, each picture has one part in it, and the tables count pictures."""
+"""Stages of a measurement are computed once, each image has one part in it, and the tables count images."""
 
 from dataclasses import replace
 
@@ -75,7 +75,7 @@ def test_no_picture_has_two_parts():
     assert [len(part) for part in parts] == [12, 6, 5, 7]
     assert len(np.unique(np.concatenate(parts))) == 30
     np.testing.assert_array_equal(others["pool"][0], [12, 13, 14, 15, 16])
-    with pytest.raises(SystemExit, match="expected 12 training pictures, 6 test pictures and 13 others"):
+    with pytest.raises(SystemExit, match="expected 12 training images, 6 test images and 13 others"):
         split(images, replace(plan, pool=6))
 
 

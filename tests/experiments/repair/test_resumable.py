@@ -1,4 +1,4 @@
-"""A training that is stopped goes on where it stopped, and ends with the numbers of one that was not."""
+"""A training run that is stopped resumes where it stopped, and ends with the numbers of one that was not."""
 
 import jax
 import numpy as np
@@ -48,7 +48,7 @@ def test_a_stopped_training_ends_with_the_same_network(tmp_path):
 @pytest.mark.parametrize(
     ("kept", "message"),
     [
-        ({"step": 3, "steps": 4}, "a finished training in .*, got step 3 of 4: finish it first"),
+        ({"step": 3, "steps": 4}, "a finished training run in .*, got step 3 of 4: finish it first"),
         ({"step": 4, "steps": 4, "arr_0": np.zeros(3)}, "a checkpoint of the same network"),
     ],
 )
@@ -63,8 +63,8 @@ def test_a_training_starts_from_a_finished_one_of_the_same_network(tmp_path, kep
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"x": PICTURES * 255}, "pictures from 0 to 1, got .*: divide by 255"),
-        ({"x": PICTURES[:4]}, "at least 8 pictures"),
+        ({"x": PICTURES * 255}, "images from 0 to 1, got .*: divide by 255"),
+        ({"x": PICTURES[:4]}, "at least 8 images"),
         ({"y": LABELS + 10}, "labels from 0 to 9"),
         ({"y": LABELS[:4]}, r"labels of shape \(16,\)"),
         ({"kind": "svhn"}, "kind among"),
