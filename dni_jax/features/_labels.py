@@ -286,7 +286,7 @@ class Labels:
         return row
 
     def check_corpus(self, corpus: Corpus) -> None:
-        """Refuse a corpus with other text than was labeled.
+        """Raise a ValueError for a corpus with other text than was labeled.
 
         Raises
         ------

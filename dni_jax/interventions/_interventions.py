@@ -309,7 +309,7 @@ def ablate(
     Raises
     ------
     ValueError
-        For neurons that are no distinct numbers, an unknown mode, where or part, or a reference that does not fit.
+        For neurons that are not distinct indices, an unknown mode, where or part, or a reference that does not fit.
 
     Examples
     --------

@@ -129,13 +129,13 @@ def floating(array: Any, name: str) -> np.ndarray:
 
 
 def check_neurons(hidden: np.ndarray) -> None:
-    """Refuse states without neurons."""
+    """Raise a ValueError for states without neurons."""
     if hidden.shape[1] == 0:
         raise ValueError(f"expected states of at least one neuron, got shape {hidden.shape}")
 
 
 def check_finite_states(hidden: np.ndarray, corpus: Corpus) -> None:
-    """Refuse NaN and infinity, and say at which character of which string."""
+    """Raise a ValueError for NaN or infinity, with its character and string."""
     for first in range(0, len(hidden), _BLOCK):
         bad = ~np.isfinite(hidden[first : first + _BLOCK])
         if bad.any():

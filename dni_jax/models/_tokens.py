@@ -171,7 +171,7 @@ def _completed(spans: Int[np.ndarray, "n 2"], length: int) -> Int[np.ndarray, " 
 
 
 def _check_read_to_the_end(spans: Int[np.ndarray, "n 2"], corpus: Corpus, number: int) -> None:
-    """Refuse a text cut off by the tokenizer: its characters would all keep the last token's state."""
+    """Raise a ValueError for a truncated text: its last characters would all keep the last token's state."""
     end = int(spans[:, 1].max(initial=0))
     if corpus.strings[number][end:].strip():
         raise ValueError(

@@ -137,7 +137,7 @@ def named_arrays(weights: Weights) -> dict[str, Any]:
 
 
 def check_finite_weights(weights: Weights, source: str) -> None:
-    """Refuse weights with NaN or infinity.
+    """Raise a ValueError for weights with NaN or infinity.
 
     Raises
     ------

@@ -85,7 +85,7 @@ def is_binary(labels: Any) -> bool:
 
 
 def check_batch(name: str, value: int | None) -> None:
-    """Refuse a batch size below 1."""
+    """Raise a ValueError for a batch size below 1."""
     if value is not None and (isinstance(value, bool) or value < 1):
         raise ValueError(f"expected {name} to be None or a whole number >= 1, got {value!r}")
 
@@ -115,7 +115,7 @@ def check_folds(folds: Any, n_positions: int, n_features: int) -> np.ndarray:
 
 
 def check_fold_sizes(sizes: np.ndarray) -> None:
-    """Refuse counts in which a fold holds no position."""
+    """Raise a ValueError for counts in which a fold holds no position."""
     empty = np.flatnonzero(sizes == 0)
     if len(empty):
         raise ValueError(f"expected every fold to hold a position, got none in {empty[:5].tolist()}")

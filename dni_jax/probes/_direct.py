@@ -37,7 +37,7 @@ class Sides(NamedTuple):
 
 
 def check_metric(metric: str) -> None:
-    """Refuse metrics that need a fit."""
+    """Raise a ValueError for metrics that need a fit."""
     if metric not in METRICS:
         raise ValueError(
             f"expected metric to be one of {', '.join(METRICS)} without folds, got {metric!r}: "

@@ -77,7 +77,7 @@ def score_sets(
     Raises
     ------
     ValueError
-        As `score_jointly`; for sets that are no neurons, and for a lag that leads out of the positions there are.
+        As `score_jointly`; for sets of unknown neurons, and for a lag longer than the text.
 
     Examples
     --------

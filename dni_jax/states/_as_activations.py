@@ -104,7 +104,7 @@ def read_hidden(states: Any) -> Real[np.ndarray, "T N"]:
     Raises
     ------
     ValueError
-        For the states of a population, or what are no states.
+        For the states of a population, or anything that is not states.
 
     Examples
     --------

@@ -244,7 +244,7 @@ def check_network(model: Any) -> None:
 def check_request(
     names: list[str], ks: Sequence[int], n_random: int, intervention: str, match: str | None, n_neurons: int
 ) -> None:
-    """Refuse what cannot be verified; see `verify`."""
+    """Raise a ValueError for a request that cannot be verified; see `verify`."""
     if not names:
         raise ValueError("expected at least one feature to verify, got none")
     if not ks or min(ks) < 1 or max(ks) > n_neurons or list(ks) != sorted(set(ks)):

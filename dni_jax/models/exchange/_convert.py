@@ -197,7 +197,7 @@ def _readout(head: Head | None, said: Description) -> Readout | None:
 
 
 def _check_sizes(stack: Stack, head: Head | None) -> None:
-    """Refuse layers that do not fit on each other."""
+    """Raise a ValueError for consecutive layers whose sizes do not match."""
     if not stack.recurrent:
         raise ValueError("expected at least one recurrent layer, got none")
     lowest = stack.layers[0]

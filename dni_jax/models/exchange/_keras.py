@@ -253,7 +253,7 @@ class _View:
         return found
 
     def refuse(self, **wanted: Any) -> None:
-        """Refuse settings under which a layer computes something else."""
+        """Raise a ValueError for settings under which a layer computes something else."""
         for name, value in wanted.items():
             got = self.config.get(name, value)
             if got != value:
