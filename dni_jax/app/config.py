@@ -203,7 +203,7 @@ class RunConfig:
                 "expected --symbols only with text from files, got it with sampled text, which has its own"
             )
         if self.grammar is not None and self.language != RunConfig.language:
-            raise ValueError(f"expected a language or --grammar, got {self.language} and {self.grammar}: omit one")
+            raise ValueError(f"expected a language or --grammar, got both: {self.language} and {self.grammar}")
         if self.skip_unparsable and self.text is None:
             raise ValueError("expected --text along with --skip-unparsable, got none: sampled text always parses")
         reads = self.grammar is not None or self.language in _FILE_LANGUAGES

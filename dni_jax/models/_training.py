@@ -358,7 +358,7 @@ class _Training:
         if run.evaluations[model] and run.diverged[model] == run.evaluations[model][-1].step:
             loss = min(evaluation.validation_loss for evaluation in run.evaluations[model])
             return (
-                f"expected a loss near {math.log(len(self.vocabulary)):.3g} nats per symbol (that of guessing) or "
+                f"expected a loss near {math.log(len(self.vocabulary)):.3g} nats per symbol, that of guessing, or "
                 f"below, got {loss:.3g} at best after {run.diverged[model]} steps: the training diverged; lower the "
                 "learning rate, or clip gradients at a smaller norm"
             )

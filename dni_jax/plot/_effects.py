@@ -94,14 +94,14 @@ def effects(
     axis = new_axes(ax, 5.0, 3.6)
     ks, intact = [0, *one["k"].values.tolist()], float(one["intact"])
     for name in sets:
-        color, style = _SETS[name]
-        color = color or color or PALETTE[0]
+        own, style = _SETS[name]
+        shade = own or color or PALETTE[0]
         curve = [intact, *(intact + one[f"{name}_effect"].values)]
         curve_label = label if name == "top" and label else f"{name} k"
-        axis.plot(ks, curve, style, color=color, marker="o", markersize=3, label=curve_label)
+        axis.plot(ks, curve, style, color=shade, marker="o", markersize=3, label=curve_label)
         if f"{name}_effect_low" in one:
             low, high = ([intact, *(intact + one[f"{name}_effect_{end}"].values)] for end in ("low", "high"))
-            axis.fill_between(ks, low, high, color=color, alpha=0.15, linewidth=0)
+            axis.fill_between(ks, low, high, color=shade, alpha=0.15, linewidth=0)
     axis.set_xticks(ks)
     axis.set(xlabel="neurons overridden", ylabel=MEASURE_LABELS.get(measure, measure))
     title = axis.set_title(display_name(str(one["feature"].values)))
