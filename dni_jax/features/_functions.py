@@ -54,6 +54,13 @@ def feature(name: str, function: Callable[[str], Sequence[Any]], kind: str | Non
                     f"feature {name!r}: its function fails on string {number} ({string[:40]!r}) with "
                     f"{type(error).__name__}: {error}"
                 ) from error
+            if labels.shape == ():
+                got = "None" if labels.item() is None else f"one value, {labels.item()!r}"
+                raise ValueError(
+                    f"feature {name!r}: expected one label for each of the {len(string)} characters of string {number} "
+                    f"({string[:40]!r}), got {got}: return a list, or pass a function of one character to "
+                    "dni.char_feature"
+                )
             if labels.shape != (len(string),):
                 raise ValueError(
                     f"feature {name!r}: expected one label for each of the {len(string)} characters of string {number} "

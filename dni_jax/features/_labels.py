@@ -404,6 +404,10 @@ def _unknown(name: str, names: Sequence[str]) -> str:
     return f"expected one of the {len(names)} features ({some}), got {name!r}{hint}"
 
 
+def _kind_of(column: np.ndarray) -> str:
+    return f"strings such as {str(column[0])!r}" if column.dtype.kind == "U" else str(column.dtype)
+
+
 def check_column(name: str, kind: str | None, column: np.ndarray, corpus: Corpus) -> tuple[np.ndarray, str]:
     """Check the labels of a feature; return them as int8 or float32, and their kind.
 
@@ -418,7 +422,7 @@ def check_column(name: str, kind: str | None, column: np.ndarray, corpus: Corpus
             f"got an array of shape {column.shape}"
         )
     if column.dtype.kind not in "biuf":
-        raise ValueError(f"feature {name!r}: expected numbers or bools, got {column.dtype}")
+        raise ValueError(f"feature {name!r}: expected numbers or bools, got {_kind_of(column)}")
     if column.dtype.kind == "f":
         _check_finite_labels(name, corpus, column)
     only_01 = column.dtype == bool or _is_01(column)

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from dni_jax import devices, processes
+from dni_jax.features import Feature, FeatureLibrary, Labels, LazyLabels
 from dni_jax.inspection._label_source import as_label_source
 from dni_jax.inspection._library_attribute import library_attributes
 from dni_jax.inspection._passes import Source, StopRule, run_pass
@@ -131,6 +132,8 @@ def inspect(
     {'neuron': 8, 'feature': 2, 'fold': 5}
     """
     devices.use_all_cores()
+    if isinstance(states, (Labels, LazyLabels, FeatureLibrary, Feature)):
+        raise ValueError(f"expected states first, got {type(states).__name__}: dni.inspect(states, labels)")
     activations, spec = as_activations(states), as_spec(probe, settings)
     _check(activations, spec, tolerance)
     source = as_label_source(labels, corpus, activations)

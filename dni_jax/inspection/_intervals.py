@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from dni_jax.features import Labels
 from dni_jax.inspection._data import each_kind, folds_of, load_pair, same_folds
-from dni_jax.probes import ProbeSpec, bootstrap_auc, bootstrap_held_out
+from dni_jax.probes import as_spec, bootstrap_auc, bootstrap_held_out
 
 
 def intervals(
@@ -72,12 +72,12 @@ def intervals(
         raise ValueError(f"expected n_draws of at least 20 for an interval, got {n_draws}")
     where = data.known_groups
     dealt = folds_of(hidden, labels, same_folds(relevance, folds), where, relevance.attrs.get("seed", 0))
-    probe, used = relevance.attrs["probe"], dealt >= 0
+    spec, used = as_spec(relevance.attrs["probe"], settings), dealt >= 0
     shape = (2, hidden.shape[1], len(labels))
     score, auc = np.full(shape, np.nan), np.full(shape, np.nan)
     for kind, columns, values in each_kind(labels):
-        its_probe = probe if kind == "binary" else ProbeSpec(probe).continuous
-        drawn = bootstrap_held_out(hidden, values, dealt, where, its_probe, n_draws, seed, **settings)
+        its_spec = spec if kind == "binary" else spec.with_probe(spec.continuous, class_weight=None)
+        drawn = bootstrap_held_out(hidden, values, dealt, where, its_spec, n_draws, seed)
         score[:, :, columns] = _spread(drawn, level)
         if kind == "binary":
             auc[:, :, columns] = _spread(bootstrap_auc(hidden[used], values[used], where[used], n_draws, seed), level)

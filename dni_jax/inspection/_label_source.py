@@ -85,7 +85,10 @@ def _lazily(labels: Any, corpus: Corpus | None) -> LazyLabels:
         return labels
     library = FeatureLibrary((labels,)) if isinstance(labels, Feature) else labels
     if not isinstance(library, FeatureLibrary):
-        raise ValueError(f"expected Labels, LazyLabels or a FeatureLibrary, got {type(labels).__name__}")
+        raise ValueError(
+            f"expected Labels, LazyLabels or a FeatureLibrary, got {type(labels).__name__}: label the corpus with a "
+            "feature or a library, or make dni.Labels of your array"
+        )
     if corpus is None:
         raise ValueError("expected corpus=... with a library, got none: pass the corpus that the states are of")
     return library.label_lazily(corpus)

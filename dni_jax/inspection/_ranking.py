@@ -81,7 +81,8 @@ def _over_folds(scores: xr.DataArray, reduce: Callable[..., Any]) -> np.ndarray:
 def _orders(scores: Mapping[str, Float[np.ndarray, "F N"]], by: str, neurons: np.ndarray) -> Int[np.ndarray, "F N"]:
     """Return the places of the neurons, for each feature the best first."""
     if by not in scores:
-        raise ValueError(f"expected by= one of {list(scores)}, got {by!r}")
+        hint = ": dni.significance adds it" if by in ("p_family", "p_global", "p", "q") else ""
+        raise ValueError(f"expected by= one of {list(scores)}, got {by!r}{hint}")
     sign = -1.0 if by in _LESS_IS_BETTER else 1.0
     keys = [(sign if name == by else 1.0) * scores[name] for name in (by, "auc", "score") if name in scores]
     keys = [np.where(np.isnan(key), -np.inf, key) for key in keys]

@@ -87,9 +87,10 @@ def significance(
     Returns
     -------
     The dataset with variables ``(neuron, feature)``: ``p``; ``p_family`` (any neuron on this feature); ``p_global``
-    (any neuron on any feature); ``q`` (false discovery rate); ``statistic``, the AUC or correlation that was tested;
-    ``null_mean`` and ``null_sd``, its mean and spread over the repetitions. Attributes ``null_...`` say what was done
-    and how many positions and strings were matched exactly, had few alternatives, or were left out.
+    (any neuron on any feature); ``q`` (false discovery rate); ``statistic``, the AUC or correlation that was tested, of
+    the activation as it is (an AUC near 0 tells as much as one near 1); ``null_mean`` and ``null_sd``, its mean and
+    spread over the repetitions. Attributes ``null_...`` say what was done and how many positions and strings were
+    matched exactly, had few alternatives, or were left out.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +50,7 @@ def group_features(kinds: Sequence[str], spec: ProbeSpec, metrics: Sequence[str]
         kept = tuple(name for name in metrics if (name in _OF_REGRESSIONS) == (headline == "r2"))
         computed = tuple(dict.fromkeys((headline, *kept)))
         weight = spec.class_weight if headline == "accuracy" else None
-        own = replace(spec, probe=probe, metrics=computed, class_weight=weight)
+        own = spec.with_probe(probe, metrics=computed, class_weight=weight)
         if len(columns):
             groups.append(FeatureGroup(kind, columns, own, headline, kept))
     return groups

@@ -131,6 +131,9 @@ def build_lark(grammar: str, start: str, parser: str | None, options: Mapping[st
             "relative ones start from the grammar's own file (options={'source_path': file})"
         ) from error
     except (LarkError, re.error) as error:
+        if "\n" not in grammar and grammar.endswith((".lark", ".g")):
+            hint = f"pass pathlib.Path({grammar!r}).read_text()"
+            raise ValueError(f"expected the text of a grammar, got {grammar!r}: {hint}") from None
         raise ValueError(
             f"expected a grammar that Lark accepts, got: {error}\n"
             f"(it starts from the rule {start!r}; start=, or --start, names another)"

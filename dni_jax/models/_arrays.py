@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dni_jax.states import Activations, as_numpy
-from dni_jax.text import Corpus
+from dni_jax.text import Corpus, check_corpus
 
 _ROWS = "one row per character, without rows of begin or end symbols"
 _BLOCK = 65_536  # rows checked for NaN at a time
@@ -57,6 +57,7 @@ def from_arrays(states: Any, corpus: Corpus, *, time_major: bool = False) -> Act
     >>> dni.from_arrays(np.zeros((2, 3, 4)), corpus).hidden.shape
     (5, 4)
     """
+    check_corpus(corpus)
     lengths = np.diff(corpus.offsets)
     states = unpack_states(states)
     if time_major:

@@ -196,7 +196,7 @@ def check_model(model: Any) -> None:
     """Raise a ValueError unless the model is one that dni_jax can run."""
     if not isinstance(model, (TrainedModel, ImportedModel)):
         raise ValueError(
-            f"expected a network that dni_jax runs itself, got {type(model).__name__}: take it over with "
+            f"expected a network that dni_jax runs itself, got {type(model).__name__}: import it with "
             "dni.from_torch, dni.from_keras or dni.from_flax, or record its states yourself and pass them to "
             "dni.from_arrays"
         )

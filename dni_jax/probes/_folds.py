@@ -83,8 +83,8 @@ def _grouped(n_positions: int, k: int, groups: object, seed: int) -> np.ndarray:
     names, member, sizes = np.unique(groups[used], return_inverse=True, return_counts=True)
     if len(names) < k:
         raise ValueError(
-            f"expected at least {k} groups for {k} folds, got {len(names)}; try k={max(2, len(names))}, more strings, "
-            'or scheme="shuffled"'
+            f"expected at least {k} groups for {k} folds, got {len(names)}; try {max(2, len(names))} folds, "
+            'more strings, or folds=dni.make_folds(n_positions, scheme="shuffled") if positions are independent'
         )
     # Largest group first into the smallest fold; random order among equal sizes.
     shuffled = np.random.default_rng(seed).permutation(len(names))

@@ -16,7 +16,7 @@ class Probe:
 
     Attributes
     ----------
-    classify : (Neuron, strength, balanced) -> Fit, or None
+    classify : (Neuron, strength, Solver) -> Fit, or None
         Fits binary labels on a neuron; see `dni_jax.probes._neuron.Neuron`.
     regress : (Moments, strength) -> Line, or None
         Fits continuous labels from moments.

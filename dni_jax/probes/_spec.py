@@ -14,6 +14,7 @@ from dni_jax.probes._registry import PROBES
 
 ENGINES = ("auto", "exact", "binned")
 PLANS = ("auto", "cpu", "gpu", "tpu")
+_DEFAULT_STRENGTH = 1.0  # of C and of alpha
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class ProbeSpec:
         Of accuracy, balanced_accuracy, f1, mcc and auc for classifiers (default accuracy and auc), of r2 and pearson
         for continuous probes (default both). "ridge" classifies binary labels unless the metrics are r2 or pearson.
     C : float
-        Cost of errors for "svm", "linear_svc" and "logistic".
+        Cost of errors for "svm", "linear_svc" and "logistic". Neither it nor `alpha` is accepted with a probe that does
+        not have it.
     alpha : float, or several
         Penalty of "ridge". Several alphas share one pass, and the scores get a leading axis for them.
     class_weight : {None, "balanced"}
@@ -50,7 +52,8 @@ class ProbeSpec:
     Raises
     ------
     ValueError
-        For unknown names, metrics that do not fit the probe, or numbers out of range.
+        For unknown names, metrics that do not fit the probe, a C or an alpha that the probe does not have, or numbers
+        out of range.
 
     Examples
     --------
@@ -60,8 +63,8 @@ class ProbeSpec:
 
     probe: str = "svm"
     metrics: tuple[str, ...] | str | None = None
-    C: float = 1.0
-    alpha: Any = 1.0
+    C: float = _DEFAULT_STRENGTH
+    alpha: Any = _DEFAULT_STRENGTH
     class_weight: str | None = None
     engine: str = "auto"
     n_bins: int = 512
@@ -77,10 +80,7 @@ class ProbeSpec:
         if not np.isfinite(self.C) or self.C <= 0:
             raise ValueError(f"expected C > 0, got {self.C}")
         object.__setattr__(self, "alpha", _check_alpha(self.alpha))
-        if self.several and PROBES[self.probe].strength != "alpha":
-            raise ValueError(
-                f'expected one alpha for probe="{self.probe}", which has no penalty alpha, got {self.alpha}'
-            )
+        self._check_strength()
         if self.class_weight not in (None, "balanced"):
             raise ValueError(f'expected class_weight to be None or "balanced", got {self.class_weight!r}')
         if self.class_weight and self.metrics is not None:
@@ -93,6 +93,19 @@ class ProbeSpec:
             raise ValueError(f"expected n_bins >= 2, got {self.n_bins}")
         for name in ("neuron_batch", "feature_batch"):
             check_batch(name, getattr(self, name))
+
+    def _check_strength(self) -> None:
+        strength = PROBES[self.probe].strength
+        for name in ("C", "alpha"):
+            value = getattr(self, name)
+            if name != strength and value != _DEFAULT_STRENGTH:
+                has = f"which has {strength} instead" if strength else "which has no penalty"
+                raise ValueError(f'expected no {name} for probe="{self.probe}", {has}, got {name}={value}')
+
+    def with_probe(self, probe: str, **changes: Any) -> ProbeSpec:
+        """Return the spec of another probe, with changes; a C or an alpha that it does not have is left out."""
+        absent = {name: _DEFAULT_STRENGTH for name in ("C", "alpha") if name != PROBES[probe].strength}
+        return replace(self, probe=probe, **absent | changes)
 
     def resolve(self, labels: Any) -> ProbeSpec:
         """Return the spec with its metrics filled in.

@@ -89,13 +89,16 @@ def _estimator(spec: ProbeSpec) -> Callable[[], Any]:
     shared = {"C": spec.C, "class_weight": spec.class_weight}
     if spec.probe == "ridge" and spec.classifies:
         return lambda: RidgeClassifier(alpha=spec.alpha, class_weight=spec.class_weight)
-    return {
+    estimators: dict[str, Callable[[], Any]] = {
         "svm": lambda: SVC(kernel="linear", tol=1e-6, cache_size=500, **shared),
         "linear_svc": lambda: LinearSVC(tol=1e-10, dual=False, max_iter=100_000, **shared),
         "logistic": lambda: LogisticRegression(tol=1e-10, solver="newton-cholesky", **shared),
         "ridge": lambda: Ridge(alpha=spec.alpha),
         "ols": LinearRegression,
-    }[spec.probe]
+    }
+    if spec.probe not in estimators:
+        raise ValueError(f"expected a probe among {', '.join(estimators)}, got {spec.probe!r}: name its estimator here")
+    return estimators[spec.probe]
 
 
 def _score_one(

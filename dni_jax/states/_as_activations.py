@@ -84,6 +84,11 @@ def as_activations(states: Any) -> ChunkedActivations:
         return states
     if isinstance(states, Activations):
         return InMemoryActivations(states.hidden, states)
+    if isinstance(states, (list, tuple)) and len({np.shape(one) for one in states}) > 1:
+        raise ValueError(
+            f"expected states as one array, got a {type(states).__name__} of {len(states)} arrays of different shapes: "
+            "dni.from_arrays(states, corpus) joins the strings of a corpus"
+        )
     hidden = as_numpy(states, "states")
     if hidden.ndim not in (2, 3):
         raise ValueError(

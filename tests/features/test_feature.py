@@ -42,12 +42,24 @@ def test_kind_is_decided_by_the_labels_or_given():
 
 
 @pytest.mark.parametrize(
-    ("function", "shape"), [(lambda s: [1], r"\(1,\)"), (lambda s: 1, r"\(\)"), (lambda s: [[1]] * 3, r"\(3, 1\)")]
+    ("function", "got"),
+    [
+        (lambda s: [1], r"an array of shape \(1,\)"),
+        (lambda s: 1, r"one value, 1: return a list, or pass a function of one character to dni\.char_feature"),
+        (str.isdigit, "one value, False: return a list"),
+        (lambda s: None, "None: return a list"),
+        (lambda s: [[1]] * 3, r"an array of shape \(3, 1\)"),
+    ],
 )
-def test_wrong_number_of_labels(function, shape):
+def test_wrong_number_of_labels(function, got):
     one = feature("odd", lambda s: function(s) if s == "abc" else [0] * len(s))
-    with pytest.raises(ValueError, match=rf"'odd'.*the 3 characters of string 1 \('abc'\), got .*{shape}"):
+    with pytest.raises(ValueError, match=rf"'odd'.*the 3 characters of string 1 \('abc'\), got {got}"):
         label(one, ["a", "abc"])
+
+
+def test_strings_are_no_labels():
+    with pytest.raises(ValueError, match="'x': expected numbers or bools, got strings such as 'a'"):
+        label(feature("x", list), ["ab"])
 
 
 def test_wrong_number_of_labels_for_a_whole_corpus():

@@ -281,7 +281,7 @@ def test_what_is_asked_of_a_network_without_a_head_is_refused():
     model = tiny()
     with pytest.raises(ValueError, match="without a head: pass readout="):
         dni.record(model, CORPUS, what=("logits",))
-    with pytest.raises(ValueError, match="take it over with"):
+    with pytest.raises(ValueError, match="import it with"):
         dni.record(nnx.GRUCell(4, 5, rngs=nnx.Rngs(0)), CORPUS)
     with pytest.raises(ValueError, match="readout that returns"):
         dni.record(tiny(readout=lambda trace: trace.top[0]), CORPUS, what=("logits",))

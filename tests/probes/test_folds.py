@@ -52,7 +52,7 @@ def test_stratified_contiguous_is_scikit_learns(chance):
         ({"groups": np.zeros(9, int)}, r"shape \(10,\)"),
         ({"groups": np.zeros(10)}, "integer groups"),
         ({"groups": np.full(10, -2)}, "groups >= -1"),
-        ({"groups": np.arange(10) // 5}, "at least 20 groups for 20 folds, got 2; try k=2"),
+        ({"groups": np.arange(10) // 5}, "at least 20 groups for 20 folds, got 2; try 2 folds"),
         ({"scheme": "shuffled"}, "at least 20 positions"),
         ({"scheme": "stratified_contiguous"}, "expected labels"),
         ({"scheme": "stratified_contiguous", "labels": np.zeros(9)}, r"\(10,\)"),

@@ -39,7 +39,7 @@ def _arguments(name):
     return hidden, labels, folds, options
 
 
-@pytest.mark.parametrize("name", slow_after(3, ["svm", "ridge", "ols", "linear_svc", "logistic"]))
+@pytest.mark.parametrize("name", slow_after(3, list(dict.fromkeys(("svm", "ridge", "ols", *PROBES)))))
 def test_every_probe_matches_its_reference(name):
     hidden, labels, folds, options = _arguments(name)
     ours = score_neurons(hidden, labels, folds, **options)
@@ -179,8 +179,10 @@ def _spoil(array, value, where=(2, 1)):
         (lambda h, y, k: {"probe": "ridge", "metrics": ("r2", "auc")}, "metrics of one kind"),
         (lambda h, y, k: {"alpha": -1.0}, "expected alpha >= 0"),
         (lambda h, y, k: {"alpha": ()}, "expected alpha >= 0"),
-        (lambda h, y, k: {"alpha": (1.0, 2.0)}, 'expected one alpha for probe="svm", which has no penalty alpha'),
-        (lambda h, y, k: {"probe": "ols", "alpha": (1.0, 2.0)}, 'expected one alpha for probe="ols"'),
+        (lambda h, y, k: {"alpha": (1.0, 2.0)}, 'expected no alpha for probe="svm", which has C instead'),
+        (lambda h, y, k: {"probe": "ridge", "C": 3.0}, 'expected no C for probe="ridge", which has alpha instead'),
+        (lambda h, y, k: {"probe": "ols", "C": 3.0}, 'expected no C for probe="ols", which has no penalty'),
+        (lambda h, y, k: {"probe": "ols", "alpha": (1.0, 2.0)}, 'expected no alpha for probe="ols"'),
         (lambda h, y, k: {"C": 0.0}, "expected C > 0, got 0.0"),
         (lambda h, y, k: {"C": np.nan}, "expected C > 0"),
         (lambda h, y, k: {"class_weight": "even"}, "class_weight"),

@@ -125,8 +125,8 @@ def headline(row: Row, k: int, meaning: str = "") -> str:
         best = "that neuron" if k == 1 else f"the {k} best neurons"
         change = f"{'raises' if row['effect'] >= 0 else 'lowers'} the loss by {abs(row['effect']):.3f}"
         summary += (
-            f" Setting {best} to 0 {change} nats per character where it holds; random sets: {signed(row['random'])} "
-            f"({_p(row['p_effect'])})."
+            f" Setting {best} to 0 {change} nats per character where it holds; random sets on average: "
+            f"{signed(row['random'])} ({_p(row['p_effect'])})."
         )
     return f"{summary} A neuron of an untrained network is as good." if untrained_sentence(row) else summary
 

@@ -152,7 +152,7 @@ class ImportedModel:
         if self.readout is None:
             raise ValueError(
                 "expected a network with an output, got one without a head: pass readout=, a function of its states, "
-                "when you take it over"
+                "when you import it"
             )
         found = self.readout(run.trace)
         if self.readout.per == "string" or (found.ndim == 2 and self.reading.window is not None):

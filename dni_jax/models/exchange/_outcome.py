@@ -209,7 +209,7 @@ def make_output_task(model: ImportedModel, corpus: Corpus, targets: Any = None) 
         raise ValueError(
             "expected a network with an output to verify, got one without a head: pass readout=, a function of its "
             "states, "
-            "when you take it over"
+            "when you import it"
         )
     first = next(model.run(corpus, with_outputs=True)).outputs
     assert first is not None

@@ -59,7 +59,7 @@ def _check(model: ImportedModel, prime: str, length: int) -> Int[np.ndarray, " P
     if readout is None:
         raise ValueError(
             "expected a network with an output to generate with, got one without a head: pass readout=, a function of "
-            "its states, when you take it over"
+            "its states, when you import it"
         )
     if readout.per != "symbol" or readout.output == "values":
         raise ValueError(

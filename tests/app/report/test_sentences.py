@@ -165,7 +165,8 @@ def test_an_untrained_network_as_good_is_named():
 def test_headlines_describe_the_feature():
     assert headline(row(), 10, "exactly 1 pair of brackets is open") == (
         f"Neuron 7 alone predicts whether exactly 1 pair of brackets is open (AUC 0.980, {P}0.010). Setting the 10 "
-        f"best neurons to 0 raises the loss by 0.200 nats per character where it holds; random sets: +0.010 ({P}0.015)."
+        f"best neurons to 0 raises the loss by 0.200 nats per character where it holds; random sets on average: "
+        f"+0.010 ({P}0.015)."
     )
     assert "lowers the loss by 0.100" in headline(row(effect=-0.1, p_effect=0.9), 10)
     assert "Setting" not in headline(row(p_effect=math.nan), 10)
