@@ -63,9 +63,10 @@ def both_protocols(
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
-    """The mean over networks, and the least and the greatest."""
+    """Return the mean over networks, and of several the least and the greatest."""
     array = np.asarray(values, float)
-    return f"{array.mean():.{digits}f} ({array.min():.{digits}f}-{array.max():.{digits}f})"
+    most = f" ({array.min():.{digits}f}-{array.max():.{digits}f})" if array.size > 1 else ""
+    return f"{array.mean():.{digits}f}{most}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
