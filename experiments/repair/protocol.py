@@ -54,6 +54,7 @@ class Plan:
     """What is measured: the images that machines learn from, and others that are judged, repaired from and held.
 
     ``paper`` are its accuracies on Data. The repair that holds also holds ``held_learned`` images of those learned.
+    ``C`` is the linear machine's, 1 by scikit-learn's default.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class Plan:
     held_learned: int = 20_000
     learned: int = 50_000
     batch: int = 500
+    C: float = 1.0
 
 
 PLANS = {
@@ -92,6 +94,7 @@ FIXED = 0.2  # the paper: the least share of the others that is correct after a 
 SINGLES = 20  # repairs from one adversarial each
 GIVEN = (5, 20, 200)
 COST = 1.0  # the paper's
+CS = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)  # of linear machines, whose accuracy is compared
 TARGETS = ("clean scores", "1 and 0", "correct class raised")
 REPAIRED = ("RLH", "RLH from one", "RLH, clean images held")  # from 200, 1 and 200 adversarials
 SETS = {"NN": "NADV", "LH": "HADV", "RLH": "RHADV", "RLH from one": "RHADV, from one", REPAIRED[2]: "RHADV, held"}
@@ -151,11 +154,11 @@ def attack_stage(stages, name, scores, x, y, plan):
     return MinimalAttack(x, kept["signs"].astype(np.float32), kept["sizes"], plan.epsilons, 0.0, 1.0)
 
 
-def hybrid_stage(stages, kernel, body, states, y):
+def hybrid_stage(stages, kernel, body, states, y, C=1.0):
     """Fit a machine to the states of all training images."""
 
     def compute():
-        svm = fit_hybrid(body, states(), y, kernel)
+        svm = fit_hybrid(body, states(), y, kernel, C=C)
         names = ("classes", "bias", "weights", "support", "coefficients", "gamma")
         return {name: getattr(svm, name) for name in names if getattr(svm, name) is not None}
 
@@ -380,12 +383,20 @@ def measure_clean(body, full, machines, x, y):
     return {name: np.mean(in_blocks(one, states).argmax(axis=1) == y) for name, one in scores.items()}
 
 
+def compare_costs(body, states, y, x_test, y_test):
+    """Compute the accuracy of linear machines of several C on images that they did not learn from."""
+    unseen = in_blocks(body, x_test)
+    return {"accuracy": np.array([fit_hybrid(None, states, y, C=C).accuracy(unseen, y_test) for C in CS])}
+
+
 def measure_seed(images, plan, seed, asked):
     """Measure everything of one network, or read what is there."""
     # Of CIFAR-10 the others are test images, so they depend on how many of these are judged.
     source = asked.steps if plan.kind == "mnist" else (Path(asked.cifar_network).stem, plan.tested)
     sizes = plan.pool, plan.learned
-    stages = Stages(Path(asked.networks) / f"protocol-{plan.kind}-{seed}", (seed, sizes, source, plan.epsilons))
+    identity = (seed, sizes, source, plan.epsilons)
+    stages = Stages(Path(asked.networks) / f"protocol-{plan.kind}-{seed}", identity)
+    of_svm = Stages(stages.folder / f"C-{plan.C:g}", (*identity, plan.C))  # those that depend on the linear machine
     tested = f", {plan.tested} tested"  # in the names of stages that depend on it
     every = images.x_test, images.y_test
     images, others = split(images, plan)
@@ -399,18 +410,18 @@ def measure_seed(images, plan, seed, asked):
         return in_blocks(body, images.x_train)
 
     def attack(name, scores, x, y):
-        return attack_stage(stages, name, scores, x, y, plan)
+        return attack_stage(stages if name.startswith("NN") else of_svm, name, scores, x, y, plan)
 
-    svm = hybrid_stage(stages, "linear", body, learned_states, images.y_train)
+    svm = hybrid_stage(of_svm, "linear", body, learned_states, images.y_train, plan.C)
     scores = {"NN": whole, "LH": svm.scores}
     attacks = {name: attack(name + tested, scores[name], x_test, y_test) for name in ("NN", "LH")}
     pool = attack("LH, pool", svm.scores, *others["pool"]), others["pool"][1]
-    repairs = stages("repairs" + tested, lambda: compare_repairs(body, svm, attacks["LH"], pool, y_test))
+    repairs = of_svm("repairs" + tested, lambda: compare_repairs(body, svm, attacks["LH"], pool, y_test))
     held = [
         np.concatenate([one, learned[: plan.held_learned]])
         for one, learned in zip(others["held"], (images.x_train, images.y_train), strict=True)
     ]
-    kept = stages(f"{len(held[0])} held", lambda: hold_stage(body, svm, pool, *held))
+    kept = of_svm(f"{len(held[0])} held", lambda: hold_stage(body, svm, pool, *held))
     weights = {REPAIRED[0]: repairs["weights_RLH"]}
     if not asked.core:
         weights[REPAIRED[1]] = repairs["weights_one"]
@@ -426,12 +437,12 @@ def measure_seed(images, plan, seed, asked):
         return measure_matrix(body, full, heads, attacks, x_test, y_test)
 
     found = {
-        "matrix": stages(f"matrix of {len(scores)} by {len(attacks)}{tested}", matrix),
+        "matrix": of_svm(f"matrix of {len(scores)} by {len(attacks)}{tested}", matrix),
         "classifiers": list(scores),
         "repairs": repairs,
         "held": kept,
     }
-    found["categories"] = stages("categories" + tested, lambda: compare_categories(body, attacks["LH"], attacks["RLH"]))
+    found["categories"] = of_svm("categories" + tested, lambda: compare_categories(body, attacks["LH"], attacks["RLH"]))
     found["layers"] = stages("layers" + tested, lambda: measure_layers(layers, attacks["NN"], seed))
     own = attack("NN, pool", whole, *others["pool"])
     found["own head"] = stages(
@@ -441,9 +452,12 @@ def measure_seed(images, plan, seed, asked):
     machines = {"LH": svm}
     if not asked.core:
         machines["KH"] = hybrid_stage(stages, "rbf", body, learned_states, images.y_train)
+        found["costs"] = stages(
+            "linear hybrids by C", lambda: compare_costs(body, learned_states(), images.y_train, *every)
+        )
     clean = f"{' and '.join(machines)} on {len(every[0])} test images"
-    found["clean"] = stages(clean, lambda: measure_clean(body, full, machines, *every))
-    found["seconds"] = {"training": training, **stages.seconds}
+    found["clean"] = of_svm(clean, lambda: measure_clean(body, full, machines, *every))
+    found["seconds"] = {"training": training, **stages.seconds, **of_svm.seconds}
     return found
 
 
@@ -487,6 +501,10 @@ def print_report(found, plan):
     """Print the tables of README.md, means over seeds with their least and greatest."""
     names = found[0]["classifiers"]
     table(["claim of the paper", "paper", "here", "verdict"], judge_claims(found, plan))
+    if "costs" in found[0]:
+        print("Linear hybrids by C, accuracy on all test images\n")
+        each = np.array([one["costs"]["accuracy"] for one in found])
+        table([f"C = {C:g}" for C in CS], [[spread(column, 4) for column in each.T]])
     print("Accuracy of each classifier on each test set\n")
     rows = [
         [key, *(spread([one["matrix"][key][place] for one in found], 4) for place in range(len(names)))]
