@@ -487,6 +487,7 @@ def judge_claims(found, plan):
         more = plan.paper["KH"] > plan.paper["LH"]
         claim = f"the RBF hybrid is {'more' if more else 'less'} accurate than the linear one"
         rows.append([claim, *both("KH", kh, "LH", lh), of_all(kh > lh if more else kh < lh)])
+        rows.append(["the RBF hybrid is more accurate than the network", *both("KH", kh, "NN", nn), of_all(kh > nn)])
     ones = np.array([one["repairs"]["table"][0] for one in found])
     rows.append(
         [

@@ -114,12 +114,12 @@ def results(lh, fixed):
 def test_a_claim_is_reproduced_if_it_holds_on_every_network():
     found = [results(0.98, 0.35), results(0.99, 0.15)]
     rows = judge_claims(found, PLANS["mnist"])
-    assert [row[-1] for row in rows] == ["reproduced", "on 1 of 2 networks", "on 1 of 2 networks"]
-    assert rows[2][2] == "0.250 (0.150-0.350); single ones 0.050 to 0.450"
-    assert judge_claims(found[:1], PLANS["mnist"])[2][-1] == "reproduced"
+    assert [row[-1] for row in rows] == ["reproduced", "on 1 of 2 networks", "reproduced", "on 1 of 2 networks"]
+    assert rows[3][2] == "0.250 (0.150-0.350); single ones 0.050 to 0.450"
+    assert judge_claims(found[:1], PLANS["mnist"])[3][-1] == "reproduced"
     fewer = judge_claims(found, replace(PLANS["mnist"], learned=6_000))
     assert fewer[0][-1] == "open: machines of 6,000, not 50,000"
-    assert fewer[2] == rows[2]
+    assert fewer[3] == rows[3]
 
 
 @pytest.mark.slow
