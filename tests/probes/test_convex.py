@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.svm import LinearSVC
 
 from dni_jax.probes import fit_neurons, reference, score_neurons
+from dni_jax.probes._registry import PROBES
 from tests.support.probe_problems import KINDS, METRICS, problem
 from tests.support.slow import slow_after
 
@@ -45,7 +46,7 @@ EVERY = [(class_weight, probe, kind) for class_weight in (None, "balanced") for 
 def test_objective_is_never_above_scikit_learns(kind, probe, class_weight):
     hidden, labels, folds = problem(kind, 7)
     strength = 2.0
-    settings = {"metrics": METRICS, "C": strength, "alpha": strength, "class_weight": class_weight}
+    settings = {"metrics": METRICS, PROBES[probe].strength: strength, "class_weight": class_weight}
     lines = fit_neurons(hidden, labels, folds, probe=probe, **settings)
     for n, f, k in np.ndindex(lines["weight"].shape):
         train = folds != k

@@ -20,7 +20,8 @@ def _data():
 def test_classifiers_match_scikit_learn(probe):
     hidden, values, folds = _data()
     labels = values > np.median(values, axis=0) + 1
-    ours = score_jointly(hidden, labels, folds, probe=probe, C=0.7, alpha=3.0)
+    strength = {"ridge": {"alpha": 3.0}, "logistic": {"C": 0.7}}[probe]
+    ours = score_jointly(hidden, labels, folds, probe=probe, **strength)
     for f, k in np.ndindex(3, 4):
         train, test = folds != k, folds == k
         model = RidgeClassifier(alpha=3.0) if probe == "ridge" else LogisticRegression(C=0.7, tol=1e-10, max_iter=5000)

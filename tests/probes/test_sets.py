@@ -43,7 +43,9 @@ def test_classifiers_of_every_set_match_scikit_learn(kind, n_positions, probe):
     hidden, folds = _hidden(kind, n_positions), _folds(n_positions)
     drive = hidden[:, 2] - np.roll(hidden[:, 2], 1) + hidden[:, 0]
     labels = np.stack([drive > 0, np.arange(n_positions) % 4 == 0], axis=1)
-    ours = score_sets(hidden, labels, folds, SETS, LAGS, probe=probe, C=0.7, alpha=2.0)
+    ours = score_sets(
+        hidden, labels, folds, SETS, LAGS, probe=probe, **{"ridge": {"alpha": 2.0}, "logistic": {"C": 0.7}}[probe]
+    )
     for g, f, k in np.ndindex(3, 2, 3):
         x = _rows(hidden, g).astype(np.float64)
         train, test = (folds != k) & (folds >= 0), folds == k
