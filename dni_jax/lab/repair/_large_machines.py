@@ -78,10 +78,13 @@ def _gram_of(
     counted: Bool[np.ndarray, " T"],
 ) -> Float[np.ndarray, "M M"]:
     """Return the Gram matrix of some rows; from that of others, where fewer came and went than there are."""
-    came, went = x[rows & ~counted], x[counted & ~rows]
-    if len(came) + len(went) < rows.sum():
-        return gram + came.T @ came - went.T @ went
-    return x[rows].T @ x[rows]
+
+    def product(some: Bool[np.ndarray, " T"]) -> Float[np.ndarray, "M M"]:
+        states = x[some]
+        return states.T @ states
+
+    came, went = rows & ~counted, counted & ~rows
+    return product(rows) if came.sum() + went.sum() >= rows.sum() else gram + product(came) - product(went)
 
 
 def _solve_positive(
