@@ -8,6 +8,8 @@ import numpy as np
 import optax
 from flax import linen as nn
 
+from experiments._shared.image_rows import average_pool, convolve, max_pool, rows_first
+
 
 def init(sizes, seed):
     """He-normal weights and zero biases of a fully connected network."""
@@ -23,24 +25,63 @@ def logits(params, x):
     return x @ params[-1][0] + params[-1][1]
 
 
+class Conv(nn.Module):
+    """A convolution of images in the layout of `image_rows`."""
+
+    features: int
+    size: int = 3
+    padding: str = "SAME"
+
+    @nn.compact
+    def __call__(self, x):
+        """Convolve images (rows, channels, columns, images)."""
+        shape = (self.size, self.size, x.shape[1], self.features)
+        return convolve(x, self.param("kernel", nn.initializers.lecun_normal(), shape), self.padding)
+
+
+class GroupNorm(nn.Module):
+    """Flax's group normalization, of images in the layout of `image_rows`."""
+
+    groups: int = 4
+
+    @nn.compact
+    def __call__(self, x):
+        """Normalize each group of channels of each image; then scale and shift channels."""
+        channels, images = x.shape[1], x.shape[3]
+        scale = self.param("scale", nn.initializers.ones, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+
+        def mean_of_group(values):
+            groups = values.mean((0, 2)).reshape(self.groups, -1, images).mean(1, keepdims=True)
+            return jnp.repeat(groups, channels // self.groups, axis=1).reshape(channels, images)
+
+        mean = mean_of_group(x)
+        variance = jnp.maximum(mean_of_group(x * x) - mean * mean, 0.0)
+        factor = scale[:, None] * jax.lax.rsqrt(variance + 1e-6)
+        return x * factor[:, None] + (bias[:, None] - mean * factor)[:, None]
+
+
 class LeNet(nn.Module):
     """Two convolutions and three fully connected layers: 62,006 weights for images of 32 x 32 x 3."""
 
     @nn.compact
     def __call__(self, x):
-        """Give logits (batch, 10)."""
-        for channels in (6, 16):
-            x = nn.max_pool(nn.relu(nn.Conv(channels, (5, 5), padding="VALID")(x)), (2, 2), (2, 2))
-        x = x.reshape(len(x), -1)
+        """Give logits (batch, 10) of images (batch, rows, columns, channels)."""
+        x = rows_first(x)
+        for features in (6, 16):
+            bias = self.param(f"bias_{features}", nn.initializers.zeros, (features,))
+            x = max_pool(nn.relu(Conv(features, 5, "VALID")(x) + bias[:, None, None]))
+        x = x.reshape(-1, x.shape[-1]).T
         for width in (120, 84):
             x = nn.relu(nn.Dense(width)(x))
         return nn.Dense(10)(x)
 
 
 class ResNet(nn.Module):
-    """Three stages of residual blocks (He et al. 2016), each half as large as the last; groups are normalized.
+    """Three stages of residual blocks (He et al. 2016); between stages, images are averaged to half their size.
 
-    Batch normalization would keep averages beside the weights, which a subspace of the weights does not describe.
+    Groups are normalized: batch normalization would keep averages beside the weights, which a subspace of the weights
+    does not describe.
     """
 
     widths: tuple[int, ...] = (8, 16, 32)
@@ -48,15 +89,16 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        """Give logits (batch, 10)."""
-        x = nn.Conv(self.widths[0], (3, 3), use_bias=False)(x)
+        """Give logits (batch, 10) of images (batch, rows, columns, channels)."""
+        x = Conv(self.widths[0])(rows_first(x))
         for stage, width in enumerate(self.widths):
             for block in range(self.blocks):
-                strides = 2 if stage and not block else 1
-                inner = nn.Conv(width, (3, 3), strides, use_bias=False)(nn.relu(nn.GroupNorm(4)(x)))
-                inner = nn.Conv(width, (3, 3), use_bias=False)(nn.relu(nn.GroupNorm(4)(inner)))
-                x = inner + (x if inner.shape == x.shape else nn.Conv(width, (1, 1), strides, use_bias=False)(x))
-        return nn.Dense(10)(nn.relu(nn.GroupNorm(4)(x)).mean((1, 2)))
+                inner = nn.relu(GroupNorm()(x))
+                if stage and not block:
+                    x, inner = average_pool(x), average_pool(inner)
+                inner = Conv(width)(nn.relu(GroupNorm()(Conv(width)(inner))))
+                x = inner + (x if inner.shape == x.shape else Conv(width, 1)(x))
+        return nn.Dense(10)(nn.relu(GroupNorm()(x)).mean((0, 2)).T)
 
 
 def loss_of(network):

@@ -3,7 +3,8 @@
 Claims    networks  twenty fully connected networks of depth 1 to 5 and width 50 to 400 have nearly one d90 on MNIST,
                     while their numbers of weights differ 24-fold.
           labels    with shuffled labels d90 grows with the number of images (190,000 for all 60,000).
-          cifar     50 % of CIFAR-10 takes a fully connected network 9,000 dimensions, LeNet 2,900, a ResNet 1,000.
+          cifar     d90 is 9,000 for a fully connected network on CIFAR-10 and 2,900 for LeNet; a ResNet gets half of
+                    all test images right with 1,000 to 2,000.
 Command   python -m experiments.intrinsic_dimension.sweeps networks (or labels, cifar) [--core] [--seeds 0 1 2]
           Measures what is missing in results_PART.json beside this file, and prints the table of all rows there;
           --results FILE starts a file of your own. A sweep may be stopped at any time.
@@ -35,11 +36,13 @@ MEMORIES = {
     60_000: ((32_000, 64_000, 128_000, 190_000), 24_000, 0.003),
 }
 TRUE_DIMS = (50, 100, 200, 400, 800, 1_600)
-CIFAR_DIMS = {
-    "fully connected": (2_000, 4_500, 9_000, 18_000),
-    "LeNet": (1_000, 2_000, 2_900, 5_800),
-    "ResNet": (500, 1_000, 2_000, 4_000),
+# Networks for CIFAR-10: the dimensions to try, and the steps of 128 images.
+CIFAR = {
+    "fully connected": ((2_000, 4_500, 9_000, 18_000), 4_000),
+    "LeNet": ((1_000, 1_750, 2_900, 5_800), 12_000),
+    "ResNet": ((500, 1_000, 2_000, 4_000), 6_000),
 }
+HALF = 0.5
 
 
 def measured(network, start, dims, projection, data, judge, **settings):
@@ -119,33 +122,35 @@ def labels(asked, results):
 
 
 def cifar(asked, results):
-    """Fully connected, LeNet, ResNet; the dimension that reaches half of all held-out images, as in the paper."""
+    """Fully connected, LeNet, ResNet: d90, and the dimension that gets half of all test images right."""
     read = cifar10(asked.cifar)
-    pictures = {"train": read.x_train, "test": read.x_test}
-    if asked.pixels != 32:
-        by = 32 // asked.pixels
-        pictures = {
-            name: x.reshape(len(x), asked.pixels, by, asked.pixels, by, 3).mean((2, 4), dtype=np.float32)
-            for name, x in pictures.items()
-        }
-    size, steps = asked.pixels**2 * 3, asked.steps or 4_000
+    data = (read.x_train, read.y_train)
     for seed, name in itertools.product(asked.seeds, ["fully connected"] if asked.core else asked.networks):
+        dims, steps = CIFAR[name][0], asked.steps or CIFAR[name][1]
         if name == "fully connected":
-            network, start = logits, init((size, 200, 200, 10), seed)
+            network, start = logits, init((read.x_train[0].size, 200, 200, 10), seed)
         else:
             module = {"LeNet": LeNet, "ResNet": ResNet}[name]()
-            network, start = module.apply, module.init(jax.random.key(seed), pictures["test"][:1])
-        judge = accuracy_on(network, pictures["test"], read.y_test)
+            network, start = module.apply, module.init(jax.random.key(seed), read.x_test[:1])
+        judge = accuracy_on(network, read.x_test, read.y_test)
         results.measured(
-            lambda network=network, start=start, judge=judge, name=name, seed=seed: measured(
-                network, start, CIFAR_DIMS[name], "fastfood", (pictures["train"], read.y_train), judge, batch=128,
-                steps=steps, learning_rate=0.003, seed=seed, full=1.0, target=asked.accuracy,
+            lambda network=network, start=start, judge=judge, dims=dims, steps=steps, seed=seed: measured(
+                network, start, dims, "fastfood", data, judge, batch=128, steps=steps, learning_rate=0.003, seed=seed
             ),
-            network=name, pixels=asked.pixels, steps=steps, threshold=asked.accuracy, seed=seed,
+            network=name, steps=steps, seed=seed,
         )  # fmt: skip
-    head = ["network", "pixels", "steps", "seed", "weights", "accuracy at d", "threshold", "d"]
-    table(head, [[row["network"], row["pixels"], row["steps"], row["seed"], f"{row['n_params']:,}", each(row),
-                  row["threshold"], told(row)] for row in results.rows])  # fmt: skip
+    head = ["network", "steps", "seed", "weights", "full network", "accuracy at d", "d90", "d of half"]
+    rows = sorted(results.rows, key=lambda row: (list(CIFAR).index(row["network"]), row["steps"], row["seed"]))
+    table(head, [[row["network"], row["steps"], row["seed"], f"{row['n_params']:,}", f"{row['full']:.3f}", each(row),
+                  told(row), half(row)] for row in rows])  # fmt: skip
+
+
+def half(row):
+    """Where a line between two dimensions crosses half of all images."""
+    found = crossing(row["dims"], row["accuracy"], HALF)
+    if found is None:
+        return f"{row['dims'][0]:,} or fewer" if row["accuracy"][0] >= HALF else f"> {row['dims'][-1]:,}"
+    return f"about {found:,.0f}"
 
 
 def each(row):
@@ -168,10 +173,8 @@ def main():
     parser.add_argument("--core", action="store_true", help="few networks, few images: minutes")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--pictures", type=int, nargs="+", choices=MEMORIES, help="numbers of images to memorize")
-    parser.add_argument("--networks", nargs="+", choices=CIFAR_DIMS, default=list(CIFAR_DIMS))
-    parser.add_argument("--pixels", type=int, choices=(8, 16, 32), default=32, help="height and width for CIFAR-10")
-    parser.add_argument("--steps", type=int, help="of training: 400 for networks, 4,000 for CIFAR-10")
-    parser.add_argument("--accuracy", type=float, default=0.5, help="the threshold for CIFAR-10")
+    parser.add_argument("--networks", nargs="+", choices=CIFAR, default=list(CIFAR), help="networks for CIFAR-10")
+    parser.add_argument("--steps", type=int, help="of training: 400 for networks, 4,000 to 12,000 for CIFAR-10")
     parser.add_argument("--results", type=Path, help="where rows are kept")
     parser.add_argument("--mnist", help="your copy of mnist.npz")
     parser.add_argument("--cifar", help="the folder with your copy of CIFAR-10")
