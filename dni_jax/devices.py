@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh
 
 from dni_jax import processes
@@ -165,19 +166,53 @@ def is_accelerated(mesh: Mesh | None = None) -> bool:
     return (jax.default_backend() if mesh is None else mesh.devices.flat[0].platform) != "cpu"
 
 
+def is_slow_in_loops(function: Callable[..., Any], *args: Any) -> bool:
+    """Return whether compiled loops would slow a function down: on CPUs, if it convolves.
+
+    XLA's compiler for CPUs prepares convolutions for its fast kernels only outside of loops. Inside, those of gradients
+    take ten to fifty times as long (JAX issue 12868).
+    """
+    return not is_accelerated() and "conv_general_dilated" in str(jax.make_jaxpr(function)(*args))
+
+
 def map_models(
-    function: Callable[..., Any], mesh: Mesh | None = None, at_once: int | None = None
+    function: Callable[..., Any], mesh: Mesh | None = None, at_once: int | None = None, *, unrolled: bool = False
 ) -> Callable[..., Any]:
     """Map a function over the leading axis of its arguments, which counts models or sets of neurons.
 
-    On CPUs the calls run one after another, because batched small matrix products are 35 to 40 % slower there. On
-    accelerators, `at_once` calls run in parallel (None: all).
+    On CPUs the calls run one after another, because batched small matrix products are 35 to 40 % slower there; with
+    `unrolled`, without a loop (see `is_slow_in_loops`). On accelerators, `at_once` calls run in parallel (None: all).
     """
+    if unrolled:
+        return lambda *args: _stack([function(*_row(args, number)) for number in range(_length(args))])
     if not is_accelerated(mesh):
         return lambda *args: jax.lax.map(lambda each: function(*each), args)
     if at_once is None:
         return jax.vmap(function)
     return lambda *args: jax.lax.map(lambda each: function(*each), args, batch_size=at_once)
+
+
+def scan(step: Callable[..., Any], state: Any, xs: Any, *, unrolled: bool = False) -> tuple[Any, Any]:
+    """Scan as `jax.lax.scan` does; with `unrolled`, without a loop (see `is_slow_in_loops`)."""
+    if not unrolled:
+        return jax.lax.scan(step, state, xs)
+    outputs = []
+    for number in range(_length(xs)):
+        state, output = step(state, _row(xs, number))
+        outputs.append(output)
+    return state, _stack(outputs)
+
+
+def _length(tree: Any) -> int:
+    return int(jax.tree.leaves(tree)[0].shape[0])
+
+
+def _row(tree: Any, number: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[number], tree)
+
+
+def _stack(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def _mesh(axes: dict[str, tuple[int, int]], devices: list[Any]) -> Mesh:

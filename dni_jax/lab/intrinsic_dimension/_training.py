@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from dni_jax.devices import map_models
+from dni_jax.devices import is_slow_in_loops, map_models, scan
 from dni_jax.lab.intrinsic_dimension._projections import Projection
 from dni_jax.progress import bar
 
@@ -214,7 +214,7 @@ class SubspaceTrainer:
             for rates, chosen in self._schedule(seed):
                 state, loss = self._run_steps(state, (rates, chosen), scale, mask, projection, self.data)
                 chunks.append(loss)
-                done = min(len(chunks) * _CHUNK, self.steps)
+                done = min(len(chunks) * self._chunk, self.steps)
                 advance(done, lambda loss=loss: f"loss {float(np.nanmean(loss[-1])):.3f}")  # type: ignore[misc]
         losses = np.concatenate(jax.device_get(chunks)).astype(np.float64)[: self.steps]
         final = losses[-max(1, round(_FINAL * self.steps)) :].mean(0)
@@ -222,14 +222,15 @@ class SubspaceTrainer:
 
     def _schedule(self, seed: Sequence[int]) -> Iterator[tuple[Array, Array | None]]:
         """Yield learning rates and examples, a chunk of steps at a time; steps after the last have the rate 0."""
-        n = math.ceil(self.steps / _CHUNK) * _CHUNK
+        chunk = self._chunk
+        n = math.ceil(self.steps / chunk) * chunk
         step = np.arange(n)
         rate = 0.5 * (1 + np.cos(np.pi * step / self.steps)) if self.optimizer == "adam" else np.ones(n)
         rate = np.where(step < self.steps, rate, 0).astype(np.float32)
         batches = None if self.batch is None else self._batches(seed)
-        for first in range(0, n, _CHUNK):
-            chosen = None if batches is None else jnp.asarray(np.stack([next(batches) for _ in range(_CHUNK)]))
-            yield jnp.asarray(rate[first : first + _CHUNK]), chosen
+        for first in range(0, n, chunk):
+            chosen = None if batches is None else jnp.asarray(np.stack([next(batches) for _ in range(chunk)]))
+            yield jnp.asarray(rate[first : first + chunk]), chosen
 
     def _batches(self, seed: Sequence[int]) -> Iterator[Int[np.ndarray, " B"]]:
         assert self.batch is not None
@@ -244,6 +245,15 @@ class SubspaceTrainer:
         """Compute the loss of one vector of weights."""
         params = self.start.unravel(vector)
         return self.loss(params) if self.data is None else self.loss(params, batch)
+
+    @cached_property
+    def _unrolled(self) -> bool:
+        few = jax.tree.map(lambda rows: rows[: self.batch], self.data)
+        return is_slow_in_loops(jax.grad(self.evaluate), self.start.vector, few)
+
+    @property
+    def _chunk(self) -> int:
+        return 1 if self._unrolled else _CHUNK
 
     @cached_property
     def _weights(self) -> Callable[..., Array]:
@@ -261,7 +271,8 @@ class SubspaceTrainer:
             rate, chosen = now
             batch = data if chosen is None else jax.tree.map(lambda rows: rows[chosen], data)
             weights = self.start.vector + projection.apply(state.z)
-            loss, gradient = map_models(jax.value_and_grad(lambda one: self.evaluate(one, batch)))(weights)
+            each = jax.value_and_grad(lambda one: self.evaluate(one, batch))
+            loss, gradient = map_models(each, unrolled=self._unrolled)(weights)
             with jax.numpy_dtype_promotion("standard"):  # Optax relies on it
                 update, optimizer = jax.vmap(self._transformation.update)(
                     mask * projection.transpose(gradient), state.optimizer, state.z
@@ -269,7 +280,7 @@ class SubspaceTrainer:
             return _State(state.z + rate * scale[:, None] * mask * update, optimizer), loss
 
         def steps(state: _State, now: Any, *fixed: Any) -> Any:
-            return jax.lax.scan(lambda state, now: step(state, now, *fixed), state, now)
+            return scan(lambda state, now: step(state, now, *fixed), state, now, unrolled=self._unrolled)
 
         return jax.jit(steps)
 

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from dni_jax.devices import is_slow_in_loops, map_models, scan
 from dni_jax.lab.posterior._chains import ChainSampler, ChainTarget, SamplerConfig, make_sampler
 from dni_jax.lab.posterior._uncertainty import Uncertainty, measure_uncertainty
 from dni_jax.progress import bar
@@ -143,10 +144,13 @@ def sample_weights(
     target = ChainTarget(jnp.float32(step_size), jnp.float32(n_examples), jnp.float32(config.prior_sd**-2))
     keys = jax.random.split(jax.random.key(seed), n_chains)
     state = params, jax.vmap(lambda one, key: chain.start(one, key, target))(params, keys)
-    steps, data = _make_steps(loss, chain), jax.tree.map(jnp.asarray, data)
+    data = jax.tree.map(jnp.asarray, data)
+    few = jax.tree.map(lambda array: array[: config.batch], data)
+    unrolled = is_slow_in_loops(jax.grad(loss), starts[0], few)
+    steps = _make_steps(loss, chain, unrolled)
     orders = [_batches(n_examples, config.batch, (seed, number)) for number in range(n_chains)]
     chunk = math.gcd(config.thin, config.burn_in) if config.burn_in else config.thin
-    chunk = max(size for size in range(1, min(chunk, _CHUNK) + 1) if chunk % size == 0)
+    chunk = max(size for size in range(1, min(chunk, 1 if unrolled else _CHUNK) + 1) if chunk % size == 0)
     draws, losses, since_draw = [], [], []
     with bar("sampling", config.steps, progress) as advance:
         for done in range(chunk, config.steps + 1, chunk):
@@ -166,7 +170,7 @@ def sample_weights(
 
 
 @lru_cache(maxsize=16)  # chains that differ in step size, seed or starts share one compiled program
-def _make_steps(loss: Callable[[Any, Any], Any], chain: ChainSampler) -> Callable[..., Any]:
+def _make_steps(loss: Callable[[Any, Any], Any], chain: ChainSampler, unrolled: bool) -> Callable[..., Any]:
     """Return a program of steps of all chains: rows ``(steps, C, B)`` of the examples."""
 
     def one(params: Any, state: Any, batch: Any) -> tuple[Any, Any, Array]:
@@ -177,10 +181,11 @@ def _make_steps(loss: Callable[[Any, Any], Any], chain: ChainSampler) -> Callabl
 
     def step(state: Any, rows: Array, data: Any) -> tuple[Any, Array]:
         batch = jax.tree.map(lambda array: array[rows], data)
-        params, inner, value = jax.vmap(one)(state[0], state[1], batch)
+        each = map_models(one, unrolled=True) if unrolled else jax.vmap(one)
+        params, inner, value = each(state[0], state[1], batch)
         return (params, inner), value
 
-    return jax.jit(lambda state, rows, data: jax.lax.scan(lambda s, r: step(s, r, data), state, rows))
+    return jax.jit(lambda state, rows, data: scan(lambda s, r: step(s, r, data), state, rows, unrolled=unrolled))
 
 
 def _batches(n_examples: int, batch: int, seed: tuple[int, ...]) -> Iterator[np.ndarray]:

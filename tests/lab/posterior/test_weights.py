@@ -84,6 +84,26 @@ def test_a_flax_network_learns_by_its_draws():
     assert unsure.disagreement[edge].mean() > 2 * unsure.disagreement[far].mean()
 
 
+def test_a_convolution_is_sampled_without_a_loop(monkeypatch):
+    """On CPUs loops slow convolutions down; with loops and without, draws are the same."""
+    images = np.random.default_rng(0).normal(size=(8, 6, 1)).astype(np.float32)
+
+    def loss(kernel, batch):
+        return jnp.square(
+            jax.lax.conv_general_dilated(batch, kernel, (1,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")) - 1
+        ).mean()
+
+    def drawn():
+        starts, how = [jnp.full((3, 1, 2), one) for one in (0.0, 0.5)], {"n_draws": 3, "thin": 4, "burn_in": 2}
+        return sample_weights(loss, starts, images, "sgld", step_size=1e-3, batch=4, progress=False, **how)
+
+    without = drawn()
+    monkeypatch.setattr("dni_jax.lab.posterior._weights.is_slow_in_loops", lambda *_: False)
+    within = drawn()
+    np.testing.assert_allclose(without.params, within.params, atol=1e-5)
+    np.testing.assert_allclose(without.train_loss, within.train_loss, rtol=1e-4)
+
+
 def test_convergence_is_arvizs(draws):
     arviz = pytest.importorskip("arviz_stats")
     pytest.importorskip("arviz_base")  # without it, arviz_stats has no functions at its top
