@@ -29,12 +29,21 @@ def unsqueeze(x):
 def convolve(x, weights, bias):
     """Convolve ``(..., H, W, C)`` with weights ``(size, size, C, out)`` of odd size, zeros beyond the edges.
 
-    As a product of patches: on CPUs its gradient is several times faster than that of XLA's own convolution.
+    As a product of patches, or where there are fewer channels out than in, as patches of a product: on CPUs its gradient
+    is several times faster than that of XLA's own convolution.
     """
-    size, (height, width) = weights.shape[0], x.shape[-3:-1]
-    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 3) + [(size // 2,) * 2] * 2 + [(0, 0)])
-    patches = [padded[..., i : i + height, j : j + width, :] for i in range(size) for j in range(size)]
-    return jnp.concatenate(patches, axis=-1) @ weights.reshape(-1, weights.shape[-1]) + bias
+    size, _, channels, out = weights.shape
+    height, width = x.shape[-3:-1]
+
+    def shifted(images):
+        padded = jnp.pad(images, [(0, 0)] * (images.ndim - 3) + [(size // 2,) * 2] * 2 + [(0, 0)])
+        return [padded[..., i : i + height, j : j + width, :] for i in range(size) for j in range(size)]
+
+    if channels <= out or size == 1:
+        return jnp.concatenate(shifted(x), axis=-1) @ weights.reshape(-1, out) + bias
+    products = x @ jnp.moveaxis(weights.reshape(size * size, channels, out), 0, 1).reshape(channels, -1)
+    parts = [shifted(part)[place] for place, part in enumerate(jnp.split(products, size * size, axis=-1))]
+    return sum(parts) + bias
 
 
 @jax.tree_util.register_dataclass

@@ -18,12 +18,14 @@ def test_squeezing_moves_pixels_to_channels_and_back():
     np.testing.assert_array_equal(unsqueeze(small), x)
 
 
-def test_the_convolution_is_xlas():
+@pytest.mark.parametrize(("size", "out"), [(1, 2), (3, 2), (3, 5)])
+def test_the_convolution_is_xlas(size, out):
     rng = np.random.default_rng(0)
-    x, weights = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 5, 4, 3), (3, 3, 3, 2)))
+    x, weights = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 5, 4, 3), (size, size, 3, out)))
+    bias = np.arange(out, dtype=np.float32)
     theirs = jax.lax.conv(x.transpose(0, 3, 1, 2), weights.transpose(3, 2, 0, 1), (1, 1), "SAME")
-    ours = jax.jit(convolve)(x, weights, np.asarray([1.0, 2.0], np.float32))
-    np.testing.assert_allclose(ours, theirs.transpose(0, 2, 3, 1) + np.asarray([1.0, 2.0]), atol=1e-5)
+    ours = jax.jit(convolve)(x, weights, bias)
+    np.testing.assert_allclose(ours, theirs.transpose(0, 2, 3, 1) + bias, atol=1e-5)
 
 
 @pytest.mark.parametrize("levels", slow_after(1, [2, 1]))
