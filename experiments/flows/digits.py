@@ -30,8 +30,8 @@ from experiments._shared.two_samples import nearest_neighbor_test
 from experiments.flows._glow import Glow, Logit
 
 SIDE, PIXELS, VALUES = 16, 256, 256
-LEVELS = 3  # of Glow
-TRAINED, STOPPING, JUDGED = 20_000, 1_000, 1_000
+GLOW = {"levels": 3, "steps": 6, "width": 64}
+TRAINED, STOPPING, JUDGED = 50_000, 1_000, 1_000
 KINDS = ("gaussian", "realnvp", "maf", "glow")
 RATES = {"realnvp": 2e-3, "maf": 1e-3, "glow": 2e-3}  # twice as fast, one fit of maf in three diverges
 SIZES = {"realnvp": {"layers": 6, "width": 128}, "maf": {"layers": 4, "width": 256, "depth": 1}}
@@ -50,7 +50,7 @@ def start(kind, rows, seed):
     opened = np.asarray(jax.jit(Logit().forward)(rows)[0])
     if kind != "glow":
         return Chain((Logit(), init_flow(kind, opened, seed=seed, **SIZES.get(kind, {}))))
-    return Chain((Logit(), Glow.init(jax.random.key(seed), SIDE, LEVELS).standardized(opened[:1_000])))
+    return Chain((Logit(), Glow.init(jax.random.key(seed), SIDE, **GLOW).standardized(opened[:1_000])))
 
 
 def fitted(kind, read, seed, steps):
@@ -102,7 +102,7 @@ def draw(read, steps, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=2_000)
+    parser.add_argument("--steps", type=int, default=6_000)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--core", action="store_true", help="seed 0, 300 steps")
     parser.add_argument("--picture", action="store_true", help="draw samples of every flow, seed 0")
