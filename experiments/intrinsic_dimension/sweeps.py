@@ -126,7 +126,7 @@ def cifar(asked, results):
     read = cifar10(asked.cifar)
     data = (read.x_train, read.y_train)
     for seed, name in itertools.product(asked.seeds, ["fully connected"] if asked.core else asked.networks):
-        dims, steps = CIFAR[name][0], asked.steps or CIFAR[name][1]
+        dims, steps = asked.dims or CIFAR[name][0], asked.steps or CIFAR[name][1]
         if name == "fully connected":
             network, start = logits, init((read.x_train[0].size, 200, 200, 10), seed)
         else:
@@ -135,14 +135,15 @@ def cifar(asked, results):
         judge = accuracy_on(network, read.x_test, read.y_test)
         results.measured(
             lambda network=network, start=start, judge=judge, dims=dims, steps=steps, seed=seed: measured(
-                network, start, dims, "fastfood", data, judge, batch=128, steps=steps, learning_rate=0.003, seed=seed
+                network, start, dims, "fastfood", data, judge, batch=128, steps=steps, learning_rate=asked.rate,
+                seed=seed,
             ),
-            network=name, steps=steps, seed=seed,
+            network=name, steps=steps, rate=asked.rate, seed=seed,
         )  # fmt: skip
-    head = ["network", "steps", "seed", "weights", "full network", "accuracy at d", "d90", "d of half"]
+    head = ["network", "steps", "rate", "seed", "weights", "full network", "accuracy at d", "d90", "d of half"]
     rows = sorted(results.rows, key=lambda row: (list(CIFAR).index(row["network"]), row["steps"], row["seed"]))
-    table(head, [[row["network"], row["steps"], row["seed"], f"{row['n_params']:,}", f"{row['full']:.3f}", each(row),
-                  told(row), half(row)] for row in rows])  # fmt: skip
+    table(head, [[row["network"], row["steps"], row["rate"], row["seed"], f"{row['n_params']:,}", f"{row['full']:.3f}",
+                  each(row), told(row), half(row)] for row in rows])  # fmt: skip
 
 
 def half(row):
@@ -174,6 +175,8 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--pictures", type=int, nargs="+", choices=MEMORIES, help="numbers of images to memorize")
     parser.add_argument("--networks", nargs="+", choices=CIFAR, default=list(CIFAR), help="networks for CIFAR-10")
+    parser.add_argument("--dims", type=int, nargs="+", help="dimensions to try for CIFAR-10")
+    parser.add_argument("--rate", type=float, default=0.003, help="peak learning rate for CIFAR-10, of all weights")
     parser.add_argument("--steps", type=int, help="of training: 400 for networks, 4,000 to 12,000 for CIFAR-10")
     parser.add_argument("--results", type=Path, help="where rows are kept")
     parser.add_argument("--mnist", help="your copy of mnist.npz")
