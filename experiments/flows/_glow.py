@@ -29,8 +29,8 @@ def unsqueeze(x):
 def convolve(x, weights, bias):
     """Convolve ``(..., H, W, C)`` with weights ``(size, size, C, out)`` of odd size, zeros beyond the edges.
 
-    As a product of patches, or where there are fewer channels out than in, as patches of a product: on CPUs its gradient
-    is several times faster than that of XLA's own convolution.
+    As a product of patches, or as patches of a product, where there are fewer channels out than in. On CPUs its
+    gradient is several times faster than that of XLA's own convolution.
     """
     size, _, channels, out = weights.shape
     height, width = x.shape[-3:-1]
