@@ -1,8 +1,8 @@
 """Convolution and pooling of images laid out as (rows, channels, columns, images).
 
-With images innermost, a convolution is one matrix product per row of its output, and normalizing and pooling are sums of
-long vectors. On CPUs this is faster than XLA's own convolutions of few channels: twice, and inside compiled loops, where
-their gradients are slow (JAX issue 12868), fifteen to thirty times.
+With images innermost, a convolution is one matrix product per row of its output, and normalizing and pooling are sums
+of long vectors. On CPUs this is faster than XLA's own convolutions of few channels: twice, and inside compiled loops,
+where their gradients are slow (JAX issue 12868), fifteen to thirty times.
 """
 
 from functools import partial
