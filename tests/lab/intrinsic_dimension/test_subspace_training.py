@@ -75,12 +75,12 @@ def test_batches_are_drawn_without_replacement():
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs", optax.sgd(0.1, momentum=0.9)])
 def test_a_population_is_its_members_trained_alone(optimizer):
     p = random_projection("dense", N, 9, seed=0)
-    one = trainer(optimizer=optimizer, steps=12, learning_rate=0.03)
+    steps = 6 if optimizer == "lbfgs" else 12  # its later line searches enlarge differences of rounding
+    one = trainer(optimizer=optimizer, steps=steps, learning_rate=0.03)
     both = one.fit(p, [2, 9])
     for place, d in enumerate((2, 9)):
         alone = one.fit(Dense(p.columns[:d]), [d])
-        rounding = 2e-3 if optimizer == "lbfgs" else 1e-4  # its line search amplifies it
-        np.testing.assert_allclose(both.vectors[place], alone.vectors[0], atol=rounding)
+        np.testing.assert_allclose(both.vectors[place], alone.vectors[0], atol=1e-4)
         np.testing.assert_allclose(both.loss[place], alone.loss[0], rtol=1e-4)
 
 
