@@ -30,7 +30,7 @@ def _forward(x, kernel, padding):
 
 
 def _backward(padding, kept, change):
-    """The gradient for the images convolves the change with the kernel turned over, where each met each pixel."""
+    """The images' gradient is the change, convolved with the kernel turned over; the kernel's is a sum over rows."""
     x, kernel = kept
     height, width, channels, features = kernel.shape
     before, after = _edges(kernel, padding)

@@ -34,16 +34,18 @@ def convolve(x, weights, bias):
     """
     size, _, channels, out = weights.shape
     height, width = x.shape[-3:-1]
+    places = [(i, j) for i in range(size) for j in range(size)]
 
-    def shifted(images):
+    def shifted(images, place):
+        i, j = place
         padded = jnp.pad(images, [(0, 0)] * (images.ndim - 3) + [(size // 2,) * 2] * 2 + [(0, 0)])
-        return [padded[..., i : i + height, j : j + width, :] for i in range(size) for j in range(size)]
+        return padded[..., i : i + height, j : j + width, :]
 
     if channels <= out or size == 1:
-        return jnp.concatenate(shifted(x), axis=-1) @ weights.reshape(-1, out) + bias
-    products = x @ jnp.moveaxis(weights.reshape(size * size, channels, out), 0, 1).reshape(channels, -1)
-    parts = [shifted(part)[place] for place, part in enumerate(jnp.split(products, size * size, axis=-1))]
-    return sum(parts) + bias
+        return jnp.concatenate([shifted(x, one) for one in places], axis=-1) @ weights.reshape(-1, out) + bias
+    by_channel = jnp.moveaxis(weights.reshape(size * size, channels, out), 0, 1).reshape(channels, -1)
+    products = jnp.split(x @ by_channel, size * size, axis=-1)
+    return sum(map(shifted, products, places)) + bias
 
 
 @jax.tree_util.register_dataclass
